@@ -1,0 +1,105 @@
+"""Weights <-> disk: safetensors shards with a manifest of checksums; nothing is loaded that was altered."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from torch import Tensor
+
+from iad.config import Preset, preset_from_dict
+
+MANIFEST = "manifest.json"
+SHARD_SIZE = "9MB"
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def save_part(folder: Path, part: str, state: dict[str, Tensor], *, half: bool = False) -> None:
+    """Write one part's weights as shards `part*.safetensors` and enter their checksums in the manifest.
+
+    Args:
+        half: store floating-point weights as float16.
+    """
+    from huggingface_hub import save_torch_state_dict
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in _shards(folder, part):
+        old.unlink()
+    state = {k: v.half() if half and v.is_floating_point() else v for k, v in state.items()}
+    state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    save_torch_state_dict(state, folder, filename_pattern=f"{part}{{suffix}}.safetensors", max_shard_size=SHARD_SIZE)
+    (folder / f"{part}.safetensors.index.json").unlink(missing_ok=True)  # the manifest serves
+    manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
+    manifest["files"] = {k: v for k, v in manifest["files"].items() if (folder / k).exists()}
+    manifest["files"] |= {file.name: _digest(file) for file in _shards(folder, part)}
+    _write_manifest(folder, manifest)
+
+
+def save_preset(folder: Path, preset: Preset) -> None:
+    """Enter the preset in the manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
+    _write_manifest(folder, manifest | {"preset": preset.to_dict()})
+
+
+def load_preset(folder: Path) -> Preset:
+    """Read the preset of a weights folder."""
+    return preset_from_dict(read_manifest(folder)["preset"])
+
+
+def load_part(folder: Path, part: str) -> dict[str, Tensor]:
+    """Read one part's weights as float32.
+
+    Raises:
+        ValueError: a shard is missing or was altered.
+    """
+    from safetensors.torch import load_file
+
+    files = {name: digest for name, digest in read_manifest(folder)["files"].items() if _part_of(name) == part}
+    if not files:
+        raise ValueError(f"{folder} holds no {part!r} weights; train them, or load another folder.")
+    state: dict[str, Tensor] = {}
+    for name, digest in sorted(files.items()):
+        path = folder / name
+        if not path.exists():
+            raise ValueError(f"The weights file {path} is missing; reinstall the package or copy the folder again.")
+        if _digest(path) != digest:
+            raise ValueError(f"The weights file {path} was altered (checksum differs); copy it again.")
+        state |= {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    return state
+
+
+def has_part(folder: Path, part: str) -> bool:
+    """Tell whether the manifest lists weights of this part."""
+    return any(_part_of(name) == part for name in read_manifest(folder)["files"])
+
+
+def read_manifest(folder: Path) -> dict:
+    """Read the manifest of a weights folder.
+
+    Raises:
+        ValueError: the folder is no weights folder.
+    """
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{folder} is no folder of IaD weights (no readable {MANIFEST}); name a preset or a saved folder."
+        ) from error
+
+
+def _write_manifest(folder: Path, manifest: dict) -> None:
+    part = folder / f"{MANIFEST}.part"
+    part.write_text(json.dumps(manifest, indent=1))
+    part.replace(folder / MANIFEST)
+
+
+def _shards(folder: Path, part: str) -> list[Path]:
+    return [p for p in folder.glob("*.safetensors") if _part_of(p.name) == part]
+
+
+def _part_of(name: str) -> str:
+    return name.removesuffix(".safetensors").split("-0")[0]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

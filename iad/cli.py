@@ -1,0 +1,206 @@
+"""The command line: `python -m iad generate | decouple | train | data | demo`.
+
+In come words, out come files, exit code 0 and, with --json, one JSON object as the last line of stdout; or
+exit code 2 and one sentence on stderr. What the commands do is in `iad/commands.py`; --help loads none of it.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from iad import commands as run
+from iad.commands import STAGES
+
+FACE_PROMPTS = ("smiling", "mouth open", "eyes closed", "eyebrows raised", "frowning", "puckered lips")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that complains in one sentence."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message[0].upper()}{message[1:]}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = create_parser().parse_args(argv)
+    try:
+        report = arguments.command(arguments)
+    except (ValueError, OSError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    if arguments.json:
+        print(json.dumps(report))
+    return 0
+
+
+def create_parser() -> argparse.ArgumentParser:
+    """Describe every command and option."""
+    parser = _Parser(
+        prog="python -m iad",
+        description="Video portraits from one photo: identity and facial action, decoupled.",
+        epilog='example:\n  python -m iad generate --reference a.jpg --prompt "a man laughs" --output a.mp4',
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_generate(commands)
+    _add_decouple(commands)
+    _add_train(commands)
+    _add_data(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_command(
+    commands: Any, name: str, command: Callable | None, *, summary: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary, epilog=f"example:\n  {example}")
+    if command:
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object as the last line of stdout"
+        )
+        parser.set_defaults(command=command)
+    return parser
+
+
+def _add_generate(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "generate",
+        run.generate,
+        summary="Make a video portrait of the person in a photo.",
+        example='python -m iad generate --reference a.jpg --prompt "[0-1s] nod [1-2s] smile" --output a.mp4',
+    )
+    add = parser.add_argument
+    add(
+        "--reference",
+        action="append",
+        required=True,
+        metavar="P",
+        help="a photo of the person; may be repeated",
+    )
+    add(
+        "--prompt",
+        required=True,
+        metavar="TEXT",
+        help='what happens, or a timeline: "[0-1s] smiles [1-2s] nods"',
+    )
+    add("--output", required=True, metavar="FILE", help="an .mp4, a .gif or a contact sheet as .png")
+    add("--model", default="mini", metavar="NAME", help="a preset, a folder or a hub id (default: mini)")
+    add("--adapter", metavar="P", help="a folder of adapter weights to use instead of the model's own")
+    add("--arm", default="iad", metavar="NAME", help="iad, consisid or id-animator (default: iad)")
+    add(
+        "--action-reference",
+        metavar="P",
+        help="a photo or video that drives the action instead of the prompt",
+    )
+    add("--face", type=int, metavar="N", help="which face of the photo, 0 the largest (default: 0)")
+    add("--seed", type=int, default=0, metavar="N", help="same seed, same frames (default: 0)")
+    add("--steps", type=int, metavar="N", help="denoising steps (default: the model's own)")
+    add("--identity-scale", type=float, default=1.0, metavar="X", help="weight of the identity (default: 1)")
+    add("--action-scale", type=float, default=1.0, metavar="X", help="weight of the action (default: 1)")
+    add(
+        "--memory",
+        default="auto",
+        metavar="NAME",
+        help="how to fit a large model into memory (default: auto)",
+    )
+    add("--cache", metavar="NAME", help="a step cache for the large model (default: none)")
+
+
+def _add_decouple(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "decouple",
+        run.decouple,
+        summary="Split faces into identity and action, and compare them.",
+        example='python -m iad decouple a.jpg b.jpg --prompts "smiling" "eyes closed" --output report.png',
+    )
+    parser.add_argument(
+        "faces", nargs="+", metavar="FACE", help="photos; several are compared with each other"
+    )
+    parser.add_argument(
+        "--prompts", nargs="+", default=list(FACE_PROMPTS), metavar="TEXT", help="facial actions"
+    )
+    parser.add_argument("--output", metavar="FILE", help="a report: .png, .npz (embeddings) or .json")
+    parser.add_argument("--model", default="mini", metavar="NAME", help="a preset, a folder or a hub id")
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "train",
+        run.train,
+        summary="Train one stage; the later ones build on the earlier ones: " + ", ".join(STAGES) + ".",
+        example="python -m iad train decoupler --preset mini --data clips --minutes 20 --output runs/split",
+    )
+    parser.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
+    parser.add_argument("--preset", default="mini", metavar="NAME", help="which model (default: mini)")
+    parser.add_argument(
+        "--arm", default="iad", metavar="NAME", help="iad, consisid or id-animator (default: iad)"
+    )
+    parser.add_argument("--data", metavar="DIR", help="clips, from: python -m iad data render")
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint in the output folder"
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="where checkpoints and weights go")
+
+
+def _add_data(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "data",
+        None,
+        summary="Fetch, render and look at training data.",
+        example="python -m iad data download",
+    )
+    kinds = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    download = _add_command(
+        kinds,
+        "download",
+        run.download,
+        summary="Fetch the head and the photo people from their public repositories.",
+        example="python -m iad data download",
+    )
+    download.add_argument("--folder", metavar="DIR", help="where to keep them (default: the user's cache)")
+    render = _add_command(
+        kinds,
+        "render",
+        run.render,
+        summary="Render clips of people who do not exist.",
+        example="python -m iad data render --output clips --clips 2000 --workers 2",
+    )
+    render.add_argument("--clips", type=int, default=2000, metavar="N", help="how many (default: 2000)")
+    render.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    preview = _add_command(
+        kinds,
+        "preview",
+        run.preview,
+        summary="Render a few clips into one picture, to look at.",
+        example="python -m iad data preview --output preview.png --count 8",
+    )
+    preview.add_argument("--count", type=int, default=8, metavar="N", help="how many clips (default: 8)")
+    for kind, what in ((render, "DIR"), (preview, "FILE")):
+        kind.add_argument("--output", required=True, metavar=what, help="where the clips go")
+        kind.add_argument(
+            "--seed", type=int, default=0, metavar="N", help="same seed, same clips (default: 0)"
+        )
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "demo",
+        run.demo,
+        summary="Open the app on this computer.",
+        example="python -m iad demo --port 7860",
+    )
+    parser.add_argument("--port", type=int, default=7860, metavar="N", help="the app's port (default: 7860)")

@@ -1,0 +1,361 @@
+"""THE IDEA: a facial embedding is split into identity + action, and two losses make the split true.
+
+    f  `facial`       what 16 learned queries read from a frozen face encoder, tokens (q, d)
+    a  `action`       A(f): expression, gaze, mouth, head pose; passes through a short `code`
+    i  `identity`     f - a: what stays of the person
+    t  `text_action`  T(prompt, time): an action code per latent frame, from words alone
+
+The split is additive, so where i is orthogonal to a Pythagoras holds: |f|^2 = |i|^2 + |a|^2, and the two
+shares add up to one. L_ID (identity decoupling loss) enforces the split, L_TA (text alignment loss) ties the
+action to the prompt. Of the paper (arXiv 2606.22347) we know that L_ID enforces orthogonality, that L_TA
+builds a one-to-one correspondence of action and prompt, and no formula: every formula here is our reading.
+
+Axes: b batch, f latent frames, q query tokens, d token width, c code length, n text tokens, s segments.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, cross_entropy, layer_norm, normalize, scaled_dot_product_attention
+
+
+from iad.config import TRACK, Preset
+
+
+@dataclass(frozen=True)
+class Split:
+    """One facial embedding and its two parts; `facial == identity + action`."""
+
+    facial: Float[Tensor, "b q d"]
+    identity: Float[Tensor, "b q d"]
+    action: Float[Tensor, "b q d"]
+    code: Float[Tensor, "b c"]
+
+    def shares(self) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+        """Return the shares of |i|^2 and |a|^2 in their sum; they add up to one."""
+        identity, action = self.identity.pow(2).sum((1, 2)), self.action.pow(2).sum((1, 2))
+        return identity / (identity + action), action / (identity + action)
+
+
+class Attention(nn.Module):
+    """Multi-head attention of `x` to `context` with normalised queries and keys."""
+
+    def __init__(self, dim: int, context_dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm, self.context_norm = nn.LayerNorm(dim), nn.LayerNorm(context_dim)
+        self.to_q = nn.Linear(dim, dim, bias=False)
+        self.to_kv = nn.Linear(context_dim, 2 * dim, bias=False)
+        self.q_norm, self.k_norm = nn.LayerNorm(dim // heads), nn.LayerNorm(dim // heads)
+        self.to_out = nn.Linear(dim, dim)
+
+    def keys_values(self, context: Float[Tensor, "b n e"]) -> tuple[Tensor, Tensor]:
+        """Project a context once; it may then serve many calls."""
+        k, v = rearrange(self.to_kv(self.context_norm(context)), "b n (two h d) -> two b h n d", two=2, h=self.heads)
+        return self.k_norm(k), v
+
+    def attend(self, x: Float[Tensor, "b m d"], keys_values, mask=None) -> Float[Tensor, "b m d"]:
+        """Attend with keys and values from `keys_values`; `mask` is True where a key may be seen."""
+        q = self.q_norm(rearrange(self.to_q(self.norm(x)), "b m (h d) -> b h m d", h=self.heads))
+        out = scaled_dot_product_attention(q, *keys_values, attn_mask=mask)
+        return self.to_out(rearrange(out, "b h m d -> b m (h d)"))
+
+    def forward(self, x: Float[Tensor, "b m d"], context: Float[Tensor, "b n e"], mask=None) -> Float[Tensor, "b m d"]:
+        return self.attend(x, self.keys_values(context), mask)
+
+
+def feed_forward(dim: int) -> nn.Sequential:
+    """Return a pre-normalised two-layer network of inner width 4 x `dim`."""
+    return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+
+class Decoupler(nn.Module):
+    """Reads the facial embedding by learned queries and splits every query token.
+
+    Args:
+        token_dim: width of the frozen encoder's spatial tokens.
+        grid: number of spatial tokens.
+        global_dim: width of the encoder's global vector.
+    """
+
+    def __init__(
+        self, *, token_dim: int, grid: int, global_dim: int, queries: int, dim: int, layers: int, heads: int, code_dim: int
+    ):
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(queries, dim) * 0.5)
+        self.places = nn.Parameter(torch.randn(grid, token_dim) * 0.5)
+        self.from_global = nn.Linear(global_dim, dim)
+        self.reads = nn.ModuleList(Attention(dim, token_dim, heads) for _ in range(layers))
+        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(layers))
+        self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(layers))
+        self.to_code = nn.Sequential(
+            nn.Linear(queries * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, code_dim), nn.LayerNorm(code_dim)
+        )
+        self.from_code = nn.Linear(code_dim, queries * dim, bias=False)
+        nn.init.normal_(self.from_code.weight, std=0.5 * code_dim**-0.5)
+
+    def read(self, embedding: Float[Tensor, "b g"], tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b q d"]:
+        """Read the facial embedding f; every token has length sqrt(d)."""
+        context = layer_norm(tokens, tokens.shape[-1:]) + self.places
+        x = self.queries + self.from_global(embedding)[:, None]
+        for read, mix, feed in zip(self.reads, self.mixes, self.feeds, strict=True):
+            x = x + read(x, context)
+            x = x + mix(x, x)
+            x = x + feed(x)
+        return layer_norm(x, x.shape[-1:])
+
+    def expand(self, code: Float[Tensor, "*b c"]) -> Float[Tensor, "*b q d"]:
+        """Turn action codes, of a face or of a text, into action tokens."""
+        return self.from_code(code).unflatten(-1, self.queries.shape)
+
+    def split(self, facial: Float[Tensor, "b q d"]) -> Split:
+        """Split f into identity and action, token by token."""
+        code = self.to_code(facial.flatten(1))
+        action = self.expand(code)
+        return Split(facial, facial - action, action, code)
+
+    def forward(self, embedding: Float[Tensor, "b g"], tokens: Float[Tensor, "b n e"]) -> Split:
+        return self.split(self.read(embedding, tokens))
+
+
+class TextAction(nn.Module):
+    """T: words and time to one action code per latent frame.
+
+    Every latent frame asks the token states of its own segment what is done at its phase; then the frames
+    look at each other, so that a nod is not a look down.
+    """
+
+    FEATURES = 4  # seconds since the segment began, its length, its phase, seconds since the clip began
+
+    def __init__(self, *, state_dim: int, dim: int, layers: int, heads: int, code_dim: int):
+        super().__init__()
+        self.when = nn.Sequential(nn.Linear(self.FEATURES * 9, dim), nn.GELU(), nn.Linear(dim, dim))
+        self.reads = nn.ModuleList(Attention(dim, state_dim, heads) for _ in range(layers))
+        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(layers))
+        self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(layers))
+        self.to_code = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, code_dim), nn.LayerNorm(code_dim))
+
+    def forward(
+        self,
+        states: Float[Tensor, "b s n e"],
+        mask: Bool[Tensor, "b s n"],
+        segment: Int[Tensor, "b f"],
+        times: Float[Tensor, "b f 4"],
+    ) -> Float[Tensor, "b f c"]:
+        b, f = segment.shape
+        rows = rearrange(torch.arange(b, device=states.device), "b -> b 1").expand(b, f)
+        seen = rearrange(mask[rows, segment], "b f n -> (b f) 1 1 n")
+        x = self.when(_waves(times))
+        for read, mix, feed in zip(self.reads, self.mixes, self.feeds, strict=True):
+            k, v = read.keys_values(rearrange(states, "b s n e -> (b s) n e"))
+            k, v = (rearrange(y, "(b s) h n d -> b s h n d", b=b)[rows, segment].flatten(0, 1) for y in (k, v))
+            x = x + rearrange(read.attend(rearrange(x, "b f d -> (b f) 1 d"), (k, v), seen), "(b f) 1 d -> b f d", b=b)
+            x = x + mix(x, x)
+            x = x + feed(x)
+        return self.to_code(x)
+
+
+def frame_times(
+    spans: list[tuple[float, float]], *, frames: int, duration: float
+) -> tuple[Int[Tensor, " f"], Float[Tensor, "f 4"]]:
+    """Say for every latent frame to which segment it belongs, and its times as T wants them.
+
+    Args:
+        spans: start and end of every segment in seconds, in order; a gap belongs to the segment before it.
+    """
+    now = (torch.arange(frames) + 0.5) * duration / frames
+    starts, ends = (torch.tensor(list(edge)) for edge in zip(*spans, strict=True))
+    segment = (torch.searchsorted(starts, now, right=True) - 1).clamp(min=0)
+    since, length = now - starts[segment], (ends - starts)[segment]
+    return segment, torch.stack([since, length, (since / length).clamp(0, 1), now], dim=-1).float()
+
+
+def _waves(times: Float[Tensor, "b f k"]) -> Float[Tensor, "b f m"]:
+    angles = times[..., None] * torch.tensor([0.5, 1.0, 2.0, 4.0], device=times.device) * torch.pi
+    waves = torch.cat([times[..., None], angles.sin(), angles.cos()], dim=-1)
+    return rearrange(waves, "b f k w -> b f (k w)")
+
+
+def create_decoupler(preset: Preset) -> Decoupler:
+    """Build the decoupler of a preset with random weights."""
+    config, encoder = preset.decoupler, preset.encoder
+    return Decoupler(
+        token_dim=encoder.token_dim,
+        grid=preset.latent_size**2,
+        global_dim=encoder.global_dim,
+        queries=config.queries,
+        dim=config.dim,
+        layers=config.layers,
+        heads=config.heads,
+        code_dim=config.code_dim,
+    )
+
+
+def create_text_action(preset: Preset) -> TextAction:
+    """Build the text network T of a preset with random weights."""
+    config = preset.text
+    return TextAction(
+        state_dim=config.state_dim,
+        dim=config.dim,
+        layers=config.layers,
+        heads=config.heads,
+        code_dim=preset.decoupler.code_dim,
+    )
+
+
+def create_decoupling(preset: Preset) -> nn.ModuleDict:
+    """Build all that learns by L_ID and L_TA: the split, T, and two linear heads that say what the parts must hold.
+
+    `coefficients` reads action coefficients from a code; `portrait` reads the latents of the person's calm
+    portrait from the identity tokens, each token its own cell of the picture.
+    """
+    config = preset.decoupler
+    cell = preset.latent_size**2 // config.queries
+    return nn.ModuleDict(
+        {
+            "decoupler": create_decoupler(preset),
+            "text_action": create_text_action(preset),
+            "coefficients": nn.Linear(config.code_dim, TRACK),
+            "portrait": nn.Linear(config.dim, cell * preset.autoencoder.latent_channels),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class IdentityWeights:
+    """Weights of the terms of L_ID; zero switches one off. Orthogonality is the paper's, the rest are ours."""
+
+    orthogonality: float = 1.0
+    invariance: float = 1.0
+    retention: float = 0.5
+    portrait: float = 4.0
+    agreement: float = 1.0
+    independence: float = 1.0
+    swap: float = 1.0
+
+
+def orthogonality(identity: Float[Tensor, "b q d"], action: Float[Tensor, "b q d"]) -> Float[Tensor, ""]:
+    """cos^2(i, a), token by token and for the whole embedding."""
+    tokens = cosine_similarity(identity, action, dim=-1).pow(2).mean()
+    return tokens + cosine_similarity(identity.flatten(1), action.flatten(1), dim=-1).pow(2).mean()
+
+
+def invariance(identity: Float[Tensor, "b q d"], other: Float[Tensor, "b q d"]) -> Float[Tensor, ""]:
+    """One person in two actions: the identity tokens agree."""
+    return (1 - cosine_similarity(identity, other, dim=-1)).mean()
+
+
+def retention(
+    identity: Float[Tensor, "b q d"],
+    other: Float[Tensor, "b q d"],
+    person: Int[Tensor, " b"],
+    temperature: float = 0.1,
+) -> Float[Tensor, ""]:
+    """Contrastive: i of one frame finds the same person's other frame among the batch.
+
+    Entries that share a `person` (mirrored or jittered copies of one photo) are neither positives nor
+    negatives of each other.
+    """
+    logits = normalize(identity.flatten(1), dim=1) @ normalize(other.flatten(1), dim=1).T / temperature
+    copies = (person[:, None] == person[None]) & ~torch.eye(len(person), dtype=torch.bool, device=person.device)
+    logits = logits.masked_fill(copies, float("-inf"))
+    target = torch.arange(len(person), device=person.device)
+    return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+
+
+def agreement(action: Float[Tensor, "b q d"], other: Float[Tensor, "b q d"]) -> Float[Tensor, ""]:
+    """Two persons at equal coefficients: the action tokens agree."""
+    return relative_error(action, other)
+
+
+def swap(
+    identity: Float[Tensor, "b q d"], action: Float[Tensor, "b q d"], facial: Float[Tensor, "b q d"]
+) -> Float[Tensor, ""]:
+    """i of one frame + a of another person who does what the other frame shows = f of that other frame."""
+    return relative_error(identity + action, facial)
+
+
+def relative_error(x: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"]) -> Float[Tensor, ""]:
+    """Mean squared difference over the batch's own variance, so that shrinking does not pay."""
+    spread = (x.var(0).mean() + y.var(0).mean()).detach() / 2
+    return (x - y).pow(2).mean() / (spread + 1e-4)
+
+
+def independence(code: Float[Tensor, "b c"], person: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+    """Normalised HSIC between action codes and persons: 0 where the person cannot be read from the action."""
+    distance = torch.cdist(code, code).pow(2)
+    kernel = torch.exp(-distance / (distance.detach().mean() + 1e-6))
+    return centred_alignment(kernel, (person[:, None] == person[None]).float())
+
+
+def centred_alignment(k: Float[Tensor, "b b"], m: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
+    """Centred kernel alignment tr(KHMH) / |KH| |MH|; diagonals are left out, for they say nothing."""
+    off = 1 - torch.eye(len(k), device=k.device)
+    k, m = ((x - (x * off).sum() / off.sum()) * off for x in (k, m))
+    return (k * m).sum() / (k.norm() * m.norm() + 1e-8)
+
+
+@dataclass(frozen=True)
+class TextWeights:
+    """Weights of the terms of L_TA; zero switches one off. Contrast is the paper's idea, the rest are ours."""
+
+    contrast: float = 1.0
+    match: float = 1.0
+    grounding: float = 2.0
+
+
+def text_contrast(
+    action: Float[Tensor, "b f c"],
+    text_action: Float[Tensor, "b f c"],
+    same: Bool[Tensor, "b b"],
+    temperature: float = 0.1,
+) -> Float[Tensor, ""]:
+    """Symmetric contrastive loss over segments in order: frame k of a face is compared with frame k of a text.
+
+    Args:
+        same: True where two segments hold the same action; these are positives of each other.
+    """
+    a, t = (normalize(x, dim=-1) for x in (action, text_action))
+    logits = torch.einsum("ifc,jfc->ij", a, t) / (a.shape[1] * temperature)
+    target = same.float() / same.sum(1, keepdim=True)
+    return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+
+
+def text_match(action: Float[Tensor, "b f c"], text_action: Float[Tensor, "b f c"]) -> Float[Tensor, ""]:
+    """The text's code comes to lie on the face's code (the face leads)."""
+    return relative_error(text_action.flatten(0, 1), action.detach().flatten(0, 1))
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The split by linear algebra: `basis` (d, r) spans the action subspace about `mean` (d,)."""
+
+    mean: Float[Tensor, " d"]
+    basis: Float[Tensor, "d r"]
+
+    def split(self, embedding: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+        """Return (identity, action) of centred embeddings; orthogonal by construction."""
+        centred = embedding - self.mean
+        action = centred @ self.basis @ self.basis.T
+        return centred - action, action
+
+
+def fit_closed_form(embedding: Float[Tensor, "n d"], person: Int[Tensor, " n"], rank: int) -> ClosedForm:
+    """Take the `rank` strongest directions in which embeddings of one person differ among themselves.
+
+    Raises:
+        ValueError: no person has two embeddings, or `rank` is not below the embedding's length.
+    """
+    people, index, counts = person.unique(return_inverse=True, return_counts=True)
+    if int(counts.max()) < 2:
+        raise ValueError("Every person has one embedding; give at least two of some person, in different actions.")
+    if not 0 < rank < embedding.shape[1]:
+        raise ValueError(f"rank is {rank}, expected 1 to {embedding.shape[1] - 1}; choose a smaller one.")
+    sums = torch.zeros(len(people), embedding.shape[1], dtype=embedding.dtype).index_add_(0, index, embedding)
+    within = embedding - (sums / counts[:, None])[index]
+    _, _, directions = torch.linalg.svd(within, full_matrices=False)
+    return ClosedForm(embedding.mean(0), directions[:rank].T.contiguous())
+

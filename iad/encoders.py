@@ -1,0 +1,108 @@
+"""Face -> facial embedding: the frozen encoder whose output is split.
+
+In: aligned crops in [0, 1], `b 3 h w` (FFHQ framing, see `iad.faces`). Out: a global vector, a grid of spatial
+tokens, and what the training heads read from them: landmarks, and the action coefficients with head pose.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
+
+from iad.config import LANDMARKS, TRACK, EncoderConfig, Preset
+
+POSE_SCALE = 15.0  # degrees; head pose is divided by it, so that it is of the order of the coefficients
+
+THUMBNAIL_CELL = 8  # pixels of the thumbnail a token tells of, both ways
+
+
+@dataclass(frozen=True)
+class FacialFeatures:
+    """What the encoder says of a batch of crops."""
+
+    embedding: Float[Tensor, "b g"]
+    tokens: Float[Tensor, "b n e"]
+    landmarks: Float[Tensor, "b 68 2"]  # unit square of the crop
+    coefficients: Float[Tensor, "b 60"]  # 57 expression weights, then pitch, yaw, roll over `POSE_SCALE`
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a skip."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return x + self.body(x)
+
+
+class FaceEncoder(nn.Module):
+    """A small residual network at 1/4, 1/8 and 1/16 of the crop, with four heads.
+
+    The thumbnail head keeps hair, clothes and background in the tokens, which a recogniser alone would drop.
+
+    Args:
+        config: channels and depths.
+        size: side of the crop in pixels.
+    """
+
+    def __init__(self, config: EncoderConfig, *, size: int):
+        super().__init__()
+        channels, grid = config.channels, size // 16
+        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, channels[0], 3, padding=1)]
+        for level, (width, depth) in enumerate(zip(channels, config.blocks, strict=True)):
+            if level:
+                layers.append(nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1))
+            layers += [ResidualBlock(width) for _ in range(depth)]
+        self.trunk = nn.Sequential(*layers)
+        width = channels[-1]
+        self.squeeze = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 32, 1), nn.Flatten())
+        flat = 32 * grid * grid
+        self.to_embedding = nn.Sequential(nn.Linear(flat, config.global_dim), nn.LayerNorm(config.global_dim))
+        self.to_landmarks = nn.Linear(flat, LANDMARKS * 2)
+        self.to_coefficients = nn.Sequential(nn.Linear(flat, 128), nn.SiLU(), nn.Linear(128, TRACK))
+        self.to_thumbnail = nn.Conv2d(width, 3 * THUMBNAIL_CELL**2, 1)
+        nn.init.constant_(self.to_landmarks.bias, 0.5)
+
+    def forward(self, crops: Float[Tensor, "b 3 h w"]) -> FacialFeatures:
+        features = self.trunk(crops * 2 - 1)
+        flat = self.squeeze(features)
+        return FacialFeatures(
+            embedding=self.to_embedding(flat),
+            tokens=rearrange(features, "b c y x -> b (y x) c"),
+            landmarks=rearrange(self.to_landmarks(flat), "b (k two) -> b k two", two=2),
+            coefficients=self.to_coefficients(flat),
+        )
+
+    def thumbnail(self, tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b 3 y x"]:
+        """Predict the crop at half its size from its spatial tokens (a training head)."""
+        side = round(tokens.shape[1] ** 0.5)
+        cells = self.to_thumbnail(rearrange(tokens, "b (y x) c -> b c y x", y=side))
+        return pixel_shuffle(cells, THUMBNAIL_CELL)
+
+
+def create_face_encoder(preset: Preset) -> FaceEncoder:
+    """Build the encoder of a preset with random weights."""
+    return FaceEncoder(preset.encoder, size=preset.size)
+
+
+def as_landmarker(encoder: FaceEncoder):
+    """Return the callable that `iad.faces.find_face` wants: uint8 crop (h, w, 3) -> landmarks (68, 2)."""
+
+    @torch.inference_mode()
+    def landmarker(crop):
+        pixels = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
+        return encoder(pixels).landmarks[0].float().numpy()
+
+    return landmarker

@@ -1,0 +1,135 @@
+"""Any picture file -> upright RGB pixels.
+
+In comes a path, a PIL picture or an array, from anybody; out comes a uint8 array. Everything that can be
+wrong with an upload ends here, with a sentence: nothing is fetched, unpickled or decoded before its size is
+known, and no metadata gets through.
+"""
+
+import io
+import os
+import re
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+from PIL import Image, ImageOps
+
+SMALLEST_SIDE = 48
+LARGEST_SIDE = 16_384  # OpenCV's warps end at 32,767
+MOST_PIXELS = 40_000_000
+MOST_BYTES = 30_000_000
+FORMATS = ("JPEG", "PNG", "WEBP")
+
+ImageSource = str | os.PathLike | Image.Image | np.ndarray
+
+
+def load_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a photo upright and without its metadata.
+
+    Args:
+        source: a JPEG, PNG or WebP file, a PIL picture, or a uint8 array (h, w), (h, w, 3) or (h, w, 4).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a picture, or too large, too small or damaged.
+    """
+    if isinstance(source, np.ndarray):
+        return _to_rgb(_from_array(source), "the array")
+    if isinstance(source, Image.Image):
+        _check_size(source.size, "the picture")
+        return _to_rgb(source, "the picture")
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(
+            f"A photo is a path, a PIL picture or a uint8 array, got {type(source).__name__}; convert it."
+        )
+    if re.match(r"[a-z][a-z0-9+.-]+://|data:", os.fspath(source), re.IGNORECASE):
+        raise ValueError(
+            "Photos are not fetched from URLs; download the picture and give the path of the file."
+        )
+    path = Path(source)
+    return _decode(_read_bytes(path), f"'{path.name}'")
+
+
+def _read_bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file '{path}'; check the path of the photo.")
+    if not path.is_file():
+        raise ValueError(f"'{path}' is not a file; give the path of a JPEG, PNG or WebP photo.")
+    size = path.stat().st_size
+    if size == 0:
+        raise ValueError(f"'{path.name}' is empty; give a JPEG, PNG or WebP photo.")
+    if size > MOST_BYTES:
+        raise ValueError(
+            f"'{path.name}' has {size / 1e6:.0f} MB, at most {MOST_BYTES // 10**6} are read; save it smaller."
+        )
+    try:
+        return path.read_bytes()
+    except PermissionError as error:
+        raise ValueError(f"'{path}' may not be read; change its permissions.") from error
+
+
+def _decode(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
+        raise ValueError(
+            f"{name} is a pickle or an archive, which is never opened; give a JPEG, PNG or WebP photo."
+        )
+    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    if not (data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or is_webp):
+        raise ValueError(f"{name} is not a JPEG, PNG or WebP picture; convert it to one of these.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ValueError(_too_large(name, "")) from error
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise ValueError(f"{name} is damaged and cannot be opened; save the photo again.") from error
+    _check_size(picture.size, name)
+    return _to_rgb(picture, name)
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if min(size) < SMALLEST_SIDE:
+        raise ValueError(
+            f"{name} has {width} x {height} pixels; a photo needs at least {SMALLEST_SIDE} on each side."
+        )
+    if width * height > MOST_PIXELS or max(size) > LARGEST_SIDE:
+        raise ValueError(_too_large(name, f", {width} x {height}"))
+
+
+def _too_large(name: str, size: str) -> str:
+    return (
+        f"{name} is too large{size}; a photo may have {MOST_PIXELS // 10**6} megapixels "
+        f"and {LARGEST_SIDE} pixels a side: save it smaller."
+    )
+
+
+def _from_array(array: Shaped[np.ndarray, "..."]) -> Image.Image:
+    if array.dtype != np.uint8:
+        raise ValueError(
+            f"A photo array must be uint8, got {array.dtype}; scale it to 0..255 and convert it."
+        )
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
+        raise ValueError(
+            f"A photo array must be (height, width, 3), got {array.shape}; give a single RGB picture."
+        )
+    _check_size((array.shape[1], array.shape[0]), "the array")
+    return Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+
+
+def _to_rgb(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode, turn upright, lay transparency on white."""
+    try:
+        picture.load()
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I;16"):  # PIL would clip 16 bits instead of scaling them
+            picture = Image.fromarray((np.asarray(picture, np.uint16) >> 8).astype(np.uint8))
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        return np.array(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise ValueError(f"{name} is damaged or cut short; save or download the photo again.") from error

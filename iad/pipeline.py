@@ -1,0 +1,348 @@
+"""Photo + sentence -> clip: `IaDPipeline` loads the parts, splits faces, and generates.
+
+In: reference photos, a prompt, a timeline or driving pictures. Out: a `Result` with frames and scores. What
+never reaches the denoiser: the reference's action part, and the reference's pixels.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+
+from iad import checkpoint
+from iad.autoencoder import create_autoencoder, decode_latents, to_tensor, to_uint8
+from iad.config import ARMS, EXPRESSIONS, PRESETS, Preset, get_preset
+from iad.decoupling import Split, create_decoupling, frame_times
+from iad.encoders import as_landmarker, create_face_encoder
+from iad.faces import Face, crop, detect_faces, find_face
+from iad.photos import load_image
+from iad.text import Action, create_text_encoder, load_text_encoder, parse_prompt
+from iad.transformer import AdapterStates, create_scheduler, create_transformer, is_adapter_key
+from iad.video import SUFFIXES, read_video, save
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
+CALM = 0.12  # a prompt whose strongest expression weight stays below names no action that the model knows
+CALM_POSE = 0.25  # likewise for head pose, in units of `POSE_SCALE`
+
+Reference = str | Path | Any  # path, PIL image or uint8 array
+
+
+@dataclass(frozen=True)
+class DecoupledFace:
+    """A face split into identity and action; `facial == identity + action`."""
+
+    facial: Float[np.ndarray, " d"]
+    identity: Float[np.ndarray, " d"]
+    action: Float[np.ndarray, " d"]
+    identity_share: float
+    action_share: float
+    box: tuple[int, int, int, int]  # left, top, right, bottom in the photo
+    crop: UInt8[np.ndarray, "h w 3"]
+    count: int  # faces in the photo
+
+
+@dataclass(frozen=True)
+class Result:
+    """A clip and what is known of it."""
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    fps: int
+    seed: int
+    seconds: float
+    scores: dict[str, Any]  # identity (f,), action, detected
+    settings: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def save(self, path: str | Path, *, scale: int = 1) -> Path:
+        """Write .mp4, .gif, or a contact sheet .png; the file says that it is AI-generated."""
+        return save(path, self.frames, self.fps, metadata=self.settings, scale=scale)
+
+
+class IaDPipeline:
+    """All parts of one model size, ready to generate. Build it with `from_pretrained` or `create`."""
+
+    def __init__(self, preset: Preset, parts: nn.ModuleDict, text_encoder):
+        self.preset, self.parts, self.text_encoder = preset, parts.eval().requires_grad_(False), text_encoder
+        self.scheduler = create_scheduler(preset)
+
+    @classmethod
+    def create(cls, preset: Preset | str, *, seed: int = 0) -> "IaDPipeline":
+        """Build a pipeline with random weights, the same for the same seed."""
+        preset = get_preset(preset) if isinstance(preset, str) else preset
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(preset, create_parts(preset), _text_encoder(preset))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, adapter: str | Path | None = None) -> "IaDPipeline":
+        """Load a preset by name ("mini"), or a folder written by `save_pretrained`.
+
+        Args:
+            adapter: a folder whose adapters and split replace those of the model.
+
+        Raises:
+            ValueError: unknown name, no weights, or weights that were altered.
+        """
+        if str(name) == "tiny":
+            return cls.create("tiny")
+        shipped = checkpoint.WEIGHTS / str(name)
+        folder = shipped if shipped.is_dir() else Path(name)
+        if not folder.is_dir():
+            get_preset(str(name))  # says which names there are
+            raise ValueError(f"No weights of {name!r} are installed; train them, or give the folder they are in.")
+        preset = checkpoint.load_preset(folder)
+        parts = create_parts(preset)
+        load_parts(parts, folder)
+        if adapter:
+            load_parts(parts, Path(adapter), only=("decoupling", "adapters-iad"))
+        return cls(preset, parts, _text_encoder(preset))
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
+        """Write all weights and the preset; `from_pretrained` reads them back bit for bit (unless `half`)."""
+        folder = Path(folder)
+        checkpoint.save_preset(folder, self.preset)
+        for name, state in split_parts(self.parts).items():
+            checkpoint.save_part(folder, name, state, half=half)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        reference: Reference | Sequence[Reference],
+        prompt: str = "",
+        *,
+        timeline: Sequence[Action] | None = None,
+        action_reference: Reference | None = None,
+        arm: str = "iad",
+        face: int | None = None,
+        identity_scale: float = 1.0,
+        action_scale: float = 1.0,
+        guidance_scale: float | None = None,
+        num_inference_steps: int | None = None,
+        num_frames: int | None = None,
+        seed: int = 0,
+        callback: Callable[[int, int], None] | None = None,
+    ) -> Result:
+        """Generate a clip of the reference's person doing what the prompt says.
+
+        Args:
+            reference: path, PIL image or uint8 array; or several photos of one person.
+            timeline: actions with times; also read from the prompt, "[0-1s] smiles [1-2s] nods".
+            action_reference: image or video that drives the action instead of the prompt.
+            face: which face of the reference, 0 the largest.
+            callback: called with (step, total) after every step.
+
+        Raises:
+            ValueError: bad input, in one sentence that says what to do.
+        """
+        begun = time.perf_counter()
+        settings = self._settings(arm, guidance_scale, num_inference_steps, num_frames, seed)
+        segments = parse_prompt(prompt, timeline, duration=settings["frames"] / self.preset.fps)
+        references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
+        faces = [self.find_face(photo, face) for photo in references]
+        notes = _face_notes(faces, face)
+        identity = self._split(np.stack([f.image for f in faces])).identity.mean(0, keepdim=True)
+        latent_frames = settings["frames"] // self.preset.frames_per_latent
+        told = self.text_codes(segments, latent_frames)
+        if action_reference is None:
+            code = told
+            notes += self._calm_notes(told)
+        else:
+            code = self._driving_codes(action_reference, latent_frames)
+        states = self._text_states(segments)
+        adapter = self._adapt(identity, code, identity_scale, action_scale)
+        latents = self._sample(adapter, states, latent_frames, settings, callback)
+        frames = to_uint8(decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)[0])
+        scores = self._score(frames, faces, code)
+        settings |= {"prompt": prompt, "identity_scale": identity_scale, "action_scale": action_scale}
+        seconds = time.perf_counter() - begun
+        return Result(frames, self.preset.fps, seed, seconds, scores, settings, notes)
+
+    def find_face(self, photo: Reference, index: int | None = None) -> Face:
+        """Detect and align one face of a photo."""
+        return find_face(load_image(photo), as_landmarker(self.parts["encoder"]), index=index)
+
+    @torch.inference_mode()
+    def decouple(self, photo: Reference, *, face: int | None = None) -> DecoupledFace:
+        """Split the facial embedding of one face into identity and action."""
+        found = self.find_face(photo, face)
+        split = self._split(found.image[None])
+        shares = [float(share[0]) for share in split.shares()]
+        vectors = [getattr(split, key)[0].flatten().numpy() for key in ("facial", "identity", "action")]
+        return DecoupledFace(*vectors, *shares, found.box, found.image, found.count)
+
+    @torch.inference_mode()
+    def match_actions(self, face: DecoupledFace, prompts: Sequence[str]) -> list[tuple[str, float]]:
+        """Rank prompts by how well they say what the face does; cosine of action embeddings, best first."""
+        action = torch.from_numpy(face.action)
+        found = []
+        for prompt in prompts:
+            codes = self.text_codes(parse_prompt(prompt, None, duration=self.preset.duration), self.preset.latent_frames)
+            told = self.parts["decoupler"].expand(codes)[0].flatten(1)
+            found.append((prompt, float(cosine_similarity(told, action[None]).max())))
+        return sorted(found, key=lambda pair: -pair[1])
+
+    def text_codes(self, segments: Sequence[Action], latent_frames: int) -> Float[Tensor, "1 f c"]:
+        """Let T say what is done in every latent frame."""
+        encoded = self.text_encoder.encode([s.prompt for s in segments])
+        duration = latent_frames * self.preset.frames_per_latent / self.preset.fps
+        places, times = frame_times([(s.start, s.end) for s in segments], frames=latent_frames, duration=duration)
+        return self.parts["text_action"](encoded.states[None], encoded.mask[None], places[None], times[None])
+
+    def _settings(self, arm, guidance_scale, steps, frames, seed) -> dict[str, Any]:
+        sampler, stack = self.preset.sampler, self.preset.frames_per_latent
+        if arm not in ARMS:
+            raise ValueError(f"Unknown arm {arm!r}; choose one of {', '.join(ARMS)}.")
+        if arm != "iad":
+            raise ValueError(f"The arm {arm!r} has no weights for {self.preset.name!r} yet; use arm 'iad'.")
+        if not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"The seed is {seed!r}; give a whole number of 0 or more.")
+        if steps is not None and not 1 <= steps <= sampler.timesteps:
+            raise ValueError(f"num_inference_steps is {steps}; give 1 to {sampler.timesteps}.")
+        if frames is not None and (frames < stack or frames % stack or frames > self.preset.frames):
+            near = max(stack, min(self.preset.frames, round(frames / stack) * stack))
+            raise ValueError(f"num_frames is {frames}; {self.preset.name!r} makes up to {self.preset.frames}, try {near}.")
+        return {
+            "model": self.preset.name,
+            "arm": arm,
+            "seed": seed,
+            "steps": steps or sampler.steps,
+            "guidance_scale": sampler.guidance_scale if guidance_scale is None else guidance_scale,
+            "frames": frames or self.preset.frames,
+        }
+
+    def _split(self, crops: UInt8[np.ndarray, "b h w 3"]) -> Split:
+        features = self.parts["encoder"](to_tensor(crops))
+        return self.parts["decoupler"](features.embedding, features.tokens)
+
+    def _text_states(self, segments: Sequence[Action]) -> Float[Tensor, "1 n e"]:
+        prompts = list(dict.fromkeys(s.prompt for s in segments))
+        return self.text_encoder.encode([", then ".join(prompts)]).states
+
+    def _driving_codes(self, source: Reference, latent_frames: int) -> Float[Tensor, "1 f c"]:
+        if isinstance(source, (str, Path)) and Path(source).suffix.lower() in VIDEO_SUFFIXES:
+            video, _ = read_video(source, self.preset.frames, fps=self.preset.fps)
+            place = find_face(video[0], as_landmarker(self.parts["encoder"])).affine
+            picks = np.linspace(0, len(video) - 1, latent_frames).round().astype(int)
+            crops = np.stack([crop(video[k], place, self.preset.size) for k in picks])  # one frame for all: head motion stays
+            return self._split(crops).code[None]
+        return repeat(self._split(self.find_face(source).image[None]).code, "1 c -> 1 f c", f=latent_frames)
+
+    def _adapt(self, identity, code, identity_scale: float, action_scale: float) -> AdapterStates:
+        # row 0 is guided by everything, row 1 by nothing
+        identity, code = (torch.cat([x, x]) for x in (identity, code))
+        return self.parts["transformer"].adapt(
+            identity,
+            self.parts["decoupler"].expand(code),
+            identity_scale=torch.tensor([identity_scale, 0.0]),
+            action_scale=torch.tensor([action_scale, 0.0]),
+        )
+
+    def _sample(self, adapter, states, latent_frames: int, settings, callback) -> Float[Tensor, "1 t c y x"]:
+        preset, guidance = self.preset, settings["guidance_scale"]
+        generator = torch.Generator().manual_seed(settings["seed"])
+        shape = (1, latent_frames, preset.latent_channels, preset.latent_size, preset.latent_size)
+        latents = torch.randn(shape, generator=generator)
+        states = torch.cat([states, self.text_encoder.encode([""]).states])
+        self.scheduler.set_timesteps(settings["steps"])
+        for k, t in enumerate(self.scheduler.timesteps):
+            told, free = self.parts["transformer"](
+                latents.expand(2, -1, -1, -1, -1), states, t.expand(2), attention_kwargs={"adapter": adapter}
+            ).sample
+            velocity = free + guidance * (told - free)
+            latents = self.scheduler.step(velocity[None], t, latents).prev_sample
+            if callback:
+                callback(k + 1, settings["steps"])
+        return latents
+
+    def _score(self, frames: UInt8[np.ndarray, "f h w 3"], faces: list[Face], code: Tensor) -> dict[str, Any]:
+        """Judge a clip by the conditioning encoder itself; `iad.evaluation` has independent judges."""
+        features = self.parts["encoder"](to_tensor(np.concatenate([frames, np.stack([f.image for f in faces])])))
+        n = len(frames)
+        reference = features.embedding[n:].mean(0, keepdim=True)
+        shown = self.parts["decoupler"](features.embedding[:n], features.tokens[:n]).code
+        wanted = repeat(code[0], "t c -> (t s) c", s=self.preset.frames_per_latent)
+        return {
+            "identity": cosine_similarity(features.embedding[:n], reference).numpy(),
+            "action": float(cosine_similarity(shown, wanted).mean()),
+            "detected": float(np.mean([_shows_face(frame) for frame in frames[:: max(1, n // 4)]])),
+        }
+
+    def _calm_notes(self, code: Float[Tensor, "1 f c"]) -> list[str]:
+        said = self.parts["coefficients"](code)[0].amax(0)
+        if float(said[:EXPRESSIONS].max()) > CALM or float(said[EXPRESSIONS:].abs().max()) > CALM_POSE:
+            return []
+        return ["The prompt names no facial action that this model knows; the portrait stays calm."]
+
+
+def _shows_face(frame: UInt8[np.ndarray, "h w 3"]) -> bool:
+    try:
+        return bool(detect_faces(frame))
+    except ValueError:
+        return False
+
+
+def _face_notes(faces: list[Face], asked: int | None) -> list[str]:
+    return [
+        f"{face.count} faces found in photo {k + 1}; using the largest (choose another with face=N, from 0)."
+        for k, face in enumerate(faces)
+        if face.count > 1 and asked is None
+    ]
+
+
+def _text_encoder(preset: Preset):
+    return create_text_encoder(preset.text) if preset.text.name == "hashed" else load_text_encoder(preset.text)
+
+
+def create_parts(preset: Preset) -> nn.ModuleDict:
+    """Build every network of a preset with random weights."""
+    parts = {
+        "autoencoder": create_autoencoder(preset),
+        "encoder": create_face_encoder(preset),
+        "transformer": create_transformer(preset),
+    }
+    return nn.ModuleDict(parts | dict(create_decoupling(preset).items()))
+
+
+def split_parts(parts: nn.ModuleDict) -> dict[str, dict[str, Tensor]]:
+    """Sort weights into files: the base transformer and the adapters stay apart."""
+    transformer = parts["transformer"].state_dict()
+    learned = {k: m for k, m in parts.items() if k not in ("autoencoder", "encoder", "transformer")}
+    return {
+        "autoencoder": parts["autoencoder"].state_dict(),
+        "encoder": parts["encoder"].state_dict(),
+        "decoupling": nn.ModuleDict(learned).state_dict(),
+        "base": {k: v for k, v in transformer.items() if not is_adapter_key(k)},
+        "adapters-iad": {k: v for k, v in transformer.items() if is_adapter_key(k)},
+    }
+
+
+def load_parts(parts: nn.ModuleDict, folder: Path, *, only: Sequence[str] | None = None) -> None:
+    """Fill networks from a weights folder, whole files at a time.
+
+    Raises:
+        ValueError: a file is missing or altered, or its weights do not fit.
+    """
+    state = parts.state_dict()
+    prefix = {"autoencoder": "autoencoder.", "encoder": "encoder.", "base": "transformer.", "adapters-iad": "transformer."}
+    for name, expected in split_parts(parts).items():
+        if only and name not in only:
+            continue
+        loaded = checkpoint.load_part(folder, name)
+        wrong = [k for k in expected if k not in loaded or loaded[k].shape != expected[k].shape]
+        wrong += [k for k in loaded if k not in expected]
+        if wrong:
+            shown = ", ".join(wrong[:5])
+            raise ValueError(
+                f"The {name!r} weights in {folder} do not fit this model: {len(wrong)} keys are missing, extra or "
+                f"misshapen ({shown}); use weights of the same preset."
+            )
+        state |= {prefix.get(name, "") + k: v for k, v in loaded.items()}
+    parts.load_state_dict(state)

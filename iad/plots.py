@@ -1,0 +1,154 @@
+"""Pictures of numbers: what the app, the notebooks and the reports show alike.
+
+In come arrays and reports, out come PIL pictures, drawn with PIL alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+INK, SOFT, LINE, PAPER = (31, 35, 40), (110, 118, 129), (229, 231, 235), (255, 255, 255)
+IDENTITY, ACTION = (46, 94, 170), (226, 125, 56)
+
+_MARGIN, _WIDTH, _ROW, _CROP = 48, 1120, 232, 192
+_SHARES, _ACTIONS = _MARGIN + _CROP + 36, 640  # left edges of a row's two columns
+
+
+def decoupling_report(crops: Sequence[UInt8[np.ndarray, "_ _ 3"]], report: Mapping[str, Any]) -> Image.Image:
+    """Draw faces with their shares of identity and action, best actions, and similarities to each other.
+
+    Args:
+        crops: the aligned crop of each face.
+        report: `faces`, `identity_cosine` and `action_cosine`, as `iad decouple --json` prints them.
+    """
+    faces = report["faces"]
+    if len(crops) != len(faces) or not faces:
+        raise ValueError(
+            f"A report needs a crop for each face, got {len(crops)} crops and {len(faces)} faces."
+        )
+    labels = list_labels(len(faces))
+    tables = []
+    if len(faces) > 1:
+        tables = [
+            heat_table(
+                np.array(report["identity_cosine"]), labels, title="Identity similarity", hue=IDENTITY
+            ),
+            heat_table(np.array(report["action_cosine"]), labels, title="Action similarity", hue=ACTION),
+        ]
+    head = 128
+    side_by_side = sum(table.width for table in tables) + _MARGIN <= _WIDTH - 2 * _MARGIN
+    below = sum(t.height + 24 for t in tables[: 1 if side_by_side else None])
+    width = max([_WIDTH] + [table.width + 2 * _MARGIN for table in tables])
+    canvas = Image.new("RGB", (width, head + _ROW * len(faces) + below + 24), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    _write(draw, (_MARGIN, 34), "Identity and action", size=32)
+    _write(
+        draw, (_MARGIN, 76), "How much of each facial embedding is the person, how much the moment", tone=SOFT
+    )
+    for row, (crop, face, label) in enumerate(zip(crops, faces, labels, strict=True)):
+        _draw_face(canvas, head + row * _ROW, crop, face, label=label if len(faces) > 1 else "")
+    x, y = _MARGIN, head + _ROW * len(faces)
+    for table in tables:
+        canvas.paste(table, (x, y))
+        x, y = (x + table.width + _MARGIN, y) if side_by_side else (x, y + table.height + 24)
+    return canvas
+
+
+def heat_table(
+    values: Float[np.ndarray, "n n"],
+    labels: Sequence[str],
+    *,
+    title: str,
+    hue: tuple[int, int, int] = IDENTITY,
+) -> Image.Image:
+    """Draw similarities in [-1, 1] as a table of numbers on a ground of `hue` (grey where negative)."""
+    count = len(values)
+    cell = int(np.clip(420 / count, 40, 72))
+    left, top = 36, 76
+    canvas = Image.new("RGB", (max(left + cell * count + 1, 300), top + cell * count + 1), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    _write(draw, (0, 4), title, size=22)
+    for i, label in enumerate(labels):
+        _write(draw, (left + (i + 0.5) * cell, top - 14), label, tone=SOFT, anchor="mm")
+        _write(draw, (left / 2, top + (i + 0.5) * cell), label, tone=SOFT, anchor="mm")
+        for j in range(count):
+            value = float(values[i, j])
+            ground = _blend(PAPER, hue if value > 0 else SOFT, min(1.0, abs(value)))
+            x, y = left + j * cell, top + i * cell
+            draw.rectangle((x, y, x + cell, y + cell), fill=ground, outline=PAPER, width=2)
+            tone = PAPER if np.dot(ground, (0.299, 0.587, 0.114)) < 150 else INK
+            centre = (x + cell / 2, y + cell / 2)
+            _write(draw, centre, f"{value:.2f}", size=min(18, int(cell / 2.7)), tone=tone, anchor="mm")
+    return canvas
+
+
+def list_labels(count: int) -> list[str]:
+    """Name faces A, B, ... Z, then 27, 28, ..."""
+    return [ascii_uppercase[i] if i < 26 else str(i + 1) for i in range(count)]
+
+
+def _draw_face(
+    canvas: Image.Image, top: int, crop: UInt8[np.ndarray, "_ _ 3"], face: Mapping[str, Any], *, label: str
+) -> None:
+    draw = ImageDraw.Draw(canvas)
+    picture = Image.fromarray(crop).resize((_CROP, _CROP), Image.LANCZOS)
+    mask = Image.new("L", (4 * _CROP, 4 * _CROP))
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * _CROP, 4 * _CROP), radius=56, fill=255)
+    canvas.paste(picture, (_MARGIN, top), mask.resize((_CROP, _CROP), Image.LANCZOS))
+
+    width = _ACTIONS - _SHARES - 48
+    name = "  ".join(filter(None, [label, str(face["file"]).replace("\\", "/").rsplit("/", 1)[-1]]))
+    _write(draw, (_SHARES, top + 6), _shorten(name, 20, width), size=20)
+    shares = [("identity", face["identity_share"], IDENTITY), ("action", face["action_share"], ACTION)]
+    total = max(sum(share for _, share, _ in shares), 1e-9)
+    split = _SHARES + width * shares[0][1] / total
+    draw.rectangle((_SHARES, top + 52, split, top + 82), fill=IDENTITY)
+    draw.rectangle((split, top + 52, _SHARES + width, top + 82), fill=ACTION)
+    for line, (what, share, tone) in enumerate(shares):
+        y = top + 108 + 28 * line
+        draw.rectangle((_SHARES, y - 7, _SHARES + 13, y + 6), fill=tone)
+        _write(draw, (_SHARES + 24, y), what, anchor="lm")
+        _write(draw, (_SHARES + 190, y), f"{share:.1%}", anchor="rm")
+    _write(draw, (_SHARES, top + 172), f"cosine between the two {face['cosine']:+.3f}", tone=SOFT, size=16)
+
+    for line, match in enumerate(face["actions"][:6]):
+        _draw_match(draw, top + 18 + 31 * line, match["prompt"], match["similarity"])
+
+
+def _draw_match(draw: ImageDraw.ImageDraw, y: float, prompt: str, similarity: float) -> None:
+    bar, right = _ACTIONS + 186, _WIDTH - _MARGIN - 56
+    _write(draw, (bar - 16, y), _shorten(prompt, 18, 170), anchor="rm")
+    draw.rectangle((bar, y - 8, right, y + 8), fill=LINE)
+    length = (right - bar) * min(1.0, max(0.0, similarity))
+    if length >= 1:
+        draw.rectangle((bar, y - 8, bar + length, y + 8), fill=ACTION)
+    _write(draw, (_WIDTH - _MARGIN, y), f"{similarity:.2f}", tone=SOFT, anchor="rm")
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    *,
+    size: int = 18,
+    tone: tuple[int, int, int] = INK,
+    anchor: str = "la",
+) -> None:
+    draw.text(place, text, fill=tone, font=ImageFont.load_default(size), anchor=anchor)
+
+
+def _shorten(text: str, size: int, width: float) -> str:
+    font = ImageFont.load_default(size)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
+
+
+def _blend(ground: tuple[int, int, int], hue: tuple[int, int, int], weight: float) -> tuple[int, int, int]:
+    return tuple(round(g + (h - g) * weight) for g, h in zip(ground, hue, strict=True))

@@ -1,0 +1,231 @@
+"""What rendered people look like, in words for captions and in numbers for the renderer.
+
+`sample_appearance` draws both at once, so that a caption can never contradict the picture. Colours in the tables
+are display values (sRGB, 0 to 255), as one would pick them from a photograph; the renderer gets linear ones.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from iad.portraits.scenes import SCENES
+
+Presentation = Literal["woman", "man", "person"]
+Age = Literal["young", "middle-aged", "older"]
+
+SKINS = {
+    "fair": (238, 200, 180), "light": (228, 185, 160), "olive": (206, 164, 130), "tan": (190, 142, 108),
+    "brown": (154, 106, 78), "dark brown": (118, 78, 56), "deep": (88, 58, 44),
+}  # fmt: skip
+HAIRS = {
+    "black": (26, 22, 21), "dark brown": (52, 36, 27), "brown": (86, 58, 38), "light brown": (124, 88, 56),
+    "blond": (186, 146, 92), "auburn": (104, 50, 28), "red": (150, 72, 34), "grey": (138, 134, 130),
+    "white": (206, 202, 196),
+}  # fmt: skip
+IRISES = {
+    "dark brown": (58, 34, 20), "brown": (98, 60, 32), "hazel": (122, 96, 52), "green": (98, 122, 78),
+    "blue": (92, 132, 170), "grey": (120, 132, 142),
+}  # fmt: skip
+CLOTHES = {
+    "white": (226, 224, 220), "black": (30, 30, 33), "grey": (120, 122, 126), "navy": (34, 44, 78),
+    "blue": (60, 98, 168), "light blue": (150, 184, 216), "red": (168, 40, 42), "burgundy": (96, 28, 44),
+    "green": (58, 110, 70), "olive": (98, 98, 62), "yellow": (218, 178, 72), "orange": (206, 110, 48),
+    "pink": (218, 144, 158), "purple": (104, 70, 132), "beige": (204, 184, 154), "brown": (104, 74, 52),
+    "teal": (38, 116, 120),
+}  # fmt: skip
+KINDS = ("t-shirt", "shirt", "sweater", "turtleneck", "jacket")
+# Hair that grows on such skin; hair dyed otherwise is rare enough to leave out.
+_DARK_HAIR = ("black", "dark brown")
+_LIGHT_HAIR = ("black", "dark brown", "brown", "light brown", "blond", "auburn", "red")
+STYLES = {
+    "woman": ("long straight", "long wavy", "long curly", "bob", "bob with a fringe", "long with a fringe", "bun",
+              "slicked-back", "side-swept short", "curly", "afro", "short"),
+    "man": ("short", "side-swept short", "side-parted", "slicked-back", "cropped", "buzz-cut", "curly", "afro",
+            "bald", "receding", "long wavy", "messy"),
+}  # fmt: skip
+BEARDS = ("clean-shaven", "stubble", "short beard", "full beard", "moustache", "goatee")
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """A key light over an ambient of sky and ground; colours are linear, directions point to the light."""
+
+    words: str
+    key: tuple[float, float, float]
+    key_colour: tuple[float, float, float]
+    sharpness: float
+    sky: tuple[float, float, float]
+    ground: tuple[float, float, float]
+    rim: float = 0.0
+
+
+LIGHTINGS = (
+    Lighting("soft daylight", (0.35, 0.65, 0.70), (1.0, 0.97, 0.92), 4.0, (0.62, 0.70, 0.80), (0.26, 0.24, 0.22)),
+    Lighting("warm light", (0.55, 0.45, 0.70), (1.25, 0.96, 0.66), 6.0, (0.50, 0.46, 0.46), (0.26, 0.20, 0.15), 0.3),
+    Lighting("light from the side", (0.88, 0.35, 0.32), (1.30, 1.22, 1.12), 8.0, (0.34, 0.38, 0.46),
+             (0.16, 0.15, 0.15), 0.25),
+    Lighting("studio light", (0.40, 0.50, 0.77), (1.12, 1.10, 1.08), 6.0, (0.46, 0.46, 0.50), (0.22, 0.22, 0.23), 0.5),
+    Lighting("overcast light", (0.10, 0.85, 0.52), (0.75, 0.78, 0.82), 2.5, (0.74, 0.78, 0.84), (0.30, 0.29, 0.28)),
+    Lighting("evening light", (0.70, 0.25, 0.67), (1.20, 0.80, 0.50), 7.0, (0.38, 0.42, 0.56), (0.20, 0.17, 0.17), 0.5),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Traits:
+    """A rendered person in words."""
+
+    presentation: Presentation
+    age: Age
+    skin: str
+    hair_colour: str
+    hair: str
+    hair_length: Literal["none", "short", "medium", "long"]
+    beard: str
+    glasses: Literal["none", "glasses"]
+    eyes: str
+    clothes_colour: str
+    clothes: str
+    background: str
+    lighting: str
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """Traits and the numbers that they stand for; colours are linear RGB."""
+
+    traits: Traits
+    skin: Float[np.ndarray, " 3"]
+    lips: Float[np.ndarray, " 3"]
+    hair: Float[np.ndarray, " 3"]
+    brows: Float[np.ndarray, " 3"]
+    iris: Float[np.ndarray, " 3"]
+    cloth: Float[np.ndarray, " 3"]
+    accent: Float[np.ndarray, " 3"]
+    pattern: Literal["plain", "stripes", "checks", "knit"]
+    lighting: Lighting
+    lashes: float
+    blush: float
+    freckles: float
+    grain: float
+    wrinkles: float
+
+
+def linear(colour: tuple | np.ndarray) -> Float[np.ndarray, "3"]:
+    """Turn display values (0 to 255) into linear light (0 to 1)."""
+    return (np.asarray(colour, np.float64) / 255) ** 2.2
+
+
+def sample_appearance(rng: np.random.Generator) -> Appearance:
+    """Draw a person's looks."""
+    presentation = rng.choice(["woman", "man", "person"], p=[0.46, 0.46, 0.08])
+    age = rng.choice(["young", "middle-aged", "older"], p=[0.5, 0.33, 0.17])
+    skin = str(rng.choice(list(SKINS), p=[0.17, 0.23, 0.14, 0.14, 0.13, 0.11, 0.08]))
+    lines = presentation if presentation != "person" else str(rng.choice(["woman", "man"]))
+    style = _sample_style(rng, lines, skin)
+    beard = _sample_beard(rng, presentation)
+    traits = Traits(
+        presentation=str(presentation),
+        age=str(age),
+        skin=skin,
+        hair_colour=_sample_hair_colour(rng, skin, age),
+        hair=style,
+        hair_length=hair_length(style),
+        beard=beard,
+        glasses="glasses" if rng.random() < 0.12 else "none",
+        eyes=_sample_eyes(rng, skin),
+        clothes_colour=str(rng.choice(list(CLOTHES))),
+        clothes=str(rng.choice(KINDS, p=[0.3, 0.2, 0.22, 0.1, 0.18])),
+        background=str(rng.choice(list(SCENES))),
+        lighting="",
+    )
+    return _with_colours(rng, traits, lines)
+
+
+def sample_shape(rng: np.random.Generator, modes: int, traits: Traits) -> Float[np.ndarray, " m"]:
+    """Draw identity weights that suit the words.
+
+    The first modes of the ICT head were named by eye: 0 runs from large and angular to small and fine, 2 from full
+    lips and a wide nose to an aged face, 3 from oval to broad. Mode 0 stops short of what would look like a child.
+    """
+    weights = rng.normal(0, 0.9, modes)
+    lean = {"woman": 1.0, "man": -1.0}.get(traits.presentation, 0.0)
+    depth = list(SKINS).index(traits.skin) / (len(SKINS) - 1)
+    means = {0: 0.8 * lean, 2: 0.9 - 2.2 * depth + 0.8 * (traits.age == "older"), 3: -0.5 * lean, 5: 0.3 * lean}
+    for mode, mean in means.items():
+        if mode < modes:
+            weights[mode] = mean + 0.7 * weights[mode]
+    weights[0] = np.clip(weights[0], -2.0, 1.4)
+    return weights.astype(np.float32)
+
+
+def hair_length(style: str) -> str:
+    """Say in one word how long a style's hair is."""
+    if style == "bald":
+        return "none"
+    if style.startswith("long"):
+        return "long"
+    return "medium" if style.startswith(("bob", "afro")) or style in ("curly", "bun") else "short"
+
+
+def _sample_style(rng: np.random.Generator, lines: str, skin: str) -> str:
+    weights = np.ones(len(STYLES[lines]))
+    for i, style in enumerate(STYLES[lines]):
+        if style == "afro":
+            weights[i] = 2.5 if skin in ("brown", "dark brown", "deep") else 0.0
+        elif skin in ("dark brown", "deep") and style in ("long straight", "side-parted", "receding"):
+            weights[i] = 0.4
+    return str(rng.choice(STYLES[lines], p=weights / weights.sum()))
+
+
+def _sample_beard(rng: np.random.Generator, presentation: str) -> str:
+    if presentation != "man":
+        return "clean-shaven"
+    return str(rng.choice(BEARDS, p=[0.42, 0.2, 0.14, 0.1, 0.07, 0.07]))
+
+
+def _sample_hair_colour(rng: np.random.Generator, skin: str, age: str) -> str:
+    if age == "older" or (age == "middle-aged" and rng.random() < 0.15):
+        return str(rng.choice(["grey", "white", "grey", "dark brown"]))
+    return str(rng.choice(_LIGHT_HAIR if skin in ("fair", "light") else _DARK_HAIR))
+
+
+def _sample_eyes(rng: np.random.Generator, skin: str) -> str:
+    if skin in ("fair", "light"):
+        return str(rng.choice(list(IRISES)))
+    return str(rng.choice(["dark brown", "brown", "hazel"], p=[0.6, 0.32, 0.08]))
+
+
+def _with_colours(rng: np.random.Generator, words: Traits, lines: str) -> Appearance:
+    from dataclasses import replace
+
+    light = LIGHTINGS[rng.integers(len(LIGHTINGS))]
+    if rng.random() < 0.5:
+        mirrored = (-light.key[0], *light.key[1:])
+        light = replace(light, key=mirrored)
+    jitter = lambda colour, spread: linear(np.clip(np.array(colour) * rng.normal(1, spread, 3), 8, 248))  # noqa: E731
+    skin = linear(np.array(SKINS[words.skin]) * rng.normal(1, 0.04) * rng.normal(1, 0.012, 3))
+    hair = jitter(HAIRS[words.hair_colour], 0.05)
+    woman = lines == "woman"
+    made_up = woman and rng.random() < 0.45
+    rose = linear((190, 70, 76) if not made_up else rng.choice([[176, 40, 56], [200, 84, 92], [150, 48, 60]]))
+    share = rng.uniform(0.35, 0.6) if made_up else rng.uniform(0.12, 0.3)
+    lips = (skin * (1 - share) + rose * share * (0.35 + 0.8 * skin[0])) * np.array([0.95, 0.84, 0.86])
+    brows = hair if words.hair_colour in ("grey", "white", "black") else hair * 0.75
+    kind_patterns = {"shirt": ["plain", "plain", "stripes", "checks"], "sweater": ["knit", "knit", "stripes"],
+                     "t-shirt": ["plain", "plain", "plain", "stripes"], "turtleneck": ["knit"]}  # fmt: skip
+    cloth = jitter(CLOTHES[words.clothes_colour], 0.04)
+    return Appearance(
+        traits=replace(words, lighting=light.words),
+        skin=skin, lips=lips, hair=hair, brows=brows * 0.8 + 0.004,
+        iris=jitter(IRISES[words.eyes], 0.06), cloth=cloth,
+        accent=linear(list(CLOTHES.values())[rng.integers(3)]) if rng.random() < 0.6 else cloth * 0.45,
+        pattern=str(rng.choice(kind_patterns.get(words.clothes, ["plain"]))),
+        lighting=light,
+        lashes=rng.uniform(0.7, 1.0) if woman else rng.uniform(0.25, 0.5),
+        blush=rng.uniform(0.4, 1.0),
+        freckles=rng.uniform(0.4, 1.0) if words.skin == "fair" and rng.random() < 0.35 else 0.0,
+        grain=rng.uniform(0.5, 1.2),
+        wrinkles={"young": 0.0, "middle-aged": 0.35, "older": 0.9}[words.age] * rng.uniform(0.7, 1.2),
+    )  # fmt: skip

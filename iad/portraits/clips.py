@@ -1,0 +1,224 @@
+"""Clips of people who do not exist, with exact actions and captions: the training pool.
+
+Clips come in groups of four, two persons (A, B) performing the same two takes, so that a pool holds for every
+clip the same person in another take (the reference) and another person in the same take (the same action).
+Everything follows from the seed.
+"""
+
+import json
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from iad.portraits.actions import ACTIONS, EIGHT_BASIC, Performed, perform
+from iad.portraits.captions import PersonWords, load_people_words, write_caption
+from iad.portraits.head import Head, load_head
+from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, load_photo_people
+from iad.portraits.rendered import RenderedPerson
+from iad.portraits.scenes import SCENES, paint
+from iad.video import save_picture
+
+FRAMES, FPS = 16, 8
+SECONDS = FRAMES / FPS
+PHOTO_SHARE = 0.8
+CAPTIONS = 4  # sentences a clip
+SCENE_SHARE = 0.15  # photo people moved to a scene that the caption names
+MAX_YAW = 20.0  # degrees; photos turned further do not re-pose well
+HEAD_ACTIONS = ("nod", "shake", "tilt left", "tilt right", "turn left", "turn right", "head up", "head down")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One rendered clip and all that is known of it."""
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    track: Float[np.ndarray, "f 60"]
+    landmarks: Float[np.ndarray, "f 68 2"]
+    portrait: UInt8[np.ndarray, "h w 3"]  # the same person, calm
+    record: dict[str, Any]
+
+
+def is_held_out(number: int) -> bool:
+    """Tell whether a photo person (by number) or a rendered person (by seed) is kept for evaluation."""
+    return number % 8 == 3
+
+
+def usable_photos(folder: str | Path | None = None) -> list[tuple[PhotoRecord, PersonWords]]:
+    """List the labelled photo people that look nearly straight ahead."""
+    words = load_people_words()
+    records = [r for r in load_photo_people(folder) if r.number in words]
+    return [(r, words[r.number]) for r in records if abs(_yaw(r)) < MAX_YAW]
+
+
+def _yaw(record: PhotoRecord) -> float:
+    return float(np.degrees(np.arctan2(record.fit.rotation[0, 2], record.fit.rotation[2, 2])))
+
+
+def draw_segments(rng: np.random.Generator) -> list[Performed]:
+    """Draw what a clip shows: one action, two at once, or two or three in sequence."""
+    kind = rng.random()
+    degree = {"intensity": float(rng.choice([0.45, 0.8, 1.0], p=[0.15, 0.6, 0.25]))}
+    degree["tempo"] = str(rng.choice(["slow", "normal", "quick"], p=[0.12, 0.76, 0.12]))
+    if kind < 0.55:
+        return [Performed((_draw_action(rng),), 0.0, SECONDS, **degree)]
+    if kind < 0.7:
+        face = _draw_action(rng, but=(*HEAD_ACTIONS, "neutral"))
+        return [Performed((face, str(rng.choice(HEAD_ACTIONS))), 0.0, SECONDS, **degree)]
+    count = 2 if kind < 0.93 else 3
+    cuts = [0.0, *np.round((np.arange(1, count) / count + rng.uniform(-0.1, 0.1, count - 1)) * SECONDS, 1), SECONDS]
+    names = [_draw_action(rng) for _ in range(count)]
+    return [
+        Performed((name,), float(a), float(b), **degree) for name, a, b in zip(names, cuts, cuts[1:], strict=False)
+    ]
+
+
+def _draw_action(rng: np.random.Generator, but: tuple[str, ...] = ()) -> str:
+    weights = {name: 3.0 if name in EIGHT_BASIC or name == "neutral" else 1.0 for name in ACTIONS if name not in but}
+    chances = np.array(list(weights.values()))
+    return str(rng.choice(list(weights), p=chances / chances.sum()))
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """A person of the pool, the words for them, and how records name them."""
+
+    person: PhotoPerson | RenderedPerson
+    words: PersonWords
+    scene: str | None  # named by captions, because it is not the reference's own
+    key: dict[str, Any]
+
+
+def cast_photo(head: Head, record: PhotoRecord, words: PersonWords, rng: np.random.Generator) -> _Cast:
+    """Make a person from a photo: mirrored, relit, reshaped or moved to another scene by chance."""
+    mirror = bool(rng.random() < 0.5)
+    jitter = rng.normal(0, 0.35, len(record.fit.identity)).astype(np.float32) if rng.random() < 0.4 else None
+    look = None
+    if rng.random() < 0.6:
+        gain = tuple(float(x) for x in np.exp(rng.normal(0, 0.05, 3)))
+        gamma, saturation = float(np.exp(rng.normal(0, 0.15))), float(np.exp(rng.normal(0, 0.12)))
+        look = Look(gain=gain, gamma=gamma, saturation=saturation, side_light=float(rng.normal(0, 0.3)))
+    scene = str(rng.choice(list(SCENES))) if rng.random() < SCENE_SHARE else None
+    background = paint(scene, int(rng.integers(1 << 30)), 256) if scene else None
+    person = PhotoPerson(head, record, mirror=mirror, shape_jitter=jitter, look=look, background=background)
+    key = {
+        "kind": "photo",
+        "person": record.number,
+        "held_out": is_held_out(record.number),
+        # a reshaped face is nobody: neither the same person nor another
+        "identity": None if jitter is not None else f"photo-{record.number}",
+    }
+    return _Cast(person, words, scene, key)
+
+
+def cast_rendered(head: Head, seed: int) -> _Cast:
+    """Make a rendered person from a seed."""
+    person = RenderedPerson.sample(head, seed)
+    traits = person.traits
+    words = PersonWords(
+        presentation=traits.presentation,
+        age=traits.age,
+        hair=traits.hair,
+        beard=bool(traits.beard),
+        clothes=traits.clothes,
+        backdrop=traits.background,
+    )
+    key = {"kind": "rendered", "person": seed, "held_out": is_held_out(seed), "identity": f"rendered-{seed}"}
+    return _Cast(person, words, None, key)
+
+
+def render_clip(cast: _Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator) -> Clip:
+    """Render one person performing one take, and write its captions."""
+    captions = [write_caption(cast.words, segments, rng=rng, scene=cast.scene).text for _ in range(CAPTIONS)]
+    calm = perform([], rng=np.random.default_rng(0), frames=1, idle=False)
+    record = cast.key | {
+        "scene": cast.scene,
+        "captions": captions,
+        "segments": [asdict(s) | {"prompt": _prompt(cast.words, s, rng)} for s in segments],
+    }
+    return Clip(cast.person.render(track), track, cast.person.landmarks(track), cast.person.render(calm)[0], record)
+
+
+def _prompt(words: PersonWords, segment: Performed, rng: np.random.Generator) -> str:
+    whole = Performed(segment.actions, 0.0, SECONDS, segment.intensity, segment.tempo)
+    return write_caption(words, [whole], rng=rng).text
+
+
+def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
+    """Render one group of four clips: persons A and B, each in takes 1 and 2."""
+    rng = np.random.default_rng((seed, int(held_out)))
+    takes = []
+    for _ in range(2):
+        segments = draw_segments(rng)
+        takes.append((segments, perform(segments, rng=rng, frames=FRAMES, fps=FPS)))
+    clips = []
+    for slot in range(2):
+        cast = _draw_cast(rng, held_out=held_out)
+        for take, (segments, track) in enumerate(takes):
+            clip = render_clip(cast, segments, track, rng)
+            clip.record.update(group=seed, slot=slot, take=take)
+            clips.append(clip)
+    return clips
+
+
+def _draw_cast(rng: np.random.Generator, *, held_out: bool) -> _Cast:
+    if rng.random() < PHOTO_SHARE:
+        photos = [p for p in _photos() if is_held_out(p[0].number) == held_out]
+        return cast_photo(_head(), *photos[rng.integers(len(photos))], rng)
+    seed = int(rng.integers(1 << 20)) * 8 + (3 if held_out else int(rng.choice([0, 1, 2, 4, 5, 6, 7])))
+    return cast_rendered(_head(), seed)
+
+
+@lru_cache(maxsize=1)
+def _head() -> Head:
+    return load_head()
+
+
+@lru_cache(maxsize=1)
+def _photos() -> list[tuple[PhotoRecord, PersonWords]]:
+    return usable_photos()
+
+
+def render_pool(
+    output: str | Path, *, clips: int = 2000, seed: int = 0, workers: int = 2, held_out: bool = False
+) -> None:
+    """Render a pool of at least `clips` clips into shards of 80; shards that exist are kept."""
+    from tqdm import tqdm
+
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    _head(), _photos()  # missing data is said here, not by a worker
+    groups = 20
+    shards = [s for s in range(-(-clips // (4 * groups))) if not (output / f"{s:05d}.jsonl").exists()]
+    with ProcessPoolExecutor(max_workers=workers) as pool:
+        jobs = [pool.submit(_render_shard, output, s, range(s * groups, (s + 1) * groups), seed, held_out) for s in shards]
+        for job in tqdm(as_completed(jobs), total=len(jobs), desc="shards of 80 clips"):
+            job.result()
+
+
+def _render_shard(output: Path, shard: int, groups: range, seed: int, held_out: bool) -> None:
+    clips = [clip for group in groups for clip in render_group(seed * 1_000_000 + group, held_out=held_out)]
+    name = f"{shard:05d}"
+    np.save(output / f"{name}.frames.npy", np.stack([c.frames for c in clips]))
+    np.save(output / f"{name}.tracks.npy", np.stack([c.track for c in clips]).astype(np.float32))
+    np.save(output / f"{name}.landmarks.npy", np.stack([c.landmarks for c in clips]).astype(np.float32))
+    np.save(output / f"{name}.portraits.npy", np.stack([c.portrait for c in clips]))
+    lines = [json.dumps(c.record | {"shard": name, "row": row}) for row, c in enumerate(clips)]
+    part = output / f"{name}.part"
+    part.write_text("\n".join(lines) + "\n")
+    part.replace(output / f"{name}.jsonl")  # last: a shard with this file is whole
+
+
+def preview(output: str | Path, *, count: int = 64, seed: int = 0) -> Path:
+    """Save a contact sheet of `count` clips, six frames each."""
+    groups = [render_group(seed * 1_000_000 + g) for g in range(-(-count // 4))]
+    clips = [clip for group in groups for clip in group][:count]
+    strips = [np.concatenate(list(c.frames[[0, 3, 6, 9, 12, 15]]), axis=1) for c in clips]
+    blank = [np.zeros_like(strips[0])] * (len(strips) % 2)
+    rows = [np.concatenate(pair, axis=1) for pair in zip(*[iter(strips + blank)] * 2, strict=True)]
+    save_picture(Path(output), np.concatenate(rows))
+    return Path(output)

@@ -1,0 +1,150 @@
+"""The eyes of a photo person: irises lifted out of the photo, so that gaze can move them, and whites without them."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+IRIS_RADIUS = 0.70  # head units: 5.9 mm on the head's 12.5 mm eyeball
+GAZE_DEGREES = 25.0  # what a look of weight 1 turns the eye by
+
+
+@dataclass(frozen=True)
+class EyeTextures:
+    """The parts of both eyes, the person's left first.
+
+    Attributes:
+        whites: The photo with both irises painted over.
+        lids: The photo with skin painted over both eyes.
+        irises: Square pictures with alpha.
+        centres: Where each iris was in the photo, pixels.
+        radii: Pixels.
+    """
+
+    whites: Float[np.ndarray, "h w 3"]
+    lids: Float[np.ndarray, "h w 3"]
+    irises: Float[np.ndarray, "2 k k 4"]
+    centres: Float[np.ndarray, "2 2"]
+    radii: Float[np.ndarray, " 2"]
+
+
+def create_eye_textures(
+    photo: Float[np.ndarray, "h w 3"],
+    openings: Float[np.ndarray, "2 6 2"],
+    balls: Float[np.ndarray, "2 2"],
+    radius: float,
+) -> EyeTextures:
+    """Separate irises from whites.
+
+    Args:
+        photo: Colours 0 to 255.
+        openings: The eyes' landmarks in the photo, pixels.
+        balls: Where each eyeball's front is in the photo, pixels: the first guess.
+        radius: Of the iris, pixels.
+    """
+    height, width = photo.shape[:2]
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    side = 2 * int(np.ceil(1.5 * radius)) + 1
+    whites, lids, irises, centres = photo.copy(), photo.copy(), [], []
+    for opening, ball in zip(openings, balls, strict=True):
+        mask = _fill(opening, (height, width), 0.0)
+        centre = _find_iris(photo.mean(axis=-1), mask, opening, ball, radius)
+        distance = np.hypot(columns - centre[0], rows - centre[1])
+        irises.append(_lift_iris(photo, mask * (distance < radius), distance, centre, radius, side))
+        _paint_white(whites, mask * np.clip((distance - radius) / 1.0, 0, 1), mask, opening, radius)
+        _paint_lid(lids, opening)
+        centres.append(centre)
+    return EyeTextures(whites, lids, np.stack(irises), np.array(centres, np.float32), np.full(2, radius, np.float32))
+
+
+def _fill(polygon: Float[np.ndarray, "n 2"], shape: tuple[int, int], grow: float) -> Float[np.ndarray, "h w"]:
+    """Draw a polygon, soft at its border; `grow` pixels larger all round."""
+    mask = np.zeros(shape, np.uint8)
+    points = np.round((polygon - 0.5) * 16).astype(np.int32)
+    cv2.fillPoly(mask, [points], 255, lineType=cv2.LINE_AA, shift=4)
+    if grow > 0:
+        cv2.polylines(mask, [points], True, 255, int(round(2 * grow)), lineType=cv2.LINE_AA, shift=4)
+    return mask.astype(np.float32) / 255
+
+
+def _find_iris(luma, mask, opening, ball, radius) -> Float[np.ndarray, " 2"]:
+    """Find the disc that is darkest against the rest of the opening, not far from the eyeball's front."""
+    low, high = np.floor(opening.min(axis=0)).astype(int) - 3, np.ceil(opening.max(axis=0)).astype(int) + 3
+    low = np.maximum(low, 0)
+    luma, mask = luma[low[1] : high[1], low[0] : high[0]], mask[low[1] : high[1], low[0] : high[0]]
+    if mask.sum() < 4:
+        return ball.astype(np.float32)
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
+    middle = opening.mean(axis=0)
+    start = np.array([0.5 * ball[0] + 0.5 * middle[0], 0.3 * ball[1] + 0.7 * middle[1]])
+    reach_x, reach_y = np.ptp(opening[:, 0]) * 0.3, radius * 0.5
+    spread = max(float(luma[mask > 0.5].std()), 4.0) if (mask > 0.5).any() else 4.0
+    best, found = np.inf, start
+    for dy in np.linspace(-reach_y, reach_y, 7):
+        for dx in np.linspace(-reach_x, reach_x, 13):
+            away = np.hypot(columns + low[0] - start[0] - dx, rows + low[1] - start[1] - dy)
+            disc, ring = mask * (away < radius), mask * (away >= radius)
+            if disc.sum() < 3 or ring.sum() < 1:
+                continue
+            contrast = (luma * disc).sum() / disc.sum() - (luma * ring).sum() / ring.sum()
+            cost = contrast / spread + 0.5 * ((dx / reach_x) ** 2 + (dy / reach_y) ** 2)
+            if cost < best:
+                best, found = cost, start + (dx, dy)
+    return found.astype(np.float32)
+
+
+def _lift_iris(photo, mask, distance, centre, radius, side) -> Float[np.ndarray, "k k 4"]:
+    """Cut the iris out; what the lids hide of it takes the colour that the iris has at that distance from its centre."""
+    ring = np.clip((distance / radius * 5).astype(int), 0, 5)
+    weight = mask * (distance < radius + 1)
+    total = np.bincount(ring.ravel(), weight.ravel(), 6)
+    sums = np.stack([np.bincount(ring.ravel(), (weight * photo[..., c]).ravel(), 6) for c in range(3)], axis=1)
+    overall = sums.sum(axis=0) / max(total.sum(), 1e-6)
+    colours = (sums + overall) / (total[:, None] + 1)
+    filled = photo * mask[..., None] + colours[ring] * (1 - mask[..., None])
+    patch = cv2.getRectSubPix(filled.astype(np.float32), (side, side), tuple(float(v) for v in centre - 0.5))
+    rows, columns = np.mgrid[:side, :side] - side // 2
+    alpha = np.clip(radius + 0.5 - np.hypot(rows, columns), 0, 1)
+    return np.dstack([patch, alpha]).astype(np.float32)
+
+
+def _paint_white(whites, weight, mask, opening, radius) -> None:
+    """Spread the white of the eye over iris and lids, in place and only around the opening."""
+    margin = int(np.ceil(radius * 2))
+    low = np.maximum(np.floor(opening.min(axis=0)).astype(int) - margin, 0)
+    high = np.ceil(opening.max(axis=0)).astype(int) + margin
+    window = (slice(low[1], high[1]), slice(low[0], high[0]))
+    photo, weight, mask = whites[window], weight[window] ** 2, mask[window]
+    if weight.sum() < 1:
+        weight = mask + 1e-3
+    luma = photo.mean(axis=-1)
+    keep = cv2.GaussianBlur(weight, (0, 0), 0.7)[..., None].clip(0, 1)
+    bright = np.quantile(luma[weight > 0.2], 0.6) if (weight > 0.2).sum() > 3 else luma.mean()
+    weight = weight * np.exp(-np.clip(bright - luma, 0, None) / 25.0)  # lashes and shadows are no white
+    spread = cv2.GaussianBlur(np.dstack([photo * weight[..., None], weight]), (0, 0), max(radius * 0.5, 1.0))
+    general = (photo * weight[..., None]).sum(axis=(0, 1)) / max(weight.sum(), 1e-6)
+    smooth = (spread[..., :3] + 0.01 * general) / (spread[..., 3:] + 0.01)
+    smooth *= 0.94  # what the lids hid lies in their shadow
+    whites[window] = photo * keep + smooth * (1 - keep)
+
+
+def _paint_lid(lids, opening) -> None:
+    """Spread the skin between eye and brow, and a little of that under the eye, over the opening and its lashes."""
+    width = float(np.ptp(opening[:, 0]))
+    margin = int(np.ceil(width))
+    low = np.maximum(np.floor(opening.min(axis=0)).astype(int) - margin, 0)
+    high = np.ceil(opening.max(axis=0)).astype(int) + margin
+    window = (slice(low[1], high[1]), slice(low[0], high[0]))
+    photo = lids[window]
+    eye = _fill(opening, lids.shape[:2], 0.13 * width)[window]
+    around = _fill(opening, lids.shape[:2], 0.5 * width)[window] * (1 - eye)
+    luma = cv2.GaussianBlur(photo, (0, 0), 0.8).mean(axis=-1)
+    if around.sum() < 4:
+        return
+    skin = np.quantile(luma[around > 0.5], 0.6) if (around > 0.5).any() else luma.mean()
+    # Brows, lashes and creases are darker than skin, highlights and frames of glasses brighter.
+    weight = around * np.exp(-(((luma - skin) / (0.12 * skin + 6)) ** 2)) + 1e-5 * around
+    spread = cv2.GaussianBlur(np.dstack([photo * weight[..., None], weight]), (0, 0), 0.3 * width)
+    smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-6)
+    lids[window] = smooth

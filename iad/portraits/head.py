@@ -1,0 +1,230 @@
+"""The morphable head: a neutral mesh, identity modes and named expression shapes.
+
+`load_head` reads ICT-FaceKit (USC Institute for Creative Technologies, MIT) from the arrays that the download
+makes; `create_tiny_head` makes up a head of a few hundred vertices with the same fields, for tests. Vertices are
+in centimetre-like units: x to the right of the picture, y up, z towards the viewer.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from iad.portraits.actions import COEFFICIENTS
+
+# First vertex of every part of the ICT Face Model Light, in file order.
+_PART_STARTS = {
+    "face": 0, "head": 9409, "mouth_socket": 11248, "eye_sockets": 13294, "gums": 14062, "teeth": 17039,
+    "sclera_L": 21451, "iris_L": 22221, "sclera_R": 23021, "iris_R": 23791, "lacrimal": 24591,
+    "eye_blend": 24999, "eye_occlusion": 25047, "eyelashes": 25351,
+}  # fmt: skip
+
+# The 68 Multi-PIE landmarks as vertices of the ICT head.
+_LANDMARKS = (
+    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268, 493,
+    1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360, 1507, 1542,
+    1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461,
+    5518, 5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
+)  # fmt: skip
+
+# A turn of the head leaves this point where it is: between the skull and the neck, in head units.
+NECK_PIVOT = (0.0, -6.0, -1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Mesh, shapes and names; a face is neutral + identity weights * identity + expression weights * expression."""
+
+    neutral: Float[np.ndarray, "v 3"]
+    identity: Float[np.ndarray, "m v 3"]
+    expression: Float[np.ndarray, "e v 3"]
+    expression_names: tuple[str, ...]
+    triangles: Int[np.ndarray, "t 3"]
+    landmarks: Int[np.ndarray, " 68"]
+    parts: Mapping[str, slice]
+
+    def shape(self, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "v 3"]:
+        """Return the neutral face with these identity weights (one standard deviation each)."""
+        weights = np.asarray(weights, np.float32)
+        return self.neutral + np.tensordot(weights, self.identity.astype(np.float32), axes=1)
+
+    def triangles_of(self, *names: str) -> Int[np.ndarray, "t 3"]:
+        """Return the triangles whose three corners lie within the named parts."""
+        inside = np.zeros(len(self.neutral), bool)
+        for name in names:
+            inside[self.parts[name]] = True
+        return self.triangles[inside[self.triangles].all(axis=1)]
+
+
+def rotation_matrices(pose: Float[np.ndarray, "f 3"]) -> Float[np.ndarray, "f 3 3"]:
+    """Turn (pitch, yaw, roll) into matrices that act on column vectors.
+
+    Args:
+        pose: Degrees. Positive pitch looks up, positive yaw turns to the right of the picture (the person's own
+            left), positive roll tilts clockwise as seen.
+    """
+    pitch, yaw, roll = np.radians(np.asarray(pose, np.float64)).T
+    zero, one = np.zeros_like(pitch), np.ones_like(pitch)
+
+    def matrix(*rows):
+        return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+    (cp, sp), (cy, sy), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (pitch, yaw, roll))
+    up = matrix((one, zero, zero), (zero, cp, sp), (zero, -sp, cp))
+    turn = matrix((cy, zero, sy), (zero, one, zero), (-sy, zero, cy))
+    tilt = matrix((cr, sr, zero), (-sr, cr, zero), (zero, zero, one))
+    return (tilt @ turn @ up).astype(np.float32)
+
+
+def load_head(path: str | Path | None = None) -> Head:
+    """Load the ICT head from `path`, $IAD_ICT_FACEKIT or the download cache, the first that is given.
+
+    Raises:
+        FileNotFoundError: The file is not there.
+    """
+    found = Path(path or os.environ.get("IAD_ICT_FACEKIT") or cache_folder() / "ict" / "ict_facekit.npz")
+    if not found.is_file():
+        raise FileNotFoundError(
+            f"No morphable head at {found}; fetch it with `python -m iad data download`, or point "
+            "$IAD_ICT_FACEKIT at an ict_facekit.npz."
+        )
+    with np.load(found) as arrays:
+        names = tuple(str(name) for name in arrays["expression_names"])
+        if names != COEFFICIENTS[: len(names)]:
+            raise ValueError(
+                f"The head at {found} names its expressions otherwise than this version does; "
+                "fetch it again with `python -m iad data download`."
+            )
+        neutral = arrays["neutral"].astype(np.float32)
+        ends = [*list(_PART_STARTS.values())[1:], len(neutral)]
+        return Head(
+            neutral=neutral,
+            identity=arrays["identity"],
+            expression=arrays["expression"].astype(np.float32),
+            expression_names=names,
+            triangles=arrays["faces"].astype(np.int32),
+            landmarks=np.array(_LANDMARKS, np.int32),
+            parts={name: slice(start, end) for (name, start), end in zip(_PART_STARTS.items(), ends, strict=True)},
+        )
+
+
+def cache_folder() -> Path:
+    """Return the folder that downloads go to: $IAD_CACHE, else ~/.cache/iad."""
+    return Path(os.environ.get("IAD_CACHE") or Path.home() / ".cache" / "iad")
+
+
+# Where the 68 landmarks of the made-up head are, seen from the front: brows, nose, eyes and lips by hand.
+_TINY_RIGHT = {
+    17: (-6.0, 6.2), 18: (-5.0, 6.9), 19: (-4.0, 7.0), 20: (-2.8, 6.8), 21: (-1.6, 6.3), 31: (-1.6, -0.2),
+    32: (-0.8, -0.4), 36: (-4.6, 3.6), 37: (-3.7, 4.3), 38: (-2.6, 4.3), 39: (-1.7, 3.5), 40: (-2.6, 3.0),
+    41: (-3.7, 3.0), 48: (-2.6, -3.2), 49: (-1.6, -2.7), 50: (-0.6, -2.4), 59: (-1.5, -4.0), 58: (-0.7, -4.4),
+    60: (-2.3, -3.2), 61: (-1.0, -3.1), 67: (-1.0, -3.3),
+}  # fmt: skip
+_TINY_MIDDLE = {27: 4.0, 28: 2.8, 29: 1.6, 30: 0.6, 33: -0.6, 51: -2.5, 62: -3.1, 66: -3.3, 57: -4.5}
+MIRRORED_LANDMARKS = (
+    16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 27, 28, 29, 30,
+    35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56,
+    55, 64, 63, 62, 61, 60, 67, 66, 65,
+)  # fmt: skip
+
+
+def create_tiny_head(seed: int = 0) -> Head:
+    """Make up a head of a few hundred vertices, alike in every field; its expressions move the parts they name."""
+    rng = np.random.default_rng(seed)
+    marks = _tiny_landmarks()
+    grid = np.stack(np.meshgrid(np.linspace(-8, 8, 13), np.linspace(-10, 11, 15)), axis=-1).reshape(-1, 2)
+    grid = grid + rng.uniform(-0.1, 0.1, grid.shape)
+    inside = (grid[:, 0] / 8.2) ** 2 + (grid[:, 1] / 11.2) ** 2 < 1
+    apart = np.linalg.norm(grid[:, None] - marks[None], axis=-1).min(axis=1) > 0.9
+    face = np.concatenate([marks, grid[inside & apart]])
+    pieces = [(_lift(face), _cut_openings(face))]
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring = np.stack([9 * np.cos(angles), 12 * np.sin(angles), -3 + 0 * angles], axis=1)
+    pieces.append(_fan(ring, (0.0, 0.0, -9.0)))
+    pieces.append(_patch((0, -3.3, 5.5), (3.2, 2.0)))  # mouth socket
+    pieces.append(_patch((0, 3.6, 4.0), (4.0, 0.5)))  # eye sockets, behind the balls
+    pieces.append(_patch((0, -3.9, 6.5), (2.0, 0.6)))  # gums and tongue
+    pieces.append(_patch((0, -2.8, 7.0), (2.2, 0.5)))  # teeth
+    for side, depth in ((1, 7.2), (1, 7.1), (-1, 7.2), (-1, 7.1)):
+        pieces.append(_patch((3.15 * side, 3.6, depth), (1.6, 1.2)))
+    pieces += [_patch((0, 3.6, 3.0), (0.1, 0.1))] * 4
+    starts = np.cumsum([0] + [len(points) for points, _ in pieces])
+    neutral = np.concatenate([points for points, _ in pieces]).astype(np.float32)
+    triangles = np.concatenate([t + start for (_, t), start in zip(pieces, starts, strict=False)])
+    names = COEFFICIENTS[:57]
+    waves = rng.normal(0, 0.15, (6, 2, 3))
+    identity = np.stack([np.sin(neutral[:, :2] * 0.2 + i) @ wave for i, wave in enumerate(waves)])
+    return Head(
+        neutral=neutral,
+        identity=identity.astype(np.float32),
+        expression=np.stack([_tiny_shape(name, neutral) for name in names]).astype(np.float32),
+        expression_names=names,
+        triangles=triangles.astype(np.int32),
+        landmarks=np.arange(68, dtype=np.int32),
+        parts={name: slice(int(a), int(b)) for name, a, b in zip(_PART_STARTS, starts, starts[1:], strict=True)},
+    )
+
+
+def _tiny_landmarks() -> Float[np.ndarray, "68 2"]:
+    marks = np.zeros((68, 2))
+    for number, (x, y) in _TINY_RIGHT.items():
+        marks[number], marks[MIRRORED_LANDMARKS[number]] = (x, y), (-x, y)
+    for number, y in _TINY_MIDDLE.items():
+        marks[number] = (0.0, y)
+    jaw = np.linspace(-np.pi * 0.02, -np.pi * 0.98, 17)[::-1]
+    marks[:17] = np.stack([7.6 * np.cos(jaw), 9.5 * np.sin(jaw) + 1.0], axis=1)
+    return marks
+
+
+def _lift(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
+    """Raise flat points onto an ellipsoid with a nose on it."""
+    x, y = points.T
+    dome = 10 * np.sqrt(np.clip(1 - (x / 9) ** 2 - (y / 13) ** 2, 0, 1))
+    nose = 2.5 * np.exp(-(x**2) - ((y - 0.6) / 1.8) ** 2)
+    return np.stack([x, y, dome + nose], axis=1)
+
+
+def _cut_openings(points: Float[np.ndarray, "n 2"]) -> Int[np.ndarray, "t 3"]:
+    """Triangulate flat points whose first 68 are the landmarks, leaving mouth and eyes open."""
+    from scipy.spatial import Delaunay
+
+    triangles = Delaunay(points).simplices
+    openings = [set(range(60, 68)), set(range(36, 42)), set(range(42, 48))]
+    return np.array([t for t in triangles if not any(set(t.tolist()) <= opening for opening in openings)])
+
+
+def _fan(ring: Float[np.ndarray, "n 3"], centre: tuple) -> tuple[np.ndarray, np.ndarray]:
+    number = np.arange(len(ring))
+    triangles = np.stack([number, np.roll(number, -1), np.full_like(number, len(ring))], axis=1)
+    return np.concatenate([ring, [centre]]), triangles
+
+
+def _patch(centre: tuple, half: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """A flat 4x4 grid that faces the viewer."""
+    u, v = np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 4))
+    points = np.stack([u * half[0], v * half[1], 0 * u], axis=-1).reshape(-1, 3) + np.array(centre)
+    corner = (np.arange(3)[:, None] * 4 + np.arange(3)).ravel()
+    triangles = np.concatenate([np.stack([corner, corner + 1, corner + 4], 1), np.stack([corner + 1, corner + 5, corner + 4], 1)])
+    return points, triangles
+
+
+def _tiny_shape(name: str, neutral: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
+    """Move the region that an expression's name speaks of, in the direction that it speaks of."""
+    centre, reach, move = (0.0, -3.3), 2.0, (0.0, 0.0)
+    side = {"L": 1.0, "R": -1.0}.get(name[-1], 0.0) if "_" in name else 0.0
+    if name.startswith("brow"):
+        centre, move = (3.4 * side, 6.6), (0.0, -0.8 if "Down" in name else 0.8)
+    elif name.startswith("jaw"):
+        centre, reach, move = (0.0, -6.5), 2.6, {"jawOpen": (0, -3.0), "jawLeft": (1, 0), "jawRight": (-1, 0)}.get(name, (0, 0))
+    elif name.startswith("mouth"):
+        centre = (2.4 * side, -3.2)
+        move = (0.9 * side, 0.9) if "Smile" in name else (0.5 * side, -0.7) if "Frown" in name else (0.0, 0.2)
+    near = np.exp(-((neutral[:, 0] - centre[0]) ** 2 + (neutral[:, 1] - centre[1]) ** 2) / reach**2)
+    offsets = near[:, None] * np.array([*move, 0.0])
+    if name.startswith("eyeBlink"):
+        over = (np.abs(neutral[:, 0] - 3.15 * side) < 1.3) & (np.abs(neutral[:, 1] - 4.3) < 0.35)
+        offsets = np.where((over & (neutral[:, 2] > 7.5))[:, None], (0.0, -1.35, 0.2), 0.0)
+    return offsets

@@ -1,0 +1,176 @@
+"""What animating a photo needs of a head, worked out once a head: the drawn surfaces and how they move.
+
+Only skin, mouth and eyeballs are drawn; each vertex of `Rig` belongs to one of them, so that one set of
+attributes serves it. Shapes are flattened, for one matrix product a clip.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_matrix, csr_matrix, diags_array
+from scipy.spatial import cKDTree
+
+from iad.portraits.head import Head
+
+SKIN, MOUTH, EYE_L, EYE_R = range(4)
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """Drawn vertices by material, and what is special about some of them.
+
+    Attributes:
+        vertex: The head's vertex that each drawn vertex copies.
+        material: Of each triangle: SKIN, MOUTH, EYE_L or EYE_R.
+        landmarks: The 68 landmarks among the drawn vertices.
+        lids: 1 where a blink of the left or right eye stretches the skin, falling to 0 around.
+        lashes: How dark a closed eye is at the margins of its lids.
+        twin: The skin vertex on the other side of the face; other materials are their own.
+        inner: 1 in the middle of the face, falling to 0 towards its outline.
+        neighbours: Averages a value over each vertex's neighbours.
+        upper_lip: Skin by the mouth that belongs to the upper lip (else the lower).
+        teeth, gums: The drawn vertices of these parts (the tongue is with the gums).
+        sample: Face vertices about a centimetre apart, as a sample of the surface.
+    """
+
+    vertex: Int[np.ndarray, " r"]
+    neutral: Float[np.ndarray, "r 3"]
+    identity: Float[np.ndarray, "m r3"]
+    expression: Float[np.ndarray, "e r3"]
+    triangles: Int[np.ndarray, "t 3"]
+    material: Int[np.ndarray, " t"]
+    spans: dict[int, slice]
+    landmarks: Int[np.ndarray, " 68"]
+    lids: Float[np.ndarray, "2 r"]
+    lashes: Float[np.ndarray, "2 r"]
+    twin: Int[np.ndarray, " r"]
+    inner: Float[np.ndarray, " r"]
+    neighbours: csr_matrix
+    upper_lip: Bool[np.ndarray, " r"]
+    teeth: Bool[np.ndarray, " r"]
+    gums: Bool[np.ndarray, " r"]
+    sample: Int[np.ndarray, "c"]
+
+    def shape(self, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "r 3"]:
+        """Return the neutral face with these identity weights."""
+        return self.neutral + (np.asarray(weights, np.float32) @ self.identity).reshape(-1, 3)
+
+    def offsets(self, weights: Float[np.ndarray, "f e"]) -> Float[np.ndarray, "f r 3"]:
+        """Return how these expression weights move each drawn vertex."""
+        weights = np.asarray(weights, np.float32)
+        moving = np.flatnonzero(np.abs(weights).max(axis=0) > 1e-4)
+        return (weights[:, moving] @ self.expression[moving]).reshape(len(weights), -1, 3)
+
+
+@lru_cache(maxsize=2)
+def create_rig(head: Head) -> Rig:
+    """Sort a head's triangles by material and find lids, lashes and lips."""
+    number = np.full(len(head.neutral), -1)
+    for material, names in enumerate(_MATERIALS):
+        for name in names:
+            number[head.parts[name]] = material
+    corners = number[head.triangles]
+    # Lips run over into the mouth and lids into the eye sockets: such triangles go with the inner side.
+    drawn = (corners >= 0).all(axis=1)
+    triangles, corners = head.triangles[drawn], corners[drawn].max(axis=1)
+    vertices, spans, local, start = [], {}, [], 0
+    for material in range(len(_MATERIALS)):
+        chosen, inverse = np.unique(triangles[corners == material], return_inverse=True)
+        vertices.append(chosen)
+        local.append(inverse.reshape(-1, 3) + start)
+        spans[material] = slice(start, start + len(chosen))
+        start += len(chosen)
+    vertex = np.concatenate(vertices)
+    neutral = head.neutral[vertex]
+    place = np.full(len(head.neutral), -1)
+    place[vertices[SKIN]] = np.arange(len(vertices[SKIN]))
+    landmarks = place[head.landmarks]
+    lids, lashes = _find_lids(head, vertex, spans[SKIN], landmarks)
+    return Rig(
+        vertex=vertex,
+        neutral=neutral,
+        identity=_flatten(head.identity, vertex),
+        expression=_flatten(head.expression, vertex),
+        triangles=np.concatenate(local).astype(np.int32),
+        material=np.sort(corners).astype(np.uint8),
+        spans=spans,
+        landmarks=landmarks,
+        lids=lids,
+        lashes=lashes,
+        twin=_find_twins(neutral, spans[SKIN]),
+        inner=_inner_face(neutral, spans[SKIN]),
+        neighbours=_average_neighbours(np.concatenate(local), len(vertex)),
+        upper_lip=neutral[:, 1] > neutral[landmarks[[62, 66]], 1].mean(),
+        teeth=_within(vertex, head.parts["teeth"]),
+        gums=_within(vertex, head.parts["gums"]),
+        sample=_surface_sample(head, vertex, spans[SKIN]),
+    )
+
+
+_MATERIALS = (("face", "eye_sockets"), ("mouth_socket", "gums", "teeth"), ("sclera_L",), ("sclera_R",))
+
+
+def _flatten(shapes: Float[np.ndarray, "n v 3"], vertex: Int[np.ndarray, " r"]) -> Float[np.ndarray, "n r3"]:
+    return np.ascontiguousarray(shapes[:, vertex], np.float32).reshape(len(shapes), -1)
+
+
+def _within(vertex: Int[np.ndarray, " r"], span: slice) -> Bool[np.ndarray, " r"]:
+    return (vertex >= span.start) & (vertex < span.stop)
+
+
+def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarray) -> tuple:
+    """Return `lids` and `lashes`; left (the person's own) first, as everywhere."""
+    lids, lashes = np.zeros((2, 2, len(vertex)), np.float32)
+    points = head.neutral[vertex[skin]]
+    for side, (name, first) in enumerate((("L", 42), ("R", 36))):
+        blink = head.expression[head.expression_names.index(f"eyeBlink_{name}")][vertex[skin]]
+        travel = np.linalg.norm(blink, axis=1)
+        lids[side, skin] = np.clip(travel / max(travel.max(), 1e-6) / 0.35, 0, 1)
+        upper = _distance(points, points[landmarks[first : first + 4]])
+        lower = _distance(points, points[landmarks[[first + 3, first + 4, first + 5, first]]])
+        above = blink[:, 1] < -0.05 * max(travel.max(), 1e-6)
+        # The margin of the upper lid bears the lashes; the lower one's edge is a thin shadow.
+        lashes[side, skin] = 0.75 * np.clip(1.5 - upper / 0.25, 0, 1) * above + 0.4 * np.clip(
+            1.5 - lower / 0.1, 0, 1
+        ) * ~above
+    return lids, lashes
+
+
+def _distance(points: Float[np.ndarray, "n 3"], line: Float[np.ndarray, "k 3"]) -> Float[np.ndarray, " n"]:
+    """Return how far points are from a polyline."""
+    steps = np.linspace(0, 1, 8)[:, None]
+    dense = np.concatenate([a + steps * (b - a) for a, b in zip(line, line[1:], strict=False)])
+    return np.linalg.norm(points[:, None] - dense[None], axis=-1).min(axis=1)
+
+
+def _inner_face(neutral: Float[np.ndarray, "r 3"], skin: slice) -> Float[np.ndarray, " r"]:
+    away = np.hypot(neutral[:, 0] / 6.4, (neutral[:, 1] - 1.2) / 8.6)
+    inner = np.zeros(len(neutral), np.float32)
+    inner[skin] = np.clip((1.0 - away[skin]) / 0.2, 0, 1) * (neutral[skin, 2] > 5)
+    return inner
+
+
+def _average_neighbours(triangles: Int[np.ndarray, "t 3"], count: int) -> csr_matrix:
+    rows, columns = triangles.ravel(), np.roll(triangles, 1, axis=1).ravel()
+    links = coo_matrix((np.ones(len(rows), np.float32), (rows, columns)), (count, count)).tocsr()
+    links = links + links.T
+    totals = np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)
+    return diags_array(1 / totals).tocsr().dot(links).astype(np.float32).tocsr()
+
+
+def _find_twins(neutral: Float[np.ndarray, "r 3"], skin: slice) -> Int[np.ndarray, " r"]:
+    twin = np.arange(len(neutral))
+    points = neutral[skin]
+    twin[skin] = cKDTree(points).query(points * np.float32([-1, 1, 1]))[1] + skin.start
+    return twin
+
+
+def _surface_sample(head: Head, vertex: np.ndarray, skin: slice, spacing: float = 1.1) -> Int[np.ndarray, "c"]:
+    """Choose face vertices about `spacing` apart: what the surroundings take their movement from."""
+    face = np.flatnonzero(_within(vertex[skin], head.parts["face"]))
+    cells = np.round(head.neutral[vertex[face], :2] / spacing).astype(int)
+    front = np.argsort(-head.neutral[vertex[face], 2], kind="stable")
+    _, first = np.unique(cells[front], axis=0, return_index=True)
+    return face[front[first]]

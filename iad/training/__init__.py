@@ -1,0 +1,1 @@
+"""Training of every part, stage by stage: autoencoder, encoder, decoupler, base and adapters."""

@@ -1,0 +1,102 @@
+"""What the frozen parts say of a pool, computed once: frame latents, encoder features, prompt states.
+
+Beside every shard `NNNNN` it writes `.latents.npy` float16 (n, f, c, y, x), `.tokens.npy` float16
+(n, f / s, n, e) and `.global.npy` of each latent frame's first video frame, `.views.npy` and `.viewglobal.npy`
+of augmented reference photos taken from the clip, `.neutral.npy`, the latents of the person's calm portrait.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from iad.autoencoder import to_tensor
+from iad.config import Preset
+from iad.training.augment import reframe, warp
+from iad.training.encoder import augment
+from iad.training.pool import Pool
+
+VIEWS = 4  # augmented reference photos per clip
+VERSION_FILES = ("latents", "tokens", "global", "views", "viewglobal", "neutral")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Memory-mapped arrays of the selected clips of a pool, in its order; text states by sentence."""
+
+    arrays: dict[str, list[np.ndarray]]
+    rows: np.ndarray  # (n, 2): shard, row
+    states: np.ndarray  # float16 (sentences, n, e)
+    masks: np.ndarray  # bool (sentences, n)
+    sentence: dict[str, int]
+
+    def get(self, name: str, index: int) -> np.ndarray:
+        shard, row = self.rows[index]
+        return self.arrays[name][shard][row]
+
+
+@torch.inference_mode()
+def prepare_shard(folder: Path, name: str, *, preset: Preset, autoencoder: nn.Module, encoder: nn.Module) -> None:
+    """Write the arrays of one shard, unless they are there."""
+    if all((folder / f"{name}.{part}.npy").exists() for part in VERSION_FILES):
+        return
+    frames = np.load(folder / f"{name}.frames.npy", mmap_mode="r")
+    portraits = np.load(folder / f"{name}.portraits.npy", mmap_mode="r")
+    device = next(encoder.parameters()).device
+    rng = np.random.default_rng(int(name))
+    parts: dict[str, list[np.ndarray]] = {part: [] for part in VERSION_FILES}
+    for clip, portrait in zip(frames, portraits, strict=True):
+        views = np.stack([_view(clip[rng.integers(len(clip))], rng) for _ in range(VIEWS)])
+        stills = to_tensor(np.concatenate([clip[:: preset.frames_per_latent], views])).to(device)
+        features = encoder(stills)
+        pictures = to_tensor(np.concatenate([clip, portrait[None]])).to(device)
+        latents = autoencoder.encode(pictures * 2 - 1).latent.half().cpu().numpy()
+        tokens, vectors = features.tokens.half().cpu().numpy(), features.embedding.half().cpu().numpy()
+        parts["latents"].append(latents[:-1])
+        parts["neutral"].append(latents[-1])
+        parts["tokens"].append(tokens[:-VIEWS])
+        parts["global"].append(vectors[:-VIEWS])
+        parts["views"].append(tokens[-VIEWS:])
+        parts["viewglobal"].append(vectors[-VIEWS:])
+    for part, rows in parts.items():
+        np.save(folder / f"{name}.{part}.npy", np.stack(rows))
+
+
+def _view(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return augment(warp(frame, reframe(rng)), rng)
+
+
+def prepare_text(folder: Path, sentences: list[str], text_encoder) -> None:
+    """Write the token states of all sentences of a pool: `text.states.npy`, `text.masks.npy`, `text.txt`."""
+    from tqdm import tqdm
+
+    states, masks = [], []
+    for start in tqdm(range(0, len(sentences), 64), desc="prompt states", mininterval=5):
+        encoded = text_encoder.encode(sentences[start : start + 64])
+        states.append(encoded.states.half().cpu().numpy())
+        masks.append(encoded.mask.cpu().numpy())
+    np.save(folder / "text.states.npy", np.concatenate(states))
+    np.save(folder / "text.masks.npy", np.concatenate(masks))
+    (folder / "text.txt").write_text("\n".join(sentences))
+
+
+def sentences_of(records: list[dict]) -> list[str]:
+    """List every caption and every segment's prompt once, sorted; the empty prompt comes first."""
+    found = {c for r in records for c in r["captions"]} | {s["prompt"] for r in records for s in r["segments"]}
+    return ["", *sorted(found - {""})]
+
+
+def open_prepared(folder: Path, pool: Pool) -> Prepared:
+    """Open the prepared arrays of the clips that `pool` (from the same folder) selects."""
+    names = sorted(p.name.removesuffix(".jsonl") for p in folder.glob("*.jsonl"))
+    arrays = {
+        part: [np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for name in names] for part in VERSION_FILES
+    }
+    place = {name: i for i, name in enumerate(names)}
+    rows = np.array([(place[r["shard"]], r["row"]) for r in pool.records])
+    sentences = (folder / "text.txt").read_text().split("\n")
+    states = np.load(folder / "text.states.npy", mmap_mode="r")
+    masks = np.load(folder / "text.masks.npy")
+    return Prepared(arrays, rows, states, masks, {s: i for i, s in enumerate(sentences)})

@@ -1,0 +1,197 @@
+"""The denoiser: a CogVideoX transformer whose blocks also look at identity and action tokens.
+
+Every second block gets two decoupled cross-attentions *inside* it (between the blocks they would break step
+caches): all latents look at the identity tokens, the latents of a frame at the action tokens of that frame.
+Their output layers start at zero, so an untrained adapter is exactly the base model. Keys and values do not
+depend on the denoising step: `adapt` computes them once per video.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock, CogVideoXTransformer3DModel
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from iad.config import Preset
+from iad.decoupling import Attention
+
+__all__ = ["AdapterStates", "IaDBlock", "IaDTransformer3DModel", "ModelMixin", "create_transformer", "is_adapter_key"]
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class AdapterStates:
+    """Keys and values of the adapters, one entry per adapted block; valid for all steps of one video."""
+
+    identity: list[KeysValues]
+    action: list[KeysValues]
+    identity_scale: Float[Tensor, "#b 1 1"]  # 0 switches identity off, per sample
+    action_scale: Float[Tensor, "#b 1 1"]
+    frames: int
+
+
+class IaDBlock(CogVideoXBlock):
+    """A CogVideoX block that may end with attention to identity tokens and to its frame's action tokens."""
+
+    index: int | None = None  # place in `AdapterStates`; None in a block without adapter
+
+    def add_adapter(self, *, dim: int, token_dim: int, queries: int, heads: int, index: int) -> None:
+        """Create the two cross-attentions."""
+        self.index = index
+        self.identity_attention = Attention(dim, token_dim, heads)
+        self.action_attention = Attention(dim, token_dim, heads)
+        self.identity_slots = nn.Parameter(torch.randn(queries, token_dim) * 0.5)
+        self.action_slots = nn.Parameter(torch.randn(queries, token_dim) * 0.5)
+        for attention in (self.identity_attention, self.action_attention):
+            nn.init.zeros_(attention.to_out.weight)
+            nn.init.zeros_(attention.to_out.bias)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        temb: Tensor,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+        attention_kwargs: dict[str, Any] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        kwargs = dict(attention_kwargs or {})
+        states: AdapterStates | None = kwargs.pop("adapter", None)
+        x, text = super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, kwargs)
+        if states is None or self.index is None:
+            return x, text
+        identity = self.identity_attention.attend(x, states.identity[self.index])
+        by_frame = rearrange(x, "b (f s) d -> (b f) s d", f=states.frames)
+        action = self.action_attention.attend(by_frame, states.action[self.index])
+        action = rearrange(action, "(b f) s d -> b (f s) d", f=states.frames)
+        return x + states.identity_scale * identity + states.action_scale * action, text
+
+
+class IaDTransformer3DModel(CogVideoXTransformer3DModel):
+    """`CogVideoXTransformer3DModel` with adapters in every `adapter_interval`-th block.
+
+    Args:
+        token_dim: width of identity and action tokens.
+        queries: identity tokens a person, and action tokens a latent frame.
+    """
+
+    _no_split_modules = ["IaDBlock", "CogVideoXPatchEmbed"]
+    _repeated_blocks = ["IaDBlock"]
+
+    @register_to_config
+    def __init__(
+        self,
+        num_attention_heads: int = 30,
+        attention_head_dim: int = 64,
+        in_channels: int = 16,
+        out_channels: int | None = 16,
+        flip_sin_to_cos: bool = True,
+        freq_shift: int = 0,
+        time_embed_dim: int = 512,
+        ofs_embed_dim: int | None = None,
+        text_embed_dim: int = 4096,
+        num_layers: int = 30,
+        dropout: float = 0.0,
+        attention_bias: bool = True,
+        sample_width: int = 90,
+        sample_height: int = 60,
+        sample_frames: int = 49,
+        patch_size: int = 2,
+        patch_size_t: int | None = None,
+        temporal_compression_ratio: int = 4,
+        max_text_seq_length: int = 226,
+        activation_fn: str = "gelu-approximate",
+        timestep_activation_fn: str = "silu",
+        norm_elementwise_affine: bool = True,
+        norm_eps: float = 1e-5,
+        spatial_interpolation_scale: float = 1.875,
+        temporal_interpolation_scale: float = 1.0,
+        use_rotary_positional_embeddings: bool = False,
+        use_learned_positional_embeddings: bool = False,
+        patch_bias: bool = True,
+        token_dim: int = 192,
+        queries: int = 16,
+        adapter_interval: int = 2,
+    ):
+        base = dict(locals())
+        for own in ("self", "__class__", "token_dim", "queries", "adapter_interval"):
+            del base[own]
+        super().__init__(**base)
+        dim = num_attention_heads * attention_head_dim
+        for place, block in enumerate(self.transformer_blocks):
+            block.__class__ = IaDBlock  # same weights, same place; only `forward` grows
+            if place % adapter_interval == 0:
+                index = place // adapter_interval
+                block.add_adapter(dim=dim, token_dim=token_dim, queries=queries, heads=num_attention_heads, index=index)
+
+    def adapt(
+        self,
+        identity: Float[Tensor, "b q d"],
+        action: Float[Tensor, "b f q d"],
+        *,
+        identity_scale: float | Float[Tensor, " b"] = 1.0,
+        action_scale: float | Float[Tensor, " b"] = 1.0,
+    ) -> AdapterStates:
+        """Project identity tokens (of a person) and action tokens (of every latent frame) once per video."""
+        blocks = [block for block in self.transformer_blocks if block.index is not None]
+        flat = rearrange(action, "b f q d -> (b f) q d")
+        return AdapterStates(
+            identity=[b.identity_attention.keys_values(identity + b.identity_slots) for b in blocks],
+            action=[b.action_attention.keys_values(flat + b.action_slots) for b in blocks],
+            identity_scale=_scale(identity_scale, identity),
+            action_scale=_scale(action_scale, identity),
+            frames=action.shape[1],
+        )
+
+
+def _scale(value: float | Float[Tensor, " b"], like: Tensor) -> Float[Tensor, "#b 1 1"]:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
+
+
+def is_adapter_key(key: str) -> bool:
+    """Tell the adapters' weights from the base's by name."""
+    return any(part in key for part in ("identity_attention", "action_attention", "identity_slots", "action_slots"))
+
+
+def create_transformer(preset: Preset) -> IaDTransformer3DModel:
+    """Build the denoiser of a preset with random weights."""
+    config = preset.transformer
+    return IaDTransformer3DModel(
+        num_attention_heads=config.heads,
+        attention_head_dim=config.head_dim,
+        in_channels=preset.latent_channels,
+        out_channels=preset.latent_channels,
+        time_embed_dim=config.time_embed_dim,
+        text_embed_dim=preset.text.state_dim,
+        num_layers=config.layers,
+        sample_width=preset.latent_size,
+        sample_height=preset.latent_size,
+        sample_frames=preset.latent_frames,
+        patch_size=config.patch_size,
+        temporal_compression_ratio=1,
+        max_text_seq_length=preset.text.tokens,
+        spatial_interpolation_scale=1.0,
+        use_rotary_positional_embeddings=config.rotary,
+        token_dim=preset.decoupler.dim,
+        queries=preset.decoupler.queries,
+        adapter_interval=config.adapter_interval,
+    )
+
+
+def create_scheduler(preset: Preset):
+    """Build the noise schedule of training and sampling: v-prediction, no signal at all in the last step."""
+    from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
+
+    return CogVideoXDDIMScheduler(
+        num_train_timesteps=preset.sampler.timesteps,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        snr_shift_scale=1.0,
+    )

@@ -1,0 +1,288 @@
+"""Frames <-> files: mp4, gif, contact sheet, each saying that it is AI-generated.
+
+In come uint8 frames (f, h, w, 3) with a path, and out goes a whole file or none; or a video, and out come its
+frames. What a file says about its making is a JSON object in the comment of its container.
+"""
+
+import contextlib
+import io
+import json
+import math
+import os
+import tempfile
+import uuid
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+from jaxtyping import UInt8
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+SUFFIXES = (".mp4", ".gif", ".png")
+STATEMENT = "AI-generated video portrait"
+MOST_PIXELS = 40_000_000
+
+Frames = UInt8[np.ndarray, "f h w 3"]
+
+
+def save(
+    path: str | os.PathLike,
+    frames: Frames,
+    fps: float,
+    *,
+    metadata: dict[str, Any] | None = None,
+    scale: int = 1,
+) -> Path:
+    """Write frames as .mp4, .gif or, for a contact sheet, .png.
+
+    Args:
+        path: the suffix decides the format; missing folders are made.
+        frames: at least one.
+        fps: frames a second; a contact sheet ignores it.
+        metadata: how the frames were made (model, arm, seed), kept in the file's comment.
+        scale: enlarge by this factor for viewing.
+
+    Raises:
+        ValueError: unknown suffix, no frames, or the file cannot be written; then no part of it stays behind.
+    """
+    path = check_output(path, SUFFIXES)
+    if not len(frames) or fps <= 0:
+        raise ValueError(f"A video needs frames and a positive rate, got {len(frames)} frames at {fps} fps.")
+    frames = _enlarge(frames, scale)
+    comment = json.dumps({"statement": STATEMENT, "ai_generated": True, **(metadata or {})}, default=str)
+    encode = {".mp4": _encode_mp4, ".gif": _encode_gif, ".png": _encode_png}[path.suffix.lower()]
+    write_whole(path, encode(frames, fps, comment))
+    return path
+
+
+def check_output(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
+    """Make sure, before any work is done, that a file of this name can be written.
+
+    Raises:
+        ValueError: unknown suffix, the name of a folder, or a folder that takes no files.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"The output '{path.name}' must end in {' or '.join(suffixes)}; rename it.")
+    if path.is_dir():
+        raise ValueError(f"The output '{path}' is a folder; give the name of a file in it.")
+    check_folder(path.parent)
+    return path
+
+
+def check_folder(folder: str | os.PathLike) -> Path:
+    """Make the folder if it is missing, and make sure that it takes files.
+
+    Raises:
+        ValueError: it cannot be made or written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"The folder '{folder}' takes no files ({reason}); choose another one.") from error
+    return folder
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file completely or not at all.
+
+    Raises:
+        ValueError: the disk is full or the folder takes no files.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(
+            f"'{path}' could not be written ({reason}); free some space or choose another folder."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def make_contact_sheet(frames: Frames, *, columns: int = 8, gap: int = 2) -> UInt8[np.ndarray, "H W 3"]:
+    """Lay frames out in rows on white, in reading order."""
+    count, height, width = frames.shape[:3]
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    tiles = np.full((rows * columns, height + gap, width + gap, 3), 255, np.uint8)
+    tiles[:count, :height, :width] = frames
+    sheet = rearrange(tiles, "(r c) h w d -> (r h) (c w) d", r=rows)
+    return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
+
+
+def save_picture(path: str | os.PathLike, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Save one picture as PNG, whole or not at all.
+
+    Raises:
+        ValueError: the folder cannot be written to, or the disk is full.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    write_whole(check_output(path, (".png",)), buffer.getvalue())
+
+
+def _enlarge(frames: Frames, scale: int) -> UInt8[np.ndarray, "f H W 3"]:
+    if scale == 1:
+        return frames
+    size = (frames.shape[2] * scale, frames.shape[1] * scale)
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.LANCZOS)) for frame in frames])
+
+
+def _encode_mp4(frames: Frames, fps: float, comment: str) -> bytes:
+    import av
+
+    height, width = frames.shape[1:3]
+    # yuv420p halves the colour resolution, so both sides must be even.
+    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    # Moving the index to the front needs a real file, and only a whole one may reach its place.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "video.mp4"
+        with av.open(str(file), "w", options={"movflags": "+faststart"}) as container:
+            container.metadata["comment"] = comment
+            stream = container.add_stream(
+                "libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "16", "preset": "slow"}
+            )
+            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+            codec = stream.codec_context
+            codec.color_range, codec.colorspace, codec.color_primaries, codec.color_trc = _BT709
+            for frame in frames:
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+        return file.read_bytes()
+
+
+# Limited range, BT.709 matrix, primaries and transfer: told to the player, so that none has to guess.
+_BT709 = (1, 1, 1, 1)
+
+
+def _encode_gif(frames: Frames, fps: float, comment: str) -> bytes:
+    # One palette for all frames: a palette of each frame's own would flicker.
+    palette = Image.fromarray(make_contact_sheet(frames, gap=0)).quantize(256, Image.Quantize.MEDIANCUT)
+    pictures = [Image.fromarray(frame).quantize(palette=palette) for frame in frames]
+    # A gif counts in hundredths of a second: spread the rounding over the frames.
+    ends = np.rint(np.arange(len(frames) + 1) * 100 / fps).astype(int)
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=(np.diff(ends) * 10).tolist(),
+        loop=0,
+        comment=comment.encode(),
+    )
+    return buffer.getvalue()
+
+
+def _encode_png(frames: Frames, fps: float, comment: str) -> bytes:
+    text = PngInfo()
+    text.add_itxt("Comment", comment)
+    buffer = io.BytesIO()
+    Image.fromarray(make_contact_sheet(frames)).save(buffer, format="PNG", pnginfo=text)
+    return buffer.getvalue()
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
+    """Read what `save` wrote about a file's making; None where the file says nothing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a readable .mp4, .gif or .png.
+    """
+    path = _check_input(path)
+    if path.suffix.lower() in (".gif", ".png"):
+        try:
+            with Image.open(path, formats=("GIF", "PNG")) as picture:
+                comment = picture.info.get("Comment") or picture.info.get("comment") or ""
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ValueError(f"'{path.name}' is not a readable picture; choose another file.") from error
+    else:
+        with _open_video(path) as container:
+            comment = container.metadata.get("comment", "")
+    try:
+        fields = json.loads(comment)
+    except ValueError:
+        return None
+    return fields if isinstance(fields, dict) and "ai_generated" in fields else None
+
+
+def read_video(
+    path: str | os.PathLike, max_frames: int, *, fps: float | None = None
+) -> tuple[UInt8[np.ndarray, "f h w 3"], float]:
+    """Read the first frames of a video, upright, and their rate.
+
+    Args:
+        path: any container and codec that FFmpeg knows.
+        max_frames: read no more than these.
+        fps: pick the frames at this rate instead of the video's own; a slower video repeats frames.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no video, it is damaged, or its frames are too large.
+    """
+    path = _check_input(path)
+    import av
+
+    frames: list[np.ndarray] = []
+    with _open_video(path) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or 25)
+        if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
+            raise ValueError(f"'{path.name}' has more than 40 megapixels a frame; save it smaller.")
+        try:
+            for number, frame in enumerate(container.decode(stream)):
+                # A slower rate skips frames whose time has not come, a faster one repeats them.
+                due = number + 1 if fps is None else math.ceil((number + 1) * fps / rate - 1e-6)
+                if due > len(frames):
+                    picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                    frames += [np.ascontiguousarray(picture)] * (due - len(frames))
+                if len(frames) >= max_frames:
+                    break
+        except av.FFmpegError as error:
+            if not frames:
+                raise ValueError(
+                    f"'{path.name}' is damaged and shows no frame; save the video again."
+                ) from error
+    if not frames:
+        raise ValueError(f"'{path.name}' has no frames; choose another video.")
+    return np.stack(frames[:max_frames]), fps or rate
+
+
+def _check_input(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file '{path}'; check its path.")
+    if not path.is_file() or path.stat().st_size == 0:
+        raise ValueError(f"'{path}' is a folder or empty; give a video file.")
+    return path
+
+
+@contextlib.contextmanager
+def _open_video(path: Path):
+    import av
+
+    try:
+        # A file protocol list keeps playlists from reaching out to the network.
+        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ValueError(f"'{path.name}' is not a readable video; give an mp4, mov or webm file.") from error
+    with container:
+        if not container.streams.video:
+            raise ValueError(f"'{path.name}' has no picture; give an mp4, mov or webm file.")
+        yield container

@@ -1,0 +1,288 @@
+"""The command line keeps its contract: files and JSON; or one sentence and exit code 2."""
+
+import json
+import pickle
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import iad
+from iad import video
+from iad.cli import main
+
+PORTRAIT = str(Path(__file__).parent / "data" / "portrait.jpg")
+
+
+class FakePipeline:
+    """Stands for the pipeline: moves the reference sideways, and splits embeddings made of a hash."""
+
+    calls: list
+
+    @classmethod
+    def from_pretrained(cls, name, **options):
+        cls.calls = [("load", name, options)]
+        return cls()
+
+    def __call__(self, *, callback, **request):
+        self.calls.append(("generate", request))
+        callback(1, 2)
+        callback(2, 2)
+        frames = np.zeros((16, 128, 128, 3), np.uint8)
+        return types.SimpleNamespace(
+            frames=frames,
+            fps=8,
+            seed=request["seed"],
+            seconds=1.5,
+            scores={"identity": np.array([0.5, 0.7]), "action": float("nan"), "detected": 1.0},
+            notes=["3 faces found, using the largest"],
+            save=lambda path: video.save(path, frames, 8),
+        )
+
+    def decouple(self, file, face=None):
+        rng = np.random.default_rng(len(file))
+        identity, action = rng.normal(size=(2, 12)).astype(np.float32)
+        crop = np.zeros((128, 128, 3), np.uint8)
+        return types.SimpleNamespace(
+            facial=identity + action, identity=identity, action=action, identity_share=0.7, action_share=0.3,
+            box=(1, 2, 3, 4), crop=crop,
+        )  # fmt: skip
+
+    def match_actions(self, face, prompts):
+        return [(prompt, 1 / (1 + place)) for place, prompt in enumerate(prompts)]
+
+
+@pytest.fixture
+def pipeline(monkeypatch):
+    FakePipeline.calls = []
+    monkeypatch.setattr(iad, "IaDPipeline", FakePipeline, raising=False)
+    return FakePipeline
+
+
+def _generate(*options, reference=PORTRAIT, prompt="a man laughs", output="unused.mp4"):
+    words = ["generate", "--reference", str(reference), "--prompt", prompt, "--output", str(output)]
+    return main([*words, *options])
+
+
+def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
+    output = tmp_path / "new" / "out.mp4"
+    assert _generate("--seed", "3", "--json", "--steps", "4", output=output) == 0
+    captured = capsys.readouterr()
+    report = json.loads(captured.out.splitlines()[-1])
+    assert report.pop("seconds")["generate"] == 1.5
+    assert report == {
+        "output": str(output),
+        "frames": 16,
+        "fps": 8,
+        "width": 128,
+        "height": 128,
+        "seed": 3,
+        "arm": "iad",
+        "scores": {"identity": pytest.approx(0.6), "action": None, "detected": 1.0},
+        "notes": ["3 faces found, using the largest"],
+    }
+    assert "using the largest" in captured.err
+    assert video.read_video(output, 99)[0].shape == (16, 128, 128, 3)
+    assert pipeline.calls[0] == ("load", "mini", {})
+    request = pipeline.calls[1][1]
+    assert request["seed"] == 3 and request["num_inference_steps"] == 4 and request["reference"] == PORTRAIT
+
+
+def test_generate_takes_several_references(pipeline, tmp_path):
+    assert _generate("--reference", PORTRAIT, output=tmp_path / "a.gif") == 0
+    assert pipeline.calls[1][1]["reference"] == [PORTRAIT, PORTRAIT]
+
+
+def _write(name, data):
+    return lambda folder: (folder / name).write_bytes(data)
+
+
+def _draw(name, size, mode="RGB"):
+    return lambda folder: Image.new(mode, size, "grey" if mode == "RGB" else 0).save(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "complaint"),
+    [
+        ("absent.jpg", lambda _: None, "no file"),
+        ("words.jpg", _write("words.jpg", b"words"), "not a JPEG, PNG or WebP"),
+        ("empty.jpg", _write("empty.jpg", b""), "empty"),
+        ("cut.jpg", _write("cut.jpg", Path(PORTRAIT).read_bytes()[:9000]), "cut short"),
+        ("tiny.png", _draw("tiny.png", (8, 8)), "8 x 8 pixels"),
+        ("huge.png", _draw("huge.png", (20_000, 20_000), "1"), "40 megapixels"),
+        ("wall.png", _draw("wall.png", (200, 200)), "No face found"),
+        ("a.pkl", _write("a.pkl", pickle.dumps([1])), "pickle"),
+        ("https://example.com/a.jpg", lambda _: None, "URL"),
+    ],
+)
+@pytest.mark.parametrize("command", ["generate", "decouple", "driver"])
+def test_bad_photos_end_in_one_sentence(pipeline, tmp_path, capsys, name, make, complaint, command):
+    make(tmp_path)
+    photo = name if "://" in name else str(tmp_path / name)
+    if command == "generate":
+        code = _generate(reference=photo, output=tmp_path / "out.mp4")
+    elif command == "decouple":
+        code = main(["decouple", PORTRAIT, photo])
+    else:
+        code = _generate("--action-reference", photo, output=tmp_path / "out.mp4")
+    _expect_sentence(code, capsys, complaint)
+    assert pipeline.calls == [] and not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"prompt": ""}, "empty"),
+        ({"prompt": "smile " * 900}, "5,400 characters"),
+        ({"prompt": "[0-1s smiles"}, "bracket"),
+        ({"prompt": "[1-0s] smiles"}, "reversed"),
+        ({"prompt": "[0-9s] smiles"}, "lasts 2 s"),
+        ({"extra": ("--seed", "-1")}, "--seed is -1"),
+        ({"extra": ("--steps", "0")}, "--steps is 0"),
+        ({"extra": ("--identity-scale", "nan")}, "--identity-scale is nan"),
+        ({"extra": ("--model", "minni")}, "did you mean 'mini'"),
+        ({"extra": ("--arm", "consisd")}, "did you mean 'consisid'"),
+        ({"extra": ("--arm", "xyz")}, "iad, consisid, id-animator"),
+        ({"extra": ("--face", "1")}, "--face"),
+        ({"output": "out.avi"}, "must end in .mp4"),
+    ],
+)
+def test_bad_options_end_in_one_sentence(pipeline, tmp_path, capsys, options, complaint):
+    output = tmp_path / options.pop("output", "out.mp4")
+    code = _generate(*options.pop("extra", ()), output=output, **options)
+    _expect_sentence(code, capsys, complaint)
+    assert pipeline.calls == [] and not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["generate", "--prompt", "a"], "required: --reference, --output"),
+        (["generate", "--seed", "one"], "invalid int"),
+        (["train", "decopler", "--output", "runs"], "did you mean 'decoupler'"),
+        (["train", "encoder", "--preset", "mimi", "--output", "runs"], "mini"),
+        (["train", "encoder", "--data", "absent", "--output", "runs"], "no folder 'absent'"),
+        (["data", "render", "--clips", "0", "--output", "clips"], "--clips is 0"),
+        (["demo", "--port", "70000"], "--port is 70000"),
+        (["decouple", PORTRAIT, "--output", "report.pdf"], "must end in .png or .npz or .json"),
+        (["decouple", PORTRAIT, "--prompts", " "], "prompt is empty"),
+    ],
+)
+def test_bad_words_end_in_one_sentence(pipeline, tmp_path, monkeypatch, capsys, words, complaint):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(words)
+    except SystemExit as stop:
+        code = stop.code
+    _expect_sentence(code, capsys, complaint)
+    assert pipeline.calls == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_takes_no_files_is_noticed_before_loading(pipeline, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    _expect_sentence(_generate(output=tmp_path / "file" / "out.mp4"), capsys, "takes no files")
+    assert pipeline.calls == []
+
+
+def test_a_full_disk_ends_in_one_sentence_and_leaves_nothing(pipeline, tmp_path, capsys, monkeypatch):
+    class FullDisk:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    opened = Path.open
+
+    def open_part(self, mode="r", *rest):
+        file = opened(self, mode, *rest)
+        if self.suffix != ".part":
+            return file
+        file.write(b"half")
+        file.close()
+        return FullDisk()
+
+    monkeypatch.setattr(Path, "open", open_part)
+    _expect_sentence(_generate("--json", output=tmp_path / "out.mp4"), capsys, "No space left")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _expect_sentence(code, capsys, complaint):
+    captured = capsys.readouterr()
+    lines = captured.err.replace("\r", "\n").strip().splitlines()
+    assert code == 2 and complaint in lines[-1] and captured.out == ""
+    assert not any("Traceback" in line for line in lines)
+    # A progress bar and the pipeline's notes may stand before it.
+    assert len([line for line in lines if line.strip() and "it/s" not in line and "using" not in line]) == 1
+
+
+def test_decouple_compares_faces(pipeline, tmp_path, capsys):
+    other = tmp_path / "other-portrait.jpg"
+    other.write_bytes(Path(PORTRAIT).read_bytes())
+    output = tmp_path / "report.json"
+    words = ["decouple", PORTRAIT, str(other), "--prompts", "smiling", "eyes closed", "--output", str(output)]
+    assert main([*words, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report == json.loads(output.read_text())
+    first = report["faces"][0]
+    assert first["file"] == PORTRAIT and first["box"] == [1, 2, 3, 4]
+    assert [match["prompt"] for match in first["actions"]] == ["smiling", "eyes closed"]
+    face = FakePipeline().decouple(PORTRAIT)
+    cosine = np.dot(face.identity, face.action) / np.linalg.norm(face.identity) / np.linalg.norm(face.action)
+    assert first["cosine"] == pytest.approx(cosine, abs=1e-6)
+    for name in ("identity_cosine", "action_cosine"):
+        matrix = np.array(report[name])
+        assert matrix.shape == (2, 2) and np.allclose(np.diag(matrix), 1) and abs(matrix[0, 1]) < 0.99
+        assert matrix[0, 1] == matrix[1, 0]
+
+
+def test_decouple_prints_shares_and_matrices(pipeline, capsys):
+    assert main(["decouple", PORTRAIT, PORTRAIT]) == 0
+    out = capsys.readouterr().out
+    assert "identity 70%, action 30%" in out and "identity similarity\n    1.00   1.00" in out
+
+
+def test_decouple_writes_embeddings_and_a_picture(pipeline, tmp_path):
+    assert main(["decouple", PORTRAIT, "--output", str(tmp_path / "a.npz")]) == 0
+    with np.load(tmp_path / "a.npz") as arrays:  # refuses pickled arrays by default
+        assert np.allclose(arrays["facial"], arrays["identity"] + arrays["action"])
+        assert arrays["facial"].shape == (1, 12) and arrays["files"][0] == PORTRAIT
+    assert main(["decouple", PORTRAIT, PORTRAIT, "--output", str(tmp_path / "a.png")]) == 0
+    assert Image.open(tmp_path / "a.png").width >= 1000
+
+
+def test_train_passes_its_words_on(tmp_path, monkeypatch):
+    calls = []
+    import iad.training
+
+    monkeypatch.setattr(iad.training, "run", lambda *a, **k: calls.append((a, k)), raising=False)
+    words = ["train", "adapters", "--arm", "consisid", "--data", str(tmp_path), "--minutes", "2", "--resume"]
+    assert main([*words, "--output", str(tmp_path / "run")]) == 0
+    ((stage,), options) = calls[0]
+    assert stage == "adapters" and options["arm"] == "consisid" and options["resume"] is True
+    assert options["data"] == tmp_path and options["minutes"] == 2 and options["output"] == tmp_path / "run"
+
+
+@pytest.mark.parametrize("words", ["", "generate", "decouple", "train", "data", "data render", "demo"])
+def test_help_shows_an_example(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*words.split(), "--help"])
+    assert stop.value.code == 0 and "example:\n  python -m iad " in capsys.readouterr().out
+
+
+def test_help_loads_nothing_heavy():
+    program = (
+        "import sys\n"
+        "from iad.cli import main\n"
+        "try:\n    main(['generate', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('numpy', 'torch', 'PIL', 'cv2', 'gradio') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,399 @@
+"""Files come whole or not at all, the head's arrays bit for bit, and every portrait under its own number."""
+
+import http.server
+import os
+import threading
+from pathlib import Path
+from urllib.parse import unquote
+
+import cv2
+import numpy as np
+import pytest
+
+from iad.portraits import download as room
+from iad.portraits.download import (
+    DIGESTS,
+    EXPRESSIONS,
+    HEAD,
+    IDENTITIES,
+    PORTRAITS,
+    PROMPTED_PORTRAITS,
+    build_head,
+    cut_people,
+    digest_of,
+    download,
+    download_head,
+    fetch_files,
+    read_obj,
+)
+from iad.portraits.figures import Cell, cut_figure, find_grid, fingerprint, read_cells, recognise
+
+RNG = np.random.default_rng(0)
+
+
+class Server:
+    """A web server on this machine; `faults` maps a path to what to do wrong with it, once for each entry."""
+
+    def __init__(self, root):
+        self.root, self.asked, self.faults = root, [], {}
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                self.answer(body=False)
+
+            def do_GET(self):
+                outer.asked.append(unquote(self.path)[1:])
+                self.answer(body=True)
+
+            def answer(self, *, body):
+                path = unquote(self.path)[1:]
+                fault = outer.faults.get(path, []).pop(0) if body and outer.faults.get(path) else None
+                file = outer.root / path
+                if fault == "busy" or not file.is_file():
+                    self.send_error(503 if fault else 404)
+                    return
+                data = file.read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if body:
+                    self.wfile.write(data[: len(data) // 2] if fault == "cut short" else data)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def put(self, path, data):
+        """Place a file."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+
+
+@pytest.fixture
+def server(tmp_path):
+    made = Server(tmp_path / "server")
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+# Fetching
+
+
+def test_fetches_what_is_missing_only(server, tmp_path, capsys):
+    server.put("a b/c%.txt", b"one")
+    server.put("d.txt", b"three")
+    files = {tmp_path / "here" / "c": "a b/c%.txt", tmp_path / "here" / "d": "d.txt"}
+    fetch_files(files, what="Some text", server=server.url)
+    assert (tmp_path / "here" / "c").read_bytes() == b"one"
+    assert "Some text: 2 files, 0.0 MB to fetch." in capsys.readouterr().err
+    (tmp_path / "here" / "d").unlink()
+    fetch_files(files, what="Some text", server=server.url)
+    assert server.asked.count("a b/c%.txt") == 1
+    assert server.asked.count("d.txt") == 2
+    assert "1 more are here already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["busy", "cut short"])
+def test_tries_again(server, tmp_path, fault):
+    server.put("file", b"x" * 1000)
+    server.faults["file"] = [fault] * 3
+    fetch_files({tmp_path / "file": "file"}, what="It", server=server.url, pause=0.01)
+    assert (tmp_path / "file").read_bytes() == b"x" * 1000
+
+
+def test_what_stays_cut_short_leaves_nothing(server, tmp_path):
+    server.put("file", b"x" * 1000)
+    server.faults["file"] = ["cut short"] * 4
+    with pytest.raises(
+        ConnectionError, match="check the connection and run the command again, finished files"
+    ):
+        fetch_files({tmp_path / "file": "file"}, what="It", server=server.url, pause=0.01)
+    assert not (tmp_path / "file").exists()
+
+
+def test_no_network_is_said(tmp_path):
+    with pytest.raises(ConnectionError, match="Could not reach http://127.0.0.1:9/x; check the connection"):
+        fetch_files({tmp_path / "x": "x"}, what="It", server="http://127.0.0.1:9", pause=0.01)
+
+
+def test_a_missing_file_is_asked_for_once(server, tmp_path):
+    with pytest.raises(ConnectionError, match="answered 404"):
+        fetch_files({tmp_path / "x": "x"}, what="It", server=server.url, pause=60)
+
+
+# The head
+
+
+def obj_of(vertices, uv, polygons):
+    lines = ["# made up", "mtllib nothing.mtl"]
+    lines += [f"v {x:.6g} {y:.6g} {z:.6g}" for x, y, z in vertices] + [f"vt {u:.6g} {v:.6g}" for u, v in uv]
+    lines += ["f " + " ".join(f"{a + 1}/{b + 1}" for a, b in polygon) for polygon in polygons]
+    return ("\n".join(lines) + "\n").encode()
+
+
+QUAD_AND_TRIANGLE = [[(0, 3), (1, 2), (2, 1), (3, 0)], [(0, 0), (1, 1), (4, 2)]]
+
+
+def put_head(server):
+    neutral = RNG.normal(0, 5, (5, 3)).round(4)
+    uv = RNG.uniform(0, 1, (4, 2)).round(4)
+    shapes = {name: neutral + RNG.normal(0, 0.1, (5, 3)).round(4) for name in (*IDENTITIES, *EXPRESSIONS)}
+    for name, vertices in {"generic_neutral_mesh": neutral, **shapes}.items():
+        server.put(f"{HEAD}/FaceXModel/{name}.obj", obj_of(vertices, uv, QUAD_AND_TRIANGLE))
+    server.put(f"{HEAD}/LICENSE", b"MIT")
+    return neutral, uv, shapes
+
+
+def test_head_becomes_arrays(server, tmp_path):
+    neutral, uv, shapes = put_head(server)
+    made = download_head(tmp_path / "ict", server=server.url, digests={})
+    with np.load(made) as arrays:
+        np.testing.assert_array_equal(arrays["faces"], [[0, 1, 2], [0, 2, 3], [0, 1, 4]])
+        np.testing.assert_array_equal(arrays["uv_faces"], [[3, 2, 1], [3, 1, 0], [0, 1, 2]])
+        np.testing.assert_array_equal(arrays["neutral"], neutral.astype(np.float32))
+        np.testing.assert_array_equal(arrays["uv"], uv.astype(np.float32))
+        np.testing.assert_allclose(arrays["identity"][7], shapes["identity007"] - neutral, atol=3e-4)
+        jaw = list(arrays["expression_names"]).index("jawOpen")
+        np.testing.assert_allclose(arrays["expression"][jaw], shapes["jawOpen"] - neutral, atol=3e-4)
+        assert arrays["identity"].shape == (100, 5, 3)
+        assert arrays["expression"].dtype == np.float16
+        digests = {name: digest_of(arrays[name]) for name in arrays}
+    assert sorted(path.name for path in made.parent.iterdir()) == ["LICENSE", "ict_facekit.npz"]
+    asked = len(server.asked)
+    assert download_head(tmp_path / "ict", server=server.url) == made
+    assert len(server.asked) == asked
+    download_head(tmp_path / "again", server=server.url, digests=digests)
+
+
+def test_another_head_is_refused(server, tmp_path):
+    put_head(server)
+    with pytest.raises(ValueError, match=r"gives another `neutral` than expected; delete it"):
+        download_head(tmp_path / "ict", server=server.url)
+    assert not (tmp_path / "ict" / "ict_facekit.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"<html>404</html> v 1 2\nv 1 2 x\n", "not a readable OBJ"),
+        (b"v 1 2 3\n", "has 1 vertices instead of 5"),
+    ],
+)
+def test_a_damaged_mesh_is_named(server, tmp_path, data, message):
+    put_head(server)
+    server.put(f"{HEAD}/FaceXModel/jawOpen.obj", data)
+    with pytest.raises(ValueError, match=f"jawOpen.obj.* {message}"):
+        download_head(tmp_path / "ict", server=server.url)
+
+
+def test_offsets_round_as_in_the_known_head(tmp_path):
+    """Differences are taken in single precision: taken in double, these round the other way."""
+    first, second = "v 0.1 -3.69361 1.5\n", "v 0.1 -3.69361 1.5\n"
+    pairs = {"generic_neutral_mesh": first}
+    for name in (*IDENTITIES, *EXPRESSIONS):
+        pairs[name] = second
+    neutral, shape = _values_that_tell_precisions_apart()
+    pairs["generic_neutral_mesh"] = f"v {neutral:.6g} 0 0\n"
+    pairs["identity000"] = f"v {shape:.6g} 0 0\n"
+    for name, text in pairs.items():
+        (tmp_path / f"{name}.obj").write_text(text)
+    found = build_head(tmp_path)["identity"][0, 0, 0]
+    assert found == np.float16(np.float32(shape) - np.float32(neutral))
+    assert found != np.float16(shape - neutral)
+
+
+def _values_that_tell_precisions_apart():
+    for number in range(10_000):
+        neutral, shape = 11.0 + number / 10_000, 11.2505
+        if np.float16(np.float32(shape) - np.float32(neutral)) != np.float16(shape - neutral):
+            return round(neutral, 4), shape
+    raise AssertionError("no such pair")
+
+
+@pytest.mark.skipif(
+    not os.environ.get("IAD_ICT_FACEKIT"), reason="needs the head: `python -m iad data download` fetches it"
+)
+def test_known_head_survives_being_written_as_obj(tmp_path):
+    with np.load(os.environ["IAD_ICT_FACEKIT"]) as arrays:
+        known = {name: arrays[name] for name in arrays}
+    assert {name: digest_of(array) for name, array in known.items()} == DIGESTS
+    corners = np.stack([known["faces"], known["uv_faces"]], axis=-1)
+    polygons, index = [], 0
+    while index < len(corners):  # join fans to the quads that they were
+        here, after = corners[index], corners[index + 1] if index + 1 < len(corners) else None
+        quad = after is not None and (here[0] == after[0]).all() and (here[2] == after[1]).all()
+        polygons.append([*here, after[2]] if quad else list(here))
+        index += 2 if quad else 1
+    path = tmp_path / "mesh.obj"
+    path.write_bytes(obj_of(known["neutral"], known["uv"], polygons))
+    mesh = read_obj(path)
+    assert digest_of(mesh.vertices) == DIGESTS["neutral"]
+    assert digest_of(mesh.uv) == DIGESTS["uv"]
+    assert digest_of(mesh.faces) == DIGESTS["faces"]
+    assert digest_of(mesh.uv_faces) == DIGESTS["uv_faces"]
+
+
+# The portraits
+
+
+def made_up_portrait(seed, *, dark=False):
+    """Draw smooth colours with a bright oval; a dark one fades into black at its edges."""
+    rng = np.random.default_rng(seed)
+    photo = cv2.resize(rng.uniform(30, 220, (9, 9, 3)), (256, 256), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[-1:1:256j, -1:1:256j]
+    if dark:
+        photo *= np.clip(1.3 - x**2 - y**2, 0, 1)[..., None] ** 2
+    photo[(x / 0.5) ** 2 + (y / 0.7) ** 2 < 1] += 40
+    return np.clip(photo, 0, 255).astype(np.uint8)
+
+
+def made_up_figure(photos, *, columns, side, gutter=(12, 40), ground=0, title=60):
+    """Lay photos out as matplotlib does: titles above the cells, a heading, gutters."""
+    rows = -(-len(photos) // columns)
+    step = np.array([side, side]) + gutter
+    picture = np.full((title + rows * step[1] + 10, columns * step[0] + 17, 3), ground, np.uint8)
+    cv2.putText(picture, "Image textual search", (picture.shape[1] // 3, 24), 0, 0.8, (255, 255, 255), 2)
+    for number, photo in enumerate(photos):
+        x, y = 10 + step[0] * (number % columns), title + step[1] * (number // columns)
+        picture[y : y + side, x : x + side] = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+        cv2.putText(picture, f"image {number:05d}", (x + 20, y - 8), 0, 0.45, (255, 255, 255), 1)
+    return picture
+
+
+def jpeg(picture):
+    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "columns", "side", "gutter", "ground"),
+    [
+        (1, 2, 300, (14, 30), 13),
+        (3, 6, 211, (5, 24), 13),
+        (6, 10, 160, (7, 33), 0),
+        (5, 8, 133, (30, 41), 13),
+    ],
+)
+def test_grid_is_found_from_the_picture(rows, columns, side, gutter, ground, dark):
+    photos = [made_up_portrait(seed, dark=dark and seed % 3 > 0) for seed in range(rows * columns)]
+    picture = made_up_figure(photos, columns=columns, side=side, gutter=gutter, ground=ground)
+    picture = cv2.imdecode(np.frombuffer(jpeg(picture), np.uint8), 1)
+    grid = find_grid(picture)
+    slack = 4 if dark else 2
+    assert (len(grid.top), len(grid.left)) == (rows, columns)
+    np.testing.assert_allclose(grid.left, 10 + np.arange(columns) * (side + gutter[0]), atol=slack)
+    np.testing.assert_allclose(grid.top, 60 + np.arange(rows) * (side + gutter[1]), atol=slack)
+    assert abs(grid.side - side) <= slack
+
+
+def test_no_grid_is_said():
+    with pytest.raises(ValueError, match="blank"):
+        find_grid(np.full((50, 70, 3), 13, np.uint8))
+
+
+def test_portraits_keep_their_numbers_and_strangers_stay_out():
+    photos = [made_up_portrait(seed) for seed in range(40)]
+    cells = [Cell(100 + seed, "f.jpg", fingerprint(photos[seed])) for seed in (3, 30, 7, 39)]
+    absent = Cell(99, "f.jpg", fingerprint(made_up_portrait(1000)))
+    picture = made_up_figure(photos, columns=8, side=200)
+    cut = cut_figure(picture, "textual_search_1_hats_top_8_matches.jpg")
+    assert len(cut) == 40
+    found = recognise(cut, [*cells, absent])
+    assert sorted(found) == [103, 107, 130, 139]
+    for number, photo in found.items():
+        assert np.abs(photo.astype(int) - photos[number - 100]).mean() < 4
+
+
+def test_table_of_portraits_is_sound():
+    cells = read_cells()
+    numbers = [cell.number for cell in cells]
+    assert len(set(numbers)) == len(numbers) == 1243
+    assert numbers == sorted(numbers)
+    assert {cell.fingerprint.shape for cell in cells} == {(256,)}
+    figures = list(dict.fromkeys(cell.figure for cell in cells))
+    assert all(
+        figure.startswith(("SFHQ_", "textual_search_")) and figure.endswith(".jpg") for figure in figures
+    )
+
+
+PEOPLE = os.environ.get("IAD_PHOTO_PEOPLE")
+
+
+@pytest.mark.skipif(not PEOPLE, reason="needs the photo people: `python -m iad data download` fetches them")
+def test_known_portraits_are_recognised_in_a_figure_of_them():
+    name = "textual_search_2_Hair_Color_top_10_matches.jpg"
+    wanted = [cell for cell in read_cells() if cell.figure == name]
+    others = [cell for cell in read_cells() if cell.figure.endswith("hair_style.jpg")][:21]
+    cells = [*wanted, *others]
+    photos = [
+        cv2.imread(str(Path(PEOPLE) / "photos" / f"{cell.number:04d}.jpg"))[..., ::-1] for cell in cells
+    ]
+    order = np.random.default_rng(0).permutation(len(cells))
+    picture = made_up_figure([photos[place] for place in order], columns=10, side=300)
+    found = recognise(cut_figure(picture, name), wanted)
+    assert sorted(found) == [cell.number for cell in wanted]
+    differences = [
+        np.abs(found[c.number].astype(int) - p).mean() for c, p in zip(wanted, photos, strict=False)
+    ]
+    assert max(differences) < 6
+
+
+def put_figures(server):
+    """Serve one figure of each repository, six portraits each; of every figure two are in the table."""
+    places = {
+        "SFHQ_sample_2x3.jpg": f"{PORTRAITS}/images",
+        "textual search.jpg": f"{PROMPTED_PORTRAITS}/figures",
+    }
+    cells, photos = [], {}
+    for start, (name, place) in zip((0, 10), places.items(), strict=True):
+        drawn = [made_up_portrait(seed) for seed in range(start, start + 6)]
+        server.put(f"{place}/{name}", jpeg(made_up_figure(drawn, columns=3, side=300)))
+        for seed in (start + 1, start + 4):
+            cells.append(Cell(seed, name, fingerprint(drawn[seed - start])))
+            photos[seed] = drawn[seed - start]
+    server.put(f"{PROMPTED_PORTRAITS}/LICENSE.txt", b"MIT")
+    return cells, photos
+
+
+def test_figures_become_numbered_photos(server, tmp_path, capsys):
+    cells, photos = put_figures(server)
+    cells.append(Cell(77, cells[0].figure, fingerprint(made_up_portrait(500))))
+    assert cut_people(tmp_path, cells, server=server.url) == [1, 4, 11, 14]
+    assert sorted(path.name for path in (tmp_path / "photos").iterdir()) == [
+        "0001.jpg", "0004.jpg", "0011.jpg", "0014.jpg",
+    ]  # fmt: skip
+    for number, photo in photos.items():
+        written = cv2.imread(str(tmp_path / "photos" / f"{number:04d}.jpg"))[..., ::-1]
+        assert written.shape == (256, 256, 3)
+        assert np.abs(written.astype(int) - photo).mean() < 5
+    assert "SFHQ_sample_2x3.jpg: 2 of 3 portraits recognised." in capsys.readouterr().err
+
+
+def test_whole_download_writes_fits_once(server, tmp_path, monkeypatch):
+    from test_fit import HEAD as TINY
+    from test_fit import landmarks_of, made_up_fit
+
+    cells, _ = put_figures(server)
+    (tmp_path / "ict").mkdir()
+    (tmp_path / "ict" / "ict_facekit.npz").touch()
+    landmarks = landmarks_of(TINY, made_up_fit()).astype(np.float32)
+    monkeypatch.setattr(room, "read_cells", lambda: cells)
+    monkeypatch.setattr(room, "load_head", lambda path: TINY)
+    monkeypatch.setattr(
+        room, "find_face", lambda photo, landmarker: type("Found", (), {"landmarks": landmarks})
+    )
+    assert download(tmp_path, server=server.url) == tmp_path
+    assert not (tmp_path / "people" / "fits.npz").exists()
+    asked = len(server.asked)
+    download(tmp_path, landmarker=lambda crop: landmarks, server=server.url)
+    with np.load(tmp_path / "people" / "fits.npz") as fits:
+        assert fits["id"].tolist() == [1, 4, 11, 14]
+    download(tmp_path, landmarker=lambda crop: landmarks, server=server.url)
+    assert len(server.asked) == asked
+    assert not (tmp_path / "people" / "figures").exists()
