@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help setup demo test clean chromium
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PORT ?= 7860
 CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
 
@@ -15,6 +15,7 @@ help:
 	@echo "make clean   remove .venv and every cache"
 
 setup: .venv/.installed
+	@echo "Ready: try make demo"
 
 demo: .venv/.installed
 	$(BIN)/python -m iad demo --port $(PORT)

@@ -6,8 +6,6 @@ Every check raises a ValueError (a missing file: FileNotFoundError) with one sen
 import difflib
 from pathlib import Path
 
-ANIMATED = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
-
 
 def check_name(name: str, names: tuple[str, ...], *, what: str) -> None:
     """Make sure that `name` is one of `names`; else suggest the nearest."""
@@ -45,9 +43,9 @@ def check_photo(file: str, face: int | None = None) -> None:
 
 def check_driver(file: str) -> None:
     """Make sure that an action reference is a video that can be read or a photo with a face."""
-    from iad.video import read_video
+    from iad.video import VIDEO_SUFFIXES, read_video
 
-    if Path(file).suffix.lower() in ANIMATED:
+    if Path(file).suffix.lower() in VIDEO_SUFFIXES:
         read_video(file, 1)
     else:
         check_photo(file)

@@ -6,12 +6,13 @@ exit code 2 and one sentence on stderr. What the commands do is in `iad/commands
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from iad import commands as run
-from iad.commands import STAGES
+from iad.training import STAGES
 
 FACE_PROMPTS = ("smiling", "mouth open", "eyes closed", "eyebrows raised", "frowning", "puckered lips")
 
@@ -29,6 +30,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = create_parser().parse_args(argv)
+    # Threads that spin while they wait slow a busy machine down; torch reads this when it is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         report = arguments.command(arguments)
     except (ValueError, OSError) as error:

@@ -15,7 +15,6 @@ from typing import Any
 
 from iad.checks import check_driver, check_model, check_name, check_number, check_photo
 
-STAGES = ("autoencoder", "encoder", "decoupler", "base", "adapters")
 REPORT_SUFFIXES = (".png", ".npz", ".json")
 
 
@@ -31,6 +30,8 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
     check_number(arguments.steps, "--steps", low=1, high=1000)
     check_number(arguments.identity_scale, "--identity-scale", low=0, high=10)
     check_number(arguments.action_scale, "--action-scale", low=0, high=10)
+    if arguments.model in ("mini", "tiny") and (arguments.memory != "auto" or arguments.cache):
+        raise ValueError("--memory and --cache are for large models; leave them out with a small one.")
     parse_prompt(arguments.prompt, duration=_get_duration(arguments.model))
     output = check_output(arguments.output)
     for reference in arguments.reference:
@@ -179,27 +180,25 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one stage."""
+    from iad import training
     from iad.config import ARMS, get_preset
     from iad.video import check_folder
 
-    check_name(arguments.stage, STAGES, what="stage")
+    check_name(arguments.stage, training.STAGES, what="stage")
     check_name(arguments.arm, ARMS, what="arm")
     get_preset(arguments.preset)
     check_number(arguments.minutes, "--minutes", low=0.01, high=1e6)
     if arguments.data and not Path(arguments.data).is_dir():
         raise ValueError(f"There is no folder '{arguments.data}'; render clips: python -m iad data render")
     output = check_folder(arguments.output)
-
-    from iad import training
-
     training.run(
         arguments.stage,
         preset=arguments.preset,
         arm=arguments.arm,
         data=arguments.data and Path(arguments.data),
-        minutes=arguments.minutes,
         resume=arguments.resume,
         output=output,
+        **({} if arguments.minutes is None else {"minutes": arguments.minutes}),
     )
     return {"stage": arguments.stage, "output": str(output)}
 
@@ -212,8 +211,7 @@ def download(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from iad.portraits.download import download as fetch
 
-    fetch(folder)
-    return {"folder": folder and str(folder)}
+    return {"folder": str(fetch(folder, landmarker=_load_landmarker()))}
 
 
 def render(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -253,6 +251,17 @@ def demo(arguments: argparse.Namespace) -> dict[str, Any]:
 
     launch(port=arguments.port)
     return {"port": arguments.port}
+
+
+def _load_landmarker() -> Any:
+    """Load what fits the photo people: the face encoder of mini; None before it has weights."""
+    from iad import IaDPipeline
+    from iad.encoders import as_landmarker
+
+    try:
+        return as_landmarker(IaDPipeline.from_pretrained("mini").parts["encoder"])
+    except ValueError:
+        return None
 
 
 def _get_duration(model: str) -> float:

@@ -18,12 +18,12 @@ LANDMARKS = 68  # Multi-PIE
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """A small `diffusers.AutoencoderDC`: frames of `size` pixels to latents of `size / 16`."""
+    """The frame autoencoder: frames of `size` pixels to latents of `size / 16`."""
 
-    latent_channels: int = 16
-    block_out_channels: tuple[int, ...] = (32, 32, 64, 128, 128)  # the first is the pixel-unshuffle stem's
-    encoder_layers: tuple[int, ...] = (0, 1, 2, 2, 2)
-    decoder_layers: tuple[int, ...] = (0, 1, 2, 3, 3)
+    latent_channels: int = 24
+    channels: tuple[int, int, int] = (64, 128, 192)  # at 1/4, 1/8 and 1/16 of the frame
+    encoder_blocks: tuple[int, int, int] = (1, 1, 2)
+    decoder_blocks: tuple[int, int, int] = (2, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,7 @@ PRESETS: dict[str, Preset] = {
     "mini": Preset(name="mini"),
     "tiny": Preset(
         name="tiny",
-        size=128,
-        frames=4,
-        fps=4,
-        autoencoder=AutoencoderConfig(4, (8, 8, 8, 8, 8), (0, 1, 1, 1, 1), (0, 1, 1, 1, 1)),
+        autoencoder=AutoencoderConfig(4, (8, 8, 8), (0, 0, 1), (1, 0, 0)),
         encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16),
         decoupler=DecouplerConfig(queries=4, dim=16, layers=1, heads=2, code_dim=8),
         text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),

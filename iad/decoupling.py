@@ -73,24 +73,18 @@ def feed_forward(dim: int) -> nn.Sequential:
 
 
 class Decoupler(nn.Module):
-    """Reads the facial embedding by learned queries and splits every query token.
+    """Reads the facial embedding by learned queries and splits every query token."""
 
-    Args:
-        token_dim: width of the frozen encoder's spatial tokens.
-        grid: number of spatial tokens.
-        global_dim: width of the encoder's global vector.
-    """
-
-    def __init__(
-        self, *, token_dim: int, grid: int, global_dim: int, queries: int, dim: int, layers: int, heads: int, code_dim: int
-    ):
+    def __init__(self, preset: Preset):
         super().__init__()
+        config, token_dim = preset.decoupler, preset.encoder.token_dim
+        queries, dim, heads, code_dim = config.queries, config.dim, config.heads, config.code_dim
         self.queries = nn.Parameter(torch.randn(queries, dim) * 0.5)
-        self.places = nn.Parameter(torch.randn(grid, token_dim) * 0.5)
-        self.from_global = nn.Linear(global_dim, dim)
-        self.reads = nn.ModuleList(Attention(dim, token_dim, heads) for _ in range(layers))
-        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(layers))
-        self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(layers))
+        self.places = nn.Parameter(torch.randn(preset.latent_size**2, token_dim) * 0.5)
+        self.from_global = nn.Linear(preset.encoder.global_dim, dim)
+        self.reads = nn.ModuleList(Attention(dim, token_dim, heads) for _ in range(config.layers))
+        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
+        self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(config.layers))
         self.to_code = nn.Sequential(
             nn.Linear(queries * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, code_dim), nn.LayerNorm(code_dim)
         )
@@ -130,12 +124,15 @@ class TextAction(nn.Module):
 
     FEATURES = 4  # seconds since the segment began, its length, its phase, seconds since the clip began
 
-    def __init__(self, *, state_dim: int, dim: int, layers: int, heads: int, code_dim: int):
+    def __init__(self, preset: Preset):
         super().__init__()
+        config = preset.text
+        dim, heads = config.dim, config.heads
+        code_dim = preset.decoupler.code_dim
         self.when = nn.Sequential(nn.Linear(self.FEATURES * 9, dim), nn.GELU(), nn.Linear(dim, dim))
-        self.reads = nn.ModuleList(Attention(dim, state_dim, heads) for _ in range(layers))
-        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(layers))
-        self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(layers))
+        self.reads = nn.ModuleList(Attention(dim, config.state_dim, heads) for _ in range(config.layers))
+        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
+        self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(config.layers))
         self.to_code = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, code_dim), nn.LayerNorm(code_dim))
 
     def forward(
@@ -179,33 +176,6 @@ def _waves(times: Float[Tensor, "b f k"]) -> Float[Tensor, "b f m"]:
     return rearrange(waves, "b f k w -> b f (k w)")
 
 
-def create_decoupler(preset: Preset) -> Decoupler:
-    """Build the decoupler of a preset with random weights."""
-    config, encoder = preset.decoupler, preset.encoder
-    return Decoupler(
-        token_dim=encoder.token_dim,
-        grid=preset.latent_size**2,
-        global_dim=encoder.global_dim,
-        queries=config.queries,
-        dim=config.dim,
-        layers=config.layers,
-        heads=config.heads,
-        code_dim=config.code_dim,
-    )
-
-
-def create_text_action(preset: Preset) -> TextAction:
-    """Build the text network T of a preset with random weights."""
-    config = preset.text
-    return TextAction(
-        state_dim=config.state_dim,
-        dim=config.dim,
-        layers=config.layers,
-        heads=config.heads,
-        code_dim=preset.decoupler.code_dim,
-    )
-
-
 def create_decoupling(preset: Preset) -> nn.ModuleDict:
     """Build all that learns by L_ID and L_TA: the split, T, and two linear heads that say what the parts must hold.
 
@@ -216,8 +186,8 @@ def create_decoupling(preset: Preset) -> nn.ModuleDict:
     cell = preset.latent_size**2 // config.queries
     return nn.ModuleDict(
         {
-            "decoupler": create_decoupler(preset),
-            "text_action": create_text_action(preset),
+            "decoupler": Decoupler(preset),
+            "text_action": TextAction(preset),
             "coefficients": nn.Linear(config.code_dim, TRACK),
             "portrait": nn.Linear(config.dim, cell * preset.autoencoder.latent_channels),
         }

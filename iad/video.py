@@ -21,7 +21,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-SUFFIXES = (".mp4", ".gif", ".png")
+SUFFIXES = (".mp4", ".gif", ".png")  # what `save` writes
+VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")  # what is taken for a video, not a photo
 STATEMENT = "AI-generated video portrait"
 MOST_PIXELS = 40_000_000
 
@@ -228,7 +229,7 @@ def read_video(
     """Read the first frames of a video, upright, and their rate.
 
     Args:
-        path: any container and codec that FFmpeg knows.
+        path: an mp4, mov, webm, mkv, avi or gif file.
         max_frames: read no more than these.
         fps: pick the frames at this rate instead of the video's own; a slower video repeats frames.
 
@@ -273,15 +274,33 @@ def _check_input(path: str | os.PathLike) -> Path:
     return path
 
 
+def _recognise(start: bytes) -> str | None:
+    """Name a video's container by its first bytes.
+
+    FFmpeg left to guess would also follow playlists, which open other files and addresses.
+    """
+    if start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+        return "mov"
+    if start.startswith(b"\x1a\x45\xdf\xa3"):
+        return "matroska"
+    if start.startswith(b"RIFF") and start[8:12] == b"AVI ":
+        return "avi"
+    return "gif" if start.startswith(b"GIF8") else None
+
+
 @contextlib.contextmanager
 def _open_video(path: Path):
     import av
 
+    complaint = f"'{path.name}' is not a readable video; give an mp4, mov, webm, avi or gif file."
     try:
-        # A file protocol list keeps playlists from reaching out to the network.
-        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise ValueError(f"'{path.name}' is not a readable video; give an mp4, mov or webm file.") from error
+        with path.open("rb") as file:
+            container_format = _recognise(file.read(12))
+        if container_format is None:
+            raise ValueError(complaint)
+        container = av.open(str(path.absolute()), format=container_format)
+    except (av.FFmpegError, OSError) as error:
+        raise ValueError(complaint) from error
     with container:
         if not container.streams.video:
             raise ValueError(f"'{path.name}' has no picture; give an mp4, mov or webm file.")

@@ -14,6 +14,7 @@ LONGEST_FILE = 350
 # Each room may import itself and the rooms before it.
 ORDER = (
     "config",
+    "checkpoint",
     "video",
     "photos",
     "faces",
@@ -36,7 +37,9 @@ ORDER = (
 )
 
 # These are imported where they are used, or at the top of the rooms named here.
-_LEARNING = {"encoders", "decoupling", "autoencoder", "transformer", "pipeline", "baselines", "training"}
+_LEARNING = {
+    "checkpoint", "encoders", "decoupling", "autoencoder", "transformer", "pipeline", "baselines", "training",
+}  # fmt: skip
 HEAVY = {
     "torch": _LEARNING | {"evaluation"},
     "diffusers": {"autoencoder", "transformer", "pipeline", "baselines", "training"},

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up import ASTRONAUT
 from PIL import Image
 
 import iad
 from iad import video
 from iad.cli import main
 
-PORTRAIT = str(Path(__file__).parent / "data" / "portrait.jpg")
+PORTRAIT = str(ASTRONAUT)
 
 
 class FakePipeline:
@@ -59,7 +60,7 @@ class FakePipeline:
 @pytest.fixture
 def pipeline(monkeypatch):
     FakePipeline.calls = []
-    monkeypatch.setattr(iad, "IaDPipeline", FakePipeline, raising=False)
+    monkeypatch.setitem(vars(iad), "IaDPipeline", FakePipeline)  # without loading the real one to save it
     return FakePipeline
 
 
@@ -148,6 +149,7 @@ def test_bad_photos_end_in_one_sentence(pipeline, tmp_path, capsys, name, make, 
         ({"extra": ("--arm", "consisd")}, "did you mean 'consisid'"),
         ({"extra": ("--arm", "xyz")}, "iad, consisid, id-animator"),
         ({"extra": ("--face", "1")}, "--face"),
+        ({"extra": ("--cache", "mag")}, "for large models"),
         ({"output": "out.avi"}, "must end in .mp4"),
     ],
 )

@@ -122,7 +122,7 @@ ACTIONS: dict[str, ActionProgram] = {
         "mouthFrown": 1.3, "mouthShrugLower": 0.45, "browDown": 0.75, "mouthStretch": 0.2}),
     "pout": ActionProgram({
         "mouthShrugLower": 1.2, "mouthPucker": 0.75, "mouthFrown": 0.5, "browInnerUp": 0.5, "pitch": -4}),
-    "pucker": ActionProgram({"mouthPucker": 1.2, "mouthFunnel": 0.35, "cheekSquint": 0.15}),
+    "pucker": ActionProgram({"mouthPucker": 1.3, "mouthFunnel": 0.12, "cheekSquint": 0.15}),
     "lips pressed": ActionProgram({
         "mouthPress": 0.9, "mouthRollLower": 0.8, "mouthRollUpper": 0.7, "mouthDimple": 0.3}),
     "mouth open": ActionProgram({"jawOpen": 0.62, "mouthLowerDown": 0.2}),
@@ -200,11 +200,12 @@ def perform(
         for name in segment.actions:
             program = ACTIONS[name]
             envelope = _envelope(seconds, segment, onset=program.onset, clip=frames / fps, rng=rng)
-            own = program(np.maximum(seconds - segment.start, 0), segment.tempo, rng)
+            own = segment.intensity * program(np.maximum(seconds - segment.start, 0), segment.tempo, rng)
             own[:, :EXPRESSIONS] *= rng.normal(1, 0.06, EXPRESSIONS).clip(0.85, 1.15)  # people differ
+            own = _limit(own)  # before easing, which stays smooth so
             if idle:  # a held face is never quite still
-                own *= 1 + 0.05 * np.sin(2 * np.pi * (0.7 * seconds + rng.random()))[:, None]
-            track += (segment.intensity * envelope)[:, None] * own
+                own *= (0.96 + 0.04 * np.sin(2 * np.pi * (0.7 * seconds + rng.random())))[:, None]
+            track += envelope[:, None] * own
             if program.uses_eyes:
                 eyes_taken = np.maximum(eyes_taken, envelope)
     if idle:
@@ -218,7 +219,7 @@ def _envelope(seconds, segment: Performed, *, onset: float, clip: float, rng) ->
     rate = RATES[segment.tempo]
     # Within a clip the rise begins a little early, so that it meets the fall of what came before.
     begin = segment.start - (0.12 if segment.start > 0 else rng.uniform(0, 0.1))
-    rise = motions.smoothstep((seconds - begin) * rate / onset)
+    rise = motions.smoothstep((seconds - begin) / max(onset / rate, min(onset, 0.28)))  # two frames or more
     if segment.end >= clip - 0.05:
         return rise
     return rise * motions.smoothstep((segment.end + 0.15 - seconds) * rate / 0.35)
@@ -243,15 +244,20 @@ def _idle(seconds, *, length: float, free: np.ndarray, calm: bool, rng) -> np.nd
     return track
 
 
+def _limit(track: np.ndarray) -> np.ndarray:
+    weights, pose = track[:, :EXPRESSIONS].clip(0, 1), track[:, EXPRESSIONS:].clip(-POSE_LIMITS, POSE_LIMITS)
+    return np.concatenate([weights, pose], axis=1).astype(np.float32)
+
+
 def _settle(track: np.ndarray) -> np.ndarray:
     """Keep a sum of actions within what a face can do."""
-    weights = track[:, :EXPRESSIONS].clip(0, 1)
+    settled = _limit(track)
+    weights = settled[:, :EXPRESSIONS]
     blink, jaw = weights[:, _COLUMNS["eyeBlink"]], weights[:, _COLUMNS["jawOpen"]]
     weights[:, _COLUMNS["eyeWide"]] *= 1 - blink  # lids cannot close and gape
     for name in ("mouthPress", "mouthRollLower", "mouthRollUpper"):  # lips cannot be pressed in an open mouth
         weights[:, _COLUMNS[name]] *= (1 - 3 * jaw).clip(0)
-    pose = track[:, EXPRESSIONS:].clip(-POSE_LIMITS, POSE_LIMITS)
-    return np.concatenate([weights, pose], axis=1).astype(np.float32)
+    return settled
 
 
 def mirror_track(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 60"]:

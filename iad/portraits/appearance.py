@@ -1,10 +1,11 @@
 """What rendered people look like, in words for captions and in numbers for the renderer.
 
-`sample_appearance` draws both at once, so that a caption can never contradict the picture. Colours in the tables
-are display values (sRGB, 0 to 255), as one would pick them from a photograph; the renderer gets linear ones.
+`sample_appearance` draws both at once, so that a caption can never contradict the picture. Colours in the
+tables are display values (sRGB, 0 to 255), as one would pick them from a photograph; the renderer gets linear
+ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ SKINS = {
 }  # fmt: skip
 HAIRS = {
     "black": (26, 22, 21), "dark brown": (52, 36, 27), "brown": (86, 58, 38), "light brown": (124, 88, 56),
-    "blond": (186, 146, 92), "auburn": (104, 50, 28), "red": (150, 72, 34), "grey": (138, 134, 130),
+    "blond": (186, 146, 92), "auburn": (104, 50, 28), "red": (138, 74, 42), "grey": (138, 134, 130),
     "white": (206, 202, 196),
 }  # fmt: skip
 IRISES = {
@@ -40,9 +41,11 @@ KINDS = ("t-shirt", "shirt", "sweater", "turtleneck", "jacket")
 _DARK_HAIR = ("black", "dark brown")
 _LIGHT_HAIR = ("black", "dark brown", "brown", "light brown", "blond", "auburn", "red")
 STYLES = {
-    "woman": ("long straight", "long wavy", "long curly", "bob", "bob with a fringe", "long with a fringe", "bun",
+    "woman": ("long straight", "long wavy", "long curly", "bob", "bob with a fringe", "long with a fringe",
+        "bun",
               "slicked-back", "side-swept short", "curly", "afro", "short"),
-    "man": ("short", "side-swept short", "side-parted", "slicked-back", "cropped", "buzz-cut", "curly", "afro",
+    "man": ("short", "side-swept short", "side-parted", "slicked-back", "cropped", "buzz-cut", "curly",
+        "afro",
             "bald", "receding", "long wavy", "messy"),
 }  # fmt: skip
 BEARDS = ("clean-shaven", "stubble", "short beard", "full beard", "moustache", "goatee")
@@ -62,13 +65,18 @@ class Lighting:
 
 
 LIGHTINGS = (
-    Lighting("soft daylight", (0.35, 0.65, 0.70), (1.0, 0.97, 0.92), 4.0, (0.62, 0.70, 0.80), (0.26, 0.24, 0.22)),
-    Lighting("warm light", (0.55, 0.45, 0.70), (1.25, 0.96, 0.66), 6.0, (0.50, 0.46, 0.46), (0.26, 0.20, 0.15), 0.3),
+    Lighting("soft daylight", (0.35, 0.65, 0.70), (1.0, 0.97, 0.92), 4.0, (0.62, 0.70, 0.80),
+        (0.26, 0.24, 0.22)),
+    Lighting("warm light", (0.55, 0.45, 0.70), (1.15, 0.97, 0.80), 6.0, (0.50, 0.46, 0.46),
+        (0.26, 0.20, 0.15), 0.3),
     Lighting("light from the side", (0.88, 0.35, 0.32), (1.30, 1.22, 1.12), 8.0, (0.34, 0.38, 0.46),
              (0.16, 0.15, 0.15), 0.25),
-    Lighting("studio light", (0.40, 0.50, 0.77), (1.12, 1.10, 1.08), 6.0, (0.46, 0.46, 0.50), (0.22, 0.22, 0.23), 0.5),
-    Lighting("overcast light", (0.10, 0.85, 0.52), (0.75, 0.78, 0.82), 2.5, (0.74, 0.78, 0.84), (0.30, 0.29, 0.28)),
-    Lighting("evening light", (0.70, 0.25, 0.67), (1.20, 0.80, 0.50), 7.0, (0.38, 0.42, 0.56), (0.20, 0.17, 0.17), 0.5),
+    Lighting("studio light", (0.40, 0.50, 0.77), (1.12, 1.10, 1.08), 6.0, (0.46, 0.46, 0.50),
+        (0.22, 0.22, 0.23), 0.5),
+    Lighting("overcast light", (0.10, 0.85, 0.52), (0.75, 0.78, 0.82), 2.5, (0.74, 0.78, 0.84),
+        (0.30, 0.29, 0.28)),
+    Lighting("evening light", (0.70, 0.25, 0.67), (1.15, 0.90, 0.70), 7.0, (0.38, 0.42, 0.56),
+        (0.20, 0.17, 0.17), 0.5),
 )  # fmt: skip
 
 
@@ -90,6 +98,24 @@ class Traits:
     background: str
     lighting: str
 
+    def hair_words(self) -> str:
+        """Say the hair as a caption does: "long wavy black hair", "a bald head"."""
+        if self.hair == "bald":
+            return "a bald head"
+        colour, style = self.hair_colour, self.hair
+        named = {
+            "bun": f"{colour} hair tied back", "bob": f"a {colour} bob", "afro": f"a {colour} afro",
+            "bob with a fringe": f"a {colour} bob with a fringe",
+            "long with a fringe": f"long {colour} hair with a fringe",
+            "receding": f"receding {colour} hair", "cropped": f"closely cropped {colour} hair",
+        }  # fmt: skip
+        return named.get(style, f"{style} {colour} hair")
+
+    def clothes_words(self) -> str:
+        """Say the clothes as a caption does: "a burgundy sweater"."""
+        article = "an" if self.clothes_colour[0] in "aeiou" else "a"
+        return f"{article} {self.clothes_colour} {self.clothes}"
+
 
 @dataclass(frozen=True)
 class Appearance:
@@ -110,6 +136,7 @@ class Appearance:
     freckles: float
     grain: float
     wrinkles: float
+    slim: float
 
 
 def linear(colour: tuple | np.ndarray) -> Float[np.ndarray, "3"]:
@@ -146,17 +173,22 @@ def sample_appearance(rng: np.random.Generator) -> Appearance:
 def sample_shape(rng: np.random.Generator, modes: int, traits: Traits) -> Float[np.ndarray, " m"]:
     """Draw identity weights that suit the words.
 
-    The first modes of the ICT head were named by eye: 0 runs from large and angular to small and fine, 2 from full
-    lips and a wide nose to an aged face, 3 from oval to broad. Mode 0 stops short of what would look like a child.
+    The first modes of the ICT head were named by eye: 0 runs from large and angular to small and fine, 2 from
+    full lips and a wide nose to an aged face, 3 from oval to broad. Mode 0 stops short of a child's looks.
     """
     weights = rng.normal(0, 0.9, modes)
     lean = {"woman": 1.0, "man": -1.0}.get(traits.presentation, 0.0)
     depth = list(SKINS).index(traits.skin) / (len(SKINS) - 1)
-    means = {0: 0.8 * lean, 2: 0.9 - 2.2 * depth + 0.8 * (traits.age == "older"), 3: -0.5 * lean, 5: 0.3 * lean}
+    means = {
+        0: 0.8 * lean,
+        2: 0.6 - 1.9 * depth + 0.8 * (traits.age == "older"),
+        3: -0.8 * lean,
+        5: 0.4 * lean,
+    }
     for mode, mean in means.items():
         if mode < modes:
             weights[mode] = mean + 0.7 * weights[mode]
-    weights[0] = np.clip(weights[0], -2.0, 1.4)
+    weights[0] = np.clip(weights[0], -2.0, 1.0)
     return weights.astype(np.float32)
 
 
@@ -174,6 +206,8 @@ def _sample_style(rng: np.random.Generator, lines: str, skin: str) -> str:
     for i, style in enumerate(STYLES[lines]):
         if style == "afro":
             weights[i] = 2.5 if skin in ("brown", "dark brown", "deep") else 0.0
+        elif lines == "woman" and style in ("short", "slicked-back", "side-swept short"):
+            weights[i] = 0.35
         elif skin in ("dark brown", "deep") and style in ("long straight", "side-parted", "receding"):
             weights[i] = 0.4
     return str(rng.choice(STYLES[lines], p=weights / weights.sum()))
@@ -197,16 +231,19 @@ def _sample_eyes(rng: np.random.Generator, skin: str) -> str:
     return str(rng.choice(["dark brown", "brown", "hazel"], p=[0.6, 0.32, 0.08]))
 
 
-def _with_colours(rng: np.random.Generator, words: Traits, lines: str) -> Appearance:
-    from dataclasses import replace
+def _vary(colour, brightness, hue, rng):
+    """Linear colour near a table's."""
+    varied = np.array(colour) * rng.normal(1, brightness) * rng.normal(1, hue, 3)
+    return linear(np.clip(varied, 8, 248))
 
+
+def _with_colours(rng: np.random.Generator, words: Traits, lines: str) -> Appearance:
     light = LIGHTINGS[rng.integers(len(LIGHTINGS))]
     if rng.random() < 0.5:
         mirrored = (-light.key[0], *light.key[1:])
         light = replace(light, key=mirrored)
-    jitter = lambda colour, spread: linear(np.clip(np.array(colour) * rng.normal(1, spread, 3), 8, 248))  # noqa: E731
-    skin = linear(np.array(SKINS[words.skin]) * rng.normal(1, 0.04) * rng.normal(1, 0.012, 3))
-    hair = jitter(HAIRS[words.hair_colour], 0.05)
+    skin = _vary(SKINS[words.skin], 0.04, 0.012, rng)
+    hair = _vary(HAIRS[words.hair_colour], 0.08, 0.015, rng)
     woman = lines == "woman"
     made_up = woman and rng.random() < 0.45
     rose = linear((190, 70, 76) if not made_up else rng.choice([[176, 40, 56], [200, 84, 92], [150, 48, 60]]))
@@ -215,17 +252,18 @@ def _with_colours(rng: np.random.Generator, words: Traits, lines: str) -> Appear
     brows = hair if words.hair_colour in ("grey", "white", "black") else hair * 0.75
     kind_patterns = {"shirt": ["plain", "plain", "stripes", "checks"], "sweater": ["knit", "knit", "stripes"],
                      "t-shirt": ["plain", "plain", "plain", "stripes"], "turtleneck": ["knit"]}  # fmt: skip
-    cloth = jitter(CLOTHES[words.clothes_colour], 0.04)
+    cloth = _vary(CLOTHES[words.clothes_colour], 0.08, 0.03, rng)
     return Appearance(
         traits=replace(words, lighting=light.words),
         skin=skin, lips=lips, hair=hair, brows=brows * 0.8 + 0.004,
-        iris=jitter(IRISES[words.eyes], 0.06), cloth=cloth,
+        iris=_vary(IRISES[words.eyes], 0.12, 0.03, rng), cloth=cloth,
         accent=linear(list(CLOTHES.values())[rng.integers(3)]) if rng.random() < 0.6 else cloth * 0.45,
         pattern=str(rng.choice(kind_patterns.get(words.clothes, ["plain"]))),
         lighting=light,
         lashes=rng.uniform(0.7, 1.0) if woman else rng.uniform(0.25, 0.5),
         blush=rng.uniform(0.4, 1.0),
         freckles=rng.uniform(0.4, 1.0) if words.skin == "fair" and rng.random() < 0.35 else 0.0,
-        grain=rng.uniform(0.5, 1.2),
+        grain=rng.uniform(0.25, 0.6) if woman else rng.uniform(0.4, 0.9),
         wrinkles={"young": 0.0, "middle-aged": 0.35, "older": 0.9}[words.age] * rng.uniform(0.7, 1.2),
+        slim=rng.uniform(0.8, 0.88) if woman else rng.uniform(0.88, 0.98),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """A rendered person's body: head and clothes in one painted mesh, strands, and the light baked onto both.
 
-`build_body` puts the mesh together, `grow_strands` gives it hair, brows and beard, `bake_light` lets the light
+`build_body` puts the mesh together, `grow_strands` gives it hair, brows and beard, `bake_light` lets light
 fall on them at rest. `RenderedPerson` keeps the results and moves them.
 """
 
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from iad.portraits import shading
 from iad.portraits.actions import COEFFICIENTS
 from iad.portraits.appearance import Appearance, Lighting
-from iad.portraits.clothing import create_clothes, paint_clothes
+from iad.portraits.clothing import create_clothes, create_glasses, paint_clothes
 from iad.portraits.facial_hair import beard_mask, grow_beard, grow_brows
 from iad.portraits.head import Head
 from iad.portraits.shading import CLOTH, EYE, LASH, MOUTH, SKIN, TEETH
@@ -26,16 +26,16 @@ _PARTS = {
     "face": SKIN, "head": SKIN, "mouth_socket": MOUTH, "eye_sockets": MOUTH, "gums": MOUTH, "teeth": TEETH,
     "sclera_L": EYE, "sclera_R": EYE, "eyelashes": LASH,
 }  # fmt: skip
-_BEARD_LENGTHS = {"stubble": 0.1, "short beard": 0.4, "full beard": 0.85, "moustache": 0.45, "goatee": 0.55}
+_BEARD_LENGTHS = {"short beard": 0.4, "full beard": 0.85, "moustache": 0.45, "goatee": 0.55}
 
 
 @dataclass(frozen=True)
 class Body:
     """What is drawn of a person: one mesh of head and clothes at rest, its paint and its baked light.
 
-    The first m vertices belong to the head and move; `local` is the direction from the middle of the eyeball and
-    +1 or -1 for the left or right one; `veil` is how opaque the lashes are; `visible` is each vertex's share of
-    light from every direction; `still_light` the light on it while the head is at rest.
+    The first m vertices belong to the head and move. `local` is the direction from the middle of the eyeball
+    and +1 or -1 for the left or right one, `veil` how opaque the lashes are; `inside` marks the mouth;
+    `visible` is each vertex's share of light from every direction, `still_light` the light on it at rest.
     """
 
     rest: Float[np.ndarray, "v 3"]
@@ -48,6 +48,7 @@ class Body:
     gloss: Float[np.ndarray, " v"]
     stiff: Float[np.ndarray, " v"]
     local: Float[np.ndarray, "v 4"]
+    inside: Bool[np.ndarray, " v"]
     landmarks: Int[np.ndarray, " 68"]
     visible: Float[np.ndarray, "m d"] | None = None
     still_light: Float[np.ndarray, "v 3"] | None = None
@@ -75,10 +76,14 @@ def _slope(points):
     return points[..., 1] + 0.5 * points[..., 2]
 
 
-def lift_neck(points: Float[np.ndarray, "v 3"], generic: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
-    """Shorten the neck of a shaped head."""
+def lift_neck(
+    points: Float[np.ndarray, "v 3"], generic: Float[np.ndarray, "v 3"], *, slim: float
+) -> Float[np.ndarray, "v 3"]:
+    """Shorten the neck of a shaped head, and make it `slim` times as wide."""
     lifted = points.copy()
-    lifted[:, 1] += NECK_LIFT * smoothstep(-5, -13, _slope(generic))
+    low = _slope(generic)
+    lifted[:, 1] += NECK_LIFT * smoothstep(-5, -13, low)
+    lifted[:, 0] *= 1 - (1 - slim) * smoothstep(-3.5, -8.5, low)
     return lifted.astype(np.float32)
 
 
@@ -89,11 +94,7 @@ def _stiffness(points):
 def build_body(
     head: Head, points: Float[np.ndarray, "v 3"], looks: Appearance, rng: np.random.Generator
 ) -> Body:
-    """Lay head and clothes together into one mesh and paint it.
-
-    Args:
-        points: The head's vertices in this person's shape, neck lifted.
-    """
+    """Lay head and clothes together into one painted mesh; `points` have this person's shape, neck lifted."""
     parts = head.parts
     names = [name for name in _PARTS if parts[name].stop > parts[name].start]
     chosen = np.concatenate([np.arange(parts[n].start, parts[n].stop) for n in names])
@@ -113,8 +114,10 @@ def build_body(
         owner[parts[name]] = _PARTS[name]
     triangles = head.triangles[(number[head.triangles] >= 0).all(axis=1)]
     material = owner[triangles].max(axis=1)
-    solid = (material != LASH) & ~((material == SKIN) & _under_clothes(points[triangles].mean(axis=1)))
     cloth, cloth_triangles, maps = create_clothes(looks.traits.clothes, rng)
+    cloth, wide = _fit_clothes(cloth, points[head.landmarks], head.neutral[head.landmarks], looks.slim)
+    middles = points[triangles].mean(axis=1), head.neutral[triangles].mean(axis=1)
+    solid = (material != LASH) & ~((material == SKIN) & _under_clothes(*middles, wide))
     shell = len(cloth)
     return Body(
         rest=np.concatenate([points[chosen], cloth]).astype(np.float32),
@@ -127,8 +130,19 @@ def build_body(
         gloss=np.concatenate([gloss[chosen], np.full(shell, 0.12)]).astype(np.float32),
         stiff=np.concatenate([_stiffness(head.neutral[chosen]), np.zeros(shell)]).astype(np.float32),
         local=np.concatenate([local[chosen], np.zeros((shell, 4))]).astype(np.float32),
+        inside=np.concatenate([np.isin(owner[chosen], (MOUTH, TEETH)), np.zeros(shell, bool)]),
         landmarks=number[head.landmarks],
     )
+
+
+def _fit_clothes(cloth, marks, generic, slim):
+    """Widen clothes with the jaw, hang them by the chin; return them and the width of the neckline."""
+    wide = (marks[14, 0] - marks[2, 0]) / (generic[14, 0] - generic[2, 0])
+    low = min(marks[8, 1] - generic[8, 1], 0.6) - 0.45
+    across = slim + (1 - slim) * smoothstep(7, 13, np.abs(cloth[:, 0]))
+    fitted = cloth * np.array([wide, 1, 0.5 + 0.5 * wide])
+    fitted[:, 0] *= across
+    return fitted + np.array([0, low, 0]), wide * slim
 
 
 def _paint_head(head, looks, rng):
@@ -136,12 +150,12 @@ def _paint_head(head, looks, rng):
     albedo, gloss = np.ones((len(generic), 3), np.float32), np.zeros(len(generic), np.float32)
     skin = np.r_[parts["face"], parts["head"]]
     albedo[skin], gloss[skin] = paint_skin(generic[skin], generic[head.landmarks], looks, rng)
-    inner = {"mouth_socket": (0.20, 0.05, 0.045), "gums": (0.38, 0.10, 0.09), "teeth": (0.66, 0.60, 0.50)}
+    inner = {"mouth_socket": (0.20, 0.05, 0.045), "gums": (0.38, 0.10, 0.09), "teeth": (0.74, 0.67, 0.56)}
     for name, tint in inner.items():
         dark = smoothstep(4.5, 10.8, generic[parts[name], 2]) ** 1.4 * 0.8 + 0.03
         albedo[parts[name]] = dark[:, None] * np.array(tint)
     albedo[parts["eye_sockets"]] = looks.skin * 0.3
-    gloss[parts["teeth"]], gloss[parts["gums"]] = 1.0, 0.7
+    gloss[parts["teeth"]], gloss[parts["gums"]] = 0.4, 0.7
     return albedo, gloss
 
 
@@ -152,7 +166,9 @@ def _lash_veil(head):
     distance = np.full(len(lashes), np.inf)
     for start in (36, 42):
         ring = np.concatenate([marks[start : start + 6], marks[start : start + 1]])
-        fine = np.stack([np.interp(np.linspace(0, 6, 60), np.arange(7), ring[:, k]) for k in range(3)], axis=1)
+        fine = np.stack(
+            [np.interp(np.linspace(0, 6, 60), np.arange(7), ring[:, k]) for k in range(3)], axis=1
+        )
         distance = np.minimum(distance, np.linalg.norm(lashes[:, None] - fine[None], axis=-1).min(axis=1))
     lower = lashes[:, 1] < marks[36:48, 1].mean() - 0.15
     return smoothstep(0.75, 0.05, distance) * np.where(lower, 0.3, 1.0)
@@ -168,10 +184,10 @@ def _round_eye(points):
     return middle + direction * radius, direction
 
 
-def _under_clothes(points) -> Bool[np.ndarray, " n"]:
-    """Skin outside the neck and below the neckline, which no garment lets through."""
-    outside = np.hypot(points[:, 0] / 6.5, (points[:, 2] + 1.0) / 6.2) > 1
-    return outside & (points[:, 1] < np.where(points[:, 2] > 0, -7.6, -5.0)) & (points[:, 2] < 7.2)
+def _under_clothes(points, generic, wide) -> Bool[np.ndarray, " n"]:
+    """Skin of the shoulders outside the neckline, which no garment lets through."""
+    outside = np.hypot(points[:, 0] / (6.3 * wide), (points[:, 2] + 1.0) / 7.0) > 1
+    return outside & (_slope(generic) < -7.5)
 
 
 def grow_strands(
@@ -191,27 +207,41 @@ def grow_strands(
             return None
         picked = rng.choice(len(skin), count, p=weight / weight.sum())
         share = rng.dirichlet((1, 1, 1), count)[..., None]
-        return (corners[picked] * share).sum(axis=1), cross[picked] / (area[picked, None] + 1e-9), skin[picked, 0]
+        return (corners[picked] * share).sum(axis=1), cross[picked] / (area[picked, None] + 1e-9), picked
 
     if traits.hair in STYLES:
-        recede = rng.uniform(-0.3, 0.3) + 0.5 * man
-        found = scatter(scalp_mask(generic, style=traits.hair, recede=recede), STYLES[traits.hair].strands)
+        mask = scalp_mask(generic, style=traits.hair, recede=rng.uniform(-0.2, 0.4) + 0.5 * man, rng=rng)
+        found = scatter(mask, STYLES[traits.hair].strands)
         if found:
             skull = Skull(points[np.r_[head.parts["face"], head.parts["head"]]])
-            grey = 0.25 if traits.age == "older" else 0.0
+            grey = 0.12 if traits.age == "older" else 0.0
             groups.append(
-                grow_hair(traits.hair, found[0], found[1], skull=skull, colour=looks.hair, grey=grey, rng=rng)
+                grow_hair(
+                    traits.hair,
+                    found[0],
+                    found[1],
+                    thick=mask[found[2]],
+                    skull=skull,
+                    colour=looks.hair,
+                    grey=grey,
+                    rng=rng,
+                )
             )
     thickness = rng.uniform(0.75, 1.2) * (1.1 if man else 0.75)
     brow_colour = looks.brows * 0.85 + looks.skin * 0.1
     face, marks = points[head.parts["face"]], points[head.landmarks]
     groups.append(grow_brows(face, marks, colour=brow_colour, thickness=thickness, rng=rng))
+    if traits.glasses == "glasses":
+        groups.append(create_glasses(marks, rng))
     if traits.beard in _BEARD_LENGTHS:
         lips = lip_mask(generic, head.neutral[head.landmarks])
-        found = scatter(beard_mask(generic, lips, traits.beard) ** 2 * (generic[:, 1] > -9), 3500)
+        found = scatter(beard_mask(generic, lips, traits.beard) ** 2 * (generic[:, 1] > -9), 4500)
         if found:
             length = _BEARD_LENGTHS[traits.beard]
-            groups.append(grow_beard(*found, length=length, colour=looks.hair * 0.8, rng=rng))
+            colour = looks.hair * 0.7 + looks.skin * 0.06
+            groups.append(
+                grow_beard(found[0], found[1], skin[found[2], 0], length=length, colour=colour, rng=rng)
+            )
     return groups
 
 
@@ -232,8 +262,7 @@ def bake_light(body: Body, groups: list[Strands], looks: Appearance) -> tuple[Bo
     (visible, through), (later, _) = baked
     # Lids and lips lie folded away at rest: what they see once they come out is what counts.
     visible = np.where(body.local[:, 3:] != 0, visible, np.maximum(visible, later * 0.95))
-    inside = np.isin(body.material, (MOUTH, TEETH))
-    visible[np.unique(body.triangles[inside])] = 0.7
+    visible[body.inside] = 0.85
     normals = np.empty_like(body.rest)
     shading.vertex_normals(body.rest, body.triangles, normals)
     still = np.empty_like(body.rest)
@@ -263,7 +292,7 @@ def _light_strands(through, groups, light, directions):
 
 
 def radiance(directions: Float[np.ndarray, "d 3"], light: Lighting) -> Float[np.ndarray, "d 3"]:
-    """Linear light from every direction: sky over ground, a key light as wide as it is soft, a rim from behind."""
+    """Linear light from every direction: sky over ground, a key light, a rim from behind."""
     up = (directions[:, 1:2] + 1) / 2
     ambient = np.array(light.ground) * (1 - up) + np.array(light.sky) * up
     # Normalised over the sphere, so that a soft key is as bright in all as a hard one.

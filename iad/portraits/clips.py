@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from iad.faces import alignment
 from iad.portraits.actions import ACTIONS, EIGHT_BASIC, Performed, perform
 from iad.portraits.captions import PersonWords, load_people_words, write_caption
 from iad.portraits.head import Head, load_head
@@ -29,6 +30,7 @@ PHOTO_SHARE = 0.8
 CAPTIONS = 4  # sentences a clip
 SCENE_SHARE = 0.15  # photo people moved to a scene that the caption names
 MAX_YAW = 20.0  # degrees; photos turned further do not re-pose well
+MISSING = 0.08  # sides of the frame that may lie above the photo; more, and hair would have to be made up
 HEAD_ACTIONS = ("nod", "shake", "tilt left", "tilt right", "turn left", "turn right", "head up", "head down")
 
 
@@ -49,14 +51,21 @@ def is_held_out(number: int) -> bool:
 
 
 def usable_photos(folder: str | Path | None = None) -> list[tuple[PhotoRecord, PersonWords]]:
-    """List the labelled photo people that look nearly straight ahead."""
+    """List the labelled photo people that look nearly straight ahead and whose photo shows the whole head."""
     words = load_people_words()
     records = [r for r in load_photo_people(folder) if r.number in words]
-    return [(r, words[r.number]) for r in records if abs(_yaw(r)) < MAX_YAW]
+    return [(r, words[r.number]) for r in records if abs(_yaw(r)) < MAX_YAW and _head_room(r) > -MISSING]
 
 
 def _yaw(record: PhotoRecord) -> float:
     return float(np.degrees(np.arctan2(record.fit.rotation[0, 2], record.fit.rotation[2, 2])))
+
+
+def _head_room(record: PhotoRecord) -> float:
+    """Return how far the framing stays below the photo's upper edge, in sides of the frame."""
+    affine = alignment(record.landmarks)
+    corners = (np.array([[0.0, 0.0], [1.0, 0.0]]) - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
+    return float(corners[:, 1].min() * np.hypot(*affine[0, :2]))
 
 
 def draw_segments(rng: np.random.Generator) -> list[Performed]:
@@ -84,7 +93,7 @@ def _draw_action(rng: np.random.Generator, but: tuple[str, ...] = ()) -> str:
 
 
 @dataclass(frozen=True)
-class _Cast:
+class Cast:
     """A person of the pool, the words for them, and how records name them."""
 
     person: PhotoPerson | RenderedPerson
@@ -93,8 +102,13 @@ class _Cast:
     key: dict[str, Any]
 
 
-def cast_photo(head: Head, record: PhotoRecord, words: PersonWords, rng: np.random.Generator) -> _Cast:
-    """Make a person from a photo: mirrored, relit, reshaped or moved to another scene by chance."""
+def cast_photo(
+    head: Head, record: PhotoRecord, words: PersonWords, rng: np.random.Generator | None = None
+) -> Cast:
+    """Make a person from a photo; with `rng`, mirrored, relit, reshaped or moved to another scene by chance."""
+    key = {"kind": "photo", "person": record.number, "held_out": is_held_out(record.number)}
+    if rng is None:
+        return Cast(PhotoPerson(head, record), words, None, key | {"identity": f"photo-{record.number}"})
     mirror = bool(rng.random() < 0.5)
     jitter = rng.normal(0, 0.35, len(record.fit.identity)).astype(np.float32) if rng.random() < 0.4 else None
     look = None
@@ -105,33 +119,29 @@ def cast_photo(head: Head, record: PhotoRecord, words: PersonWords, rng: np.rand
     scene = str(rng.choice(list(SCENES))) if rng.random() < SCENE_SHARE else None
     background = paint(scene, int(rng.integers(1 << 30)), 256) if scene else None
     person = PhotoPerson(head, record, mirror=mirror, shape_jitter=jitter, look=look, background=background)
-    key = {
-        "kind": "photo",
-        "person": record.number,
-        "held_out": is_held_out(record.number),
-        # a reshaped face is nobody: neither the same person nor another
-        "identity": None if jitter is not None else f"photo-{record.number}",
-    }
-    return _Cast(person, words, scene, key)
+    # a reshaped face is nobody: neither the same person nor another
+    return Cast(person, words, scene, key | {"identity": None if jitter is not None else f"photo-{record.number}"})
 
 
-def cast_rendered(head: Head, seed: int) -> _Cast:
+def cast_rendered(head: Head, seed: int) -> Cast:
     """Make a rendered person from a seed."""
     person = RenderedPerson.sample(head, seed)
     traits = person.traits
+    bald = traits.hair == "bald"
     words = PersonWords(
         presentation=traits.presentation,
         age=traits.age,
-        hair=traits.hair,
-        beard=bool(traits.beard),
-        clothes=traits.clothes,
+        hair="bald" if bald else f"{traits.hair} {traits.hair_colour} hair",
+        beard=traits.beard not in ("clean-shaven", "stubble"),
+        glasses=traits.glasses != "none",
+        clothes=f"a {traits.clothes_colour} {traits.clothes}",
         backdrop=traits.background,
     )
     key = {"kind": "rendered", "person": seed, "held_out": is_held_out(seed), "identity": f"rendered-{seed}"}
-    return _Cast(person, words, None, key)
+    return Cast(person, words, None, key)
 
 
-def render_clip(cast: _Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator) -> Clip:
+def render_clip(cast: Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator) -> Clip:
     """Render one person performing one take, and write its captions."""
     captions = [write_caption(cast.words, segments, rng=rng, scene=cast.scene).text for _ in range(CAPTIONS)]
     calm = perform([], rng=np.random.default_rng(0), frames=1, idle=False)
@@ -165,7 +175,7 @@ def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
     return clips
 
 
-def _draw_cast(rng: np.random.Generator, *, held_out: bool) -> _Cast:
+def _draw_cast(rng: np.random.Generator, *, held_out: bool) -> Cast:
     if rng.random() < PHOTO_SHARE:
         photos = [p for p in _photos() if is_held_out(p[0].number) == held_out]
         return cast_photo(_head(), *photos[rng.integers(len(photos))], rng)

@@ -1,38 +1,41 @@
-"""Shoulders under clothes: a surface of rings from the neckline over the shoulders down out of the picture."""
+"""What rendered people wear: clothes, as rings from the neckline down out of the picture, and glasses."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from iad.portraits.appearance import Appearance
+from iad.portraits.strands import Strands
 
 _AROUND = 72
 _AXIS = -1.0  # depth of the neck's axis
 
 # Where each ring lies, in head units: half width, y at the side, front z, front y, back z, back y.
 _SHOULDERS = np.array([
-    [6.6, -8.3, 4.9, -10.2, -6.9, -6.8],
-    [7.6, -8.7, 5.5, -10.7, -7.5, -7.4],
-    [9.6, -9.2, 6.1, -11.6, -8.2, -8.4],
-    [12.4, -9.9, 6.8, -13.0, -8.9, -9.8],
-    [15.6, -11.0, 7.5, -15.0, -9.3, -12.0],
-    [18.2, -13.5, 8.1, -18.0, -9.5, -15.0],
-    [19.4, -19.0, 8.3, -22.0, -9.5, -20.0],
-    [19.8, -25.0, 8.5, -26.0, -9.5, -25.0],
+    [6.6, -8.3, 5.5, -10.2, -6.9, -6.8],
+    [7.6, -8.7, 6.1, -10.7, -7.5, -7.4],
+    [9.6, -9.2, 6.7, -11.6, -8.2, -8.4],
+    [12.4, -9.9, 7.4, -13.0, -8.9, -9.8],
+    [15.6, -11.0, 8.1, -15.0, -9.3, -12.0],
+    [18.2, -13.5, 8.7, -18.0, -9.5, -15.0],
+    [19.4, -19.0, 8.9, -22.0, -9.5, -20.0],
+    [19.8, -25.0, 9.1, -26.0, -9.5, -25.0],
 ])  # fmt: skip
 # Rings above the first one that make a collar, the same columns.
 _COLLARS = {
-    "t-shirt": [[6.35, -8.1, 4.8, -10.05, -6.6, -6.6]],
-    "sweater": [[6.25, -7.6, 4.7, -9.5, -6.4, -6.1], [6.8, -7.7, 5.2, -9.7, -6.9, -6.2]],
-    "turtleneck": [[5.9, -5.6, 3.9, -7.9, -6.3, -4.3], [6.5, -5.5, 4.5, -7.8, -6.8, -4.2],
-                   [6.6, -7.6, 4.9, -9.6, -6.9, -6.2]],
-    "shirt": [[6.15, -6.6, 4.2, -10.6, -6.4, -5.2], [6.9, -6.6, 5.0, -10.0, -6.9, -5.2],
-              [7.8, -8.4, 6.6, -11.6, -7.4, -7.0]],
-    "jacket": [[6.35, -8.1, 4.8, -10.05, -6.6, -6.6]],
+    "t-shirt": [[6.35, -8.1, 5.4, -10.05, -6.6, -6.6]],
+    "sweater": [[6.25, -7.6, 5.3, -9.5, -6.4, -6.1], [6.8, -7.7, 5.8, -9.7, -6.9, -6.2]],
+    "turtleneck": [[5.9, -5.6, 4.5, -7.9, -6.3, -4.3], [6.5, -5.5, 5.1, -7.8, -6.8, -4.2],
+                   [6.6, -7.6, 5.5, -9.6, -6.9, -6.2]],
+    "shirt": [[6.15, -6.6, 4.8, -10.6, -6.4, -5.2], [6.9, -6.6, 5.6, -10.0, -6.9, -5.2],
+              [7.8, -8.4, 7.2, -11.6, -7.4, -7.0]],
+    "jacket": [[6.35, -8.1, 5.4, -10.05, -6.6, -6.6]],
 }  # fmt: skip
 _LAPELS = np.array([[6.8, -6.8, 4.4, -11.5, -6.9, -5.4], [7.7, -7.2, 6.4, -11.3, -7.5, -5.8]])
 
 
-def create_clothes(kind: str, rng: np.random.Generator) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "t 3"], dict]:
+def create_clothes(
+    kind: str, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "t 3"], dict]:
     """Build the surface of a garment.
 
     Returns:
@@ -55,7 +58,11 @@ def _layer(collar, kind, rng):
     keep = ~opening[over[1]].any(axis=1)
     maps = {name: np.concatenate([under[2][name], over[2][name]]) for name in under[2]}
     maps["layer"] = np.concatenate([np.zeros(len(under[0])), np.ones(len(over[0]))])
-    return np.concatenate([under[0], over[0]]), np.concatenate([under[1], over[1][keep] + len(under[0])]), maps
+    return (
+        np.concatenate([under[0], over[0]]),
+        np.concatenate([under[1], over[1][keep] + len(under[0])]),
+        maps,
+    )
 
 
 def _subdivide(rings, collars):
@@ -75,8 +82,11 @@ def _surface(rings, collars, rng):
     share = cosine**2
     y = side * (1 - share) + np.where(cosine > 0, front_y, back_y) * share
     along = np.arange(len(rings))[:, None] - collars + 0 * angle
-    folds = sum(rng.normal(0, 0.1) * np.sin(angle * k + along * rng.uniform(-0.5, 0.5) + rng.uniform(0, 6)) for k in range(3, 12))
-    points = np.stack([x, y + folds * np.clip(along / 5, 0, 1), z + folds * np.clip(along / 5, 0, 1)], axis=-1)
+    folds = np.zeros_like(along)
+    for k in range(3, 12):
+        folds += rng.normal(0, 0.1) * np.sin(angle * k + along * rng.uniform(-0.5, 0.5) + rng.uniform(0, 6))
+    folds *= np.clip(along / 5, 0, 1)
+    points = np.stack([x, y + folds, z + folds], axis=-1)
     row, column = np.meshgrid(np.arange(len(rings) - 1), np.arange(_AROUND), indexing="ij")
     a, b = row * _AROUND + column, row * _AROUND + (column + 1) % _AROUND
     triangles = np.concatenate([np.stack([a, b, a + _AROUND], -1).reshape(-1, 3),
@@ -103,3 +113,39 @@ def paint_clothes(
         colour = np.where(maps["layer"][:, None] == 0, looks.accent, colour)
     shade = np.where(maps["collar"] > 0, 0.9, 1.0)
     return colour * shade[:, None] * rng.normal(1, 0.03, (len(around), 1))
+
+
+def create_glasses(marks: Float[np.ndarray, "68 3"], rng: np.random.Generator) -> Strands:
+    """Bend frames of wire around the eyes, over the nose and back to the ears."""
+    angle = np.linspace(0, 2 * np.pi, 32)
+    square = rng.uniform(0.6, 1.0)
+    wide, high = rng.uniform(2.1, 2.45), rng.uniform(1.5, 1.95)
+    front = marks[27, 2] + 0.35
+    bow = lambda x: front - 0.045 * x**2  # noqa: E731  (the frame follows the face)
+    wires = []
+    for side, eye in ((-1, marks[36:42].mean(axis=0)), (1, marks[42:48].mean(axis=0))):
+        x = eye[0] + side * 0.1 + wide * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** square
+        y = eye[1] - 0.35 + high * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** square
+        wires.append(np.stack([x, y, bow(x)], axis=1))
+        out, t = eye[0] + side * (0.1 + wide), np.linspace(0, 1, 32)
+        ear = np.array([marks[16 if side > 0 else 0, 0] + side * 0.9, eye[1] + 0.6, 1.5])
+        hinge = np.array([out, eye[1] + 0.3, bow(out)])
+        wires.append(
+            hinge + t[:, None] * (ear - hinge) + np.array([side * 0.5, 0, 0]) * np.sin(t * np.pi)[:, None]
+        )
+    inner = marks[36:42, 0].mean() - 0.1 + wide
+    t = np.linspace(-1, 1, 32)
+    wires.append(
+        np.stack(
+            [inner * t, marks[27, 1] - 0.3 + 0.3 * (1 - t**2), bow(inner * t) + 0.3 * (1 - t**2)], axis=1
+        )
+    )
+    colour = np.array(
+        [(0.006, 0.006, 0.007), (0.06, 0.025, 0.012), (0.20, 0.17, 0.12), (0.16, 0.16, 0.17)][rng.integers(4)]
+    )
+    count = len(wires)
+    return Strands(
+        points=np.stack(wires).astype(np.float32), bind=np.full(count, -1),
+        colours=np.tile(colour, (count, 1)).astype(np.float32),
+        width=np.full(count, rng.choice([2.0, 3.0]), np.float32), shine=0.5,
+    )  # fmt: skip

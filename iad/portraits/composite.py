@@ -1,5 +1,7 @@
 """Paint one frame of a photo person, compiled by numba: photo, skin, eyes, mouth and backdrop in one pass."""
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -7,6 +9,7 @@ from iad.portraits.rig import MOUTH, SKIN
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check  # compiled code cannot be wrapped by the tests' shape checks
 def look_up(picture, x, y, channel):
     """Bilinear sample at photo pixel (x, y); beyond the edge the border pixels go on."""
     height, width = picture.shape[0], picture.shape[1]
@@ -20,6 +23,7 @@ def look_up(picture, x, y, channel):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def paint_frame(layer, plate, under, index, attributes, material, whites, lids, irises, looks, light, frame):
     """Fill `frame` (h, w, 3) float32 in place.
 
@@ -28,14 +32,14 @@ def paint_frame(layer, plate, under, index, attributes, material, whites, lids, 
         plate: Backdrop as it lies in the frame, (h, w, 3).
         under: Where in the photo the surroundings of each pixel are, (h, w, 2).
         index: Triangle of the face seen at each pixel, or -1.
-        attributes: Skin: photo x, y, opacity, darkness, share of lid, share of the face's other side, and photo
-            x, y there. Mouth: r, g, b, opacity. Eyes: photo x, y, and x, y on the ball.
+        attributes: Skin: photo x, y, opacity, darkness, share of lid, share of the face's other side, and
+            photo x, y there. Mouth: r, g, b, opacity. Eyes: photo x, y, and x, y on the ball.
         material: Of each triangle.
         whites: The photo without its irises.
         lids: The photo with skin over its eyes.
         irises: A square picture of each iris with alpha, (2, k, k, 4).
-        looks: Of each eye: where on the ball the iris is (x, y), the 2x2 that takes a place on the ball to pixels
-            of the iris picture, and the light on the eye: (2, 7).
+        looks: Of each eye: where on the ball the iris is (x, y), the 2x2 that takes a place on the ball to
+            pixels of the iris picture, and the light on the eye: (2, 7).
         light: What to multiply the face's other side by, (3,).
     """
     centre = irises.shape[1] / 2.0
@@ -49,7 +53,12 @@ def paint_frame(layer, plate, under, index, attributes, material, whites, lids, 
             if t < 0:
                 continue
             kind = material[t]
-            a0, a1, a2, a3 = attributes[y, x, 0], attributes[y, x, 1], attributes[y, x, 2], attributes[y, x, 3]
+            a0, a1, a2, a3 = (
+                attributes[y, x, 0],
+                attributes[y, x, 1],
+                attributes[y, x, 2],
+                attributes[y, x, 3],
+            )
             if kind == SKIN:
                 if a2 > 0.004:
                     shut, twin = attributes[y, x, 4], attributes[y, x, 5]
@@ -81,6 +90,7 @@ def paint_frame(layer, plate, under, index, attributes, material, whites, lids, 
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def average_blocks(frame, picture):
     """Average 2x2 blocks of `frame` into uint8 `picture`, in place."""
     for y in range(picture.shape[0]):

@@ -1,4 +1,4 @@
-"""The eyes of a photo person: irises lifted out of the photo, so that gaze can move them, and whites without them."""
+"""The eyes of a photo person: irises lifted out of the photo so that gaze can move them, whites, and lids."""
 
 from dataclasses import dataclass
 
@@ -18,15 +18,11 @@ class EyeTextures:
         whites: The photo with both irises painted over.
         lids: The photo with skin painted over both eyes.
         irises: Square pictures with alpha.
-        centres: Where each iris was in the photo, pixels.
-        radii: Pixels.
     """
 
     whites: Float[np.ndarray, "h w 3"]
     lids: Float[np.ndarray, "h w 3"]
     irises: Float[np.ndarray, "2 k k 4"]
-    centres: Float[np.ndarray, "2 2"]
-    radii: Float[np.ndarray, " 2"]
 
 
 def create_eye_textures(
@@ -46,7 +42,7 @@ def create_eye_textures(
     height, width = photo.shape[:2]
     rows, columns = np.mgrid[:height, :width] + 0.5
     side = 2 * int(np.ceil(1.5 * radius)) + 1
-    whites, lids, irises, centres = photo.copy(), photo.copy(), [], []
+    whites, lids, irises = photo.copy(), photo.copy(), []
     for opening, ball in zip(openings, balls, strict=True):
         mask = _fill(opening, (height, width), 0.0)
         centre = _find_iris(photo.mean(axis=-1), mask, opening, ball, radius)
@@ -54,8 +50,7 @@ def create_eye_textures(
         irises.append(_lift_iris(photo, mask * (distance < radius), distance, centre, radius, side))
         _paint_white(whites, mask * np.clip((distance - radius) / 1.0, 0, 1), mask, opening, radius)
         _paint_lid(lids, opening)
-        centres.append(centre)
-    return EyeTextures(whites, lids, np.stack(irises), np.array(centres, np.float32), np.full(2, radius, np.float32))
+    return EyeTextures(whites, lids, np.stack(irises))
 
 
 def _fill(polygon: Float[np.ndarray, "n 2"], shape: tuple[int, int], grow: float) -> Float[np.ndarray, "h w"]:
@@ -95,11 +90,13 @@ def _find_iris(luma, mask, opening, ball, radius) -> Float[np.ndarray, " 2"]:
 
 
 def _lift_iris(photo, mask, distance, centre, radius, side) -> Float[np.ndarray, "k k 4"]:
-    """Cut the iris out; what the lids hide of it takes the colour that the iris has at that distance from its centre."""
+    """Cut the iris out; what lids hide of it takes the iris's colour at that distance from its centre."""
     ring = np.clip((distance / radius * 5).astype(int), 0, 5)
     weight = mask * (distance < radius + 1)
     total = np.bincount(ring.ravel(), weight.ravel(), 6)
-    sums = np.stack([np.bincount(ring.ravel(), (weight * photo[..., c]).ravel(), 6) for c in range(3)], axis=1)
+    sums = np.stack(
+        [np.bincount(ring.ravel(), (weight * photo[..., c]).ravel(), 6) for c in range(3)], axis=1
+    )
     overall = sums.sum(axis=0) / max(total.sum(), 1e-6)
     colours = (sums + overall) / (total[:, None] + 1)
     filled = photo * mask[..., None] + colours[ring] * (1 - mask[..., None])
@@ -130,7 +127,7 @@ def _paint_white(whites, weight, mask, opening, radius) -> None:
 
 
 def _paint_lid(lids, opening) -> None:
-    """Spread the skin between eye and brow, and a little of that under the eye, over the opening and its lashes."""
+    """Spread the skin around the eye over the opening and its lashes."""
     width = float(np.ptp(opening[:, 0]))
     margin = int(np.ceil(width))
     low = np.maximum(np.floor(opening.min(axis=0)).astype(int) - margin, 0)

@@ -10,12 +10,7 @@ def grow_brows(
     points: Float[np.ndarray, "v 3"], marks: Float[np.ndarray, "68 3"], *, colour: Float[np.ndarray, " 3"],
     thickness: float, rng: np.random.Generator,
 ) -> Strands:  # fmt: skip
-    """Grow both brows along the brow landmarks.
-
-    Args:
-        points: Face vertices, which strands are bound to.
-        thickness: 1 is middling.
-    """
+    """Grow both brows along the brow landmarks, bound to the face's vertices; `thickness` 1 is middling."""
     from scipy.spatial import cKDTree
 
     ahead = np.flatnonzero(points[:, 2] > 2)
@@ -41,17 +36,21 @@ def grow_brows(
     strokes = np.concatenate(strokes)
     tone = rng.lognormal(0, 0.2, (len(strokes), 1))
     return Strands(
-        points=strokes.astype(np.float32), bind=np.concatenate(bind), colours=(colour * tone).astype(np.float32),
-        width=np.ones(len(strokes), np.float32),
+        points=strokes.astype(np.float32), bind=np.concatenate(bind),
+        colours=(colour * tone).astype(np.float32), width=np.ones(len(strokes), np.float32),
     )  # fmt: skip
 
 
-def beard_mask(points: Float[np.ndarray, "n 3"], lips: Float[np.ndarray, " n"], kind: str) -> Float[np.ndarray, " n"]:
+def beard_mask(
+    points: Float[np.ndarray, "n 3"], lips: Float[np.ndarray, " n"], kind: str
+) -> Float[np.ndarray, " n"]:
     """Say how much beard grows at points of the generic head."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     upper = np.interp(x, [0, 2.6, 3.4, 5.5, 7.0, 7.6], [-1.6, -1.7, -2.6, -2.6, -0.5, 2.5])
     cheeks = smoothstep(0.35, -0.35, y - upper) * (z > 0.5) * smoothstep(-10.5, -8.5, y + 0.1 * z)
-    moustache = smoothstep(0.3, -0.1, y + 1.45 + 0.12 * x) * smoothstep(-3.4, -2.9, y) * smoothstep(3.1, 2.5, x)
+    moustache = (
+        smoothstep(0.3, -0.1, y + 1.45 + 0.12 * x) * smoothstep(-3.4, -2.9, y) * smoothstep(3.1, 2.5, x)
+    )
     # Bare corners between lower lip and chin.
     chin = smoothstep(3.0, 2.2, x) * (y < -2.8)
     whole = np.clip(cheeks, 0, 1)
@@ -71,7 +70,9 @@ def grow_beard(
     way = normals * 0.75 + down + rng.normal(0, 0.35, roots.shape)
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     short = np.where(roots[:, 1] > -3.2, 0.6, 1.0)
-    reach = (rng.uniform(0.5, 1.1, count) * length * short)[:, None, None] * np.linspace(0, 1, 4)[None, :, None]
+    reach = (rng.uniform(0.5, 1.1, count) * length * short)[:, None, None] * np.linspace(0, 1, 4)[
+        None, :, None
+    ]
     path = roots[:, None] + way[:, None] * reach
     path[..., 1] -= (np.linspace(0, 1, 4) ** 2 * 0.35 * length)[None]
     tone = rng.lognormal(0, 0.3, (count, 1))

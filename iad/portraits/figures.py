@@ -23,8 +23,8 @@ from scipy.optimize import linear_sum_assignment
 
 PHOTO_SIZE = 256
 _JPEG_QUALITY = 92
-_COUNTS = range(1, 17)  # rows or columns tried where a figure's name does not say
-_COARSE = 800  # pixels of the longer side for the first search
+_COUNTS = range(1, 15)  # rows or columns tried where a figure's name does not say
+_COARSE = 400  # pixels of the longer side for the first search
 _SHARE = 0.2  # of the usual portrait pixels in a line: more is portrait, fewer is gutter or title
 _CONTRAST = 24  # grey levels off the ground; JPEG noise around titles stays below
 _SIDE = 16  # of the fingerprint
@@ -167,21 +167,27 @@ def _cut(picture: UInt8[np.ndarray, "h w 3"], top: float, left: float, side: flo
 
 
 def _find_comb(profile: Float[np.ndarray, " n"], counts: Sequence[int], *, side: float | None) -> _Comb:
-    """Search the best comb coarsely for every count, then finely around the winner."""
+    """Search the best comb: for every count coarsely, then finely around what was found."""
     step = max(1, len(profile) // _COARSE)
     coarse = _covered(profile[: len(profile) // step * step].reshape(-1, step).mean(axis=1))
+    fine = _covered(profile)
     combs = []
     for count in counts:
         smallest = len(coarse) / (count * 3) if side is None else side / step
         pitches = np.arange(smallest, len(coarse) / max(count - 0.5, 0.5), 1 / count)
-        combs += [_fit_comb(coarse, count, pitch, side=side and side / step) for pitch in pitches]
-    combs = [comb for comb in combs if comb is not None]
-    if not combs:
+        rough = _best_comb(coarse, count, pitches, side=side and side / step)
+        if rough is not None:
+            around = rough.pitch * step + np.arange(-8 * step, 8 * step + 1) / (4 * count)
+            combs.append(_best_comb(fine, count, around, side=side))
+    if not any(combs):
         raise ValueError("The figure shows no grid; expected rows and columns of squares on a plain ground.")
-    best = max(combs, key=lambda comb: comb.score)
-    pitches = best.pitch * step + np.arange(-2 * step, 2 * step + 1e-9, 0.5 / best.count)
-    fine = [_fit_comb(_covered(profile), best.count, pitch, side=side) for pitch in pitches]
-    return max((comb for comb in fine if comb is not None), key=lambda comb: comb.score)
+    return max(filter(None, combs), key=lambda comb: comb.score)
+
+
+# Plain types from here on: a search makes some ten thousand calls.
+def _best_comb(covered: np.ndarray, count: int, pitches: np.ndarray, *, side: float | None) -> _Comb | None:
+    combs = [_fit_comb(covered, count, pitch, side=side) for pitch in pitches]
+    return max(filter(None, combs), key=lambda comb: comb.score, default=None)
 
 
 def _covered(profile: Float[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
@@ -189,18 +195,17 @@ def _covered(profile: Float[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
     return np.concatenate([[0.0], np.cumsum(profile - _SHARE * np.percentile(profile, 75))])
 
 
-def _fit_comb(
-    covered: Float[np.ndarray, " m"], count: int, pitch: float, *, side: float | None
-) -> _Comb | None:
+def _fit_comb(covered: np.ndarray, count: int, pitch: float, *, side: float | None) -> _Comb | None:
     """Place a comb of this pitch so that the stretches it covers score the most."""
     places = int(len(covered) - 1 - (count - 1) * pitch)
     if places < (side or 2):
         return None
     total = sum(_shifted(covered, k * pitch, places) for k in range(count))
     if side is not None:
-        gains = _shifted(total, side, len(total) - 1 - int(side)) - total[: len(total) - 1 - int(side)]
-        if not len(gains):
+        room = places - 1 - int(side)
+        if room < 1:
             return None
+        gains = _shifted(total, side, room) - total[:room]
         start = int(gains.argmax())
         return _Comb(float(gains[start]), start, pitch, side, count)
     reach = max(int(pitch) - 1, 1)  # a gutter of one pixel at least
@@ -212,7 +217,7 @@ def _fit_comb(
     return _Comb(float(total[end] - total[start]), start, pitch, float(end - start), count)
 
 
-def _shifted(values: Float[np.ndarray, " m"], offset: float, length: int) -> Float[np.ndarray, " k"]:
+def _shifted(values: np.ndarray, offset: float, length: int) -> np.ndarray:
     """Read `length` values from a fractional offset on."""
     whole = int(offset)
     part = offset - whole

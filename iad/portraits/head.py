@@ -1,8 +1,8 @@
 """The morphable head: a neutral mesh, identity modes and named expression shapes.
 
-`load_head` reads ICT-FaceKit (USC Institute for Creative Technologies, MIT) from the arrays that the download
-makes; `create_tiny_head` makes up a head of a few hundred vertices with the same fields, for tests. Vertices are
-in centimetre-like units: x to the right of the picture, y up, z towards the viewer.
+`load_head` reads ICT-FaceKit (USC Institute for Creative Technologies, MIT) from the arrays that the
+download makes; `create_tiny_head` makes up a head of a few hundred vertices with the same fields, for tests.
+Vertices are in centimetre-like units: x to the right of the picture, y up, z towards the viewer.
 """
 
 import os
@@ -24,10 +24,10 @@ _PART_STARTS = {
 
 # The 68 Multi-PIE landmarks as vertices of the ICT head.
 _LANDMARKS = (
-    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268, 493,
-    1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360, 1507, 1542,
-    1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461,
-    5518, 5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
+    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268,
+    493, 1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269,
+    3360, 1507, 1542, 1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275,
+    6200, 6213, 6346, 6461, 5518, 5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
 )  # fmt: skip
 
 # A turn of the head leaves this point where it is: between the skull and the neck, in head units.
@@ -36,7 +36,7 @@ NECK_PIVOT = (0.0, -6.0, -1.0)
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """Mesh, shapes and names; a face is neutral + identity weights * identity + expression weights * expression."""
+    """Mesh, shapes and names; a face is neutral + weights times identity + weights times expression."""
 
     neutral: Float[np.ndarray, "v 3"]
     identity: Float[np.ndarray, "m v 3"]
@@ -63,8 +63,8 @@ def rotation_matrices(pose: Float[np.ndarray, "f 3"]) -> Float[np.ndarray, "f 3 
     """Turn (pitch, yaw, roll) into matrices that act on column vectors.
 
     Args:
-        pose: Degrees. Positive pitch looks up, positive yaw turns to the right of the picture (the person's own
-            left), positive roll tilts clockwise as seen.
+        pose: Degrees. Positive pitch looks up, positive yaw turns to the right of the picture (the person's
+            own left), positive roll tilts clockwise as seen.
     """
     pitch, yaw, roll = np.radians(np.asarray(pose, np.float64)).T
     zero, one = np.zeros_like(pitch), np.ones_like(pitch)
@@ -107,7 +107,9 @@ def load_head(path: str | Path | None = None) -> Head:
             expression_names=names,
             triangles=arrays["faces"].astype(np.int32),
             landmarks=np.array(_LANDMARKS, np.int32),
-            parts={name: slice(start, end) for (name, start), end in zip(_PART_STARTS.items(), ends, strict=True)},
+            parts={
+                name: slice(start, end) for (name, start), end in zip(_PART_STARTS.items(), ends, strict=True)
+            },
         )
 
 
@@ -120,19 +122,19 @@ def cache_folder() -> Path:
 _TINY_RIGHT = {
     17: (-6.0, 6.2), 18: (-5.0, 6.9), 19: (-4.0, 7.0), 20: (-2.8, 6.8), 21: (-1.6, 6.3), 31: (-1.6, -0.2),
     32: (-0.8, -0.4), 36: (-4.6, 3.6), 37: (-3.7, 4.3), 38: (-2.6, 4.3), 39: (-1.7, 3.5), 40: (-2.6, 3.0),
-    41: (-3.7, 3.0), 48: (-2.6, -3.2), 49: (-1.6, -2.7), 50: (-0.6, -2.4), 59: (-1.5, -4.0), 58: (-0.7, -4.4),
-    60: (-2.3, -3.2), 61: (-1.0, -3.1), 67: (-1.0, -3.3),
+    41: (-3.7, 3.0), 48: (-2.6, -3.2), 49: (-1.6, -2.7), 50: (-0.6, -2.4), 59: (-1.5, -4.0),
+    58: (-0.7, -4.4), 60: (-2.3, -3.2), 61: (-1.0, -3.1), 67: (-1.0, -3.3),
 }  # fmt: skip
 _TINY_MIDDLE = {27: 4.0, 28: 2.8, 29: 1.6, 30: 0.6, 33: -0.6, 51: -2.5, 62: -3.1, 66: -3.3, 57: -4.5}
 MIRRORED_LANDMARKS = (
-    16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 27, 28, 29, 30,
-    35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56,
-    55, 64, 63, 62, 61, 60, 67, 66, 65,
+    16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 27,
+    28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49,
+    48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
 )  # fmt: skip
 
 
 def create_tiny_head(seed: int = 0) -> Head:
-    """Make up a head of a few hundred vertices, alike in every field; its expressions move the parts they name."""
+    """Make up a head of a few hundred vertices, whose expressions move the parts that they name."""
     rng = np.random.default_rng(seed)
     marks = _tiny_landmarks()
     grid = np.stack(np.meshgrid(np.linspace(-8, 8, 13), np.linspace(-10, 11, 15)), axis=-1).reshape(-1, 2)
@@ -147,7 +149,7 @@ def create_tiny_head(seed: int = 0) -> Head:
     pieces.append(_patch((0, -3.3, 5.5), (3.2, 2.0)))  # mouth socket
     pieces.append(_patch((0, 3.6, 4.0), (4.0, 0.5)))  # eye sockets, behind the balls
     pieces.append(_patch((0, -3.9, 6.5), (2.0, 0.6)))  # gums and tongue
-    pieces.append(_patch((0, -2.8, 7.0), (2.2, 0.5)))  # teeth
+    pieces.append(_patch((0, -2.6, 7.0), (2.2, 0.45)))  # teeth
     for side, depth in ((1, 7.2), (1, 7.1), (-1, 7.2), (-1, 7.1)):
         pieces.append(_patch((3.15 * side, 3.6, depth), (1.6, 1.2)))
     pieces += [_patch((0, 3.6, 3.0), (0.1, 0.1))] * 4
@@ -164,7 +166,10 @@ def create_tiny_head(seed: int = 0) -> Head:
         expression_names=names,
         triangles=triangles.astype(np.int32),
         landmarks=np.arange(68, dtype=np.int32),
-        parts={name: slice(int(a), int(b)) for name, a, b in zip(_PART_STARTS, starts, starts[1:], strict=True)},
+        parts={
+            name: slice(int(a), int(b))
+            for name, a, b in zip(_PART_STARTS, starts[:-1], starts[1:], strict=True)
+        },
     )
 
 
@@ -207,8 +212,8 @@ def _patch(centre: tuple, half: tuple) -> tuple[np.ndarray, np.ndarray]:
     u, v = np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 4))
     points = np.stack([u * half[0], v * half[1], 0 * u], axis=-1).reshape(-1, 3) + np.array(centre)
     corner = (np.arange(3)[:, None] * 4 + np.arange(3)).ravel()
-    triangles = np.concatenate([np.stack([corner, corner + 1, corner + 4], 1), np.stack([corner + 1, corner + 5, corner + 4], 1)])
-    return points, triangles
+    halves = [(corner, corner + 1, corner + 4), (corner + 1, corner + 5, corner + 4)]
+    return points, np.concatenate([np.stack(half, axis=1) for half in halves])
 
 
 def _tiny_shape(name: str, neutral: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
@@ -217,14 +222,16 @@ def _tiny_shape(name: str, neutral: Float[np.ndarray, "v 3"]) -> Float[np.ndarra
     side = {"L": 1.0, "R": -1.0}.get(name[-1], 0.0) if "_" in name else 0.0
     if name.startswith("brow"):
         centre, move = (3.4 * side, 6.6), (0.0, -0.8 if "Down" in name else 0.8)
-    elif name.startswith("jaw"):
-        centre, reach, move = (0.0, -6.5), 2.6, {"jawOpen": (0, -3.0), "jawLeft": (1, 0), "jawRight": (-1, 0)}.get(name, (0, 0))
     elif name.startswith("mouth"):
         centre = (2.4 * side, -3.2)
         move = (0.9 * side, 0.9) if "Smile" in name else (0.5 * side, -0.7) if "Frown" in name else (0.0, 0.2)
     near = np.exp(-((neutral[:, 0] - centre[0]) ** 2 + (neutral[:, 1] - centre[1]) ** 2) / reach**2)
     offsets = near[:, None] * np.array([*move, 0.0])
-    if name.startswith("eyeBlink"):
+    if name.startswith("jaw"):
+        move = {"jawOpen": (0, -3.0), "jawLeft": (1.0, 0), "jawRight": (-1.0, 0)}.get(name, (0, 0))
+        below = np.clip(-3.2 - neutral[:, 1], 0, 0.1) * 10 * np.exp(-((neutral[:, 0] / 5) ** 2))
+        offsets = (below * (neutral[:, 2] > 2))[:, None] * np.array([*move, 0.0])
+    elif name.startswith("eyeBlink"):
         over = (np.abs(neutral[:, 0] - 3.15 * side) < 1.3) & (np.abs(neutral[:, 1] - 4.3) < 0.35)
         offsets = np.where((over & (neutral[:, 2] > 7.5))[:, None], (0.0, -1.35, 0.2), 0.0)
     return offsets

@@ -58,9 +58,12 @@ def colour_mouth(
 
 
 def shade_mouth(
-    rig: Rig, colours: Float[np.ndarray, "r 3"], positions: Float[np.ndarray, "r 3"], facing: Float[np.ndarray, " r"]
+    rig: Rig,
+    colours: Float[np.ndarray, "r 3"],
+    positions: Float[np.ndarray, "r 3"],
+    facing: Float[np.ndarray, " r"],
 ) -> Float[np.ndarray, "m 4"]:
-    """Light the mouth: teeth by their depth behind the lips, flesh as a tongue below that darkens to the palate.
+    """Light the mouth: teeth by their depth behind the lips, flesh as a tongue darkening to the palate.
 
     The head's own tongue lies flat behind the lower teeth, where nobody sees it.
 
@@ -94,7 +97,10 @@ def measure_light(
     photo: Float[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "68 2"]
 ) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
     """Return the mean colour of the lips, and what a white thing in the face's light would look like."""
-    rings = (np.concatenate([landmarks[48:55], landmarks[64:59:-1]]), landmarks[[54, 55, 56, 57, 58, 59, 48, 60, 67, 66, 65, 64]])
+    rings = (
+        np.concatenate([landmarks[48:55], landmarks[64:59:-1]]),
+        landmarks[[54, 55, 56, 57, 58, 59, 48, 60, 67, 66, 65, 64]],
+    )
     lips = np.mean([_mean_colour(photo, ring) for ring in rings], axis=0)
     face = landmarks[[1, 4, 8, 12, 15, 26, 24, 19, 17]]
     mask = np.zeros(photo.shape[:2], np.uint8)

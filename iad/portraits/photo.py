@@ -1,9 +1,9 @@
-"""Photo people: a portrait of a person who does not exist, fitted with the morphable head and brought to life.
+"""Photo people: portraits of people who do not exist, fitted with the morphable head and brought to life.
 
-In come a `PhotoRecord` (portrait and fit) and action tracks, out come frames. The fitted mesh says where in the
-portrait each spot of the face is; the mesh is posed anew, drawn, and looks its colours up there. Hair, clothes
-and backdrop follow by a coarse grid (`surroundings`), irises move within the eyes (`eyes`), and the inside of the
-mouth, which a portrait rarely shows, is painted (`mouth`).
+In come a `PhotoRecord` (portrait and fit) and action tracks, out come frames. The fitted mesh says where in
+the portrait each spot of the face is; the mesh is posed anew, drawn, and looks its colours up there. Hair,
+clothes and backdrop follow by a coarse grid (`surroundings`), irises move within the eyes (`eyes`), and the
+inside of the mouth, which a portrait rarely shows, is painted (`mouth`).
 """
 
 import os
@@ -21,7 +21,7 @@ from iad.portraits.head import MIRRORED_LANDMARKS, Head, cache_folder, rotation_
 from iad.portraits.renderer import rasterize
 from iad.portraits.rig import EYE_L, create_rig
 from iad.portraits.stage import create_stage
-from iad.portraits.surroundings import create_grid, cut_out, outline
+from iad.portraits.surroundings import create_grid, cut_out, judge_cutout, outline
 from iad.portraits.textures import PADDING, correct_pixels, create_textures, pad
 
 
@@ -122,6 +122,7 @@ class PhotoPerson:
         background: UInt8[np.ndarray, "h w 3"] | None = None,
     ):
         self.mirror = mirror
+        self.cutout_quality: float | None = None  # 0 to 1, where there is a new background; 0.85 is clean
         self._rig = rig = create_rig(head)
         fit = record.fit
         jitter = 0.0 if shape_jitter is None else shape_jitter
@@ -140,17 +141,30 @@ class PhotoPerson:
         self._share = stage.follow_share(self._shape[:, 1])[:, None]
         self._still = stage.fitted(self._shape)
         self._textures = create_textures(
-            (look or Look()).apply(photo), rig, stage, pixels, camera=drawn, shape=self._shape, landmarks=record.landmarks
+            (look or Look()).apply(photo),
+            rig,
+            stage,
+            pixels,
+            camera=drawn,
+            shape=self._shape,
+            landmarks=record.landmarks,
         )
         self._backdrop = background
         self._layer = self._textures.photo
         if background is not None:
             self._layer = self._textures.photo.copy()
-            self._layer[..., 3] = pad(cut_out(photo, *outline(stage, rig, pixels)))
+            matte = cut_out(photo, *outline(stage, rig, pixels))
+            self._layer[..., 3] = pad(matte)
+            self.cutout_quality = judge_cutout(photo, matte)
 
-    def landmarks(self, track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 68 2"]:
-        """Project the 68 landmarks into each frame; (0, 0) is its upper left corner, (1, 1) its lower right."""
-        track = mirror_track(track) if self.mirror else track
+    @property
+    def cut_off(self) -> float:
+        """Share of the frame's height that lies above the photo, where hair has to be made up."""
+        return max(float(self._stage.affine[1, 2]), 0.0)
+
+    def landmarks(self, track: Float[np.ndarray, "f k"]) -> Float[np.ndarray, "f 68 2"]:
+        """Project the 68 landmarks; (0, 0) is the upper left corner of the frame, (1, 1) its lower right."""
+        track = self._own_side(track)
         offsets = self._rig.offsets(track[:, :EXPRESSIONS])
         turns = rotation_matrices(track[:, EXPRESSIONS:])
         chosen = self._rig.landmarks
@@ -162,11 +176,11 @@ class PhotoPerson:
             marks = marks[:, list(MIRRORED_LANDMARKS)] * np.float32([-1, 1]) + np.float32([1, 0])
         return marks
 
-    def render(self, track: Float[np.ndarray, "f 60"], *, size: int = 128) -> UInt8[np.ndarray, "f size size 3"]:
-        """Render a track: absolute expression weights and head pose, in the framing of the neutral frontal face."""
-        if track.ndim != 2 or track.shape[1] != EXPRESSIONS + 3:
-            raise ValueError(f"Got a track of shape {track.shape}; expected (frames, {EXPRESSIONS + 3}).")
-        track = mirror_track(track) if self.mirror else track
+    def render(
+        self, track: Float[np.ndarray, "f k"], *, size: int = 128
+    ) -> UInt8[np.ndarray, "f size size 3"]:
+        """Render absolute expression weights and head poses, in the framing of the neutral frontal face."""
+        track = self._own_side(track)
         offsets = self._rig.offsets(track[:, :EXPRESSIONS])
         turns = rotation_matrices(track[:, EXPRESSIONS:])
         frames = np.empty((len(track), size, size, 3), np.uint8)
@@ -174,6 +188,15 @@ class PhotoPerson:
         for weights, moved, turn, frame in zip(track, offsets, turns, frames, strict=True):
             average_blocks(self._draw(weights, moved, turn, plate), frame)
         return frames[:, :, ::-1].copy() if self.mirror else frames
+
+    def _own_side(self, track: Float[np.ndarray, "f k"]) -> Float[np.ndarray, "f 60"]:
+        """Check a track; give a mirrored person the other side's."""
+        if track.shape[1] != EXPRESSIONS + 3:
+            raise ValueError(
+                f"Got a track of shape {track.shape}; expected (frames, {EXPRESSIONS + 3}): "
+                "expression weights, then pitch, yaw and roll."
+            )
+        return mirror_track(track) if self.mirror else track
 
     def _draw(self, weights, moved, turn, plate) -> Float[np.ndarray, "h h 3"]:
         rig, size = self._rig, len(plate)
@@ -192,11 +215,15 @@ class PhotoPerson:
         )  # fmt: skip
         return frame
 
-    def _pose(self, positions: Float[np.ndarray, "r 3"], turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "r 3"]:
+    def _pose(
+        self, positions: Float[np.ndarray, "r 3"], turn: Float[np.ndarray, "3 3"]
+    ) -> Float[np.ndarray, "r 3"]:
         still = self._still + self._stage.fit.scale * (positions - self._shape)
         return still + self._share * (self._stage.posed(positions, turn) - still)
 
-    def _draw_surroundings(self, change: Float[np.ndarray, "c 3"], turn, size: int) -> Float[np.ndarray, "h h 2"]:
+    def _draw_surroundings(
+        self, change: Float[np.ndarray, "c 3"], turn, size: int
+    ) -> Float[np.ndarray, "h h 2"]:
         """Return where in the photo the surroundings of each pixel of the frame are."""
         grid = self._grid
         moved = self._stage.posed(grid.place + grid.weights @ change, turn)

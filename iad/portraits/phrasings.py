@@ -247,6 +247,12 @@ STRONG_WORDS: dict[str, tuple[str, ...]] = {
     "cry": ("hard", "bitterly"),
     "head up": ("far", "as far as possible"),
     "head down": ("far", "deeply"),
+    "look left": ("far", "as far as possible"),
+    "look right": ("far", "as far as possible"),
+    "look up": ("far", "as far as possible"),
+    "look down": ("far", "as far as possible"),
+    "brows raised": ("high", "very high", "a lot"),
+    "talk": ("with great energy", "a lot"),
 }
 
 # Further words, as regular expressions, by which a prompt is known to name an action.

@@ -1,7 +1,7 @@
 """Rendered people: morphable heads with sampled looks, drawn from an action track.
 
 `RenderedPerson.sample` draws shape, looks, hair, clothes and scene and bakes the light; `render` then turns a
-track of expression weights and head poses into frames in the framing of the person's own neutral frontal face.
+track of expression weights and head poses into frames, framed as the person's own neutral frontal face is.
 """
 
 from dataclasses import dataclass, field
@@ -13,8 +13,17 @@ from iad.faces import alignment
 from iad.portraits import shading
 from iad.portraits.actions import COEFFICIENTS, EXPRESSIONS
 from iad.portraits.appearance import Appearance, Traits, sample_appearance, sample_shape
-from iad.portraits.body import SKIN_WRAP, Body, LitStrands, bake_light, build_body, grow_strands, lift_neck
-from iad.portraits.body import radiance, unit
+from iad.portraits.body import (
+    SKIN_WRAP,
+    Body,
+    LitStrands,
+    bake_light,
+    build_body,
+    grow_strands,
+    lift_neck,
+    radiance,
+    unit,
+)
 from iad.portraits.head import NECK_PIVOT, Head, rotation_matrices
 from iad.portraits.renderer import downsample, fill_triangles
 from iad.portraits.scenes import paint
@@ -43,19 +52,23 @@ class RenderedPerson:
         rng = np.random.default_rng(seed)
         looks = sample_appearance(rng)
         shape = sample_shape(rng, len(head.identity), looks.traits)
-        points = lift_neck(head.shape(shape), head.neutral)
+        points = lift_neck(head.shape(shape), head.neutral, slim=looks.slim)
         body = build_body(head, points, looks, rng)
         body, strands = bake_light(body, grow_strands(head, points, looks, rng), looks)
         camera = alignment(_project(points[head.landmarks])).astype(np.float32)
-        return cls(traits=looks.traits, appearance=looks, seed=seed, body=body, strands=strands, camera=camera)
+        return cls(
+            traits=looks.traits, appearance=looks, seed=seed, body=body, strands=strands, camera=camera
+        )
 
-    def render(self, track: Float[np.ndarray, "f 60"], *, size: int = 128) -> UInt8[np.ndarray, "f size size 3"]:
-        """Draw one frame a row of the track."""
+    def render(
+        self, track: Float[np.ndarray, "f c"], *, size: int = 128
+    ) -> UInt8[np.ndarray, "f size size 3"]:
+        """Draw one frame for every row of an action track of 60 columns."""
         track = _checked(track)
         scene = paint(self.traits.background, self.seed, size).astype(np.float32) / 255
         return np.stack([self._frame(row, rotation, scene) for row, rotation in _poses(track)])
 
-    def landmarks(self, track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 68 2"]:
+    def landmarks(self, track: Float[np.ndarray, "f c"]) -> Float[np.ndarray, "f 68 2"]:
         """Return the 68 landmarks of every frame in the unit square of the picture."""
         body, places = self.body, []
         for row, rotation in _poses(_checked(track)):
@@ -80,6 +93,7 @@ class RenderedPerson:
         shading.vertex_normals(points, body.triangles, normals)
         eyes = body.local[:, 3] != 0
         normals[eyes] = body.local[eyes, :3]
+        normals[body.inside] = normals[body.inside] * 0.3 + np.array([0, 0.1, 0.7])
         turned = _turn(points, body.stiff, rotation)
         place = (_project(turned) @ camera[:, :2].T + camera[:, 2]).astype(np.float32)
         gaze, pupils, shut = _gaze(row)
@@ -107,13 +121,13 @@ class RenderedPerson:
         diffuse = body.albedo * self._light(normals, rotation)
         facing = normals + body.stiff[:, None] * (normals @ rotation.T - normals)
         shading.shade_pixels(
-            body.triangles, body.material, index, weights, diffuse, facing.astype(np.float32), body.gloss, body.local,
-            gaze, self.appearance.iris.astype(np.float32), pupils, unit(light.key),
+            body.triangles, body.material, index, weights, diffuse, facing.astype(np.float32), body.gloss,
+            body.local, gaze, self.appearance.iris.astype(np.float32), pupils, unit(light.key),
             np.array(light.key_colour, np.float32), np.array(light.sky, np.float32), image,
         )  # fmt: skip
 
     def _light(self, normals, rotation):
-        """Light (v, 3) at every vertex: the moving ones' own, blended into what stays still along the neck."""
+        """Light (v, 3) at every vertex: the head's own, blended along the neck into what stays still."""
         body = self.body
         moving = body.expression.shape[1]
         directions = shading.sphere_directions()
@@ -132,9 +146,9 @@ class RenderedPerson:
             offsets = np.where(strands.bind[:, None] >= 0, moved[strands.bind], 0).astype(np.float32)
             shading.draw_strands(
                 strands.points, group.stiff, offsets, group.ambient, group.direct, strands.colours,
-                strands.width * (len(image) / _STRAND_SIZE), group.shine, CRANIUM.astype(np.float32), rotation,
-                np.array(NECK_PIVOT, np.float32), camera.astype(np.float32), CAMERA_DISTANCE, unit(light.key),
-                np.array(light.key_colour, np.float32), nearest, image, cover,
+                strands.width * (len(image) / _STRAND_SIZE), group.shine, CRANIUM.astype(np.float32),
+                rotation, np.array(NECK_PIVOT, np.float32), camera.astype(np.float32), CAMERA_DISTANCE,
+                unit(light.key), np.array(light.key_colour, np.float32), nearest, image, cover,
             )  # fmt: skip
 
 
@@ -168,9 +182,10 @@ def _gaze(row):
     """Gaze directions (2, 3), pupil radii (2,) in radians and closedness of the left and the right eye."""
     weight = dict(zip(COEFFICIENTS, row.tolist(), strict=True))
     gaze, pupils, shut = [], [], []
+    reach = np.radians(GAZE_DEGREES)
     for side, outwards in (("L", 1), ("R", -1)):
-        across = np.radians(GAZE_DEGREES) * outwards * (weight[f"eyeLookOut_{side}"] - weight[f"eyeLookIn_{side}"])
-        up = np.radians(GAZE_DEGREES) * (weight[f"eyeLookUp_{side}"] - weight[f"eyeLookDown_{side}"])
+        across = reach * outwards * (weight[f"eyeLookOut_{side}"] - weight[f"eyeLookIn_{side}"])
+        up = reach * (weight[f"eyeLookUp_{side}"] - weight[f"eyeLookDown_{side}"])
         gaze.append([np.sin(across) * np.cos(up), np.sin(up), np.cos(across) * np.cos(up)])
         pupils.append(0.2 * (1 + 0.6 * weight[f"PupilDilate_{side}"]))
         shut.append(float(np.clip(weight[f"eyeBlink_{side}"], 0, 1)))

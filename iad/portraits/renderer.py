@@ -1,9 +1,11 @@
 """A z-buffer over triangles, compiled by numba: the one renderer of the drawn and the photographed people.
 
-In come projected vertices with their depth and attributes, out come the attributes of the nearest surface at
-every pixel and the number of the triangle that is seen there. There is no camera: faces are seen from far off,
-so projection is orthographic and attributes are linear over a triangle.
+In come projected vertices with their depth and attributes, out come the attributes of the nearest surface
+at every pixel and the number of the triangle that is seen there. There is no camera: faces are seen from far
+off, so projection is orthographic and attributes are linear over a triangle.
 """
+
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +13,7 @@ from numba import njit
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check  # compiled code cannot be wrapped by the tests' shape checks
 def fill_triangles(xy, depth, triangles, nearest, index, weights):
     """Fill z-buffer `nearest`, triangle numbers `index` and barycentric `weights` (h, w, 2) in place."""
     height, width = nearest.shape
@@ -45,8 +48,9 @@ def fill_triangles(xy, depth, triangles, nearest, index, weights):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def interpolate_attributes(triangles, attributes, index, weights, image):
-    """Write the attributes of the triangle seen at each pixel into `image`; pixels without one stay as they are."""
+    """Write the attributes of the triangle seen at each pixel into `image`; other pixels stay as they are."""
     for y in range(index.shape[0]):
         for x in range(index.shape[1]):
             t = index[y, x]
@@ -99,7 +103,8 @@ def downsample(image: Float[np.ndarray, "h w c"], factor: int = 2) -> Float[np.n
     height, width = image.shape[:2]
     if height % factor or width % factor:
         raise ValueError(
-            f"Cannot average a {height}x{width} picture in blocks of {factor}; render at a multiple of {factor}."
+            f"Cannot average a {height}x{width} picture in blocks of {factor}; "
+            f"render at a multiple of {factor}."
         )
     import cv2
 

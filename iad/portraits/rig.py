@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_matrix, csr_matrix, diags_array
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.spatial import cKDTree
 
 from iad.portraits.head import Head
@@ -31,7 +31,7 @@ class Rig:
         inner: 1 in the middle of the face, falling to 0 towards its outline.
         neighbours: Averages a value over each vertex's neighbours.
         upper_lip: Skin by the mouth that belongs to the upper lip (else the lower).
-        teeth, gums: The drawn vertices of these parts (the tongue is with the gums).
+        teeth: The drawn vertices of the teeth.
         sample: Face vertices about a centimetre apart, as a sample of the surface.
     """
 
@@ -40,17 +40,16 @@ class Rig:
     identity: Float[np.ndarray, "m r3"]
     expression: Float[np.ndarray, "e r3"]
     triangles: Int[np.ndarray, "t 3"]
-    material: Int[np.ndarray, " t"]
+    material: UInt8[np.ndarray, " t"]
     spans: dict[int, slice]
     landmarks: Int[np.ndarray, " 68"]
     lids: Float[np.ndarray, "2 r"]
     lashes: Float[np.ndarray, "2 r"]
     twin: Int[np.ndarray, " r"]
     inner: Float[np.ndarray, " r"]
-    neighbours: csr_matrix
+    neighbours: csr_array
     upper_lip: Bool[np.ndarray, " r"]
     teeth: Bool[np.ndarray, " r"]
-    gums: Bool[np.ndarray, " r"]
     sample: Int[np.ndarray, "c"]
 
     def shape(self, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "r 3"]:
@@ -104,7 +103,6 @@ def create_rig(head: Head) -> Rig:
         neighbours=_average_neighbours(np.concatenate(local), len(vertex)),
         upper_lip=neutral[:, 1] > neutral[landmarks[[62, 66]], 1].mean(),
         teeth=_within(vertex, head.parts["teeth"]),
-        gums=_within(vertex, head.parts["gums"]),
         sample=_surface_sample(head, vertex, spans[SKIN]),
     )
 
@@ -132,9 +130,9 @@ def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarra
         lower = _distance(points, points[landmarks[[first + 3, first + 4, first + 5, first]]])
         above = blink[:, 1] < -0.05 * max(travel.max(), 1e-6)
         # The margin of the upper lid bears the lashes; the lower one's edge is a thin shadow.
-        lashes[side, skin] = 0.75 * np.clip(1.5 - upper / 0.25, 0, 1) * above + 0.4 * np.clip(
-            1.5 - lower / 0.1, 0, 1
-        ) * ~above
+        lashes[side, skin] = (
+            0.75 * np.clip(1.5 - upper / 0.25, 0, 1) * above + 0.4 * np.clip(1.5 - lower / 0.1, 0, 1) * ~above
+        )
     return lids, lashes
 
 
@@ -152,12 +150,12 @@ def _inner_face(neutral: Float[np.ndarray, "r 3"], skin: slice) -> Float[np.ndar
     return inner
 
 
-def _average_neighbours(triangles: Int[np.ndarray, "t 3"], count: int) -> csr_matrix:
+def _average_neighbours(triangles: Int[np.ndarray, "t 3"], count: int) -> csr_array:
     rows, columns = triangles.ravel(), np.roll(triangles, 1, axis=1).ravel()
-    links = coo_matrix((np.ones(len(rows), np.float32), (rows, columns)), (count, count)).tocsr()
+    links = coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape=(count, count)).tocsr()
     links = links + links.T
     totals = np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)
-    return diags_array(1 / totals).tocsr().dot(links).astype(np.float32).tocsr()
+    return csr_array(diags_array(1 / totals) @ links, dtype=np.float32)
 
 
 def _find_twins(neutral: Float[np.ndarray, "r 3"], skin: slice) -> Int[np.ndarray, " r"]:
@@ -167,7 +165,9 @@ def _find_twins(neutral: Float[np.ndarray, "r 3"], skin: slice) -> Int[np.ndarra
     return twin
 
 
-def _surface_sample(head: Head, vertex: np.ndarray, skin: slice, spacing: float = 1.1) -> Int[np.ndarray, "c"]:
+def _surface_sample(
+    head: Head, vertex: np.ndarray, skin: slice, spacing: float = 1.1
+) -> Int[np.ndarray, "c"]:
     """Choose face vertices about `spacing` apart: what the surroundings take their movement from."""
     face = np.flatnonzero(_within(vertex[skin], head.parts["face"]))
     cells = np.round(head.neutral[vertex[face], :2] / spacing).astype(int)

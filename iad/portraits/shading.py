@@ -1,18 +1,22 @@
 """Light on rendered people: baked visibility, soft area light, skin, eyes and strands, compiled by numba.
 
 Light comes from a fixed set of directions over the sphere. What each vertex sees of every direction is baked
-once a person (`bake_visibility`), so that a frame costs one weighted sum a vertex and still has soft shadows that
-move when the head turns under the light. All colours here are linear; `photograph` makes them display values.
+once a person (`bake_visibility`), so that a frame costs one weighted sum a vertex and still has soft shadows
+that move when the head turns under the light. All colours here are linear; `photograph` makes them display
+values. Compiled code cannot be wrapped by the tests' shape checks, hence `no_type_check`.
 """
 
+from typing import no_type_check
+
 import numpy as np
+from jaxtyping import Float
 from numba import njit
 
 SKIN, EYE, MOUTH, TEETH, LASH, CLOTH = range(6)
 DIRECTIONS = 48
 
 
-def sphere_directions(count: int = DIRECTIONS) -> np.ndarray:
+def sphere_directions(count: int = DIRECTIONS) -> Float[np.ndarray, "n 3"]:
     """Spread unit vectors (n, 3) evenly over the sphere along a golden spiral."""
     y = 1 - 2 * (np.arange(count) + 0.5) / count
     angle = np.arange(count) * np.pi * (3 - np.sqrt(5))
@@ -21,6 +25,7 @@ def sphere_directions(count: int = DIRECTIONS) -> np.ndarray:
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def vertex_normals(points, triangles, out):
     """Write area-weighted unit normals (v, 3) into `out`."""
     out[:] = 0.0
@@ -41,6 +46,7 @@ def vertex_normals(points, triangles, out):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _seen(depth_map, x, y, z, bias):
     """Share of the four nearest depth samples that lie no nearer to the light than z."""
     size = depth_map.shape[0]
@@ -57,11 +63,12 @@ def _seen(depth_map, x, y, z, bias):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def bake_visibility(points, normals, occluders, strands, directions, size, extent):
     """Bake what vertices and strand points see of every direction.
 
-    Returns (v, d) shares in [0, 1] of surface and hair that lets light through, and (p, d) the same for strand
-    points, hair dimming hair the deeper it lies. `extent` is half the side of the baked cube around the origin.
+    Returns (v, d) shares in [0, 1] of light that surface and hair let through, and (p, d) the same for strand
+    points, hair dimming hair the deeper it lies. `extent` is half the side of the cube that is baked.
     """
     count = directions.shape[0]
     visible = np.zeros((points.shape[0], count), np.float32)
@@ -117,10 +124,17 @@ def bake_visibility(points, normals, occluders, strands, directions, size, exten
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _fill_depth(a, b, c, depth):
     size = depth.shape[0]
-    left, right = max(int(np.ceil(min(a[0], b[0], c[0]) - 0.5)), 0), min(int(max(a[0], b[0], c[0]) - 0.5), size - 1)
-    top, bottom = max(int(np.ceil(min(a[1], b[1], c[1]) - 0.5)), 0), min(int(max(a[1], b[1], c[1]) - 0.5), size - 1)
+    left, right = (
+        max(int(np.ceil(min(a[0], b[0], c[0]) - 0.5)), 0),
+        min(int(max(a[0], b[0], c[0]) - 0.5), size - 1),
+    )
+    top, bottom = (
+        max(int(np.ceil(min(a[1], b[1], c[1]) - 0.5)), 0),
+        min(int(max(a[1], b[1], c[1]) - 0.5), size - 1),
+    )
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     if abs(area) < 1e-9:
         return
@@ -134,6 +148,7 @@ def _fill_depth(a, b, c, depth):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def gather_light(normals, visible, directions, radiance, wrap, out):
     """Sum the light of all directions at every vertex into `out` (v, 3).
 
@@ -154,6 +169,7 @@ def gather_light(normals, visible, directions, radiance, wrap, out):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def iris_colour(x, y, z, gaze, iris, pupil, seed):
     """Colour (3,) of the eyeball in direction (x, y, z) from its centre, and how much of it is cornea."""
     cosine = min(x * gaze[0] + y * gaze[1] + z * gaze[2], 1.0)
@@ -171,13 +187,16 @@ def iris_colour(x, y, z, gaze, iris, pupil, seed):
     hole = min(max((angle - pupil) / 0.05, 0.0), 1.0)
     lit = fibre * ring * glow * hole * edge
     rest, dark = 1 - edge, 0.006 * edge
-    return red * rest + iris[0] * lit + dark, green * rest + iris[1] * lit + dark, blue * rest + iris[2] * lit + dark, edge
+    red, green, blue = red * rest + dark, green * rest + dark, blue * rest + dark
+    return red + iris[0] * lit, green + iris[1] * lit, blue + iris[2] * lit, edge
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def shade_pixels(
-    triangles, material, index, weights, diffuse, normals, gloss, local, gaze, iris, pupil, key, key_colour, sheen, image
-):
+    triangles, material, index, weights, diffuse, normals, gloss, local, gaze, iris, pupil,
+    key, key_colour, sheen, image,
+):  # fmt: skip
     """Light every covered pixel of `image` (h, w, 3); see `RenderedPerson` for what goes in."""
     # Halfway between the light and the viewer.
     hx, hy, hz = key[0], key[1], key[2] + 1.0
@@ -210,11 +229,11 @@ def shade_pixels(
                 er, eg, eb, cornea = iris_colour(
                     lx / length, ly / length, lz / length, gaze[side], iris, pupil[side], 3.0 * side + 1.0
                 )
-                spot = half**90 * 1.6 + half**12 * 0.05 * cornea
+                spot = half**260 * 1.5 + half**12 * 0.03 * cornea
                 red, green, blue = red * er + spot, green * eg + spot, blue * eb + spot
             else:
                 # A broad lobe for the skin, a narrow one for the oil on it, and what grazes the edge.
-                lobe = shine * (0.055 * half**9 + 0.075 * half**38)
+                lobe = shine * (0.055 * half**9 + 0.055 * half**34)
                 graze = (1 - max(nz, 0.0)) ** 4 * min(shine, 1.0) * 0.05
                 red += lobe * key_colour[0] + graze * sheen[0]
                 green += lobe * key_colour[1] + graze * sheen[1]
@@ -223,6 +242,7 @@ def shade_pixels(
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def blend_veil(triangles, index, weights, veil, image):
     """Darken `image` where lashes lie over it, as much as they are opaque there."""
     for y in range(index.shape[0]):
@@ -238,20 +258,22 @@ def blend_veil(triangles, index, weights, veil, image):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def draw_strands(
     points, stiff, offsets, ambient, direct, colours, width, shine, centre,
     rotation, pivot, camera, distance, key, key_colour, nearest, image, cover,
 ):  # fmt: skip
     """Draw strands (s, k, 3) as lit lines into `image` where nothing is nearer.
 
-    `stiff` (s, k) says how far each point follows the head's rotation, `offsets` (s, 3) moves whole strands with
-    the skin that they grow on; `ambient` (s, k, 3) and `direct` (s, k) are the light that reaches each point.
+    `stiff` (s, k) says how far each point follows the head's rotation, `offsets` (s, 3) moves whole strands
+    with the skin that they grow on; `ambient` (s, k, 3) and `direct` (s, k) are the light that arrives.
     """
     count, steps = points.shape[0], points.shape[1]
     size = nearest.shape[0]
     place = np.zeros((steps, 3), np.float32)
     world = np.zeros((steps, 3), np.float32)
     shade = np.zeros((steps, 3), np.float32)
+    seen = np.zeros(steps + 1, np.bool_)
     hx, hy, hz = key[0], key[1], key[2] + 1.0
     length = np.sqrt(hx * hx + hy * hy + hz * hz)
     hx, hy, hz = hx / length, hy / length, hz / length
@@ -269,7 +291,14 @@ def draw_strands(
             place[k, 0] = camera[0, 0] * tx * near - camera[0, 1] * ty * near + camera[0, 2]
             place[k, 1] = camera[1, 0] * tx * near - camera[1, 1] * ty * near + camera[1, 2]
             place[k, 2] = tz
+            # Most of a head's hair is behind the head or under other hair: leave it out before it costs.
+            r, c = int(place[k, 1]), int(place[k, 0])
+            seen[k] = -8 < r < size + 8 and -8 < c < size + 8
+            if 0 <= r < size and 0 <= c < size:
+                seen[k] = tz > nearest[r, c] - 0.25
         for k in range(steps):
+            if not (seen[k] or seen[max(k - 1, 0)] or seen[k + 1]):
+                continue
             i, j = max(k - 1, 0), min(k + 1, steps - 1)
             dx, dy, dz = world[j, 0] - world[i, 0], world[j, 1] - world[i, 1], world[j, 2] - world[i, 2]
             length = np.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6
@@ -290,6 +319,8 @@ def draw_strands(
                 body = colours[s, q] * (ambient[s, k, q] + key_colour[q] * (lit + tint))
                 shade[k, q] = body + glint * key_colour[q]
         for k in range(steps - 1):
+            if not (seen[k] or seen[k + 1]):
+                continue
             x0, y0, z0 = place[k, 0], place[k, 1], place[k, 2]
             dx, dy, dz = place[k + 1, 0] - x0, place[k + 1, 1] - y0, place[k + 1, 2] - z0
             reach = max(abs(dx), abs(dy))
@@ -312,7 +343,7 @@ def draw_strands(
                             image[r, c, m] = shade[k, m] * (1 - u) + shade[k + 1, m] * u
 
 
-def photograph(linear: np.ndarray) -> np.ndarray:
+def photograph(linear: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Turn linear light into display values in [0, 1], highlights rolling off as on film."""
     x = np.maximum(linear, 0)
     rolled = np.where(x < 0.6, x, 0.6 + 0.4 * (1 - np.exp(-(x - 0.6) / 0.4)))

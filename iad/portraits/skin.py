@@ -51,14 +51,12 @@ def _spot(points, centre, reach):
 
 
 def paint_skin(
-    points: Float[np.ndarray, "v 3"], marks: Float[np.ndarray, "68 3"], looks: Appearance, rng: np.random.Generator
+    points: Float[np.ndarray, "v 3"],
+    marks: Float[np.ndarray, "68 3"],
+    looks: Appearance,
+    rng: np.random.Generator,
 ) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, " v"]]:
-    """Return each vertex's colour and gloss.
-
-    Args:
-        points: Vertices of the generic face and head.
-        marks: The generic head's landmarks.
-    """
+    """Return each vertex's colour and gloss, from vertices and landmarks of the generic head."""
     colour = np.tile(looks.skin, (len(points), 1)) * _complexion(points, looks, rng)
     lips = lip_mask(points, marks)
     flat = points[:, :2]
@@ -77,7 +75,7 @@ def paint_skin(
     colour = colour * (1 - mottled) + looks.lips * mottled
     seam = np.exp(-((_to_line(flat, marks[[60, 61, 62, 63, 64], :2]) / 0.14) ** 2)) * lips
     colour *= 1 - 0.35 * seam[:, None]
-    colour, hidden = _shade_hair(points, colour, lips, looks)
+    colour, hidden = _shade_hair(points, colour, lips, looks, rng)
     gloss = 0.75 + 0.5 * _spot(points, (0, 0.5, 12.5), 1.2) + 0.35 * _spot(points, (3.8, 1.2, 9), 1.6)
     gloss = gloss + 0.3 * _spot(points, (1.5, 8.3, 9.5), 2.2) + 1.0 * lips
     gloss = gloss * (1 + 0.25 * _noise(points, scale=1.1, rng=rng)) * (1 - 0.75 * hidden)
@@ -85,11 +83,12 @@ def paint_skin(
 
 
 def _complexion(points, looks, rng):
-    """Factors (v, 3): flush of cheeks, nose and ears, rings under the eyes, blotches, pores, freckles, lines."""
+    """Factors (v, 3): flush, rings under the eyes, blotches, pores, freckles, lines of age."""
     flush = looks.blush * (
         0.75 * _spot(points, (4.6, 0.2, 8), 2.0) + 0.8 * _spot(points, (0.5, 0.6, 12.5), 1.3)
         + 0.35 * _spot(points, (0, -6.4, 10), 1.4)
-    ) + 0.5 * smoothstep(8.0, 9.0, np.abs(points[:, 0])) * (points[:, 1] > -2) * (points[:, 1] < 6.5)  # fmt: skip
+    ) + 0.5 * smoothstep(8.0, 9.0, np.abs(points[:, 0])) * (points[:, 1] > -2) * (points[:,
+        1] < 6.5)  # fmt: skip
     rings = _spot(points, (2.9, 2.1, 9), 0.9) * (0.5 + 0.5 * min(looks.wrinkles, 1))
     factor = 1 - flush[:, None] * np.array([0.02, 0.20, 0.18])
     factor = factor * (1 - rings[:, None] * np.array([0.14, 0.17, 0.10]))
@@ -99,37 +98,44 @@ def _complexion(points, looks, rng):
     factor = factor * (1 + blotches + fine + pores)
     if looks.freckles:
         area = _spot(points, (2.5, 0.8, 10), 3.0) + _spot(points, (0, 1, 12), 1.5)
-        spots = (rng.random(len(points)) < 0.16 * area * looks.freckles)[:, None]
-        factor = np.where(spots, factor * np.array([0.78, 0.66, 0.56]), factor)
-    moles = rng.choice(len(points), 2)
+        spots = (rng.random(len(points)) < 0.10 * area * looks.freckles)[:, None]
+        factor = np.where(spots, factor * np.array([0.84, 0.73, 0.64]), factor)
+    moles = rng.choice(len(points), 1)
     factor[moles] *= 0.5
     return factor * (1 - looks.wrinkles * _age_lines(points, rng)[:, None] * np.array([0.26, 0.3, 0.3]))
 
 
 def _age_lines(points, rng):
     mirrored = np.stack([np.abs(points[:, 0]), points[:, 1]], axis=1)
-    fold = np.exp(-((_to_line(mirrored, np.array([[1.7, 0.2], [2.5, -1.2], [3.0, -2.6], [3.1, -3.6]])) / 0.24) ** 2))
-    feet = sum(
-        np.exp(-((_to_line(mirrored, np.array([[4.9, 3.4], [6.0, 3.4 + rise]])) / 0.12) ** 2))
-        for rise in (0.7, 0.1, -0.5)
-    )
-    bags = np.exp(-((_to_line(mirrored, np.array([[1.7, 2.4], [2.6, 1.7], [3.8, 1.8], [4.5, 2.4]])) / 0.2) ** 2))
+
+    def near(line, reach):
+        return np.exp(-((_to_line(mirrored, np.array(line)) / reach) ** 2))
+
+    fold = near([[1.7, 0.2], [2.5, -1.2], [3.0, -2.6], [3.1, -3.6]], 0.24)
+    feet = sum(near([[4.9, 3.4], [6.0, 3.4 + rise]], 0.12) for rise in (0.7, 0.1, -0.5))
+    bags = near([[1.7, 2.4], [2.6, 1.7], [3.8, 1.8], [4.5, 2.4]], 0.2)
     height = points[:, 1] + 0.25 * _noise(points[:, :1], scale=5.0, rng=rng)
     across = np.maximum(np.sin(height * 2 * np.pi / 1.05), 0) ** 4
-    brow = across * smoothstep(6.8, 7.6, points[:, 1]) * smoothstep(10.4, 9.6, points[:, 1]) * smoothstep(4.6, 3.0, mirrored[:, 0])
+    brow = (
+        across
+        * smoothstep(6.8, 7.6, points[:, 1])
+        * smoothstep(10.4, 9.6, points[:, 1])
+        * smoothstep(4.6, 3.0, mirrored[:, 0])
+    )
     front = points[:, 2] > 4
     return (0.7 * fold + 0.5 * feet + 0.45 * bags + 0.55 * brow) * front
 
 
-def _shade_hair(points, colour, lips, looks):
+def _shade_hair(points, colour, lips, looks, rng):
     """Darken the skin under hair and beard; return the colour and how much of the skin is hidden."""
     scalp = scalp_mask(points, style=looks.traits.hair)
     share = 0.55 if looks.traits.hair in ("buzz-cut", "receding") else 0.93
     beard = 0 * lips
     if looks.traits.presentation == "man":
-        strength = {"clean-shaven": 0.09, "stubble": 0.34, "short beard": 0.62, "full beard": 0.8}
+        strength = {"clean-shaven": 0.09, "stubble": 0.42, "short beard": 0.55, "full beard": 0.8}
         kind = looks.traits.beard
         beard = beard_mask(points, lips, kind) * strength.get(kind, 0.55)
+        beard = beard * np.clip(1 + rng.normal(0, 0.14, len(beard)), 0.3, 1.5)
         if kind in ("moustache", "goatee"):
             beard = np.maximum(beard, 0.1 * beard_mask(points, lips, "full beard"))
     under = looks.hair * 0.45

@@ -1,7 +1,7 @@
 """Where a photo person stands: head space -> the photo's camera space -> the unit square of the frame.
 
-Camera space is in pixels of the photo, x right, y up, z to the viewer. A turn pivots about the neck, which stays
-where the photo has it.
+Camera space is in pixels of the photo, x right, y up, z to the viewer. A turn pivots about the neck, which
+stays where the photo has it.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,9 @@ class Stage:
         shifted = camera - np.append(self.fit.translation, 0).astype(np.float32)
         return shifted @ self.fit.rotation / self.fit.scale
 
-    def posed(self, points: Float[np.ndarray, "n 3"], turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "n 3"]:
+    def posed(
+        self, points: Float[np.ndarray, "n 3"], turn: Float[np.ndarray, "3 3"]
+    ) -> Float[np.ndarray, "n 3"]:
         """Take head space to camera space under a head pose that has nothing to do with the photo's."""
         pivot = np.float32(NECK_PIVOT)
         return self.fit.scale * ((points - pivot) @ turn.T + pivot) + self.anchor

@@ -45,7 +45,7 @@ class Style:
 
 STYLES = {
     "short": Style("forward", 2.6, 1.0, lift=0.55, volume=0.5),
-    "side-swept short": Style("sideways", 4.2, 1.2, lift=0.7, volume=0.8, gravity=0.12),
+    "side-swept short": Style("sideways", 4.0, 1.2, lift=0.55, volume=0.9, gravity=0.15),
     "side-parted": Style("parted short", 4.4, 1.3, lift=0.45, volume=0.6, gravity=0.12),
     "slicked-back": Style("back", 5.5, 2.6, lift=0.25, volume=0.4, frizz=0.03),
     "messy": Style("messy", 3.4, 1.5, lift=0.8, volume=0.9, frizz=0.2, wave=0.25),
@@ -57,15 +57,20 @@ STYLES = {
                   steps=12),
     "bun": Style("bun", 12.0, 12.0, lift=0.25, gravity=0.0, volume=0.4, steps=16),
     "bob": Style("parted", 20.0, 16.0, lift=0.35, gravity=0.5, volume=1.3, ends=-6.2, strands=5500, steps=20),
-    "bob with a fringe": Style("parted", 20.0, 16.0, lift=0.35, gravity=0.5, volume=1.3, ends=-6.0, fringe=True,
+    "bob with a fringe": Style("parted", 20.0, 16.0, lift=0.35, gravity=0.5, volume=1.3, ends=-6.0,
+        fringe=True,
                                strands=5500, steps=20),
-    "long straight": Style("parted", 32.0, 28.0, lift=0.3, gravity=0.5, volume=1.1, ends=-16.0, strands=6000, steps=26),
-    "long with a fringe": Style("parted", 32.0, 28.0, lift=0.3, gravity=0.5, volume=1.1, ends=-16.0, fringe=True,
-                                strands=6000, steps=26),
-    "long wavy": Style("parted", 32.0, 28.0, lift=0.35, gravity=0.5, volume=1.6, ends=-15.0, wave=0.7, strands=6000,
-                       steps=28),
-    "long curly": Style("parted", 32.0, 28.0, lift=0.5, gravity=0.45, volume=2.2, ends=-14.0, curl=0.55, frizz=0.15,
-                        strands=6000, steps=36),
+    "long straight": Style("parted", 31.0, 26.0, lift=0.3, gravity=0.5, volume=1.1, ends=-13.0, strands=6000,
+        steps=23),
+    "long with a fringe": Style("parted", 31.0, 26.0, lift=0.3, gravity=0.5, volume=1.1, ends=-13.0,
+        fringe=True,
+                                strands=6000, steps=23),
+    "long wavy": Style("parted", 31.0, 26.0, lift=0.35, gravity=0.5, volume=1.6, ends=-12.5, wave=0.7,
+        strands=6000,
+                       steps=25),
+    "long curly": Style("parted", 32.0, 26.0, lift=0.5, gravity=0.45, volume=2.2, ends=-12.5, curl=0.55,
+        frizz=0.15,
+                        strands=5500, steps=30),
 }  # fmt: skip
 
 
@@ -75,13 +80,24 @@ def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def scalp_mask(points: Float[np.ndarray, "n 3"], *, style: str, recede: float = 0.0) -> Float[np.ndarray, " n"]:
-    """Say how much hair grows at points of the generic head: 1 on the scalp, 0 on face, ears and neck."""
+def scalp_mask(
+    points: Float[np.ndarray, "n 3"],
+    *,
+    style: str,
+    recede: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Float[np.ndarray, " n"]:
+    """Say how much hair grows at points of the generic head: 1 on the scalp, 0 on face, ears and neck.
+
+    `recede` puts the hairline so many head units further back; `rng` makes it uneven.
+    """
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     depths = [-8, -5, -3.5, -1.5, 0.5, 2.0, 3.2, 4.0, 6.0, 8.0]
     line = np.interp(z, depths, [-5.0, -4.0, -1.5, 0.5, 2.5, 2.0, 4.0, 7.2, 9.0, 10.3])
     line = line + recede * smoothstep(3, 7, z) * (0.4 + 0.6 * smoothstep(1, 4, x))
-    mask = smoothstep(-0.3, 0.7, y - line)
+    if rng is not None:
+        line = line + rng.normal(0, 0.3, len(points))
+    mask = smoothstep(-0.4, 1.0, y - line)
     mask *= 1 - ((x > 8.0) & (y < 6.2) & (z > -3) & (z < 3.5))
     if style == "receding":
         bald = smoothstep(7.6, 6.4, np.hypot(x, (z - 3.0) * 0.75)) * smoothstep(8.4, 9.6, y)
@@ -103,17 +119,25 @@ class Skull:
         table = np.zeros((self.rows, self.columns))
         np.maximum.at(table, (row, column), radius)
         filled = (table > 0).astype(float)
-        sums, weight = gaussian_filter(table, 1.2, mode=("nearest", "wrap")), gaussian_filter(filled, 1.2, mode=("nearest", "wrap"))
-        self.table = np.where(weight > 0.02, sums / np.maximum(weight, 1e-6), 6.5)
+        sums, weight = (
+            gaussian_filter(table, 1.2, mode=("nearest", "wrap")),
+            gaussian_filter(filled, 1.2, mode=("nearest", "wrap")),
+        )
+        table = np.where(weight > 0.02, sums / np.maximum(weight, 1e-6), 6.5)
+        # Towards the poles the cells narrow to slivers that hold a vertex or none.
+        for rows in (slice(-3, None), slice(None, 3)):
+            table[rows] = np.median(table[rows], axis=1, keepdims=True)
+        self.table = table
 
     def _polar(self, points):
         d = points - CRANIUM
         radius = np.linalg.norm(d, axis=-1) + 1e-9
         row = np.clip(((d[..., 1] / radius + 1) / 2 * self.rows).astype(int), 0, self.rows - 1)
-        column = ((np.arctan2(d[..., 0], d[..., 2]) / (2 * np.pi) + 0.5) * self.columns).astype(int) % self.columns
+        turn = np.arctan2(d[..., 0], d[..., 2]) / (2 * np.pi) + 0.5
+        column = (turn * self.columns).astype(int) % self.columns
         return row, column, radius
 
-    def push_out(self, points: Float[np.ndarray, "n 3"], offset: np.ndarray) -> Float[np.ndarray, "n 3"]:
+    def push_out(self, points: Float[np.ndarray, "*n 3"], offset: np.ndarray) -> Float[np.ndarray, "*n 3"]:
         """Move points that are less than `offset` above the skin up to it, and out of the neck."""
         row, column, radius = self._polar(points)
         least = self.table[row, column] + offset
@@ -126,12 +150,25 @@ class Skull:
         out[..., 2] = (out[..., 2] + 1.0) * grow - 1.0
         return out
 
+    def pull_in(
+        self, points: Float[np.ndarray, "*n 3"], height: np.ndarray | float
+    ) -> Float[np.ndarray, "*n 3"]:
+        """Bring points that stand off further than `height` back towards the skin."""
+        row, column, radius = self._polar(points)
+        most = self.table[row, column] + height
+        scale = np.where(radius > most, 1 + (most / radius - 1) * 0.7, 1.0)
+        return CRANIUM + (points - CRANIUM) * scale[..., None]
+
 
 def grow_hair(
-    name: str, roots: Float[np.ndarray, "s 3"], normals: Float[np.ndarray, "s 3"], *, skull: Skull,
-    colour: Float[np.ndarray, " 3"], grey: float, rng: np.random.Generator,
+    name: str, roots: Float[np.ndarray, "s 3"], normals: Float[np.ndarray, "s 3"], *,
+    thick: Float[np.ndarray, " s"], skull: Skull, colour: Float[np.ndarray,
+        " 3"], grey: float, rng: np.random.Generator,
 ) -> Strands:  # fmt: skip
-    """Grow a style from scalp points: guides first, then every strand after its guide."""
+    """Grow a style from scalp points: guides first, then every strand after its guide.
+
+    `thick` is how dense hair is at each root: where it thins out, short hair is shorter still.
+    """
     from scipy.spatial import cKDTree
 
     style = STYLES[name]
@@ -140,7 +177,11 @@ def grow_hair(
     guides = rng.choice(len(roots), min(len(roots), 420), replace=False)
     paths = _grow_guides(style, roots[guides], normals[guides], skull=skull, part=part, side=side, rng=rng)
     _, nearest = cKDTree(roots[guides]).query(roots + rng.normal(0, 0.12, roots.shape))
-    scale = rng.uniform(0.8, 1.05, (len(roots), 1, 1)) if style.ends < -50 else 1.0
+    scale = (
+        (rng.uniform(0.8, 1.05, len(roots)) * (0.25 + 0.75 * thick))[:, None, None]
+        if style.ends < -50
+        else 1.0
+    )
     path = roots[:, None] + (paths[nearest] - roots[guides][nearest][:, None]) * scale
     along = np.linspace(0, 1, style.steps)[None, :, None]
     # Strands of a lock draw together towards its tip.
@@ -149,6 +190,8 @@ def grow_hair(
     path = path + pull + frizz + rng.normal(0, 0.25, (len(roots), 1, 3)) * along
     if style.curl:
         path = path + _helix(path, style.curl, nearest, rng)
+    if style.flow not in ("radial", "messy"):
+        path = np.where(path[..., 1:2] > 6, skull.pull_in(path, style.volume + 0.3), path)
     path = skull.push_out(path, rng.uniform(0.02, 0.3, (len(roots), 1)))
     path[:, 0] = roots
     # Light hair looks coarse when its strands differ as much as dark ones do.
@@ -183,6 +226,8 @@ def _grow_guides(style, roots, normals, *, skull, part, side, rng):
         alive = position[:, 1] > style.ends + rng.normal(0, 0.35, len(roots))
         moved = position + heading * (step * alive)[:, None]
         cleared = skull.push_out(moved, layer * smoothstep(0, 4, k * step))
+        if style.ends < -50 and style.flow != "radial":
+            cleared = skull.pull_in(cleared, layer + 0.35)
         if style.flow == "parted":
             cleared = _clear_face(cleared, half, fringe, front)
         position = np.where(alive[:, None], cleared, position)
@@ -191,9 +236,10 @@ def _grow_guides(style, roots, normals, *, skull, part, side, rng):
     if style.wave:
         reach = np.linspace(0, 1, style.steps) * length[:, None]
         phase = rng.uniform(0, 2 * np.pi, (len(roots), 1))
-        swing = np.sin(reach * 0.9 + phase) * style.wave * smoothstep(1, 10, reach + 4 * (length[:, None] < 8))
-        path[..., 0] += swing
-        path[..., 2] += np.cos(reach * 0.8 + phase) * style.wave * 0.6 * smoothstep(2, 10, reach)
+        pace = rng.uniform(0.45, 0.75, (len(roots), 1)) * np.where(length[:, None] < 8, 2.0, 1.0)
+        grown = smoothstep(1, 12, reach + 6 * (length[:, None] < 8)) * style.wave
+        path[..., 0] += np.sin(reach * pace + phase) * grown
+        path[..., 2] += np.cos(reach * pace * 0.9 + phase) * grown * 0.7
     return path
 
 
@@ -218,7 +264,8 @@ def _flow(name, position, *, half, side, top, fringe, rng):
         ahead = np.stack([0.10 * position[:, 0], -0.8 * np.ones(n), 0.6 * np.ones(n)], axis=1)
         return _unit(np.where(fringe[:, None], ahead, flow))
     combed = {
-        "forward": [0.35 * side, -0.1, 0.9], "sideways": [0.95 * side, 0.15, 0.25], "back": [0.1 * side, 0.15, -1.0],
+        "forward": [0.35 * side, -0.1, 0.9], "sideways": [0.95 * side, 0.15, 0.25], "back": [0.1 * side,
+            0.15, -1.0],
         "messy": [0.3 * side, 0.3, 0.3], "parted short": [0.0, 0.1, -0.35],
     }[name]  # fmt: skip
     combed = np.tile(np.array(combed), (n, 1))
@@ -226,14 +273,17 @@ def _flow(name, position, *, half, side, top, fringe, rng):
         combed[:, 0] = half
     if name == "messy":
         combed = combed + rng.normal(0, 0.9, combed.shape)
-    lower = down * (0.45 if name == "back" else 1.0) + np.array([0, 0, -0.9]) * (name in ("back", "parted short"))
+    lower = down * (0.45 if name == "back" else 1.0) + np.array([0, 0, -0.9]) * (
+        name in ("back", "parted short")
+    )
     return _unit(combed * top[:, None] + lower * (1 - top[:, None]))
 
 
 def _clear_face(points, half, fringe, front):
     """Hold falling hair beside the face, and either before or behind the shoulders."""
     x, y, z = points.T.copy()
-    beside = np.where((y < 8.5) & (z > 2.0) & ~fringe, 6.4 + 0.5 * smoothstep(8, 2, y), 0.0)
+    oval = np.interp(y, [-8, 2, 5, 7.5, 9.0, 10.3], [6.7, 7.0, 6.6, 5.4, 3.4, 0.0])
+    beside = np.where((z > 2.0) & ~fringe, oval, 0.0)
     x = np.where(np.abs(x) < beside, half * beside, x)
     low = smoothstep(-6, -11, y)
     z = np.where(front, np.maximum(z, 2.0 * low + (5.2 + 0.3 * (-10 - y)) * low * (y < -6)), z)
@@ -247,4 +297,6 @@ def _helix(path, radius, lock, rng):
     phase = rng.uniform(0, 2 * np.pi, lock.max() + 1)[lock][:, None] + rng.normal(0, 0.35, (len(path), 1))
     turns = np.linalg.norm(np.diff(path, axis=1, prepend=path[:, :1]), axis=-1).cumsum(axis=1) * 2.6 + phase
     grow = np.minimum(np.linspace(0, 3, steps), 1.0)[None] * radius
-    return np.stack([np.cos(turns) * grow, np.sin(turns * 0.7 + phase) * grow * 0.5, np.sin(turns) * grow], axis=-1)
+    return np.stack(
+        [np.cos(turns) * grow, np.sin(turns * 0.7 + phase) * grow * 0.5, np.sin(turns) * grow], axis=-1
+    )

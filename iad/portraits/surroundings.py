@@ -1,7 +1,8 @@
 """What is around the face in a photo: hair, neck and clothes follow the head, the backdrop stays.
 
-The photo hangs on a grid of nodes with depth. Each node follows the head's turn by a share that falls from the
-chin to the shoulders, and takes over the movement of the nearest skin, so that a dropping jaw pushes the collar.
+The photo hangs on a grid of nodes with depth. Each node follows the head's turn by a share that falls from
+the chin to the shoulders, and takes over the movement of the nearest skin, so that a dropping jaw pushes the
+collar.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from iad.portraits.rig import Rig
 from iad.portraits.stage import Stage
 
 _SPACING = 6.0  # pixels of the photo between nodes
-_BEYOND = 60.0  # the grid goes this far over the photo's edge, so that no turn uncovers its end
+_BEYOND = 60.0  # the grid goes this far over the photo's edge
+_FAR = 400.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ def create_grid(
     # Smooth, lest an ear that stands off the skull in depth tears off in a turn.
     depth = cv2.GaussianBlur(depth[rows, columns, 0], (0, 0), 2.5)
     nodes = np.column_stack([pixels * (1, -1), depth.ravel()]).astype(np.float32)
+    # The outermost nodes stand so far off that no turn brings the end of the photo into the frame.
+    far = (pixels == steps[-1]).astype(np.float32) - (pixels == steps[0])
+    pixels, nodes[:, :2] = pixels + _FAR * far, nodes[:, :2] + _FAR * far * np.float32([1, -1])
     place = stage.unfitted(nodes)
     away = np.hypot(place[:, 0] / 9.5, (place[:, 1] - 2.0) / 12.0)
     near = np.clip((2.2 - away) / 0.9, 0, 1)
@@ -84,7 +89,7 @@ def create_grid(
 
 
 def outline(stage: Stage, rig: Rig, pixels: Float[np.ndarray, "r 2"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `cut_out` wants to know of a head in a photo: its face's outline and its skull's ellipse."""
+    """Return what `cut_out` wants to know of a head: its face's outline and its skull's ellipse."""
     scale = stage.fit.scale
     middle = stage.fitted(np.float32([[0, 3.5, 0]]))[0, :2] * (1, -1)
     return pixels[rig.sample], np.array([*middle, 10.5 * scale, 13.5 * scale], np.float32)
@@ -115,6 +120,9 @@ def cut_out(
     cv2.fillConvexPoly(marks, cv2.convexHull(face.astype(np.int32)), cv2.GC_FGD)
     neck = np.array([(centre[0] - radii[0] // 3, chin), (centre[0] + radii[0] // 3, height)], np.int32)
     cv2.rectangle(marks, tuple(neck[0].tolist()), tuple(neck[1].tolist()), cv2.GC_FGD, -1)
+    behind = (marks == cv2.GC_BGD) | (marks == cv2.GC_PR_BGD)
+    if behind.all() or not behind.any():
+        return np.ones((height, width), np.float32)  # a face that fills the photo
     cv2.setRNGSeed(0)
     cv2.grabCut(photo, marks, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
     person = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.uint8)
@@ -122,3 +130,22 @@ def cut_out(
     _, labels, stats, _ = cv2.connectedComponentsWithStats(person)
     largest = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return np.clip(cv2.GaussianBlur(largest.astype(np.float32), (0, 0), 1.2) * 1.5 - 0.4, 0, 1)
+
+
+def judge_cutout(photo: UInt8[np.ndarray, "h w 3"], matte: Float[np.ndarray, "h w"]) -> float:
+    """Return how clean a matte is, 0 to 1: the share of its outline where the photo's colours really change.
+
+    A matte that loses the shoulders scores 0.
+    """
+    inside = (matte > 0.5).astype(np.float32)
+    if inside[-2].mean() < 0.3:
+        return 0.0
+    colours = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
+
+    def average(mask):
+        spread = cv2.GaussianBlur(np.dstack([colours * mask[..., None], mask]), (0, 0), 2.5)
+        return spread[..., :3] / np.maximum(spread[..., 3:], 1e-4)
+
+    change = np.linalg.norm(average(inside) - average(1 - inside), axis=-1)
+    outline = cv2.dilate(inside, np.ones((3, 3))) - inside > 0
+    return float((change[outline] > 18).mean()) if outline.sum() > len(photo) else 0.0

@@ -1,4 +1,4 @@
-"""Everything of a photo person that is looked up rather than moved: the photo itself, eyes, lids and mouth."""
+"""What of a photo person is looked up rather than moved: the photo itself, eyes, lids and mouth."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Textures:
         irises_at: Where each iris rests on its ball, head units.
         ball_to_iris: Takes places on the balls, head units, to pixels of the iris pictures.
         ball_radius: Head units.
-        twin_light: What makes the colours of one side of the face those of the other, where the photo hides it.
+        twin_light: What takes the colours of one side of the face to those of the other.
     """
 
     photo: Float[np.ndarray, "h w 4"]
@@ -48,7 +48,9 @@ class Textures:
     ball_radius: float
     twin_light: Float[np.ndarray, " 3"]
 
-    def attributes(self, rig: Rig, positions: Float[np.ndarray, "r 3"], turn, weights) -> Float[np.ndarray, "r 8"]:
+    def attributes(
+        self, rig: Rig, positions: Float[np.ndarray, "r 3"], turn, weights
+    ) -> Float[np.ndarray, "r 8"]:
         """Return every vertex's attributes in a frame; see `composite.paint_frame`."""
         attributes = self.still.copy()
         for side, name in enumerate(_SIDES):
@@ -69,7 +71,9 @@ class Textures:
         for side, name in enumerate(_SIDES):
             at = {way: float(weights[_COLUMN[f"eyeLook{way}_{name}"]]) for way in ("In", "Out", "Up", "Down")}
             outwards = 1 if name == "L" else -1
-            angles = np.radians(GAZE_DEGREES) * np.array([(at["Out"] - at["In"]) * outwards, at["Up"] - at["Down"]])
+            angles = np.radians(GAZE_DEGREES) * np.array(
+                [(at["Out"] - at["In"]) * outwards, at["Up"] - at["Down"]]
+            )
             place = self.irises_at[side] + self.ball_radius * np.sin(angles)
             shut = weights[_COLUMN[f"eyeBlink_{name}"]]
             rows.append([*place, *self.ball_to_iris.ravel(), 1 - 0.5 * _smooth(shut, 0.3, 1.0)])
@@ -84,7 +88,7 @@ def _smooth(value, low: float, high: float):
 def correct_pixels(
     pixels: Float[np.ndarray, "r 2"], rig: Rig, landmarks: Float[np.ndarray, "68 2"]
 ) -> Float[np.ndarray, "r 2"]:
-    """Shift vertices' places in the photo so that the landmarks fall where they were seen, not where the fit has them.
+    """Shift vertices' places in the photo so that landmarks fall where they were seen, not where the fit is.
 
     The outline of the jaw is seen where the face turns away, at no fixed vertex; it counts little.
     """
@@ -121,7 +125,10 @@ def create_textures(
     """
     normals = _vertex_normals(shape, rig)
     scale, rotation = stage.fit.scale, stage.fit.rotation
-    balls = [0.5 * (shape[rig.spans[eye]].min(axis=0) + shape[rig.spans[eye]].max(axis=0)) for eye in (EYE_L, EYE_R)]
+    balls = [
+        0.5 * (shape[rig.spans[eye]].min(axis=0) + shape[rig.spans[eye]].max(axis=0))
+        for eye in (EYE_L, EYE_R)
+    ]
     balls = np.stack(balls)
     fronts = balls + np.float32([0, 0, 1.5])
     openings = np.stack([landmarks[42:48], landmarks[36:42]])
@@ -130,7 +137,7 @@ def create_textures(
     )
     still = np.zeros((len(shape), 8), np.float32)
     still[:, :2] = pixels + PADDING
-    lips = clear_lips(pixels, rig, landmarks[60:68], margin=0.012 * np.ptp(landmarks[:, 0]))
+    lips = clear_lips(pixels, rig, landmarks[60:68], margin=0.012 * float(np.ptp(landmarks[:, 0])))
     skin = rig.spans[SKIN]
     seen = _visibility(rig, stage, normals, camera, pixels, len(photo))
     twin = _smooth(seen[rig.twin] - seen, 0.1, 0.5) * _smooth(np.abs(rig.neutral[:, 0]), 1.6, 2.6)
@@ -140,7 +147,9 @@ def create_textures(
     still[skin, 6:8] = lips[rig.twin[skin]] + PADDING
     for eye, ball in zip((EYE_L, EYE_R), balls, strict=True):
         still[rig.spans[eye], 2:4] = shape[rig.spans[eye], :2] - ball[:2]
-    middles = np.stack([shape[rig.landmarks[42:48], :2].mean(axis=0), shape[rig.landmarks[36:42], :2].mean(axis=0)])
+    middles = np.stack(
+        [shape[rig.landmarks[42:48], :2].mean(axis=0), shape[rig.landmarks[36:42], :2].mean(axis=0)]
+    )
     rest = (middles - balls[:, :2]) * np.float32([0.15, 0.6])
     layer = np.dstack([pad(photo), np.ones((len(photo) + 2 * PADDING,) * 2)]).astype(np.float32)
     ball_radius = 0.5 * float(np.ptp(shape[rig.spans[EYE_L], 1]))
@@ -160,7 +169,7 @@ def create_textures(
 
 
 def _visibility(rig, stage, normals, camera, pixels, size) -> Float[np.ndarray, " r"]:
-    """Return how well the photo shows each vertex: not where it turns away, is hidden, or lies beyond the edge."""
+    """Return how well the photo shows each vertex: it may turn away, be hidden, or lie beyond the edge."""
     skin = rig.material == SKIN
     depths, _ = rasterize(camera[:, :2] * (1, -1), camera[:, 2], rig.triangles[skin], camera[:, 2:], size)
     column, row = np.clip(camera[:, :2] * (1, -1), 0, size - 1).astype(int).T
@@ -173,9 +182,9 @@ def _visibility(rig, stage, normals, camera, pixels, size) -> Float[np.ndarray, 
 
 
 def _region(rig, stage, shape) -> Float[np.ndarray, " r"]:
-    """Fade the face out under the chin, at the hairline and before the ears, which photos know better than the fit."""
+    """Fade the face out under the chin, at the hairline and at the ears, where the photo does better."""
     below = _smooth(shape[:, 1], stage.chin - 2.0, stage.chin - 0.2)
-    brow = shape[rig.landmarks[[19, 24]], 1].mean()
+    brow = float(shape[rig.landmarks[[19, 24]], 1].mean())
     front = _smooth(rig.neutral[:, 2], 2.0, 4.5)
     return below * front * (1 - _smooth(shape[:, 1], brow + 3.5, brow + 5.5))
 
@@ -186,7 +195,9 @@ def _compare_sides(layer, still, weight) -> Float[np.ndarray, " 3"]:
     if len(chosen) < 20:
         return np.ones(3, np.float32)
     here, there = (
-        cv2.remap(layer, still[chosen, first : first + 2] - 0.5, None, cv2.INTER_LINEAR)[:, 0, :3].mean(axis=0)
+        cv2.remap(layer, still[chosen, first : first + 2] - 0.5, None, cv2.INTER_LINEAR)[:, 0, :3].mean(
+            axis=0
+        )
         for first in (0, 6)
     )
     return np.clip((here + 5) / (there + 5), 0.4, 1.6).astype(np.float32)
@@ -202,7 +213,7 @@ def _vertex_normals(shape: Float[np.ndarray, "r 3"], rig: Rig) -> Float[np.ndarr
 
 
 def pad(photo: Float[np.ndarray, "h w *c"]) -> Float[np.ndarray, "h2 w2 *c"]:
-    """Continue a photo beyond its edges: mirrored for a little, then the border goes on; blurred the further out.
+    """Continue a photo beyond its edges: mirrored for a little, then its border; blurred the further out.
 
     Hair that the photo cuts off then reaches the frame's edge, as it would in a closer crop.
     """

@@ -156,7 +156,8 @@ def _strength(segment: Performed) -> int:
 
 
 _DENIAL = re.compile(
-    r"(?:\b(?:not|without|never|no|nor|hardly|stops?)|n['’]t)\s+(?:(?!(?:while|but|then|and|as)\b)\w+\s+){0,2}$"
+    r"(?:\b(?:not|without|never|no|nor|hardly|stops?)|n't)\s+"
+    r"(?:(?!(?:while|but|then|and|as|before|after|with)\b)\w+\s+){0,2}$"
 )
 
 

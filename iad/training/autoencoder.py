@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, l1_loss
 
-from iad.autoencoder import create_autoencoder, to_tensor, to_uint8
+from iad.autoencoder import PATCH, create_autoencoder, to_tensor, to_uint8
 from iad.config import Preset
 from iad.training.augment import recolour
 from iad.training.pool import Pool
 from iad.video import save_picture
 
-LATENT_NOISE = 0.1  # the decoder must forgive what a denoiser gets slightly wrong
+PATCH_FRAMES = 1200  # frames whose patches give the first, linear code
+LATENT_NOISE = 0.05  # the decoder must forgive what a denoiser gets slightly wrong
 
 
 class AutoencoderStage:
@@ -24,6 +25,14 @@ class AutoencoderStage:
     def __init__(self, preset: Preset, pool: Pool, *, batch_size: int = 16, seed: int = 0):
         self.pool, self.batch_size, self.seed = pool, batch_size, seed
         self.model = nn.ModuleDict({"autoencoder": create_autoencoder(preset)})
+        self.model["autoencoder"].begin_with_components(self._patches())
+
+    def _patches(self) -> Tensor:
+        rng = np.random.default_rng(self.seed)
+        frames = [self.pool.clip(i)[0] for i in rng.integers(len(self.pool), size=PATCH_FRAMES)]
+        corners = rng.integers(0, frames[0].shape[0] - PATCH + 1, (PATCH_FRAMES, 12, 2))
+        cut = [f[y : y + PATCH, x : x + PATCH] for f, places in zip(frames, corners, strict=True) for y, x in places]
+        return to_tensor(np.stack(cut))
 
     def batch(self, step: int) -> Tensor:
         rng = np.random.default_rng((self.seed, step))
@@ -37,9 +46,9 @@ class AutoencoderStage:
 
     def losses(self, batch: Tensor, step: int) -> dict[str, Tensor]:
         device = next(self.model.parameters()).device
-        autoencoder, target = self.model["autoencoder"], batch.to(device) * 2 - 1
-        latents = autoencoder.encode(target).latent
-        output = autoencoder.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
+        autoencoder, target = self.model["autoencoder"], batch.to(device)
+        latents = autoencoder.encode(target)
+        output = autoencoder.decode(latents + LATENT_NOISE * torch.randn_like(latents))
         terms = {
             "pixels": l1_loss(output, target),
             "coarse": l1_loss(avg_pool2d(output, 2), avg_pool2d(target, 2))
@@ -49,14 +58,13 @@ class AutoencoderStage:
         }
         total = terms["pixels"] + 0.5 * terms["coarse"] + terms["edges"] + 0.01 * terms["spread"]
         with torch.no_grad():
-            psnr = -10 * torch.log10((output - target).div(2).pow(2).mean())
+            psnr = -10 * torch.log10((output - target).pow(2).mean())
         return {"total": total, "psnr": psnr} | terms
 
     def picture(self, model: nn.Module, path: Path) -> None:
         frames = self.batch(0)[:12].to(next(model.parameters()).device)
-        output = model["autoencoder"].decode(model["autoencoder"].encode(frames * 2 - 1).latent).sample
-        rows = torch.stack([frames, (output + 1) / 2]).clamp(0, 1)
-        rows = to_uint8(rows)  # (2, n, h, w, 3)
+        output = model["autoencoder"].decode(model["autoencoder"].encode(frames))
+        rows = to_uint8(torch.stack([frames, output]))  # (2, n, h, w, 3)
         save_picture(path, np.concatenate([np.concatenate(list(row), axis=1) for row in rows]))
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:

@@ -60,7 +60,7 @@ class EncoderStage:
         total = (
             0.1 * terms["margin"]
             + terms["landmarks"]
-            + 10 * terms["expression"]
+            + 40 * terms["expression"]
             + GAZE_WEIGHT * terms["gaze"]
             + terms["pose"]
             + 4 * terms["thumbnail"]

@@ -190,19 +190,28 @@ def save_checkpoint(
 
 
 def _restore(model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, config: LoopConfig) -> int:
+    """Go on from the last checkpoint; tensors of another shape (a table of persons that grew) start anew."""
     path = config.output / "checkpoint" / "state.safetensors"
     if not path.exists():
         return 0
     tensors = load_file(path)
-    model.load_state_dict(_part(tensors, "model."))
-    average.module.load_state_dict(_part(tensors, "average."))
+    model.load_state_dict(_fitting(_part(tensors, "model."), model), strict=False)
+    average.module.load_state_dict(_fitting(_part(tensors, "average."), model), strict=False)
     average.n_averaged.copy_(tensors["average_count"])
+    trained = optimizer.param_groups[0]["params"]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in _part(tensors, "optimizer.").items():
         index, name = key.split(".")
-        state.setdefault(int(index), {})[name] = value
+        if value.ndim == 0 or value.shape == trained[int(index)].shape:
+            state.setdefault(int(index), {})[name] = value
+    state = {index: values for index, values in state.items() if len(values) == 3}
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(tensors["step"])
+
+
+def _fitting(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    own = model.state_dict()
+    return {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from iad.training.encoder import augment
 from iad.training.pool import Pool
 
 VIEWS = 4  # augmented reference photos per clip
-VERSION_FILES = ("latents", "tokens", "global", "views", "viewglobal", "neutral")
+PARTS = ("latents", "tokens", "global", "views", "viewglobal", "neutral")
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ class Prepared:
 @torch.inference_mode()
 def prepare_shard(folder: Path, name: str, *, preset: Preset, autoencoder: nn.Module, encoder: nn.Module) -> None:
     """Write the arrays of one shard, unless they are there."""
-    if all((folder / f"{name}.{part}.npy").exists() for part in VERSION_FILES):
+    if all((folder / f"{name}.{part}.npy").exists() for part in PARTS):
         return
     frames = np.load(folder / f"{name}.frames.npy", mmap_mode="r")
     portraits = np.load(folder / f"{name}.portraits.npy", mmap_mode="r")
     device = next(encoder.parameters()).device
     rng = np.random.default_rng(int(name))
-    parts: dict[str, list[np.ndarray]] = {part: [] for part in VERSION_FILES}
+    parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     for clip, portrait in zip(frames, portraits, strict=True):
         views = np.stack([_view(clip[rng.integers(len(clip))], rng) for _ in range(VIEWS)])
         stills = to_tensor(np.concatenate([clip[:: preset.frames_per_latent], views])).to(device)
         features = encoder(stills)
         pictures = to_tensor(np.concatenate([clip, portrait[None]])).to(device)
-        latents = autoencoder.encode(pictures * 2 - 1).latent.half().cpu().numpy()
+        latents = autoencoder.encode(pictures).half().cpu().numpy()
         tokens, vectors = features.tokens.half().cpu().numpy(), features.embedding.half().cpu().numpy()
         parts["latents"].append(latents[:-1])
         parts["neutral"].append(latents[-1])
@@ -62,6 +62,13 @@ def prepare_shard(folder: Path, name: str, *, preset: Preset, autoencoder: nn.Mo
         parts["viewglobal"].append(vectors[-VIEWS:])
     for part, rows in parts.items():
         np.save(folder / f"{name}.{part}.npy", np.stack(rows))
+
+
+def forget(folder: Path) -> None:
+    """Delete prepared arrays, because the parts that made them changed."""
+    for part in PARTS:
+        for path in folder.glob(f"*.{part}.npy"):
+            path.unlink()
 
 
 def _view(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -92,7 +99,7 @@ def open_prepared(folder: Path, pool: Pool) -> Prepared:
     """Open the prepared arrays of the clips that `pool` (from the same folder) selects."""
     names = sorted(p.name.removesuffix(".jsonl") for p in folder.glob("*.jsonl"))
     arrays = {
-        part: [np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for name in names] for part in VERSION_FILES
+        part: [np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for name in names] for part in PARTS
     }
     place = {name: i for i, name in enumerate(names)}
     rows = np.array([(place[r["shard"]], r["row"]) for r in pool.records])

@@ -1,0 +1,50 @@
+"""The page's looks: calm paper and ink, one colour, fonts of the visitor's own system."""
+
+from pathlib import Path
+from typing import Any
+
+CSS = (Path(__file__).parent / "page.css").read_text()
+
+
+def create_theme() -> Any:
+    """Build the theme; nothing of it is fetched."""
+    import gradio as gr
+
+    theme = gr.themes.Base(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="stone",
+        radius_size="lg",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    return theme.set(
+        body_text_color_subdued="#6b645d",
+        body_text_color_subdued_dark="#aaa39b",
+        body_background_fill="#faf8f5",
+        body_background_fill_dark="#171513",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#201d1b",
+        block_border_width="1px",
+        block_border_color="#e9e4dd",
+        block_border_color_dark="#38332f",
+        block_shadow="none",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        checkbox_background_color_selected="#0f6b63",
+        checkbox_background_color_selected_dark="#2aa396",
+        color_accent="#0f6b63",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#201d1b",
+        button_primary_background_fill="#0f6b63",
+        button_primary_background_fill_hover="#0c5650",
+        button_primary_background_fill_dark="#2aa396",
+        button_primary_background_fill_hover_dark="#3fbcae",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#08211e",
+        button_secondary_background_fill="#f1ede7",
+        button_secondary_background_fill_hover="#e7e1d8",
+        button_secondary_background_fill_dark="#2c2825",
+        button_secondary_background_fill_hover_dark="#38332f",
+    )

@@ -1,0 +1,158 @@
+"""`python -m iad train STAGE`: what each stage reads, trains and writes.
+
+A training folder holds one folder a stage (`autoencoder/`, `encoder/`, ...) with log, checkpoint, pictures and
+snapshots, and `weights/`, a folder that `IaDPipeline.from_pretrained` reads and every finished stage adds to.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from iad import checkpoint
+from iad.config import PRESETS, Preset
+from iad.decoupling import IdentityWeights, TextWeights
+from iad.pipeline import create_parts, load_parts, split_parts
+from iad.text import create_text_encoder, load_text_encoder
+from iad.training import STAGES
+from iad.training.autoencoder import AutoencoderStage
+from iad.training.decoupler import DecouplerStage
+from iad.training.denoiser import DenoiserStage
+from iad.training.encoder import EncoderStage
+from iad.training.loop import LoopConfig, Stage, fit
+from iad.training.pool import load_pool
+from iad.training.prepare import forget, open_prepared, prepare_shard, prepare_text, sentences_of
+
+LEARNING_RATES = {"autoencoder": 1.5e-3, "encoder": 1e-3, "decoupler": 1e-3, "base": 1e-3, "adapters": 1e-3, "joint": 1e-3}
+NEEDS = {  # weights that must be there before
+    "autoencoder": (),
+    "encoder": (),
+    "decoupler": ("autoencoder", "encoder"),
+    "base": ("autoencoder", "encoder"),
+    "adapters": ("autoencoder", "encoder", "decoupling", "base"),
+    "joint": ("autoencoder", "encoder", "decoupling"),
+}
+WRITES = {
+    "autoencoder": ("autoencoder",),
+    "encoder": ("encoder",),
+    "decoupler": ("decoupling",),
+    "base": ("base",),
+    "adapters": ("decoupling", "adapters-iad"),
+    "joint": ("decoupling", "base", "adapters-iad"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says of one stage's run."""
+
+    data: Path
+    output: Path
+    minutes: float = 10.0
+    resume: bool = False
+    seed: int = 0
+    max_steps: int | None = None
+    identity_weights: IdentityWeights = IdentityWeights()
+    text_weights: TextWeights = TextWeights()
+
+
+def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
+    """Train one stage and add its averaged weights to `options.output / "weights"`; returns that folder.
+
+    Raises:
+        ValueError: unknown stage, or weights of an earlier stage are missing.
+        FileNotFoundError: there is no pool of clips.
+    """
+    preset = PRESETS[preset] if isinstance(preset, str) else preset
+    if stage not in STAGES:
+        raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    weights = options.output / "weights"
+    parts = create_parts(preset)
+    _load(parts, weights, stage)
+    print(f"Stage {stage!r} of preset {preset.name!r}, {options.minutes:g} minutes, clips from {options.data}", flush=True)
+    learner = _create_stage(stage, preset, parts, options)
+    config = LoopConfig(
+        output=options.output / stage,
+        minutes=options.minutes,
+        resume=options.resume,
+        learning_rate=LEARNING_RATES[stage],
+        max_steps=options.max_steps,
+    )
+    trained = fit(learner, config)
+    for name, module in trained.items():
+        if name in parts:
+            parts[name].load_state_dict(module.state_dict())
+    checkpoint.save_preset(weights, preset)
+    for name, state in split_parts(parts).items():
+        if name in WRITES[stage]:
+            checkpoint.save_part(weights, name, state)
+    return weights
+
+
+def _load(parts: nn.ModuleDict, weights: Path, stage: str) -> None:
+    have = [name for name in split_parts(parts) if weights.is_dir() and checkpoint.has_part(weights, name)]
+    missing = [name for name in NEEDS[stage] if name not in have]
+    if missing:
+        raise ValueError(f"Stage {stage!r} needs weights of {', '.join(missing)} in {weights}; train those stages first.")
+    if have:
+        load_parts(parts, weights, only=have)
+
+
+def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Options) -> Stage:
+    pool = load_pool(options.data)
+    if stage == "autoencoder":
+        learner = AutoencoderStage(preset, pool, seed=options.seed)
+    elif stage == "encoder":
+        learner = EncoderStage(preset, pool, seed=options.seed)
+    else:
+        prepare(options.data, preset, parts)
+        prepared = open_prepared(options.data, pool)
+        learner = DecouplerStage(
+            preset,
+            pool,
+            prepared,
+            seed=options.seed,
+            identity_weights=options.identity_weights,
+            text_weights=options.text_weights,
+        )
+    if stage in ("base", "adapters", "joint"):
+        _begin_from(learner.model, parts)
+        learner = DenoiserStage(preset, learner, part=stage, autoencoder=parts["autoencoder"], seed=options.seed)
+    _begin_from(learner.model, parts)
+    return learner
+
+
+def _begin_from(model: nn.Module, parts: nn.ModuleDict) -> None:
+    for name, module in model.items():
+        if name in parts:
+            module.load_state_dict(parts[name].state_dict())
+
+
+def prepare(data: Path, preset: Preset, parts: nn.ModuleDict) -> None:
+    """Compute what the frozen parts say of every shard and every sentence; again only if these parts changed."""
+    from tqdm import tqdm
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parts = parts.to(device).eval()
+    digest = _digest(parts["autoencoder"], parts["encoder"])
+    mark = data / "prepared.txt"
+    if not mark.exists() or mark.read_text() != digest:
+        forget(data)
+        mark.write_text(digest)
+    names = sorted(p.name.removesuffix(".jsonl") for p in data.glob("*.jsonl"))
+    for name in tqdm(names, desc="latents and features", mininterval=5):
+        prepare_shard(data, name, preset=preset, autoencoder=parts["autoencoder"], encoder=parts["encoder"])
+    sentences = sentences_of(load_pool(data, held_out=None).records)
+    if not (data / "text.txt").exists() or (data / "text.txt").read_text().split("\n") != sentences:
+        make = create_text_encoder if preset.text.name == "hashed" else load_text_encoder
+        prepare_text(data, sentences, make(preset.text).to(device))
+
+
+def _digest(*modules: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for module in modules:
+        for tensor in module.state_dict().values():
+            digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()

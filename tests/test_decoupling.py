@@ -1,0 +1,128 @@
+"""The split is what it says, and every loss term pulls where its name says."""
+
+import pytest
+import torch
+
+from iad import decoupling as idea
+from iad.config import PRESETS
+
+TINY = PRESETS["tiny"]
+
+
+@pytest.fixture
+def split():
+    torch.manual_seed(0)
+    decoupler = idea.Decoupler(TINY)
+    encoder = TINY.encoder
+    return decoupler(torch.randn(5, encoder.global_dim), torch.randn(5, 64, encoder.token_dim))
+
+
+def test_split_is_additive_and_shares_sum_to_one(split):
+    assert torch.allclose(split.facial, split.identity + split.action, atol=1e-6)
+    identity, action = split.shares()
+    assert torch.allclose(identity + action, torch.ones(5))
+    assert (action > 0).all()
+
+
+def test_pythagoras_holds_where_the_parts_are_orthogonal():
+    form = idea.fit_closed_form(torch.randn(40, 12), torch.arange(40) % 8, rank=3)
+    x = torch.randn(7, 12)
+    identity, action = form.split(x)
+    squares = identity.pow(2).sum(1) + action.pow(2).sum(1)
+    assert torch.allclose(squares, (x - form.mean).pow(2).sum(1), atol=1e-4)
+    assert idea.orthogonality(identity[:, None], action[:, None]) < 1e-8
+
+
+def test_closed_form_finds_the_action_subspace():
+    torch.manual_seed(0)
+    people, faces = torch.randn(20, 10), torch.randn(20, 6, 2) * 3
+    people[:, :2] = 0  # persons differ in eight directions, actions in the first two
+    embedding = people[:, None].repeat(1, 6, 1)
+    embedding[..., :2] += faces
+    form = idea.fit_closed_form(embedding.flatten(0, 1), torch.arange(20).repeat_interleave(6), rank=2)
+    identity, _ = form.split(embedding.flatten(0, 1))
+    assert identity[:, :2].abs().max() < 1e-4
+    assert idea.invariance(identity[::6, None], identity[1::6, None]) < 1e-5
+
+
+def test_closed_form_says_what_it_lacks():
+    with pytest.raises(ValueError, match="at least two"):
+        idea.fit_closed_form(torch.randn(4, 8), torch.arange(4), rank=2)
+    with pytest.raises(ValueError, match="rank is 8"):
+        idea.fit_closed_form(torch.randn(4, 8), torch.zeros(4, dtype=torch.long), rank=8)
+
+
+def test_orthogonality_is_zero_only_when_orthogonal():
+    x = torch.eye(4)[None, :2]
+    y = torch.eye(4)[None, 2:]
+    assert idea.orthogonality(x, y) < 1e-8
+    assert idea.orthogonality(x, x) > 1.9
+
+
+def test_retention_rewards_telling_persons_apart_and_ignores_copies():
+    x = torch.eye(6)[:, None]
+    person = torch.arange(6)
+    right, wrong = idea.retention(x, x, person), idea.retention(x, x.roll(1, 0), person)
+    assert right < 0.01 < 5 < wrong
+    copies = torch.tensor([0, 0, 2, 3, 4, 5])  # rows 0 and 1 are copies: confusing them costs nothing
+    confused = x.clone()
+    confused[1] = x[0]
+    assert idea.retention(confused, confused, copies) < 0.01 < idea.retention(confused, confused, person)
+
+
+def test_independence_sees_persons_in_codes():
+    torch.manual_seed(0)
+    person = torch.arange(32) // 4
+    free, leaking = torch.randn(32, 8), torch.eye(8)[person] * 3 + 0.1 * torch.randn(32, 8)
+    assert idea.independence(leaking, person) > 0.9
+    assert abs(float(idea.independence(free, person))) < 0.2
+
+
+def test_relative_error_does_not_pay_for_shrinking():
+    torch.manual_seed(0)
+    x, y = torch.randn(64, 5), torch.randn(64, 5)
+    assert torch.allclose(idea.relative_error(x, y), idea.relative_error(x * 0.1, y * 0.1), rtol=0.05)
+
+
+def test_swap_is_zero_for_a_true_recombination():
+    torch.manual_seed(0)
+    person, face = torch.randn(6, 2, 4), torch.randn(6, 2, 4)
+    assert idea.swap(person, face, person + face) < 1e-6
+    assert idea.swap(person.roll(1, 0), face, person + face) > 0.3
+
+
+def test_text_contrast_knows_order_and_shares_positives():
+    torch.manual_seed(0)
+    nod = torch.randn(1, 4, 8)
+    down = nod.flip(1)  # the same frames in another order
+    codes = torch.cat([nod, down])
+    same = torch.eye(2, dtype=torch.bool)
+    right, wrong = idea.text_contrast(codes, codes, same), idea.text_contrast(codes, codes.flip(0), same)
+    assert right < wrong
+    twins = torch.cat([nod, nod])
+    shared = idea.text_contrast(twins, twins, torch.ones(2, 2, dtype=torch.bool))
+    assert torch.allclose(shared, torch.log(torch.tensor(2.0)))  # two positives, equally likely
+
+
+def test_frame_times_place_frames_in_their_segments():
+    segment, times = idea.frame_times([(0.0, 1.0), (1.0, 2.0)], frames=8, duration=2.0)
+    assert segment.tolist() == [0] * 4 + [1] * 4
+    assert torch.allclose(times[4], torch.tensor([0.125, 1.0, 0.125, 1.125]))
+
+
+def test_text_action_hears_only_the_segment_of_each_frame():
+    torch.manual_seed(0)
+    network = idea.TextAction(TINY).eval()
+    network.mixes = torch.nn.ModuleList([_Silent()])  # leave out what the frames tell each other
+    states, mask = torch.randn(1, 2, 5, TINY.text.state_dim), torch.ones(1, 2, 5, dtype=torch.bool)
+    segment, times = idea.frame_times([(0.0, 1.0), (1.0, 2.0)], frames=8, duration=2.0)
+    before = network(states, mask, segment[None], times[None])
+    states[0, 1] = torch.randn(5, TINY.text.state_dim)
+    after = network(states, mask, segment[None], times[None])
+    assert torch.equal(before[0, :4], after[0, :4])
+    assert not torch.allclose(before[0, 4:], after[0, 4:])
+
+
+class _Silent(torch.nn.Module):
+    def forward(self, x, context):
+        return torch.zeros_like(x)

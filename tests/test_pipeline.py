@@ -1,0 +1,118 @@
+"""Photo + sentence -> clip, on random weights: shapes, seeds, dials, and sentences for bad input."""
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from iad import Action, IaDPipeline
+from iad.video import read_metadata, read_video
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return IaDPipeline.create("tiny")
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return skimage.data.astronaut()
+
+
+def test_same_seed_same_frames(pipe, photo):
+    first, again, other = (pipe(photo, "she smiles", seed=seed) for seed in (0, 0, 1))
+    assert first.frames.shape == (16, 128, 128, 3) and first.frames.dtype == np.uint8
+    assert np.array_equal(first.frames, again.frames)
+    assert not np.array_equal(first.frames, other.frames)
+
+
+def test_result_knows_its_scores_and_saves_everywhere(pipe, photo, tmp_path):
+    result = pipe(photo, "she smiles", seed=3)
+    assert result.scores["identity"].shape == (16,)
+    assert -1 <= result.scores["action"] <= 1 and 0 <= result.scores["detected"] <= 1
+    for suffix in (".mp4", ".gif", ".png"):
+        path = result.save(tmp_path / f"clip{suffix}")
+        said = read_metadata(path)
+        assert said["ai_generated"] and said["seed"] == 3 and said["arm"] == "iad"
+    frames, fps = read_video(tmp_path / "clip.mp4", 100)
+    assert len(frames) == 16 and fps == 8
+
+
+def test_identity_comes_from_the_photo_and_action_from_the_words(pipe, photo):
+    for block in pipe.parts["transformer"].transformer_blocks:
+        if block.index is not None:
+            block.identity_attention.to_out.weight.normal_()
+            block.action_attention.to_out.weight.normal_()
+    plain, other_words = pipe(photo, "smiles"), pipe(photo, "nods")
+    other_face = pipe(photo[:, ::-1].copy(), "smiles")
+    assert not np.array_equal(plain.frames, other_words.frames)
+    assert not np.array_equal(plain.frames, other_face.frames)
+    off = [pipe(p, "smiles", identity_scale=0).frames for p in (photo, photo[:, ::-1].copy())]
+    assert np.array_equal(*off)
+
+
+def test_timeline_in_prompt_and_as_argument_agree(pipe, photo):
+    written = pipe(photo, "[0-1s] smiles [1-2s] nods")
+    given = pipe(photo, "", timeline=[Action(0.0, 1.0, "smiles"), Action(1.0, 2.0, "nods")])
+    assert np.array_equal(written.frames, given.frames)
+
+
+def test_driving_video_replaces_the_words(pipe, photo, tmp_path):
+    path = tmp_path / "drive.mp4"
+    from iad.video import save
+
+    save(path, np.repeat(photo[None], 8, axis=0), 8)
+    driven = [pipe(photo, words, action_reference=path).scores["action"] for words in ("smiles", "nods")]
+    assert np.isfinite(driven).all()
+
+
+def test_several_photos_of_one_person_are_one_identity(pipe, photo):
+    once, twice = pipe(photo, "smiles"), pipe([photo, photo], "smiles")
+    assert np.abs(once.frames.astype(int) - twice.frames).max() <= 1
+
+
+def test_progress_counts_every_step(pipe, photo):
+    steps = []
+    pipe(photo, "smiles", num_inference_steps=3, callback=lambda step, total: steps.append((step, total)))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_decouple_is_additive(pipe, photo):
+    face = pipe.decouple(photo)
+    assert np.allclose(face.facial, face.identity + face.action, atol=1e-5)
+    assert face.identity_share + face.action_share == pytest.approx(1)
+    left, top, right, bottom = face.box
+    assert 0 <= left < right <= 512 and 0 <= top < bottom <= 512
+    ranked = pipe.match_actions(face, ["smiling", "eyes closed"])
+    assert [s for _, s in ranked] == sorted((s for _, s in ranked), reverse=True)
+
+
+def test_several_faces_use_the_largest_and_say_so(pipe, photo):
+    small = np.array(Image.fromarray(photo).resize((256, 256)))
+    both = np.full((512, 900, 3), 200, np.uint8)
+    both[:, :512] = photo
+    both[100:356, 600:856] = small
+    result = pipe(both, "smiles")
+    assert any("2 faces" in note for note in result.notes)
+    chosen = pipe.decouple(both, face=1)
+    assert chosen.box[0] > 550
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"arm": "consist"}, "Unknown arm"),
+        ({"num_inference_steps": 0}, "num_inference_steps is 0"),
+        ({"num_frames": 5}, "num_frames is 5"),
+        ({"prompt": " "}, "prompt is empty"),
+        ({"prompt": "[1-0s] smiles"}, "reversed"),
+        ({"reference": "nowhere.png"}, "nowhere.png"),
+        ({"reference": np.zeros((300, 300, 3), np.uint8)}, "[Nn]o face"),
+        ({"face": 7}, "Face 7"),
+    ],
+)
+def test_bad_input_is_one_sentence(pipe, photo, change, words):
+    with pytest.raises((ValueError, FileNotFoundError), match=words) as caught:
+        pipe(**{"reference": photo, "prompt": "smiles"} | change)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,87 @@
+"""The whole training path on the tiny preset: every stage runs, resumes, and touches only what it should."""
+
+import json
+
+import pytest
+import torch
+from made_up import make_pool
+from safetensors.torch import load_file
+
+from iad import IaDPipeline
+from iad.checkpoint import load_part
+from iad.training.loop import load_average
+from iad.training.stages import Options, train
+
+ORDER = ("autoencoder", "encoder", "decoupler", "base", "adapters")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Every stage for a few steps; after each, the weights there were."""
+    folder = tmp_path_factory.mktemp("training")
+    options = Options(data=make_pool(folder / "clips"), output=folder, minutes=1, max_steps=3)
+    seen = {}
+    for stage in ORDER:
+        weights = train(stage, preset="tiny", options=options)
+        seen[stage] = {p.name: p.read_bytes() for p in weights.glob("*.safetensors")}
+    return folder, seen
+
+
+def test_every_stage_writes_its_own_weights_only(trained):
+    _, seen = trained
+    written = {"autoencoder": {"autoencoder"}, "encoder": {"encoder"}, "decoupler": {"decoupling"}, "base": {"base"}}
+    written["adapters"] = {"adapters-iad", "decoupling"}
+    before = {}
+    for stage in ORDER:
+        changed = {name.removesuffix(".safetensors") for name, data in seen[stage].items() if before.get(name) != data}
+        assert changed == written[stage]
+        before = seen[stage]
+
+
+def test_the_trained_folder_is_a_pipeline(trained):
+    folder, _ = trained
+    pipeline = IaDPipeline.from_pretrained(folder / "weights")
+    assert pipeline.preset.name == "tiny"
+
+
+def test_log_names_every_term_and_snapshots_show_the_split(trained):
+    folder, _ = trained
+    # three steps are fewer than a log line takes, so train on
+    options = Options(data=folder / "clips", output=folder, minutes=1, resume=True, max_steps=20)
+    train("decoupler", preset="tiny", options=options)
+    line = json.loads((folder / "decoupler" / "log.jsonl").read_text().splitlines()[-1])
+    terms = "orthogonality invariance retention portrait agreement independence swap contrast match grounding"
+    assert set(terms.split()) | {"step", "total", "L_ID", "L_TA"} <= set(line)
+    assert all(torch.isfinite(torch.tensor(float(v))) for v in line.values())
+    snapshot = load_file(sorted((folder / "decoupler" / "snapshots").glob("*.safetensors"))[-1])
+    assert len(snapshot["identity"]) == len(snapshot["action"]) == 64
+
+
+def test_a_killed_run_resumes_as_if_it_had_not_been(tmp_path):
+    pool = make_pool(tmp_path / "clips")
+    for name, stops in {"whole": [6], "killed": [3, 6]}.items():
+        torch.manual_seed(0)
+        for k, stop in enumerate(stops):
+            options = Options(data=pool, output=tmp_path / name, minutes=1, resume=k > 0, max_steps=stop)
+            train("encoder", preset="tiny", options=options)
+    whole, killed = (load_average(tmp_path / name / "encoder") for name in ("whole", "killed"))
+    assert all(torch.allclose(whole[k], killed[k], atol=1e-6) for k in whole)
+
+
+def test_stages_say_what_they_lack(tmp_path):
+    options = Options(data=tmp_path / "clips", output=tmp_path, minutes=1)
+    with pytest.raises(ValueError, match=r"needs weights of autoencoder, encoder"):
+        train("decoupler", preset="tiny", options=options)
+    with pytest.raises(FileNotFoundError, match="No clips"):
+        train("autoencoder", preset="tiny", options=options)
+    with pytest.raises(ValueError, match="Unknown stage"):
+        train("everything", preset="tiny", options=options)
+
+
+def test_halved_weights_lose_only_precision(trained, tmp_path):
+    folder, _ = trained
+    pipeline = IaDPipeline.from_pretrained(folder / "weights")
+    pipeline.save_pretrained(tmp_path, half=True)
+    for part in ("base", "encoder"):
+        full, half = load_part(folder / "weights", part), load_part(tmp_path, part)
+        assert all(torch.allclose(full[k], half[k], rtol=1e-3, atol=1e-4) for k in full)

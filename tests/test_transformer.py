@@ -1,0 +1,76 @@
+"""Adapters inside the blocks: nothing when untrained, frame by frame when trained."""
+
+import torch
+
+from iad.config import PRESETS
+from iad.transformer import create_transformer, is_adapter_key
+
+TINY = PRESETS["tiny"]
+
+
+def _inputs(frames: int = 4):
+    torch.manual_seed(0)
+    config = TINY.decoupler
+    latents = torch.randn(2, frames, TINY.latent_channels, 8, 8)
+    text = torch.randn(2, TINY.text.tokens, TINY.text.state_dim)
+    identity = torch.randn(2, config.queries, config.dim)
+    action = torch.randn(2, frames, config.queries, config.dim)
+    return latents, text, torch.tensor([500, 900]), identity, action
+
+
+def _trained():
+    torch.manual_seed(1)
+    model = create_transformer(TINY)
+    for key, parameter in model.named_parameters():
+        if "to_out" in key and is_adapter_key(key):
+            torch.nn.init.normal_(parameter, std=0.5)
+    return model.eval()
+
+
+@torch.no_grad()
+def test_untrained_adapter_is_exactly_the_base():
+    model = create_transformer(TINY).eval()
+    latents, text, t, identity, action = _inputs()
+    base = model(latents, text, t).sample
+    adapted = model(latents, text, t, attention_kwargs={"adapter": model.adapt(identity, action)}).sample
+    assert torch.equal(base, adapted)
+
+
+@torch.no_grad()
+def test_scale_zero_switches_a_sample_off():
+    model = _trained()
+    latents, text, t, identity, action = _inputs()
+    off = torch.tensor([0.0, 1.0])
+    states = model.adapt(identity, action, identity_scale=off, action_scale=off)
+    base = model(latents, text, t).sample
+    adapted = model(latents, text, t, attention_kwargs={"adapter": states}).sample
+    assert torch.equal(base[0], adapted[0])
+    assert not torch.allclose(base[1], adapted[1])
+
+
+@torch.no_grad()
+def test_action_tokens_reach_their_own_frame_first():
+    model = _trained()
+    for block in model.transformer_blocks[1:]:  # one adapted block: later ones mix the frames
+        block.index = None
+    block = model.transformer_blocks[0]
+    _, _, _, identity, action = _inputs()
+    x, text = torch.randn(2, 4 * 16, 32), torch.randn(2, TINY.text.tokens, 32)
+    emb = torch.randn(2, TINY.transformer.time_embed_dim)
+    other = action.clone()
+    other[:, 2] += 1
+    before, after = (
+        block(x, text, emb, attention_kwargs={"adapter": model.adapt(identity, a)})[0].unflatten(1, (4, 16))
+        for a in (action, other)
+    )
+    assert torch.equal(before[:, [0, 1, 3]], after[:, [0, 1, 3]])
+    assert not torch.allclose(before[:, 2], after[:, 2])
+
+
+def test_adapter_keys_are_told_from_base_keys():
+    from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+
+    model = create_transformer(TINY)
+    base = {k for k in model.state_dict() if not is_adapter_key(k)}
+    config = {k: v for k, v in model.config.items() if k not in ("token_dim", "queries", "adapter_interval")}
+    assert base == set(CogVideoXTransformer3DModel.from_config(config).state_dict())
