@@ -1,8 +1,8 @@
-"""Frames <-> latents: a small convolutional autoencoder, one frame at a time.
+"""Frames <-> latents: principal components of 16x16 patches, and a convolutional decoder that makes pictures of them.
 
-In: frames in [0, 1], `b f 3 h w`. Out: latents `b t c y x`, about unit variance, 16 times smaller; one latent
-frame is `frames_per_latent` video frames stacked in the channels. diffusers' classes in small configurations
-learned several times slower on a CPU (they work at half the frame's size, this one at a quarter and below).
+In: frames in [0, 1], `b f 3 h w`. Out: latents `b t c y x` of unit variance, 16 times smaller; one latent frame is
+`frames_per_latent` video frames stacked in the channels. The code is linear and never trained, so it is known
+before any training, and the decoder can be improved at any time without touching what was trained on latents.
 """
 
 import torch
@@ -17,15 +17,17 @@ PATCH = 16  # pixels a latent stands for, both ways
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around a skip; starts as the identity."""
+    """Two normalised 3x3 convolutions around a skip."""
 
     def __init__(self, channels: int):
         super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, channels), nn.GroupNorm(8, channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = _silent(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return x + self.conv2(silu(self.conv1(silu(x))))
+        """Add what the convolutions find; the shape stays."""
+        return x + self.conv2(silu(self.norm2(self.conv1(silu(self.norm1(x))))))
 
 
 class Upsample(nn.Module):
@@ -36,61 +38,56 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, out_channels, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """Return features of twice the height and width."""
         return interpolate(self.conv(x), scale_factor=2, mode="bilinear")
 
 
 class FrameAutoencoder(nn.Module):
-    """A fixed linear patch code, principal components, that convolutions improve on both sides."""
+    """A fixed linear patch code and a decoder that smooths and sharpens what it gives back."""
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
         fine, middle, coarse = config.channels
-        e, d = config.encoder_blocks, config.decoder_blocks
-        self.project = nn.Conv2d(3, config.latent_channels, PATCH, stride=PATCH)
-        self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(48, fine, 3, padding=1),
-            *(ResidualBlock(fine) for _ in range(e[0])),
-            nn.Conv2d(fine, middle, 4, stride=2, padding=1),
-            *(ResidualBlock(middle) for _ in range(e[1])),
-            nn.Conv2d(middle, coarse, 4, stride=2, padding=1),
-            *(ResidualBlock(coarse) for _ in range(e[2])),
-            _silent(nn.Conv2d(coarse, config.latent_channels, 3, padding=1)),
-        )
-        self.expand = nn.ConvTranspose2d(config.latent_channels, 3, PATCH, stride=PATCH)
-        self.project.requires_grad_(False)  # a gradient step on 768 inputs at once would tear it
-        self.expand.requires_grad_(False)
+        blocks = config.decoder_blocks
+        self.project = nn.Conv2d(3, config.latent_channels, PATCH, stride=PATCH).requires_grad_(False)
+        self.expand = nn.ConvTranspose2d(config.latent_channels, 3, PATCH, stride=PATCH).requires_grad_(False)
         self.lift = nn.Sequential(
             nn.Conv2d(config.latent_channels, coarse, 3, padding=1),
-            *(ResidualBlock(coarse) for _ in range(d[0])),
+            *(ResidualBlock(coarse) for _ in range(blocks[0])),
             Upsample(coarse, middle),
-            *(ResidualBlock(middle) for _ in range(d[1])),
+            *(ResidualBlock(middle) for _ in range(blocks[1])),
             Upsample(middle, fine),
         )
         self.join = nn.Conv2d(fine + 48, fine, 3, padding=1)
         self.refine = nn.Sequential(
-            *(ResidualBlock(fine) for _ in range(d[2])),
+            *(ResidualBlock(fine) for _ in range(blocks[2])),
+            nn.GroupNorm(8, fine),
+            nn.SiLU(),
             nn.Conv2d(fine, 2 * fine, 3, padding=1),
             nn.PixelShuffle(2),
             nn.SiLU(),
-            _silent(nn.Conv2d(fine // 2, 12, 3, padding=1)),
+            nn.Conv2d(fine // 2, 12, 3, padding=1),
             nn.PixelShuffle(2),
         )
 
     def encode(self, frames: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
         """Encode frames in [0, 1]."""
-        frames = frames * 2 - 1
-        return self.project(frames) + self.encoder(frames)
+        return self.project(frames * 2 - 1)
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
         """Decode to frames, about in [0, 1]; not clamped, so that training sees what is beyond."""
         coarse = self.expand(latents)
         features = self.join(torch.cat([self.lift(latents), pixel_unshuffle(coarse, 4)], dim=1))
-        return (coarse + self.refine(features) + 1) / 2
+        return (coarse + 0.1 * self.refine(features) + 1) / 2
+
+    def weights(self) -> Float[Tensor, " c"]:
+        """Return how much each latent channel counts in the picture, 1 on average; used to weigh losses."""
+        energy = self.expand.weight.flatten(1).norm(dim=1)
+        return energy / energy.mean()
 
     @torch.no_grad()
-    def begin_with_components(self, patches: Float[Tensor, "n 3 16 16"]) -> None:
-        """Set the linear code to the principal components of `patches` in [0, 1], of unit variance each."""
+    def set_components(self, patches: Float[Tensor, "n 3 16 16"]) -> None:
+        """Set the code to the principal components of `patches` in [0, 1], of unit variance each."""
         flat = (patches * 2 - 1).flatten(1)
         mean = flat.mean(0)
         _, spread, axes = torch.linalg.svd(flat - mean, full_matrices=False)
@@ -102,25 +99,23 @@ class FrameAutoencoder(nn.Module):
         self.expand.bias.copy_(mean.unflatten(0, patches.shape[1:]).mean((1, 2)))
 
 
-def _silent(layer: nn.Conv2d) -> nn.Conv2d:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 def create_autoencoder(preset: Preset) -> FrameAutoencoder:
     """Build the frame autoencoder with random weights."""
     return FrameAutoencoder(preset.autoencoder)
 
 
-def encode_frames(autoencoder: FrameAutoencoder, frames: Float[Tensor, "b f 3 h w"], stack: int) -> Float[Tensor, "b t c y x"]:
+def encode_frames(
+    autoencoder: FrameAutoencoder, frames: Float[Tensor, "b f 3 h w"], stack: int
+) -> Float[Tensor, "b t c y x"]:
     """Encode frames in [0, 1] and stack each `stack` neighbours into one latent frame."""
     flat = rearrange(frames, "b f c h w -> (b f) c h w")
     latents = autoencoder.encode(flat)
     return rearrange(latents, "(b t s) c y x -> b t (s c) y x", b=frames.shape[0], s=stack)
 
 
-def decode_latents(autoencoder: FrameAutoencoder, latents: Float[Tensor, "b t c y x"], stack: int) -> Float[Tensor, "b f 3 h w"]:
+def decode_latents(
+    autoencoder: FrameAutoencoder, latents: Float[Tensor, "b t c y x"], stack: int
+) -> Float[Tensor, "b f 3 h w"]:
     """Decode stacked latents to frames in [0, 1]; the inverse of `encode_frames`."""
     flat = rearrange(latents, "b t (s c) y x -> (b t s) c y x", s=stack)
     frames = autoencoder.decode(flat).clamp(0, 1)

@@ -17,6 +17,9 @@ def save_part(folder: Path, part: str, state: dict[str, Tensor], *, half: bool =
     """Write one part's weights as shards `part*.safetensors` and enter their checksums in the manifest.
 
     Args:
+        folder: created if it is not there; older shards of the part are deleted.
+        part: name of the part, as in `iad.pipeline.split_parts`.
+        state: its weights by parameter name.
         half: store floating-point weights as float16.
     """
     from huggingface_hub import save_torch_state_dict
@@ -26,7 +29,8 @@ def save_part(folder: Path, part: str, state: dict[str, Tensor], *, half: bool =
         old.unlink()
     state = {k: v.half() if half and v.is_floating_point() else v for k, v in state.items()}
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-    save_torch_state_dict(state, folder, filename_pattern=f"{part}{{suffix}}.safetensors", max_shard_size=SHARD_SIZE)
+    pattern = f"{part}{{suffix}}.safetensors"
+    save_torch_state_dict(state, folder, filename_pattern=pattern, max_shard_size=SHARD_SIZE)
     (folder / f"{part}.safetensors.index.json").unlink(missing_ok=True)  # the manifest serves
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
     manifest["files"] = {k: v for k, v in manifest["files"].items() if (folder / k).exists()}
@@ -54,14 +58,14 @@ def load_part(folder: Path, part: str) -> dict[str, Tensor]:
     """
     from safetensors.torch import load_file
 
-    files = {name: digest for name, digest in read_manifest(folder)["files"].items() if _part_of(name) == part}
+    files = {k: v for k, v in read_manifest(folder)["files"].items() if _part_of(k) == part}
     if not files:
         raise ValueError(f"{folder} holds no {part!r} weights; train them, or load another folder.")
     state: dict[str, Tensor] = {}
     for name, digest in sorted(files.items()):
         path = folder / name
         if not path.exists():
-            raise ValueError(f"The weights file {path} is missing; reinstall the package or copy the folder again.")
+            raise ValueError(f"The weights file {path} is missing; reinstall or copy the folder again.")
         if _digest(path) != digest:
             raise ValueError(f"The weights file {path} was altered (checksum differs); copy it again.")
         state |= {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}

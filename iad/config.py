@@ -21,9 +21,8 @@ class AutoencoderConfig:
     """The frame autoencoder: frames of `size` pixels to latents of `size / 16`."""
 
     latent_channels: int = 24
-    channels: tuple[int, int, int] = (64, 128, 192)  # at 1/4, 1/8 and 1/16 of the frame
-    encoder_blocks: tuple[int, int, int] = (1, 1, 2)
-    decoder_blocks: tuple[int, int, int] = (2, 2, 2)
+    channels: tuple[int, int, int] = (64, 128, 192)  # of the decoder, at 1/4, 1/8 and 1/16 of the frame
+    decoder_blocks: tuple[int, int, int] = (2, 2, 3)  # at 1/16, 1/8 and 1/4
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class EncoderConfig:
 
     @property
     def token_dim(self) -> int:
+        """Width of a spatial token."""
         return self.channels[-1]
 
 
@@ -81,6 +81,7 @@ class TransformerConfig:
 
     @property
     def dim(self) -> int:
+        """Width of the transformer."""
         return self.heads * self.head_dim
 
 
@@ -117,10 +118,12 @@ class Preset:
 
     @property
     def latent_frames(self) -> int:
+        """Latent frames of one clip."""
         return self.frames // self.frames_per_latent
 
     @property
     def latent_size(self) -> int:
+        """Side of a latent frame."""
         return self.size // 16
 
     @property
@@ -129,6 +132,7 @@ class Preset:
         return self.autoencoder.latent_channels * self.frames_per_latent
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; `preset_from_dict` reads them back."""
         return asdict(self)
 
 
@@ -136,7 +140,7 @@ PRESETS: dict[str, Preset] = {
     "mini": Preset(name="mini"),
     "tiny": Preset(
         name="tiny",
-        autoencoder=AutoencoderConfig(4, (8, 8, 8), (0, 0, 1), (1, 0, 0)),
+        autoencoder=AutoencoderConfig(4, (16, 16, 16), (1, 0, 0)),
         encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16),
         decoupler=DecouplerConfig(queries=4, dim=16, layers=1, heads=2, code_dim=8),
         text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),

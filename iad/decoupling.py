@@ -19,8 +19,8 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, cross_entropy, layer_norm, normalize, scaled_dot_product_attention
-
+from torch.nn.functional import cosine_similarity, cross_entropy, layer_norm, normalize
+from torch.nn.functional import scaled_dot_product_attention as dot_product_attention
 
 from iad.config import TRACK, Preset
 
@@ -54,16 +54,20 @@ class Attention(nn.Module):
 
     def keys_values(self, context: Float[Tensor, "b n e"]) -> tuple[Tensor, Tensor]:
         """Project a context once; it may then serve many calls."""
-        k, v = rearrange(self.to_kv(self.context_norm(context)), "b n (two h d) -> two b h n d", two=2, h=self.heads)
+        both = self.to_kv(self.context_norm(context))
+        k, v = rearrange(both, "b n (two h d) -> two b h n d", two=2, h=self.heads)
         return self.k_norm(k), v
 
     def attend(self, x: Float[Tensor, "b m d"], keys_values, mask=None) -> Float[Tensor, "b m d"]:
         """Attend with keys and values from `keys_values`; `mask` is True where a key may be seen."""
         q = self.q_norm(rearrange(self.to_q(self.norm(x)), "b m (h d) -> b h m d", h=self.heads))
-        out = scaled_dot_product_attention(q, *keys_values, attn_mask=mask)
+        out = dot_product_attention(q, *keys_values, attn_mask=mask)
         return self.to_out(rearrange(out, "b h m d -> b m (h d)"))
 
-    def forward(self, x: Float[Tensor, "b m d"], context: Float[Tensor, "b n e"], mask=None) -> Float[Tensor, "b m d"]:
+    def forward(
+        self, x: Float[Tensor, "b m d"], context: Float[Tensor, "b n e"], mask=None
+    ) -> Float[Tensor, "b m d"]:
+        """Let every token of `x` look at the context."""
         return self.attend(x, self.keys_values(context), mask)
 
 
@@ -112,6 +116,7 @@ class Decoupler(nn.Module):
         return Split(facial, facial - action, action, code)
 
     def forward(self, embedding: Float[Tensor, "b g"], tokens: Float[Tensor, "b n e"]) -> Split:
+        """Read f and split it."""
         return self.split(self.read(embedding, tokens))
 
 
@@ -142,14 +147,16 @@ class TextAction(nn.Module):
         segment: Int[Tensor, "b f"],
         times: Float[Tensor, "b f 4"],
     ) -> Float[Tensor, "b f c"]:
+        """Return the codes; `segment` and `times` are those of `frame_times`, `mask` is True at words."""
         b, f = segment.shape
         rows = rearrange(torch.arange(b, device=states.device), "b -> b 1").expand(b, f)
         seen = rearrange(mask[rows, segment], "b f n -> (b f) 1 1 n")
         x = self.when(_waves(times))
         for read, mix, feed in zip(self.reads, self.mixes, self.feeds, strict=True):
             k, v = read.keys_values(rearrange(states, "b s n e -> (b s) n e"))
-            k, v = (rearrange(y, "(b s) h n d -> b s h n d", b=b)[rows, segment].flatten(0, 1) for y in (k, v))
-            x = x + rearrange(read.attend(rearrange(x, "b f d -> (b f) 1 d"), (k, v), seen), "(b f) 1 d -> b f d", b=b)
+            own = [rearrange(y, "(b s) h n d -> b s h n d", b=b)[rows, segment] for y in (k, v)]
+            heard = read.attend(rearrange(x, "b f d -> (b f) 1 d"), [y.flatten(0, 1) for y in own], seen)
+            x = x + rearrange(heard, "(b f) 1 d -> b f d", b=b)
             x = x + mix(x, x)
             x = x + feed(x)
         return self.to_code(x)
@@ -160,8 +167,8 @@ def frame_times(
 ) -> tuple[Int[Tensor, " f"], Float[Tensor, "f 4"]]:
     """Say for every latent frame to which segment it belongs, and its times as T wants them.
 
-    Args:
-        spans: start and end of every segment in seconds, in order; a gap belongs to the segment before it.
+    `spans` holds start and end of every segment in seconds, in order; a gap belongs to the segment before
+    it. The clip has `frames` latent frames and lasts `duration` seconds.
     """
     now = (torch.arange(frames) + 0.5) * duration / frames
     starts, ends = (torch.tensor(list(edge)) for edge in zip(*spans, strict=True))
@@ -177,7 +184,7 @@ def _waves(times: Float[Tensor, "b f k"]) -> Float[Tensor, "b f m"]:
 
 
 def create_decoupling(preset: Preset) -> nn.ModuleDict:
-    """Build all that learns by L_ID and L_TA: the split, T, and two linear heads that say what the parts must hold.
+    """Build all that learns by L_ID and L_TA: the split, T, and two linear heads that hold them to the truth.
 
     `coefficients` reads action coefficients from a code; `portrait` reads the latents of the person's calm
     portrait from the identity tokens, each token its own cell of the picture.
@@ -196,7 +203,7 @@ def create_decoupling(preset: Preset) -> nn.ModuleDict:
 
 @dataclass(frozen=True)
 class IdentityWeights:
-    """Weights of the terms of L_ID; zero switches one off. Orthogonality is the paper's, the rest are ours."""
+    """Weights of the terms of L_ID; zero switches one off. Orthogonality is the paper's, the rest is ours."""
 
     orthogonality: float = 1.0
     invariance: float = 1.0
@@ -215,7 +222,7 @@ def orthogonality(identity: Float[Tensor, "b q d"], action: Float[Tensor, "b q d
 
 def invariance(identity: Float[Tensor, "b q d"], other: Float[Tensor, "b q d"]) -> Float[Tensor, ""]:
     """One person in two actions: the identity tokens agree."""
-    return (1 - cosine_similarity(identity, other, dim=-1)).mean()
+    return relative_error(identity, other)
 
 
 def retention(
@@ -229,10 +236,12 @@ def retention(
     Entries that share a `person` (mirrored or jittered copies of one photo) are neither positives nor
     negatives of each other.
     """
-    logits = normalize(identity.flatten(1), dim=1) @ normalize(other.flatten(1), dim=1).T / temperature
-    copies = (person[:, None] == person[None]) & ~torch.eye(len(person), dtype=torch.bool, device=person.device)
-    logits = logits.masked_fill(copies, float("-inf"))
+    mean = (identity.mean(0) + other.mean(0)).flatten() / 2  # what all persons share tells none apart
+    i, j = (normalize(x.flatten(1) - mean, dim=1) for x in (identity, other))
+    logits = i @ j.T / temperature
     target = torch.arange(len(person), device=person.device)
+    copies = (person[:, None] == person[None]) & (target[:, None] != target[None])
+    logits = logits.masked_fill(copies, float("-inf"))
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
 
@@ -244,14 +253,14 @@ def agreement(action: Float[Tensor, "b q d"], other: Float[Tensor, "b q d"]) -> 
 def swap(
     identity: Float[Tensor, "b q d"], action: Float[Tensor, "b q d"], facial: Float[Tensor, "b q d"]
 ) -> Float[Tensor, ""]:
-    """i of one frame + a of another person who does what the other frame shows = f of that other frame."""
+    """Recombine: i of one frame + a of another person doing what a second frame shows = f of that frame."""
     return relative_error(identity + action, facial)
 
 
 def relative_error(x: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"]) -> Float[Tensor, ""]:
     """Mean squared difference over the batch's own variance, so that shrinking does not pay."""
-    spread = (x.var(0).mean() + y.var(0).mean()).detach() / 2
-    return (x - y).pow(2).mean() / (spread + 1e-4)
+    spread = (x.var(0).mean() + y.var(0).mean()) / 2
+    return (x - y).pow(2).mean() / (spread + 1e-3)
 
 
 def independence(code: Float[Tensor, "b c"], person: Int[Tensor, " b"]) -> Float[Tensor, ""]:
@@ -270,7 +279,7 @@ def centred_alignment(k: Float[Tensor, "b b"], m: Float[Tensor, "b b"]) -> Float
 
 @dataclass(frozen=True)
 class TextWeights:
-    """Weights of the terms of L_TA; zero switches one off. Contrast is the paper's idea, the rest are ours."""
+    """Weights of the terms of L_TA; zero switches one off. Contrast is the paper's idea, the rest is ours."""
 
     contrast: float = 1.0
     match: float = 1.0
@@ -283,12 +292,11 @@ def text_contrast(
     same: Bool[Tensor, "b b"],
     temperature: float = 0.1,
 ) -> Float[Tensor, ""]:
-    """Symmetric contrastive loss over segments in order: frame k of a face is compared with frame k of a text.
+    """Symmetric contrastive loss over clips in order: frame k of a face is compared with frame k of a text.
 
-    Args:
-        same: True where two segments hold the same action; these are positives of each other.
+    `same` is True where two clips hold the same actions at the same times: positives of each other.
     """
-    a, t = (normalize(x, dim=-1) for x in (action, text_action))
+    a, t = (normalize(x - x.mean((0, 1)), dim=-1) for x in (action, text_action))
     logits = torch.einsum("ifc,jfc->ij", a, t) / (a.shape[1] * temperature)
     target = same.float() / same.sum(1, keepdim=True)
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
@@ -321,11 +329,10 @@ def fit_closed_form(embedding: Float[Tensor, "n d"], person: Int[Tensor, " n"], 
     """
     people, index, counts = person.unique(return_inverse=True, return_counts=True)
     if int(counts.max()) < 2:
-        raise ValueError("Every person has one embedding; give at least two of some person, in different actions.")
+        raise ValueError("Every person has one embedding; give at least two of some person, in two actions.")
     if not 0 < rank < embedding.shape[1]:
         raise ValueError(f"rank is {rank}, expected 1 to {embedding.shape[1] - 1}; choose a smaller one.")
     sums = torch.zeros(len(people), embedding.shape[1], dtype=embedding.dtype).index_add_(0, index, embedding)
     within = embedding - (sums / counts[:, None])[index]
     _, _, directions = torch.linalg.svd(within, full_matrices=False)
     return ClosedForm(embedding.mean(0), directions[:rank].T.contiguous())
-

@@ -1,7 +1,7 @@
 """Face -> facial embedding: the frozen encoder whose output is split.
 
-In: aligned crops in [0, 1], `b 3 h w` (FFHQ framing, see `iad.faces`). Out: a global vector, a grid of spatial
-tokens, and what the training heads read from them: landmarks, and the action coefficients with head pose.
+In: aligned crops in [0, 1], `b 3 h w` (FFHQ framing, see `iad.faces`). Out: a global vector, a grid of
+spatial tokens, and what the training heads read from them: landmarks, and action coefficients with head pose.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,6 @@ from torch.nn.functional import pixel_shuffle
 from iad.config import LANDMARKS, TRACK, EncoderConfig, Preset
 
 POSE_SCALE = 15.0  # degrees; head pose is divided by it, so that it is of the order of the coefficients
-
 THUMBNAIL_CELL = 8  # pixels of the thumbnail a token tells of, both ways
 
 
@@ -44,6 +43,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Add what the convolutions find; the shape stays."""
         return x + self.body(x)
 
 
@@ -76,6 +76,7 @@ class FaceEncoder(nn.Module):
         nn.init.constant_(self.to_landmarks.bias, 0.5)
 
     def forward(self, crops: Float[Tensor, "b 3 h w"]) -> FacialFeatures:
+        """Describe aligned crops in [0, 1]."""
         features = self.trunk(crops * 2 - 1)
         flat = self.squeeze(features)
         return FacialFeatures(

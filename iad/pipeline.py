@@ -12,23 +12,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from iad import checkpoint
-from iad.autoencoder import create_autoencoder, decode_latents, to_tensor, to_uint8
-from iad.config import ARMS, EXPRESSIONS, PRESETS, Preset, get_preset
-from iad.decoupling import Split, create_decoupling, frame_times
-from iad.encoders import as_landmarker, create_face_encoder
+from iad.autoencoder import decode_latents, to_tensor, to_uint8
+from iad.config import ARMS, EXPRESSIONS, Preset, get_preset
+from iad.decoupling import Split, frame_times
+from iad.encoders import as_landmarker
 from iad.faces import Face, crop, detect_faces, find_face
+from iad.parts import create_parts, load_parts, split_parts
 from iad.photos import load_image
 from iad.text import Action, create_text_encoder, load_text_encoder, parse_prompt
-from iad.transformer import AdapterStates, create_scheduler, create_transformer, is_adapter_key
-from iad.video import SUFFIXES, read_video, save
+from iad.transformer import AdapterStates, create_scheduler
+from iad.video import VIDEO_SUFFIXES, read_video, save
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
 CALM = 0.12  # a prompt whose strongest expression weight stays below names no action that the model knows
 CALM_POSE = 0.25  # likewise for head pose, in units of `POSE_SCALE`
 
@@ -86,6 +86,7 @@ class IaDPipeline:
         """Load a preset by name ("mini"), or a folder written by `save_pretrained`.
 
         Args:
+            name: a preset or a folder.
             adapter: a folder whose adapters and split replace those of the model.
 
         Raises:
@@ -97,7 +98,7 @@ class IaDPipeline:
         folder = shipped if shipped.is_dir() else Path(name)
         if not folder.is_dir():
             get_preset(str(name))  # says which names there are
-            raise ValueError(f"No weights of {name!r} are installed; train them, or give the folder they are in.")
+            raise ValueError(f"No weights of {name!r} are installed; train them, or give their folder.")
         preset = checkpoint.load_preset(folder)
         parts = create_parts(preset)
         load_parts(parts, folder)
@@ -134,9 +135,17 @@ class IaDPipeline:
 
         Args:
             reference: path, PIL image or uint8 array; or several photos of one person.
+            prompt: what the person does, in words.
             timeline: actions with times; also read from the prompt, "[0-1s] smiles [1-2s] nods".
             action_reference: image or video that drives the action instead of the prompt.
+            arm: whose adapters to use, one of `iad.config.ARMS`.
             face: which face of the reference, 0 the largest.
+            identity_scale: weight of the identity; 0 leaves it out.
+            action_scale: weight of the action; 0 leaves it out.
+            guidance_scale: how far conditions outweigh chance; 1 is no guidance, None the preset's.
+            num_inference_steps: denoising steps; None the preset's.
+            num_frames: video frames, at most the preset's and a multiple of `frames_per_latent`.
+            seed: same seed, same frames.
             callback: called with (step, total) after every step.
 
         Raises:
@@ -159,7 +168,8 @@ class IaDPipeline:
         states = self._text_states(segments)
         adapter = self._adapt(identity, code, identity_scale, action_scale)
         latents = self._sample(adapter, states, latent_frames, settings, callback)
-        frames = to_uint8(decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)[0])
+        decoded = decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)
+        frames = to_uint8(decoded[0])
         scores = self._score(frames, faces, code)
         settings |= {"prompt": prompt, "identity_scale": identity_scale, "action_scale": action_scale}
         seconds = time.perf_counter() - begun
@@ -184,7 +194,8 @@ class IaDPipeline:
         action = torch.from_numpy(face.action)
         found = []
         for prompt in prompts:
-            codes = self.text_codes(parse_prompt(prompt, None, duration=self.preset.duration), self.preset.latent_frames)
+            segments = parse_prompt(prompt, None, duration=self.preset.duration)
+            codes = self.text_codes(segments, self.preset.latent_frames)
             told = self.parts["decoupler"].expand(codes)[0].flatten(1)
             found.append((prompt, float(cosine_similarity(told, action[None]).max())))
         return sorted(found, key=lambda pair: -pair[1])
@@ -193,7 +204,8 @@ class IaDPipeline:
         """Let T say what is done in every latent frame."""
         encoded = self.text_encoder.encode([s.prompt for s in segments])
         duration = latent_frames * self.preset.frames_per_latent / self.preset.fps
-        places, times = frame_times([(s.start, s.end) for s in segments], frames=latent_frames, duration=duration)
+        spans = [(s.start, s.end) for s in segments]
+        places, times = frame_times(spans, frames=latent_frames, duration=duration)
         return self.parts["text_action"](encoded.states[None], encoded.mask[None], places[None], times[None])
 
     def _settings(self, arm, guidance_scale, steps, frames, seed) -> dict[str, Any]:
@@ -208,7 +220,8 @@ class IaDPipeline:
             raise ValueError(f"num_inference_steps is {steps}; give 1 to {sampler.timesteps}.")
         if frames is not None and (frames < stack or frames % stack or frames > self.preset.frames):
             near = max(stack, min(self.preset.frames, round(frames / stack) * stack))
-            raise ValueError(f"num_frames is {frames}; {self.preset.name!r} makes up to {self.preset.frames}, try {near}.")
+            most = self.preset.frames
+            raise ValueError(f"num_frames is {frames}; {self.preset.name!r} makes up to {most}, try {near}.")
         return {
             "model": self.preset.name,
             "arm": arm,
@@ -231,7 +244,8 @@ class IaDPipeline:
             video, _ = read_video(source, self.preset.frames, fps=self.preset.fps)
             place = find_face(video[0], as_landmarker(self.parts["encoder"])).affine
             picks = np.linspace(0, len(video) - 1, latent_frames).round().astype(int)
-            crops = np.stack([crop(video[k], place, self.preset.size) for k in picks])  # one frame for all: head motion stays
+            # one framing for all, so that head motion stays
+            crops = np.stack([crop(video[k], place, self.preset.size) for k in picks])
             return self._split(crops).code[None]
         return repeat(self._split(self.find_face(source).image[None]).code, "1 c -> 1 f c", f=latent_frames)
 
@@ -264,7 +278,8 @@ class IaDPipeline:
 
     def _score(self, frames: UInt8[np.ndarray, "f h w 3"], faces: list[Face], code: Tensor) -> dict[str, Any]:
         """Judge a clip by the conditioning encoder itself; `iad.evaluation` has independent judges."""
-        features = self.parts["encoder"](to_tensor(np.concatenate([frames, np.stack([f.image for f in faces])])))
+        crops = np.concatenate([frames, *(f.image[None] for f in faces)])
+        features = self.parts["encoder"](to_tensor(crops))
         n = len(frames)
         reference = features.embedding[n:].mean(0, keepdim=True)
         shown = self.parts["decoupler"](features.embedding[:n], features.tokens[:n]).code
@@ -276,8 +291,8 @@ class IaDPipeline:
         }
 
     def _calm_notes(self, code: Float[Tensor, "1 f c"]) -> list[str]:
-        said = self.parts["coefficients"](code)[0].amax(0)
-        if float(said[:EXPRESSIONS].max()) > CALM or float(said[EXPRESSIONS:].abs().max()) > CALM_POSE:
+        said = self.parts["coefficients"](code)[0]
+        if float(said[:, :EXPRESSIONS].max()) > CALM or float(said[:, EXPRESSIONS:].abs().max()) > CALM_POSE:
             return []
         return ["The prompt names no facial action that this model knows; the portrait stays calm."]
 
@@ -298,51 +313,5 @@ def _face_notes(faces: list[Face], asked: int | None) -> list[str]:
 
 
 def _text_encoder(preset: Preset):
-    return create_text_encoder(preset.text) if preset.text.name == "hashed" else load_text_encoder(preset.text)
-
-
-def create_parts(preset: Preset) -> nn.ModuleDict:
-    """Build every network of a preset with random weights."""
-    parts = {
-        "autoencoder": create_autoencoder(preset),
-        "encoder": create_face_encoder(preset),
-        "transformer": create_transformer(preset),
-    }
-    return nn.ModuleDict(parts | dict(create_decoupling(preset).items()))
-
-
-def split_parts(parts: nn.ModuleDict) -> dict[str, dict[str, Tensor]]:
-    """Sort weights into files: the base transformer and the adapters stay apart."""
-    transformer = parts["transformer"].state_dict()
-    learned = {k: m for k, m in parts.items() if k not in ("autoencoder", "encoder", "transformer")}
-    return {
-        "autoencoder": parts["autoencoder"].state_dict(),
-        "encoder": parts["encoder"].state_dict(),
-        "decoupling": nn.ModuleDict(learned).state_dict(),
-        "base": {k: v for k, v in transformer.items() if not is_adapter_key(k)},
-        "adapters-iad": {k: v for k, v in transformer.items() if is_adapter_key(k)},
-    }
-
-
-def load_parts(parts: nn.ModuleDict, folder: Path, *, only: Sequence[str] | None = None) -> None:
-    """Fill networks from a weights folder, whole files at a time.
-
-    Raises:
-        ValueError: a file is missing or altered, or its weights do not fit.
-    """
-    state = parts.state_dict()
-    prefix = {"autoencoder": "autoencoder.", "encoder": "encoder.", "base": "transformer.", "adapters-iad": "transformer."}
-    for name, expected in split_parts(parts).items():
-        if only and name not in only:
-            continue
-        loaded = checkpoint.load_part(folder, name)
-        wrong = [k for k in expected if k not in loaded or loaded[k].shape != expected[k].shape]
-        wrong += [k for k in loaded if k not in expected]
-        if wrong:
-            shown = ", ".join(wrong[:5])
-            raise ValueError(
-                f"The {name!r} weights in {folder} do not fit this model: {len(wrong)} keys are missing, extra or "
-                f"misshapen ({shown}); use weights of the same preset."
-            )
-        state |= {prefix.get(name, "") + k: v for k, v in loaded.items()}
-    parts.load_state_dict(state)
+    create = create_text_encoder if preset.text.name == "hashed" else load_text_encoder
+    return create(preset.text)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock, CogVideoXTransformer3DModel
 from einops import rearrange
 from jaxtyping import Float
@@ -19,8 +18,6 @@ from torch import Tensor, nn
 
 from iad.config import Preset
 from iad.decoupling import Attention
-
-__all__ = ["AdapterStates", "IaDBlock", "IaDTransformer3DModel", "ModelMixin", "create_transformer", "is_adapter_key"]
 
 KeysValues = tuple[Tensor, Tensor]
 
@@ -34,6 +31,9 @@ class AdapterStates:
     identity_scale: Float[Tensor, "#b 1 1"]  # 0 switches identity off, per sample
     action_scale: Float[Tensor, "#b 1 1"]
     frames: int
+
+
+ADAPTER_KEYS = ("identity_attention", "action_attention", "identity_slots", "action_slots")
 
 
 class IaDBlock(CogVideoXBlock):
@@ -60,6 +60,7 @@ class IaDBlock(CogVideoXBlock):
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
         attention_kwargs: dict[str, Any] | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """Run on latents (b, f s, d) and text; `attention_kwargs` may hold `AdapterStates` as "adapter"."""
         kwargs = dict(attention_kwargs or {})
         states: AdapterStates | None = kwargs.pop("adapter", None)
         x, text = super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, kwargs)
@@ -127,7 +128,8 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
             block.__class__ = IaDBlock  # same weights, same place; only `forward` grows
             if place % adapter_interval == 0:
                 index = place // adapter_interval
-                block.add_adapter(dim=dim, token_dim=token_dim, queries=queries, heads=num_attention_heads, index=index)
+                sizes = {"dim": dim, "token_dim": token_dim, "queries": queries}
+                block.add_adapter(**sizes, heads=num_attention_heads, index=index)
 
     def adapt(
         self,
@@ -155,7 +157,7 @@ def _scale(value: float | Float[Tensor, " b"], like: Tensor) -> Float[Tensor, "#
 
 def is_adapter_key(key: str) -> bool:
     """Tell the adapters' weights from the base's by name."""
-    return any(part in key for part in ("identity_attention", "action_attention", "identity_slots", "action_slots"))
+    return any(part in key for part in ADAPTER_KEYS)
 
 
 def create_transformer(preset: Preset) -> IaDTransformer3DModel:

@@ -25,8 +25,9 @@ def make_pool(folder: Path, *, groups: int = 3, frames: int = 16, size: int = 12
                 marks.append(rng.random((frames, 68, 2)).astype(np.float32))
                 portraits.append(base // 2)
                 records.append(_record(group, slot, take, len(records)))
-    for name, arrays in {"frames": clips, "tracks": tracks, "landmarks": marks, "portraits": portraits}.items():
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays_of = {"frames": clips, "tracks": tracks, "landmarks": marks, "portraits": portraits}
+    for name, arrays in arrays_of.items():
         np.save(folder / f"00000.{name}.npy", np.stack(arrays))
     (folder / "00000.jsonl").write_text("\n".join(json.dumps(r) for r in records) + "\n")
     return folder
@@ -41,7 +42,10 @@ def _record(group: int, slot: int, take: int, row: int) -> dict:
         "held_out": False,
         "identity": f"photo-{group}-{slot}",
         "captions": [f"she does {action}", f"a person does {action}"],
-        "segments": [{"actions": [action], "start": a, "end": b, "prompt": f"does {action} {k}"} for k, (a, b) in enumerate(parts)],
+        "segments": [
+            {"actions": [action], "start": a, "end": b, "prompt": f"does {action} {k}"}
+            for k, (a, b) in enumerate(parts)
+        ],
         "group": group,
         "slot": slot,
         "take": take,

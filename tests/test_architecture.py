@@ -23,6 +23,7 @@ ORDER = (
     "decoupling",
     "autoencoder",
     "transformer",
+    "parts",
     "pipeline",
     "baselines",
     "portraits",
@@ -38,7 +39,8 @@ ORDER = (
 
 # These are imported where they are used, or at the top of the rooms named here.
 _LEARNING = {
-    "checkpoint", "encoders", "decoupling", "autoencoder", "transformer", "pipeline", "baselines", "training",
+    "checkpoint", "encoders", "decoupling", "autoencoder", "transformer", "parts", "pipeline", "baselines",
+    "training",
 }  # fmt: skip
 HEAVY = {
     "torch": _LEARNING | {"evaluation"},

@@ -29,11 +29,20 @@ def trained(tmp_path_factory):
 
 def test_every_stage_writes_its_own_weights_only(trained):
     _, seen = trained
-    written = {"autoencoder": {"autoencoder"}, "encoder": {"encoder"}, "decoupler": {"decoupling"}, "base": {"base"}}
+    written = {
+        "autoencoder": {"autoencoder"},
+        "encoder": {"encoder"},
+        "decoupler": {"decoupling"},
+        "base": {"base"},
+    }
     written["adapters"] = {"adapters-iad", "decoupling"}
     before = {}
     for stage in ORDER:
-        changed = {name.removesuffix(".safetensors") for name, data in seen[stage].items() if before.get(name) != data}
+        changed = {
+            name.removesuffix(".safetensors")
+            for name, data in seen[stage].items()
+            if before.get(name) != data
+        }
         assert changed == written[stage]
         before = seen[stage]
 

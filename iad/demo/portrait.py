@@ -60,9 +60,11 @@ def build_portrait(pipeline: Any) -> None:
         actions.generate, inputs, [clip, report], api_name="generate", concurrency_limit=1,
         show_progress_on=clip,
     )  # fmt: skip
-    run.success(_show_report, [clip, report], [scores, download], api_visibility="private", queue=False)
-    run.then(actions.finish, outputs=buttons, api_visibility="private", queue=False)
-    cancel.click(actions.cancel, outputs=buttons, cancels=[run], api_visibility="private", queue=False)
+    quiet = {"api_visibility": "private", "queue": False}
+    run.success(_show_report, [clip, report], [scores, download], **quiet)
+    run.success(actions.finish, outputs=buttons, **quiet)
+    run.failure(actions.finish, outputs=buttons, **quiet)  # `then` does not follow a failure
+    cancel.click(actions.cancel, outputs=buttons, cancels=[run], **quiet)
     gr.context.Context.root_block.unload(actions.forget)
 
 

@@ -79,15 +79,18 @@ def draw_segments(rng: np.random.Generator) -> list[Performed]:
         face = _draw_action(rng, but=(*HEAD_ACTIONS, "neutral"))
         return [Performed((face, str(rng.choice(HEAD_ACTIONS))), 0.0, SECONDS, **degree)]
     count = 2 if kind < 0.93 else 3
-    cuts = [0.0, *np.round((np.arange(1, count) / count + rng.uniform(-0.1, 0.1, count - 1)) * SECONDS, 1), SECONDS]
+    inner = (np.arange(1, count) / count + rng.uniform(-0.1, 0.1, count - 1)) * SECONDS
+    cuts = [0.0, *np.round(inner, 1), SECONDS]
     names = [_draw_action(rng) for _ in range(count)]
     return [
-        Performed((name,), float(a), float(b), **degree) for name, a, b in zip(names, cuts, cuts[1:], strict=False)
+        Performed((name,), float(a), float(b), **degree)
+        for name, a, b in zip(names, cuts, cuts[1:], strict=False)
     ]
 
 
 def _draw_action(rng: np.random.Generator, but: tuple[str, ...] = ()) -> str:
-    weights = {name: 3.0 if name in EIGHT_BASIC or name == "neutral" else 1.0 for name in ACTIONS if name not in but}
+    often = (*EIGHT_BASIC, "neutral")
+    weights = {name: 3.0 if name in often else 1.0 for name in ACTIONS if name not in but}
     chances = np.array(list(weights.values()))
     return str(rng.choice(list(weights), p=chances / chances.sum()))
 
@@ -105,7 +108,7 @@ class Cast:
 def cast_photo(
     head: Head, record: PhotoRecord, words: PersonWords, rng: np.random.Generator | None = None
 ) -> Cast:
-    """Make a person from a photo; with `rng`, mirrored, relit, reshaped or moved to another scene by chance."""
+    """Make a person from a photo; with `rng`, by chance mirrored, relit, reshaped or moved to a scene."""
     key = {"kind": "photo", "person": record.number, "held_out": is_held_out(record.number)}
     if rng is None:
         return Cast(PhotoPerson(head, record), words, None, key | {"identity": f"photo-{record.number}"})
@@ -120,7 +123,8 @@ def cast_photo(
     background = paint(scene, int(rng.integers(1 << 30)), 256) if scene else None
     person = PhotoPerson(head, record, mirror=mirror, shape_jitter=jitter, look=look, background=background)
     # a reshaped face is nobody: neither the same person nor another
-    return Cast(person, words, scene, key | {"identity": None if jitter is not None else f"photo-{record.number}"})
+    identity = f"photo-{record.number}" if jitter is None else None
+    return Cast(person, words, scene, key | {"identity": identity})
 
 
 def cast_rendered(head: Head, seed: int) -> Cast:
@@ -150,7 +154,8 @@ def render_clip(cast: Cast, segments: list[Performed], track: np.ndarray, rng: n
         "captions": captions,
         "segments": [asdict(s) | {"prompt": _prompt(cast.words, s, rng)} for s in segments],
     }
-    return Clip(cast.person.render(track), track, cast.person.landmarks(track), cast.person.render(calm)[0], record)
+    frames, portrait = cast.person.render(track), cast.person.render(calm)[0]
+    return Clip(frames, track, cast.person.landmarks(track), portrait, record)
 
 
 def _prompt(words: PersonWords, segment: Performed, rng: np.random.Generator) -> str:
@@ -205,7 +210,8 @@ def render_pool(
     groups = 20
     shards = [s for s in range(-(-clips // (4 * groups))) if not (output / f"{s:05d}.jsonl").exists()]
     with ProcessPoolExecutor(max_workers=workers) as pool:
-        jobs = [pool.submit(_render_shard, output, s, range(s * groups, (s + 1) * groups), seed, held_out) for s in shards]
+        parts = [(s, range(s * groups, (s + 1) * groups)) for s in shards]
+        jobs = [pool.submit(_render_shard, output, *part, seed, held_out) for part in parts]
         for job in tqdm(as_completed(jobs), total=len(jobs), desc="shards of 80 clips"):
             job.result()
 

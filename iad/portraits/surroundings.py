@@ -71,7 +71,7 @@ def create_grid(
     pixels, nodes[:, :2] = pixels + _FAR * far, nodes[:, :2] + _FAR * far * np.float32([1, -1])
     place = stage.unfitted(nodes)
     away = np.hypot(place[:, 0] / 9.5, (place[:, 1] - 2.0) / 12.0)
-    near = np.clip((2.2 - away) / 0.9, 0, 1)
+    near = np.clip((1.75 - away) / 0.55, 0, 1)
     follow = stage.follow_share(place[:, 1]) * near * near * (3 - 2 * near)
     square = ((pixels[:, None] - sample[None]) ** 2).sum(axis=-1) / (1.3 * stage.fit.scale) ** 2
     weights = np.exp(-0.5 * (square - square.min(axis=1, keepdims=True)))

@@ -18,12 +18,16 @@ def run(
     """Train one stage and return the folder of weights; `joint` trains base and adapters at once.
 
     Args:
+        stage: one of `STAGES`.
         output: holds one folder a stage, and `weights/`.
+        preset: a name in `iad.config.PRESETS`.
+        arm: only "iad" so far.
         data: a pool of clips; `output / "clips"` by default.
         minutes: time budget of this run.
+        resume: go on from the stage's last checkpoint, if there is one.
 
     Raises:
-        ValueError: the arm cannot be trained yet, or an earlier stage is missing.
+        ValueError: unknown stage or preset, an arm that cannot be trained yet, or a missing earlier stage.
         FileNotFoundError: there are no clips.
     """
     from iad.training.stages import Options, train

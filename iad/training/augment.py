@@ -28,7 +28,9 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = rng.normal(0, rng.uniform(2, 10), x.shape)
         x = np.clip(x + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
-        _, data = cv2.imencode(".jpg", np.ascontiguousarray(x), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
+        _, data = cv2.imencode(
+            ".jpg", np.ascontiguousarray(x), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))]
+        )
         x = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if rng.random() < 0.04:
         x = np.repeat(x.mean(-1, keepdims=True), 3, axis=-1).astype(np.uint8)
@@ -50,4 +52,6 @@ def warp(picture: np.ndarray, affine: np.ndarray) -> np.ndarray:
     size = picture.shape[0]
     pixels = affine.copy()
     pixels[:, 2] = affine[:, 2] * size
-    return cv2.warpAffine(picture, pixels, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.warpAffine(
+        picture, pixels, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )

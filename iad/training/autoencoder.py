@@ -1,4 +1,4 @@
-"""Stage 1: the frame autoencoder, on single frames of the pool."""
+"""Stage 1: the patch code of the frames, from their principal components, and its decoder by training."""
 
 from pathlib import Path
 
@@ -14,27 +14,32 @@ from iad.training.pool import Pool
 from iad.video import save_picture
 
 PATCH_FRAMES = 1200  # frames whose patches give the first, linear code
-LATENT_NOISE = 0.05  # the decoder must forgive what a denoiser gets slightly wrong
+LATENT_NOISE = 0.1  # the decoder must forgive what a denoiser gets slightly wrong
 
 
 class AutoencoderStage:
-    """L1 at three scales, L1 of picture gradients, latents held near unit variance."""
+    """L1 at three scales and of picture gradients."""
 
     name = "autoencoder"
 
     def __init__(self, preset: Preset, pool: Pool, *, batch_size: int = 16, seed: int = 0):
         self.pool, self.batch_size, self.seed = pool, batch_size, seed
         self.model = nn.ModuleDict({"autoencoder": create_autoencoder(preset)})
-        self.model["autoencoder"].begin_with_components(self._patches())
+        self.model["autoencoder"].set_components(self._patches())
 
     def _patches(self) -> Tensor:
         rng = np.random.default_rng(self.seed)
         frames = [self.pool.clip(i)[0] for i in rng.integers(len(self.pool), size=PATCH_FRAMES)]
         corners = rng.integers(0, frames[0].shape[0] - PATCH + 1, (PATCH_FRAMES, 12, 2))
-        cut = [f[y : y + PATCH, x : x + PATCH] for f, places in zip(frames, corners, strict=True) for y, x in places]
+        cut = [
+            f[y : y + PATCH, x : x + PATCH]
+            for f, places in zip(frames, corners, strict=True)
+            for y, x in places
+        ]
         return to_tensor(np.stack(cut))
 
     def batch(self, step: int) -> Tensor:
+        """Draw single frames (b, 3, h, w), some of them mirrored or recoloured."""
         rng = np.random.default_rng((self.seed, step))
         frames = []
         for index in rng.integers(len(self.pool), size=self.batch_size):
@@ -45,6 +50,7 @@ class AutoencoderStage:
         return to_tensor(np.stack(frames))
 
     def losses(self, batch: Tensor, step: int) -> dict[str, Tensor]:
+        """Compare frames with what becomes of them; `psnr`, in dB, is only reported."""
         device = next(self.model.parameters()).device
         autoencoder, target = self.model["autoencoder"], batch.to(device)
         latents = autoencoder.encode(target)
@@ -54,18 +60,19 @@ class AutoencoderStage:
             "coarse": l1_loss(avg_pool2d(output, 2), avg_pool2d(target, 2))
             + l1_loss(avg_pool2d(output, 4), avg_pool2d(target, 4)),
             "edges": sum(l1_loss(output.diff(dim=d), target.diff(dim=d)) for d in (2, 3)),
-            "spread": (latents.pow(2).mean((0, 2, 3)) - 1).pow(2).mean(),
         }
-        total = terms["pixels"] + 0.5 * terms["coarse"] + terms["edges"] + 0.01 * terms["spread"]
+        total = terms["pixels"] + 0.5 * terms["coarse"] + terms["edges"]
         with torch.no_grad():
             psnr = -10 * torch.log10((output - target).pow(2).mean())
         return {"total": total, "psnr": psnr} | terms
 
     def picture(self, model: nn.Module, path: Path) -> None:
+        """Show frames above their reconstructions."""
         frames = self.batch(0)[:12].to(next(model.parameters()).device)
         output = model["autoencoder"].decode(model["autoencoder"].encode(frames))
         rows = to_uint8(torch.stack([frames, output]))  # (2, n, h, w, 3)
         save_picture(path, np.concatenate([np.concatenate(list(row), axis=1) for row in rows]))
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
+        """Keep nothing."""
         return {}

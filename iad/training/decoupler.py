@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from iad.training.pool import Pool
 from iad.training.prepare import VIEWS, Prepared
 
 SEGMENTS = 3  # at most so many in a timeline of the pool
+FIELDS = ("facial", "identity", "action", "code")  # of a `Split`
 SNAPSHOT_CLIPS = 64
 
 
 class Groups:
-    """Finds in a pool, for every clip, the same person in another take and another person in the same take."""
+    """Finds for every clip of a pool the same person in another take and another person in the same take."""
 
     def __init__(self, pool: Pool):
         places: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
@@ -46,6 +47,7 @@ class DecouplerStage:
         preset: Preset,
         pool: Pool,
         prepared: Prepared,
+        autoencoder: nn.Module,
         *,
         groups: int = 12,
         seed: int = 0,
@@ -55,24 +57,27 @@ class DecouplerStage:
         self.preset, self.pool, self.prepared, self.seed = preset, pool, prepared, seed
         self.groups, self.count = Groups(pool), groups
         self.identity_weights, self.text_weights = identity_weights, text_weights
+        self.weights = autoencoder.weights()[:, None, None]
         names = sorted({str(r["identity"] or f"{r['group']}-{r['slot']}") for r in pool.records})
         self.person = {name: i for i, name in enumerate(names)}
         self.model = idea.create_decoupling(preset)
 
     @property
     def device(self) -> torch.device:
+        """Where the networks are."""
         return next(self.model.parameters()).device
 
     def batch(self, step: int) -> dict[str, Any]:
+        """Draw groups: two takes of one person, the same two of another, and views, portraits and words."""
         rng = np.random.default_rng((self.seed, step))
         picks = self.groups.index[rng.integers(len(self.groups), size=self.count)]  # (g, slot, take)
         first, second = rearrange(picks[:, 0], "g t -> (t g)"), rearrange(picks[:, 1], "g t -> (t g)")
         k = rng.integers(self.preset.latent_frames, size=len(first))
-        view = rng.integers(VIEWS, size=(2, len(first)))
+        views = zip((first, second), rng.integers(VIEWS, size=(2, len(first))), strict=True)
         return {
             "clip": self._stack(("global", "tokens"), first),
             "other": self._stack(("global", "tokens"), second, k),
-            "views": [self._stack(("viewglobal", "views"), rows, v) for rows, v in zip((first, second), view, strict=True)],
+            "views": [self._stack(("viewglobal", "views"), rows, v) for rows, v in views],
             "neutral": [self._tensor("neutral", rows) for rows in (first, second)],
             "person": torch.tensor([[self._person(i) for i in rows] for rows in (first, second)]),
             "coefficients": self._coefficients(first),
@@ -82,25 +87,28 @@ class DecouplerStage:
         }
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
+        """Return every term of L_ID and L_TA, both sums, and their total."""
         n = len(batch["k"])
         clip = self._split_frames(batch["clip"])
         rows = torch.arange(n)
-        shown = Split(*(getattr(clip, key)[rows, batch["k"]] for key in ("facial", "identity", "action", "code")))
+        shown = Split(*(getattr(clip, key)[rows, batch["k"]] for key in FIELDS))
         other = self._split(batch["other"])
         views = [self._split(v) for v in batch["views"]]
-        return self._sum(
-            self._identity_terms(shown, other, views, batch) | self._text_terms(clip.code, batch)
-        )
+        terms = self._identity_terms(shown, other, views, batch)
+        return self._sum(terms | self._text_terms(clip.code, batch))
 
     def _identity_terms(self, shown: Split, other: Split, views: list[Split], batch) -> dict[str, Tensor]:
         takes = len(shown.code) // 2
         swapped = torch.arange(len(shown.code)).roll(takes)  # the same person's view from the other take
         person = batch["person"].to(self.device)
         first, second = views[0].identity[swapped], views[1].identity[swapped]
-        portraits = [self._portrait_error(v.identity, x) for v, x in zip(views, batch["neutral"], strict=True)]
+        pairs = zip(views, batch["neutral"], strict=True)
+        portraits = [self._portrait_error(view.identity, neutral) for view, neutral in pairs]
+        cosines = [idea.orthogonality(s.identity, s.action) for s in (shown, views[0])]
+        changes = [idea.invariance(shown.identity, first), idea.invariance(other.identity, second)]
         return {
-            "orthogonality": (idea.orthogonality(shown.identity, shown.action) + idea.orthogonality(views[0].identity, views[0].action)) / 2,
-            "invariance": (idea.invariance(shown.identity, first) + idea.invariance(other.identity, second)) / 2,
+            "orthogonality": sum(cosines) / 2,
+            "invariance": sum(changes) / 2,
             "retention": idea.retention(
                 torch.cat([shown.identity[:takes], other.identity[:takes]]),
                 torch.cat([first[:takes], second[:takes]]),
@@ -113,15 +121,15 @@ class DecouplerStage:
         }
 
     def _portrait_error(self, identity: Tensor, neutral: Tensor) -> Tensor:
-        return mse_loss(self.portrait(self.model, identity), neutral.to(self.device))
+        error = self.portrait(self.model, identity) - neutral.to(self.device)
+        return (self.weights.to(self.device) * error.pow(2)).mean()
 
     def portrait(self, model: nn.Module, identity: Tensor) -> Tensor:
-        """Read the latents of the calm portrait from identity tokens; token k tells of cell k of a square grid."""
+        """Read the latents of the calm portrait from identity tokens; token k tells of cell k of a grid."""
         side = round(self.preset.decoupler.queries**0.5)
         cell = self.preset.latent_size // side
-        return rearrange(
-            model["portrait"](identity), "b (y x) (c p q) -> b c (y p) (x q)", y=side, p=cell, q=cell
-        )
+        cells = model["portrait"](identity)
+        return rearrange(cells, "b (y x) (c p q) -> b c (y p) (x q)", y=side, p=cell, q=cell)
 
     def _text_terms(self, code: Tensor, batch) -> dict[str, Tensor]:
         text_code = self.text_codes(batch["text"])
@@ -134,9 +142,10 @@ class DecouplerStage:
         }
 
     def _sum(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        weights = vars(self.identity_weights) | vars(self.text_weights)
-        loss_id = sum(weights[k] * v for k, v in terms.items() if k in vars(self.identity_weights) and weights[k])
-        loss_ta = sum(weights[k] * v for k, v in terms.items() if k in vars(self.text_weights) and weights[k])
+        loss_id, loss_ta = (
+            sum(weight * terms[key] for key, weight in vars(weights).items() if weight)
+            for weights in (self.identity_weights, self.text_weights)
+        )
         return {"total": loss_id + loss_ta, "L_ID": loss_id, "L_TA": loss_ta} | terms
 
     def text_codes(self, text: dict[str, Tensor]) -> Tensor:
@@ -145,6 +154,7 @@ class DecouplerStage:
 
     def text_batch(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw for every clip a caption, or its timeline of prompts, as input of T."""
+        frames, duration = self.preset.latent_frames, self.preset.duration
         lines, segment, times = [], [], []
         for i in rows:
             record = self.pool.records[i]
@@ -152,10 +162,10 @@ class DecouplerStage:
                 spans = [(s["start"], s["end"]) for s in record["segments"]]
                 sentences = [s["prompt"] for s in record["segments"]]
             else:
-                spans = [(0.0, self.preset.duration)]
-                pool = record["captions"] + [s["prompt"] for s in record["segments"]] * (len(record["segments"]) == 1)
-                sentences = [str(rng.choice(pool))]
-            places, features = idea.frame_times(spans, frames=self.preset.latent_frames, duration=self.preset.duration)
+                spans = [(0.0, duration)]
+                prompts = [s["prompt"] for s in record["segments"]]
+                sentences = [str(rng.choice(record["captions"] + (prompts if len(prompts) == 1 else [])))]
+            places, features = idea.frame_times(spans, frames=frames, duration=duration)
             lines.append((sentences + [""] * SEGMENTS)[:SEGMENTS])
             segment.append(places)
             times.append(features)
@@ -168,13 +178,15 @@ class DecouplerStage:
         }
 
     def _stack(self, names: tuple[str, str], rows, k=None) -> tuple[Tensor, Tensor]:
-        pick = (lambda name, j: self.prepared.get(name, rows[j])[() if k is None else k[j]])
-        return tuple(torch.from_numpy(np.stack([pick(name, j) for j in range(len(rows))]).astype(np.float32)) for name in names)
+        return tuple(self._tensor(name, rows, k) for name in names)
 
-    def _tensor(self, name: str, rows) -> Tensor:
-        return torch.from_numpy(np.stack([self.prepared.get(name, i) for i in rows]).astype(np.float32))
+    def _tensor(self, name: str, rows, k=None) -> Tensor:
+        arrays = [self.prepared.get(name, i) for i in rows]
+        if k is not None:
+            arrays = [array[j] for array, j in zip(arrays, k, strict=True)]
+        return torch.from_numpy(np.stack(arrays).astype(np.float32))
 
-    def _person(self, index: int) -> int:
+    def _person(self, index: SupportsIndex) -> int:
         record = self.pool.records[index]
         return self.person[str(record["identity"] or f"{record['group']}-{record['slot']}")]
 
@@ -193,12 +205,13 @@ class DecouplerStage:
     def _split_frames(self, features: tuple[Tensor, Tensor]) -> Split:
         b = len(features[0])
         flat = self._split(tuple(x.flatten(0, 1) for x in features))
-        return Split(*(getattr(flat, key).unflatten(0, (b, -1)) for key in ("facial", "identity", "action", "code")))
+        return Split(*(getattr(flat, key).unflatten(0, (b, -1)) for key in FIELDS))
 
     def picture(self, model: nn.Module, path: Path) -> None:
-        pass
+        """Show nothing: the split makes no pictures."""
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
+        """Keep the split of the middle frame of some clips, with the truth about them."""
         rows = np.linspace(0, len(self.pool) - 1, SNAPSHOT_CLIPS).astype(int)
         k = np.full(len(rows), self.preset.latent_frames // 2)
         split = self._split(self._stack(("global", "tokens"), rows, k), model)

@@ -1,7 +1,7 @@
 """Stages 4 and 5: the base transformer without identity, and the adapters with the split still learning.
 
-L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA. Action tokens come half from the prompt through T, half from
-another person in the same take; never from the target's own frames, which would hand over the answer.
+L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA. Action tokens come half from the prompt through T, half
+from another person in the same take; never from the target's own frames, which would hand over the answer.
 """
 
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
 from iad.autoencoder import decode_latents, to_uint8
 from iad.config import Preset
@@ -32,13 +31,16 @@ STRETCHES = {1: (0.25, 32), 2: (0.3, 24), 8: (0.45, 10)}
 class DenoiserStage:
     """Trains the transformer's base, its adapters, or both at once."""
 
-    def __init__(self, preset: Preset, split: DecouplerStage, *, part: Part, autoencoder: nn.Module, seed: int = 0):
+    def __init__(
+        self, preset: Preset, split: DecouplerStage, *, part: Part, autoencoder: nn.Module, seed: int = 0
+    ):
         self.name, self.preset, self.part, self.seed = part, preset, part, seed
         self.split, self.autoencoder = split, autoencoder
         self.pool: Pool = split.pool
         self.prepared: Prepared = split.prepared
         self.partner = _partners(split)
         self.scheduler = create_scheduler(preset)
+        self.weights = autoencoder.weights().repeat(preset.frames_per_latent)[:, None, None]
         self.model = nn.ModuleDict({"transformer": create_transformer(preset)})
         if part != "base":
             self.model.update(split.model)
@@ -48,9 +50,11 @@ class DenoiserStage:
 
     @property
     def device(self) -> torch.device:
+        """Where the networks are."""
         return next(self.model.parameters()).device
 
     def batch(self, step: int) -> dict[str, Any]:
+        """Draw stretches of clips of one length, and now and then a batch for the split."""
         rng = np.random.default_rng((self.seed, step))
         lengths = [n for n in STRETCHES if n <= self.preset.latent_frames]
         shares = np.array([STRETCHES[n][0] for n in lengths])
@@ -62,7 +66,7 @@ class DenoiserStage:
     def draw(self, rows: np.ndarray, length: int, rng: np.random.Generator) -> dict[str, Any]:
         """Collect targets, reference views, driving frames and words for these clips."""
         start = int(rng.integers(self.preset.latent_frames - length + 1))
-        stack = self.preset.frames_per_latent
+        stack, count = self.preset.frames_per_latent, len(rows)
         latents = self.split._tensor("latents", rows)[:, start * stack : (start + length) * stack]
         reference = np.array([self.partner[i][0] for i in rows])
         driver = np.array([self.partner[i][1] for i in rows])
@@ -78,7 +82,7 @@ class DenoiserStage:
             "noise": torch.randn(latents.shape, generator=noise),
             # noise-heavy: where structure is decided; one in ten starts from noise alone
             "level": torch.from_numpy(np.maximum(rng.random(len(rows)) ** 0.5, rng.random(len(rows)) < 0.1)),
-            "view": self.split._stack(("viewglobal", "views"), reference, rng.integers(VIEWS, size=len(rows))),
+            "view": self.split._stack(("viewglobal", "views"), reference, rng.integers(VIEWS, size=count)),
             "driver": tuple(x[:, start : start + length] for x in features),
             "from_text": torch.from_numpy(rng.random(len(rows)) < 0.5),
             "text": self.split.text_batch(rows, rng),
@@ -89,6 +93,7 @@ class DenoiserStage:
         }
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
+        """Compare the predicted velocity with the true one; add the split's losses where it has a batch."""
         last = self.preset.sampler.timesteps - 1
         latents, noise = batch["latents"].to(self.device), batch["noise"].to(self.device)
         t = (batch["level"].to(self.device) * last).round().long()
@@ -97,7 +102,7 @@ class DenoiserStage:
         output = self.model["transformer"](
             noisy, batch["states"].to(self.device), t, attention_kwargs=self.conditions(batch)
         ).sample
-        terms = {"diffusion": mse_loss(output, velocity)}
+        terms = {"diffusion": (self.weights.to(self.device) * (output - velocity).pow(2)).mean()}
         total = terms["diffusion"]
         if batch["split"] is not None:
             split = self.split.losses(batch["split"], step)
@@ -124,7 +129,7 @@ class DenoiserStage:
         return {"adapter": states}
 
     def picture(self, model: nn.Module, path: Path) -> None:
-        """Show four clips in three rows each: target, and two samples from words alone."""
+        """Show four clips in two rows each, the reference first: the target, a sample from words alone."""
         rng = np.random.default_rng(0)
         rows = np.array(list(self.partner))[:: max(1, len(self.partner) // 4)][:4]
         batch = self.draw(rows, self.preset.latent_frames, rng)
@@ -134,7 +139,8 @@ class DenoiserStage:
         latents = self._sample(batch)
         self.model, self.split.model = trained, trained
         stack = self.preset.frames_per_latent
-        frames = [decode_latents(self.autoencoder, x.to(self.device), stack) for x in (batch["latents"], latents)]
+        both = [x.to(self.device) for x in (batch["latents"], latents)]
+        frames = [decode_latents(self.autoencoder, x, stack) for x in both]
         views = [self.pool.clip(self.partner[i][0])[8 % self.preset.frames] for i in rows]
         sheets = []
         for k, view in enumerate(views):
@@ -153,6 +159,7 @@ class DenoiserStage:
         return latents
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
+        """Keep what the split's own stage keeps; nothing of the base, which has no split."""
         return {} if self.part == "base" else self.split.snapshot(model)
 
 

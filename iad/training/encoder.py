@@ -4,12 +4,15 @@ A margin loss alone would delete expression from the embedding, and then there w
 """
 
 from pathlib import Path
+from typing import SupportsIndex
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cross_entropy, interpolate, l1_loss, linear, normalize, one_hot, smooth_l1_loss
+from torch.nn.functional import avg_pool2d, cross_entropy, interpolate, linear, normalize, one_hot
+from torch.nn.functional import l1_loss as l1
+from torch.nn.functional import smooth_l1_loss as smooth_l1
 
 from iad.autoencoder import to_tensor, to_uint8
 from iad.config import EXPRESSIONS, Preset
@@ -36,6 +39,7 @@ class EncoderStage:
         self.model["margin"] = nn.Linear(preset.encoder.global_dim, max(1, len(names)), bias=False)
 
     def batch(self, step: int) -> dict[str, Tensor]:
+        """Draw augmented frames with their landmarks, coefficients and person."""
         rng = np.random.default_rng((self.seed, step))
         picks = rng.integers(len(self.pool), size=self.batch_size)
         rows = [_sample(self.pool, i, rng) for i in picks]
@@ -44,18 +48,20 @@ class EncoderStage:
         return batch | {"person": torch.tensor(person)}
 
     def losses(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Compare what the heads read with the truth; persons and coefficients only where they are known."""
         device = next(self.model.parameters()).device
         batch = {key: value.to(device) for key, value in batch.items()}
         features = self.model["encoder"](to_tensor(batch["crop"]))
         known = batch["person"] >= 0
+        thumbnail = avg_pool2d(to_tensor(batch["clean"]), 2)
         error = (features.coefficients - batch["coefficients"]).pow(2) * (batch["fitted"][:, None] > 0)
         terms = {
             "margin": self._margin(features.embedding[known], batch["person"][known]),
-            "landmarks": smooth_l1_loss(features.landmarks * 20, batch["landmarks"] * 20),
+            "landmarks": smooth_l1(features.landmarks * 20, batch["landmarks"] * 20),
             "expression": error[:, :EXPRESSIONS].mean(),
             "gaze": error[:, GAZE].mean(),
             "pose": error[:, EXPRESSIONS:].mean(),
-            "thumbnail": l1_loss(self.model["encoder"].thumbnail(features.tokens), avg_pool2d(to_tensor(batch["clean"]), 2)),
+            "thumbnail": l1(self.model["encoder"].thumbnail(features.tokens), thumbnail),
         }
         total = (
             0.1 * terms["margin"]
@@ -75,18 +81,21 @@ class EncoderStage:
         return cross_entropy(SCALE * (cosine - MARGIN * target), person)
 
     def picture(self, model: nn.Module, path: Path) -> None:
+        """Show crops with the landmarks found in them above their thumbnails."""
         device = next(model.parameters()).device
         batch = {key: value[:12] for key, value in self.batch(0).items()}
         features = model["encoder"](to_tensor(batch["crop"].to(device)))
         seen = to_uint8(interpolate(model["encoder"].thumbnail(features.tokens), scale_factor=2))
-        top = [_dots(c, p) for c, p in zip(batch["crop"].numpy(), features.landmarks.cpu().numpy(), strict=True)]
+        marks = features.landmarks.cpu().numpy()
+        top = [_dots(c, p) for c, p in zip(batch["crop"].numpy(), marks, strict=True)]
         save_picture(path, np.concatenate([np.concatenate(top, 1), np.concatenate(list(seen), 1)]))
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
+        """Keep nothing."""
         return {}
 
 
-def _sample(pool: Pool, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _sample(pool: Pool, index: SupportsIndex, rng: np.random.Generator) -> dict[str, np.ndarray]:
     clip = pool.clip(index)
     k = rng.integers(len(clip))
     affine = reframe(rng)

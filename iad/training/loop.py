@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 EMA_DECAY = 0.999
 
 
+@runtime_checkable
 class Stage(Protocol):
     """What a stage of training has to offer."""
 
@@ -71,14 +72,16 @@ def fit(stage: Stage, config: LoopConfig) -> nn.Module:
     config.output.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     parameters = [p for p in stage.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay)
+    decay = config.weight_decay
+    optimizer = torch.optim.AdamW(parameters, config.learning_rate, (0.9, 0.99), weight_decay=decay)
     average = torch.optim.swa_utils.AveragedModel(stage.model, multi_avg_fn=_lerp_average)
     start = _restore(stage.model, average, optimizer, config) if config.resume else 0
     model, optimizer = accelerator.prepare(stage.model, optimizer)
     average.to(accelerator.device)
     stage.model = accelerator.unwrap_model(model)
-    count = sum(p.numel() for p in parameters)
-    print(f"{stage.name}: {count / 1e6:.2f} M trained parameters on {accelerator.device}, from step {start}", flush=True)
+    millions = sum(p.numel() for p in parameters) / 1e6
+    where = f"on {accelerator.device}, from step {start}"
+    print(f"{stage.name}: {millions:.2f} M trained parameters {where}", flush=True)
 
     clock = _Clock(config)
     bar = tqdm(total=round(config.minutes * 60), unit="s", desc=stage.name, mininterval=5)
@@ -121,7 +124,7 @@ class _Clock:
             "checkpoint": config.checkpoint_minutes * 60,
             "snapshot": config.minutes * 60 / max(1, config.snapshots),
         }
-        self.last = {key: self.begun for key in self.every}
+        self.last = dict.fromkeys(self.every, self.begun)
         self.last["snapshot"] -= self.every["snapshot"]  # the first one shows the start
 
     def elapsed(self) -> float:
@@ -189,7 +192,9 @@ def save_checkpoint(
     part.replace(folder / "state.safetensors")
 
 
-def _restore(model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, config: LoopConfig) -> int:
+def _restore(
+    model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, config: LoopConfig
+) -> int:
     """Go on from the last checkpoint; tensors of another shape (a table of persons that grew) start anew."""
     path = config.output / "checkpoint" / "state.safetensors"
     if not path.exists():

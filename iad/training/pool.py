@@ -7,7 +7,7 @@ A shard is four files: `NNNNN.frames.npy` uint8 (n, f, h, w, 3), `NNNNN.tracks.n
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -25,14 +25,14 @@ class Pool:
     def __len__(self) -> int:
         return len(self.records)
 
-    def clip(self, index: int) -> np.ndarray:
+    def clip(self, index: SupportsIndex) -> np.ndarray:
         """Return the frames of one clip, uint8 (f, h, w, 3), without copying."""
         shard = int(np.searchsorted(self.offsets, index, side="right")) - 1
         return self.frames[shard][index - self.offsets[shard]]
 
 
 def load_pool(folder: Path, *, held_out: bool | None = False) -> Pool:
-    """Open every shard of `folder`; `held_out` keeps only training people (False), only held-out (True), or all.
+    """Open every shard of `folder`; `held_out` keeps training people (False), held-out ones (True), or all.
 
     Raises:
         FileNotFoundError: there is no complete shard.
@@ -40,7 +40,8 @@ def load_pool(folder: Path, *, held_out: bool | None = False) -> Pool:
     folder = Path(folder)
     names = sorted(p.name.removesuffix(".jsonl") for p in folder.glob("*.jsonl"))
     if not names:
-        raise FileNotFoundError(f"No clips in {folder}; render some with: python -m iad data render --output {folder}")
+        hint = f"python -m iad data render --output {folder}"
+        raise FileNotFoundError(f"No clips in {folder}; render some with: {hint}")
     frames = [np.load(folder / f"{name}.frames.npy", mmap_mode="r") for name in names]
     tracks = [np.load(folder / f"{name}.tracks.npy") for name in names]
     landmarks = [np.load(folder / f"{name}.landmarks.npy") for name in names]

@@ -1,12 +1,14 @@
 """What the frozen parts say of a pool, computed once: frame latents, encoder features, prompt states.
 
 Beside every shard `NNNNN` it writes `.latents.npy` float16 (n, f, c, y, x), `.tokens.npy` float16
-(n, f / s, n, e) and `.global.npy` of each latent frame's first video frame, `.views.npy` and `.viewglobal.npy`
-of augmented reference photos taken from the clip, `.neutral.npy`, the latents of the person's calm portrait.
+(n, f / s, t, e) and `.global.npy` of each latent frame's first video frame, `.views.npy` and
+`.viewglobal.npy` of augmented reference photos taken from the clip, `.neutral.npy`, the latents of the
+person's calm portrait.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import torch
@@ -32,13 +34,16 @@ class Prepared:
     masks: np.ndarray  # bool (sentences, n)
     sentence: dict[str, int]
 
-    def get(self, name: str, index: int) -> np.ndarray:
+    def get(self, name: str, index: SupportsIndex) -> np.ndarray:
+        """Return one array of one clip, without copying."""
         shard, row = self.rows[index]
         return self.arrays[name][shard][row]
 
 
 @torch.inference_mode()
-def prepare_shard(folder: Path, name: str, *, preset: Preset, autoencoder: nn.Module, encoder: nn.Module) -> None:
+def prepare_shard(
+    folder: Path, name: str, *, preset: Preset, autoencoder: nn.Module, encoder: nn.Module
+) -> None:
     """Write the arrays of one shard, unless they are there."""
     if all((folder / f"{name}.{part}.npy").exists() for part in PARTS):
         return
@@ -91,7 +96,8 @@ def prepare_text(folder: Path, sentences: list[str], text_encoder) -> None:
 
 def sentences_of(records: list[dict]) -> list[str]:
     """List every caption and every segment's prompt once, sorted; the empty prompt comes first."""
-    found = {c for r in records for c in r["captions"]} | {s["prompt"] for r in records for s in r["segments"]}
+    found = {c for r in records for c in r["captions"]}
+    found |= {s["prompt"] for r in records for s in r["segments"]}
     return ["", *sorted(found - {""})]
 
 

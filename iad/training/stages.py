@@ -1,7 +1,7 @@
 """`python -m iad train STAGE`: what each stage reads, trains and writes.
 
-A training folder holds one folder a stage (`autoencoder/`, `encoder/`, ...) with log, checkpoint, pictures and
-snapshots, and `weights/`, a folder that `IaDPipeline.from_pretrained` reads and every finished stage adds to.
+A training folder holds one folder a stage (`autoencoder/`, `encoder/`, ...) with log, checkpoint, pictures
+and snapshots, and `weights/`, which `IaDPipeline.from_pretrained` reads and every finished stage adds to.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from torch import nn
 from iad import checkpoint
 from iad.config import PRESETS, Preset
 from iad.decoupling import IdentityWeights, TextWeights
-from iad.pipeline import create_parts, load_parts, split_parts
+from iad.parts import create_parts, load_parts, split_parts
 from iad.text import create_text_encoder, load_text_encoder
 from iad.training import STAGES
 from iad.training.autoencoder import AutoencoderStage
@@ -25,7 +25,14 @@ from iad.training.loop import LoopConfig, Stage, fit
 from iad.training.pool import load_pool
 from iad.training.prepare import forget, open_prepared, prepare_shard, prepare_text, sentences_of
 
-LEARNING_RATES = {"autoencoder": 1.5e-3, "encoder": 1e-3, "decoupler": 1e-3, "base": 1e-3, "adapters": 1e-3, "joint": 1e-3}
+LEARNING_RATES = {
+    "autoencoder": 1.5e-3,
+    "encoder": 1e-3,
+    "decoupler": 1e-3,
+    "base": 1e-3,
+    "adapters": 1e-3,
+    "joint": 1e-3,
+}
 NEEDS = {  # weights that must be there before
     "autoencoder": (),
     "encoder": (),
@@ -71,7 +78,8 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     weights = options.output / "weights"
     parts = create_parts(preset)
     _load(parts, weights, stage)
-    print(f"Stage {stage!r} of preset {preset.name!r}, {options.minutes:g} minutes, clips from {options.data}", flush=True)
+    budget = f"{options.minutes:g} minutes, clips from {options.data}"
+    print(f"Stage {stage!r} of preset {preset.name!r}, {budget}", flush=True)
     learner = _create_stage(stage, preset, parts, options)
     config = LoopConfig(
         output=options.output / stage,
@@ -95,7 +103,8 @@ def _load(parts: nn.ModuleDict, weights: Path, stage: str) -> None:
     have = [name for name in split_parts(parts) if weights.is_dir() and checkpoint.has_part(weights, name)]
     missing = [name for name in NEEDS[stage] if name not in have]
     if missing:
-        raise ValueError(f"Stage {stage!r} needs weights of {', '.join(missing)} in {weights}; train those stages first.")
+        names = ", ".join(missing)
+        raise ValueError(f"Stage {stage!r} needs weights of {names} in {weights}; train those stages first.")
     if have:
         load_parts(parts, weights, only=have)
 
@@ -113,13 +122,15 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
             preset,
             pool,
             prepared,
+            parts["autoencoder"],
             seed=options.seed,
             identity_weights=options.identity_weights,
             text_weights=options.text_weights,
         )
     if stage in ("base", "adapters", "joint"):
         _begin_from(learner.model, parts)
-        learner = DenoiserStage(preset, learner, part=stage, autoencoder=parts["autoencoder"], seed=options.seed)
+        autoencoder = parts["autoencoder"]
+        learner = DenoiserStage(preset, learner, part=stage, autoencoder=autoencoder, seed=options.seed)
     _begin_from(learner.model, parts)
     return learner
 
@@ -131,7 +142,7 @@ def _begin_from(model: nn.Module, parts: nn.ModuleDict) -> None:
 
 
 def prepare(data: Path, preset: Preset, parts: nn.ModuleDict) -> None:
-    """Compute what the frozen parts say of every shard and every sentence; again only if these parts changed."""
+    """Compute what the frozen parts say of every shard and sentence; again only if these parts changed."""
     from tqdm import tqdm
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

