@@ -29,14 +29,14 @@ from iad.config import TRACK, Preset
 class Split:
     """One facial embedding and its two parts; `facial == identity + action`."""
 
-    facial: Float[Tensor, "b q d"]
-    identity: Float[Tensor, "b q d"]
-    action: Float[Tensor, "b q d"]
-    code: Float[Tensor, "b c"]
+    facial: Float[Tensor, "*b q d"]
+    identity: Float[Tensor, "*b q d"]
+    action: Float[Tensor, "*b q d"]
+    code: Float[Tensor, "*b c"]
 
-    def shares(self) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    def shares(self) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
         """Return the shares of |i|^2 and |a|^2 in their sum; they add up to one."""
-        identity, action = self.identity.pow(2).sum((1, 2)), self.action.pow(2).sum((1, 2))
+        identity, action = self.identity.pow(2).sum((-2, -1)), self.action.pow(2).sum((-2, -1))
         return identity / (identity + action), action / (identity + action)
 
 
@@ -85,7 +85,10 @@ class Decoupler(nn.Module):
         queries, dim, heads, code_dim = config.queries, config.dim, config.heads, config.code_dim
         self.queries = nn.Parameter(torch.randn(queries, dim) * 0.5)
         self.places = nn.Parameter(torch.randn(preset.latent_size**2, token_dim) * 0.5)
-        self.from_global = nn.Linear(preset.encoder.global_dim, dim)
+        self.side = round(queries**0.5)
+        self.cell = preset.latent_size // self.side  # each query starts from its own cell of the picture
+        self.from_cell = nn.Linear(self.cell**2 * token_dim, dim)
+        self.from_global = nn.Linear(preset.encoder.global_dim + TRACK, dim)
         self.reads = nn.ModuleList(Attention(dim, token_dim, heads) for _ in range(config.layers))
         self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
         self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(config.layers))
@@ -95,10 +98,12 @@ class Decoupler(nn.Module):
         self.from_code = nn.Linear(code_dim, queries * dim, bias=False)
         nn.init.normal_(self.from_code.weight, std=0.5 * code_dim**-0.5)
 
-    def read(self, embedding: Float[Tensor, "b g"], tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b q d"]:
+    def read(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b q d"]:
         """Read the facial embedding f; every token has length sqrt(d)."""
         context = layer_norm(tokens, tokens.shape[-1:]) + self.places
-        x = self.queries + self.from_global(embedding)[:, None]
+        pattern = "b (y p x r) e -> b (y x) (p r e)"
+        cells = rearrange(context, pattern, y=self.side, x=self.side, p=self.cell, r=self.cell)
+        x = self.queries + self.from_cell(cells) + self.from_global(vector)[:, None]
         for read, mix, feed in zip(self.reads, self.mixes, self.feeds, strict=True):
             x = x + read(x, context)
             x = x + mix(x, x)
@@ -115,9 +120,9 @@ class Decoupler(nn.Module):
         action = self.expand(code)
         return Split(facial, facial - action, action, code)
 
-    def forward(self, embedding: Float[Tensor, "b g"], tokens: Float[Tensor, "b n e"]) -> Split:
+    def forward(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"]) -> Split:
         """Read f and split it."""
-        return self.split(self.read(embedding, tokens))
+        return self.split(self.read(vector, tokens))
 
 
 class TextAction(nn.Module):
@@ -197,6 +202,11 @@ def create_decoupling(preset: Preset) -> nn.ModuleDict:
             "text_action": TextAction(preset),
             "coefficients": nn.Linear(config.code_dim, TRACK),
             "portrait": nn.Linear(config.dim, cell * preset.autoencoder.latent_channels),
+            "picture": nn.Sequential(
+                nn.Linear(config.dim, 2 * config.dim),
+                nn.GELU(),
+                nn.Linear(2 * config.dim, cell * preset.autoencoder.latent_channels),
+            ),
         }
     )
 
@@ -208,10 +218,11 @@ class IdentityWeights:
     orthogonality: float = 1.0
     invariance: float = 1.0
     retention: float = 0.5
-    portrait: float = 4.0
-    agreement: float = 1.0
-    independence: float = 1.0
-    swap: float = 1.0
+    portrait: float = 10.0  # i holds the person's calm portrait
+    picture: float = 10.0  # f holds the picture it was read from, action and all
+    agreement: float = 0.2
+    independence: float = 0.3
+    swap: float = 0.5
 
 
 def orthogonality(identity: Float[Tensor, "b q d"], action: Float[Tensor, "b q d"]) -> Float[Tensor, ""]:
@@ -260,7 +271,7 @@ def swap(
 def relative_error(x: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"]) -> Float[Tensor, ""]:
     """Mean squared difference over the batch's own variance, so that shrinking does not pay."""
     spread = (x.var(0).mean() + y.var(0).mean()) / 2
-    return (x - y).pow(2).mean() / (spread + 1e-3)
+    return (x - y).pow(2).mean() / (spread + 1e-6)
 
 
 def independence(code: Float[Tensor, "b c"], person: Int[Tensor, " b"]) -> Float[Tensor, ""]:
@@ -282,8 +293,8 @@ class TextWeights:
     """Weights of the terms of L_TA; zero switches one off. Contrast is the paper's idea, the rest is ours."""
 
     contrast: float = 1.0
-    match: float = 1.0
-    grounding: float = 2.0
+    match: float = 0.2
+    grounding: float = 5.0
 
 
 def text_contrast(
@@ -303,8 +314,8 @@ def text_contrast(
 
 
 def text_match(action: Float[Tensor, "b f c"], text_action: Float[Tensor, "b f c"]) -> Float[Tensor, ""]:
-    """The text's code comes to lie on the face's code (the face leads)."""
-    return relative_error(text_action.flatten(0, 1), action.detach().flatten(0, 1))
+    """The text's code and the face's code of the same action come to lie on each other."""
+    return relative_error(text_action.flatten(0, 1), action.flatten(0, 1))
 
 
 @dataclass(frozen=True)

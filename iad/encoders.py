@@ -27,6 +27,11 @@ class FacialFeatures:
     landmarks: Float[Tensor, "b 68 2"]  # unit square of the crop
     coefficients: Float[Tensor, "b 60"]  # 57 expression weights, then pitch, yaw, roll over `POSE_SCALE`
 
+    @property
+    def vector(self) -> Float[Tensor, "b v"]:
+        """The global vector that is split: who it is, and what the face seems to do."""
+        return torch.cat([self.embedding, self.coefficients], dim=1)
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around a skip."""

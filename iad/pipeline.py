@@ -233,7 +233,7 @@ class IaDPipeline:
 
     def _split(self, crops: UInt8[np.ndarray, "b h w 3"]) -> Split:
         features = self.parts["encoder"](to_tensor(crops))
-        return self.parts["decoupler"](features.embedding, features.tokens)
+        return self.parts["decoupler"](features.vector, features.tokens)
 
     def _text_states(self, segments: Sequence[Action]) -> Float[Tensor, "1 n e"]:
         prompts = list(dict.fromkeys(s.prompt for s in segments))
@@ -282,7 +282,7 @@ class IaDPipeline:
         features = self.parts["encoder"](to_tensor(crops))
         n = len(frames)
         reference = features.embedding[n:].mean(0, keepdim=True)
-        shown = self.parts["decoupler"](features.embedding[:n], features.tokens[:n]).code
+        shown = self.parts["decoupler"](features.vector[:n], features.tokens[:n]).code
         wanted = repeat(code[0], "t c -> (t s) c", s=self.preset.frames_per_latent)
         return {
             "identity": cosine_similarity(features.embedding[:n], reference).numpy(),

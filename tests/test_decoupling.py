@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from iad import decoupling as idea
-from iad.config import PRESETS
+from iad.config import PRESETS, TRACK
 
 TINY = PRESETS["tiny"]
 
@@ -14,7 +14,7 @@ def split():
     torch.manual_seed(0)
     decoupler = idea.Decoupler(TINY)
     encoder = TINY.encoder
-    return decoupler(torch.randn(5, encoder.global_dim), torch.randn(5, 64, encoder.token_dim))
+    return decoupler(torch.randn(5, encoder.global_dim + TRACK), torch.randn(5, 64, encoder.token_dim))
 
 
 def test_split_is_additive_and_shares_sum_to_one(split):

@@ -88,14 +88,24 @@ def test_decouple_is_additive(pipe, photo):
 
 
 def test_several_faces_use_the_largest_and_say_so(pipe, photo):
-    small = np.array(Image.fromarray(photo).resize((256, 256)))
-    both = np.full((512, 900, 3), 200, np.uint8)
-    both[:, :512] = photo
-    both[100:356, 600:856] = small
-    result = pipe(both, "smiles")
+    head = Image.fromarray(photo[0:256, 96:352])
+    both = np.full((256, 460, 3), 128, np.uint8)
+    both[60:220, 10:170] = head.resize((160, 160))
+    both[:, 200:456] = head
+    result = pipe(both, "smiles", num_inference_steps=1)
     assert any("2 faces" in note for note in result.notes)
-    chosen = pipe.decouple(both, face=1)
-    assert chosen.box[0] > 550
+    assert pipe.decouple(both).box[0] > 200
+    assert pipe.decouple(both, face=1).box[2] < 200
+
+
+def test_a_prompt_without_a_known_action_is_noted(pipe, photo):
+    said = pipe.parts["coefficients"]
+    said.weight.zero_()
+    for bias, place in ((0.5, 10), (-0.5, 57), (0.05, 10)):  # an expression, looking down, next to nothing
+        said.bias.zero_()
+        said.bias[place] = bias
+        notes = pipe(photo, "does something", num_inference_steps=1).notes
+        assert any("stays calm" in note for note in notes) == (bias == 0.05)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ from safetensors.torch import load_file
 
 from iad import IaDPipeline
 from iad.checkpoint import load_part
-from iad.training.loop import load_average
+from iad.config import PRESETS
+from iad.training.encoder import EncoderStage
+from iad.training.loop import LoopConfig, fit, load_average
+from iad.training.pool import load_pool
 from iad.training.stages import Options, train
 
 ORDER = ("autoencoder", "encoder", "decoupler", "base", "adapters")
@@ -67,13 +70,13 @@ def test_log_names_every_term_and_snapshots_show_the_split(trained):
 
 
 def test_a_killed_run_resumes_as_if_it_had_not_been(tmp_path):
-    pool = make_pool(tmp_path / "clips")
+    pool = load_pool(make_pool(tmp_path / "clips"))
     for name, stops in {"whole": [6], "killed": [3, 6]}.items():
-        torch.manual_seed(0)
         for k, stop in enumerate(stops):
-            options = Options(data=pool, output=tmp_path / name, minutes=1, resume=k > 0, max_steps=stop)
-            train("encoder", preset="tiny", options=options)
-    whole, killed = (load_average(tmp_path / name / "encoder") for name in ("whole", "killed"))
+            torch.manual_seed(k)
+            stage = EncoderStage(PRESETS["tiny"], pool, batch_size=4)
+            fit(stage, LoopConfig(output=tmp_path / name, resume=k > 0, warmup=1, max_steps=stop))
+    whole, killed = (load_average(tmp_path / name) for name in ("whole", "killed"))
     assert all(torch.allclose(whole[k], killed[k], atol=1e-6) for k in whole)
 
 

@@ -28,6 +28,7 @@ FRAMES, FPS = 16, 8
 SECONDS = FRAMES / FPS
 PHOTO_SHARE = 0.8
 CAPTIONS = 4  # sentences a clip
+GROUPS = 20  # of four clips, in one shard
 SCENE_SHARE = 0.15  # photo people moved to a scene that the caption names
 MAX_YAW = 20.0  # degrees; photos turned further do not re-pose well
 MISSING = 0.08  # sides of the frame that may lie above the photo; more, and hair would have to be made up
@@ -201,18 +202,17 @@ def _photos() -> list[tuple[PhotoRecord, PersonWords]]:
 def render_pool(
     output: str | Path, *, clips: int = 2000, seed: int = 0, workers: int = 2, held_out: bool = False
 ) -> None:
-    """Render a pool of at least `clips` clips into shards of 80; shards that exist are kept."""
+    """Render a pool of at least `clips` clips into shards of 80; whole shards that exist are kept."""
     from tqdm import tqdm
 
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     _head(), _photos()  # missing data is said here, not by a worker
-    groups = 20
-    shards = [s for s in range(-(-clips // (4 * groups))) if not (output / f"{s:05d}.jsonl").exists()]
+    shards = [s for s in range(-(-clips // (4 * GROUPS))) if not (output / f"{s:05d}.jsonl").exists()]
     with ProcessPoolExecutor(max_workers=workers) as pool:
-        parts = [(s, range(s * groups, (s + 1) * groups)) for s in shards]
+        parts = [(s, range(s * GROUPS, (s + 1) * GROUPS)) for s in shards]
         jobs = [pool.submit(_render_shard, output, *part, seed, held_out) for part in parts]
-        for job in tqdm(as_completed(jobs), total=len(jobs), desc="shards of 80 clips"):
+        for job in tqdm(as_completed(jobs), total=len(jobs), desc=f"shards of {4 * GROUPS} clips"):
             job.result()
 
 

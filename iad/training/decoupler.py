@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import torch
@@ -79,6 +79,7 @@ class DecouplerStage:
             "other": self._stack(("global", "tokens"), second, k),
             "views": [self._stack(("viewglobal", "views"), rows, v) for rows, v in views],
             "neutral": [self._tensor("neutral", rows) for rows in (first, second)],
+            "frame": self._stack(("latents", "latents"), first, k * self.preset.frames_per_latent)[0],
             "person": torch.tensor([[self._person(i) for i in rows] for rows in (first, second)]),
             "coefficients": self._coefficients(first),
             "same": self._same(first),
@@ -103,7 +104,7 @@ class DecouplerStage:
         person = batch["person"].to(self.device)
         first, second = views[0].identity[swapped], views[1].identity[swapped]
         pairs = zip(views, batch["neutral"], strict=True)
-        portraits = [self._portrait_error(view.identity, neutral) for view, neutral in pairs]
+        portraits = [self._error("portrait", view.identity, neutral) for view, neutral in pairs]
         cosines = [idea.orthogonality(s.identity, s.action) for s in (shown, views[0])]
         changes = [idea.invariance(shown.identity, first), idea.invariance(other.identity, second)]
         return {
@@ -115,21 +116,19 @@ class DecouplerStage:
                 person[:, :takes].flatten(),
             ),
             "portrait": sum(portraits) / 2,
+            "picture": self._error("picture", shown.facial, batch["frame"]),
             "agreement": idea.agreement(shown.action, other.action),
             "independence": idea.independence(torch.cat([shown.code, other.code]), person.flatten()),
             "swap": idea.swap(first, other.action, shown.facial),
         }
 
-    def _portrait_error(self, identity: Tensor, neutral: Tensor) -> Tensor:
-        error = self.portrait(self.model, identity) - neutral.to(self.device)
-        return (self.weights.to(self.device) * error.pow(2)).mean()
-
-    def portrait(self, model: nn.Module, identity: Tensor) -> Tensor:
-        """Read the latents of the calm portrait from identity tokens; token k tells of cell k of a grid."""
+    def _error(self, head: Literal["portrait", "picture"], tokens: Tensor, latents: Tensor) -> Tensor:
+        """Compare latents with what a head reads from tokens; token k tells of cell k of a grid."""
         side = round(self.preset.decoupler.queries**0.5)
         cell = self.preset.latent_size // side
-        cells = model["portrait"](identity)
-        return rearrange(cells, "b (y x) (c p q) -> b c (y p) (x q)", y=side, p=cell, q=cell)
+        cells = self.model[head](tokens)
+        read = rearrange(cells, "b (y x) (c p q) -> b c (y p) (x q)", y=side, p=cell, q=cell)
+        return (self.weights.to(self.device) * (read - latents.to(self.device)).pow(2)).mean()
 
     def _text_terms(self, code: Tensor, batch) -> dict[str, Tensor]:
         text_code = self.text_codes(batch["text"])
@@ -143,7 +142,7 @@ class DecouplerStage:
 
     def _sum(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         loss_id, loss_ta = (
-            sum(weight * terms[key] for key, weight in vars(weights).items() if weight)
+            sum(weight * terms[key] for key, weight in vars(weights).items() if weight and key in terms)
             for weights in (self.identity_weights, self.text_weights)
         )
         return {"total": loss_id + loss_ta, "L_ID": loss_id, "L_TA": loss_ta} | terms

@@ -58,7 +58,7 @@ def prepare_shard(
         features = encoder(stills)
         pictures = to_tensor(np.concatenate([clip, portrait[None]])).to(device)
         latents = autoencoder.encode(pictures).half().cpu().numpy()
-        tokens, vectors = features.tokens.half().cpu().numpy(), features.embedding.half().cpu().numpy()
+        tokens, vectors = features.tokens.half().cpu().numpy(), features.vector.half().cpu().numpy()
         parts["latents"].append(latents[:-1])
         parts["neutral"].append(latents[-1])
         parts["tokens"].append(tokens[:-VIEWS])
