@@ -1,7 +1,7 @@
 """Make the pictures of this folder again: rendered people who do not exist, and a gallery of generated clips.
 
-    python -m examples.make portraits     (needs the morphable head: python -m iad data download)
-    python -m examples.make gallery       (needs the shipped weights only)
+python -m examples.make portraits     (needs the morphable head: python -m iad data download)
+python -m examples.make gallery       (needs the shipped weights only)
 """
 
 import json

@@ -1,8 +1,9 @@
-"""Frames <-> latents: principal components of 16x16 patches, and a convolutional decoder that makes pictures of them.
+"""Frames <-> latents: principal components of 16x16 patches, and a convolutional decoder that makes pictures.
 
-In: frames in [0, 1], `b f 3 h w`. Out: latents `b t c y x` of unit variance, 16 times smaller; one latent frame is
-`frames_per_latent` video frames stacked in the channels. The code is linear and never trained, so it is known
-before any training, and the decoder can be improved at any time without touching what was trained on latents.
+In: frames in [0, 1], `b f 3 h w`. Out: latents `b t c y x` of unit variance, 16 times smaller; one latent
+frame is `frames_per_latent` video frames stacked in the channels. The code is linear and never trained, so it
+is known before any training, and the decoder can be improved at any time without touching what was trained on
+latents.
 """
 
 import torch

@@ -166,12 +166,12 @@ class IaDPipeline:
         else:
             code = self._driving_codes(action_reference, latent_frames)
         states = self._text_states(segments)
-        adapter = self._adapt(identity, code, identity_scale, action_scale)
-        latents = self._sample(adapter, states, latent_frames, settings, callback)
+        settings |= {"prompt": prompt, "identity_scale": identity_scale, "action_scale": action_scale}
+        adapter = self._adapt(identity, code, settings)
+        latents = self._sample(adapter, states, settings, callback)
         decoded = decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)
         frames = to_uint8(decoded[0])
         scores = self._score(frames, faces, code)
-        settings |= {"prompt": prompt, "identity_scale": identity_scale, "action_scale": action_scale}
         seconds = time.perf_counter() - begun
         return Result(frames, self.preset.fps, seed, seconds, scores, settings, notes)
 
@@ -249,29 +249,29 @@ class IaDPipeline:
             return self._split(crops).code[None]
         return repeat(self._split(self.find_face(source).image[None]).code, "1 c -> 1 f c", f=latent_frames)
 
-    def _adapt(self, identity, code, identity_scale: float, action_scale: float) -> AdapterStates:
-        # row 0 is guided by everything, row 1 by nothing
-        identity, code = (torch.cat([x, x]) for x in (identity, code))
-        return self.parts["transformer"].adapt(
-            identity,
-            self.parts["decoupler"].expand(code),
-            identity_scale=torch.tensor([identity_scale, 0.0]),
-            action_scale=torch.tensor([action_scale, 0.0]),
-        )
+    def _adapt(self, identity, code, settings: dict[str, Any]) -> AdapterStates:
+        # row 0 hears the words; row 1, which guidance needs, is the same person left to themselves
+        rows = 2 if settings["guidance_scale"] != 1 else 1
+        scales = {key: torch.full((rows,), float(settings[key])) for key in ("identity_scale", "action_scale")}
+        scales["action_scale"][1:] = 0
+        action = self.parts["decoupler"].expand(code).expand(rows, -1, -1, -1)
+        return self.parts["transformer"].adapt(identity.expand(rows, -1, -1), action, **scales)
 
-    def _sample(self, adapter, states, latent_frames: int, settings, callback) -> Float[Tensor, "1 t c y x"]:
+    def _sample(self, adapter, states, settings: dict[str, Any], callback) -> Float[Tensor, "1 t c y x"]:
         preset, guidance = self.preset, settings["guidance_scale"]
         generator = torch.Generator().manual_seed(settings["seed"])
-        shape = (1, latent_frames, preset.latent_channels, preset.latent_size, preset.latent_size)
+        shape = (1, adapter.frames, preset.latent_channels, preset.latent_size, preset.latent_size)
         latents = torch.randn(shape, generator=generator)
-        states = torch.cat([states, self.text_encoder.encode([""]).states])
+        if guidance != 1:
+            states = torch.cat([states, self.text_encoder.encode([""]).states])
         self.scheduler.set_timesteps(settings["steps"])
         for k, t in enumerate(self.scheduler.timesteps):
-            told, free = self.parts["transformer"](
-                latents.expand(2, -1, -1, -1, -1), states, t.expand(2), attention_kwargs={"adapter": adapter}
+            rows = latents.expand(len(states), -1, -1, -1, -1)
+            velocity = self.parts["transformer"](
+                rows, states, t.expand(len(states)), attention_kwargs={"adapter": adapter}
             ).sample
-            velocity = free + guidance * (told - free)
-            latents = self.scheduler.step(velocity[None], t, latents).prev_sample
+            told, free = velocity[:1], velocity[-1:]  # the same without guidance
+            latents = self.scheduler.step(free + guidance * (told - free), t, latents).prev_sample
             if callback:
                 callback(k + 1, settings["steps"])
         return latents

@@ -39,7 +39,7 @@ def test_same_seed_same_frames(mini):
 
 
 def test_words_decide_what_the_face_does(mini):
-    """The same photo and seed with other words gives another clip; other words for the same, a similar one."""
+    """The same photo and seed with other words gives another clip; other words for the same, a like one."""
     smile, laugh, closed = (
         mini(ASTRONAUT, words, seed=0).frames[8:].astype(float)
         for words in ("a woman smiles", "a woman is smiling", "a woman closes her eyes")
