@@ -252,10 +252,14 @@ class IaDPipeline:
     def _adapt(self, identity, code, settings: dict[str, Any]) -> AdapterStates:
         # row 0 hears the words; row 1, which guidance needs, is the same person left to themselves
         rows = 2 if settings["guidance_scale"] != 1 else 1
-        scales = {key: torch.full((rows,), float(settings[key])) for key in ("identity_scale", "action_scale")}
-        scales["action_scale"][1:] = 0
-        action = self.parts["decoupler"].expand(code).expand(rows, -1, -1, -1)
-        return self.parts["transformer"].adapt(identity.expand(rows, -1, -1), action, **scales)
+        action_scale = torch.full((rows,), float(settings["action_scale"]))
+        action_scale[1:] = 0
+        return self.parts["transformer"].adapt(
+            identity.expand(rows, -1, -1),
+            self.parts["decoupler"].expand(code).expand(rows, -1, -1, -1),
+            identity_scale=float(settings["identity_scale"]),
+            action_scale=action_scale,
+        )
 
     def _sample(self, adapter, states, settings: dict[str, Any], callback) -> Float[Tensor, "1 t c y x"]:
         preset, guidance = self.preset, settings["guidance_scale"]

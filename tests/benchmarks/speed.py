@@ -1,0 +1,77 @@
+"""Seconds and memory of what a user waits for; run on an idle machine.
+
+    python -m tests.benchmarks.speed [--model mini]
+
+Prints one JSON object: start to ready (a fresh process, imports included), the first and later clips, peak
+memory, `--help`, and, where the head and the photo people are, frames a second of both renderers on one core.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import skimage.data
+
+
+def start_and_generate(model: str, clips: int) -> dict:
+    """Load the pipeline in this process and generate."""
+    begun = time.perf_counter()
+    from iad import IaDPipeline
+
+    pipe = IaDPipeline.from_pretrained(model)
+    ready = time.perf_counter() - begun
+    photo = skimage.data.astronaut()
+    seconds = [pipe(photo, "a woman smiles, then nods", seed=k).seconds for k in range(clips)]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {
+        "start to ready, s": round(ready, 2),
+        "first clip, s": round(seconds[0], 2),
+        "later clips, median s": round(float(np.median(seconds[1:])), 2),
+        "peak memory, GiB": round(memory, 2),
+    }
+
+
+def help_seconds() -> float:
+    """Time `python -m iad --help`, the best of three."""
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "iad", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - begun)
+    return round(min(times), 2)
+
+
+def renderer_speed() -> dict:
+    """Time 48 frames of a photo person and of a rendered person, compiled before."""
+    from iad.portraits import clips
+    from iad.portraits.actions import Performed, perform
+    from iad.portraits.head import load_head
+
+    try:
+        head, photos = load_head(), clips.usable_photos()
+    except FileNotFoundError as error:
+        return {"renderers": str(error)}
+    track = perform([Performed(("laugh",), 0.0, 6.0)], rng=np.random.default_rng(0), frames=48)
+    found = {}
+    for name, cast in {
+        "photo people": clips.cast_photo(head, *photos[0]),
+        "rendered people": clips.cast_rendered(head, 3),
+    }.items():
+        cast.person.render(track[:2])
+        begun = time.process_time()
+        cast.person.render(track)
+        found[f"{name}, frames a second a core"] = round(48 / (time.process_time() - begun))
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--clips", type=int, default=6)
+    options = parser.parse_args()
+    report = start_and_generate(options.model, options.clips)
+    print(json.dumps(report | {"--help, s": help_seconds()} | renderer_speed(), indent=1))
