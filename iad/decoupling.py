@@ -97,6 +97,8 @@ class Decoupler(nn.Module):
         )
         self.from_code = nn.Linear(code_dim, queries * dim, bias=False)
         nn.init.normal_(self.from_code.weight, std=0.5 * code_dim**-0.5)
+        self.register_buffer("mean_identity", torch.zeros(queries, dim))  # of the average face
+        self.register_buffer("mean_action", torch.zeros(queries, dim))
 
     def read(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b q d"]:
         """Read the facial embedding f; every token has length sqrt(d)."""
@@ -184,8 +186,7 @@ def frame_times(
 
 def _waves(times: Float[Tensor, "b f k"]) -> Float[Tensor, "b f m"]:
     angles = times[..., None] * torch.tensor([0.5, 1.0, 2.0, 4.0], device=times.device) * torch.pi
-    waves = torch.cat([times[..., None], angles.sin(), angles.cos()], dim=-1)
-    return rearrange(waves, "b f k w -> b f (k w)")
+    return torch.cat([times[..., None], angles.sin(), angles.cos()], dim=-1).flatten(2)
 
 
 def create_decoupling(preset: Preset) -> nn.ModuleDict:

@@ -37,7 +37,7 @@ Reference = str | Path | Any  # path, PIL image or uint8 array
 
 @dataclass(frozen=True)
 class DecoupledFace:
-    """A face split into identity and action; `facial == identity + action`."""
+    """A face split into identity and action, relative to the average face; `facial == identity + action`."""
 
     facial: Float[np.ndarray, " d"]
     identity: Float[np.ndarray, " d"]
@@ -184,8 +184,11 @@ class IaDPipeline:
         """Split the facial embedding of one face into identity and action."""
         found = self.find_face(photo, face)
         split = self._split(found.image[None])
-        shares = [float(share[0]) for share in split.shares()]
-        vectors = [getattr(split, key)[0].flatten().numpy() for key in ("facial", "identity", "action")]
+        decoupler = self.parts["decoupler"]
+        identity, action = split.identity - decoupler.mean_identity, split.action - decoupler.mean_action
+        centred = Split(identity + action, identity, action, split.code)
+        shares = [float(share[0]) for share in centred.shares()]
+        vectors = [getattr(centred, key)[0].flatten().numpy() for key in ("facial", "identity", "action")]
         return DecoupledFace(*vectors, *shares, found.box, found.image, found.count)
 
     @torch.inference_mode()
@@ -196,7 +199,7 @@ class IaDPipeline:
         for prompt in prompts:
             segments = parse_prompt(prompt, None, duration=self.preset.duration)
             codes = self.text_codes(segments, self.preset.latent_frames)
-            told = self.parts["decoupler"].expand(codes)[0].flatten(1)
+            told = (self.parts["decoupler"].expand(codes)[0] - self.parts["decoupler"].mean_action).flatten(1)
             found.append((prompt, float(cosine_similarity(told, action[None]).max())))
         return sorted(found, key=lambda pair: -pair[1])
 

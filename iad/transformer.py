@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock, CogVideoXTransformer3DModel
-from einops import rearrange
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -20,6 +20,7 @@ from iad.config import Preset
 from iad.decoupling import Attention
 
 KeysValues = tuple[Tensor, Tensor]
+FOCUS = 4.0  # how much less a head looks at a query one cell away, in logits
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class AdapterStates:
     frames: int
 
 
-ADAPTER_KEYS = ("identity_attention", "action_attention", "identity_slots", "action_slots")
+ADAPTER_KEYS = ("identity_attention", "action_attention", "identity_slots", "action_slots", "identity_focus")
+FOCUS = 4.0  # how much less a head looks at a query one cell away, in logits
 
 
 class IaDBlock(CogVideoXBlock):
@@ -41,13 +43,20 @@ class IaDBlock(CogVideoXBlock):
 
     index: int | None = None  # place in `AdapterStates`; None in a block without adapter
 
-    def add_adapter(self, *, dim: int, token_dim: int, queries: int, heads: int, index: int) -> None:
+    def add_adapter(
+        self, *, dim: int, token_dim: int, queries: int, heads: int, index: int, grid: tuple[int, int]
+    ) -> None:
         """Create the two cross-attentions."""
         self.index = index
         self.identity_attention = Attention(dim, token_dim, heads)
         self.action_attention = Attention(dim, token_dim, heads)
         self.identity_slots = nn.Parameter(torch.randn(queries, token_dim) * 0.5)
         self.action_slots = nn.Parameter(torch.randn(queries, token_dim) * 0.5)
+        # half the heads begin with the query of a patch's own cell of the portrait, the others anywhere
+        self.identity_focus = nn.Parameter(
+            torch.tensor([FOCUS if h < heads // 2 else 0.0 for h in range(heads)])
+        )
+        self.register_buffer("distance", _squared_distance(grid, queries), persistent=False)
         for attention in (self.identity_attention, self.action_attention):
             nn.init.zeros_(attention.to_out.weight)
             nn.init.zeros_(attention.to_out.bias)
@@ -66,7 +75,9 @@ class IaDBlock(CogVideoXBlock):
         x, text = super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, kwargs)
         if states is None or self.index is None:
             return x, text
-        identity = self.identity_attention.attend(x, states.identity[self.index])
+        bias = -self.identity_focus[:, None, None] * self.distance
+        bias = repeat(bias, "h s q -> 1 h (f s) q", f=states.frames)
+        identity = self.identity_attention.attend(x, states.identity[self.index], bias.to(x.dtype))
         by_frame = rearrange(x, "b (f s) d -> (b f) s d", f=states.frames)
         action = self.action_attention.attend(by_frame, states.action[self.index])
         action = rearrange(action, "(b f) s d -> b (f s) d", f=states.frames)
@@ -129,7 +140,8 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
             if place % adapter_interval == 0:
                 index = place // adapter_interval
                 sizes = {"dim": dim, "token_dim": token_dim, "queries": queries}
-                block.add_adapter(**sizes, heads=num_attention_heads, index=index)
+                grid = (sample_height // patch_size, sample_width // patch_size)
+                block.add_adapter(**sizes, heads=num_attention_heads, index=index, grid=grid)
 
     def adapt(
         self,
@@ -149,6 +161,16 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
             action_scale=_scale(action_scale, identity),
             frames=action.shape[1],
         )
+
+
+def _squared_distance(grid: tuple[int, int], queries: int) -> Float[Tensor, "s q"]:
+    """Return squared distances from patches to the cells that queries read, in sides of a cell."""
+    side = round(queries**0.5)
+    patches, cells = (
+        torch.cartesian_prod((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns)
+        for rows, columns in (grid, (side, side))
+    )
+    return torch.cdist(patches * side, cells * side).pow(2)[:, :queries]
 
 
 def _scale(value: float | Float[Tensor, " b"], like: Tensor) -> Float[Tensor, "#b 1 1"]:

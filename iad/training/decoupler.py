@@ -20,6 +20,7 @@ from iad.training.prepare import VIEWS, Prepared
 SEGMENTS = 3  # at most so many in a timeline of the pool
 FIELDS = ("facial", "identity", "action", "code")  # of a `Split`
 SNAPSHOT_CLIPS = 64
+CENTRE_FRAMES = 512  # frames whose average identity and action are stored
 
 
 class Groups:
@@ -205,6 +206,16 @@ class DecouplerStage:
         b = len(features[0])
         flat = self._split(tuple(x.flatten(0, 1) for x in features))
         return Split(*(getattr(flat, key).unflatten(0, (b, -1)) for key in FIELDS))
+
+    @torch.no_grad()
+    def centre(self, model: nn.Module) -> None:
+        """Store the average identity and action of the pool's people in the decoupler."""
+        rng = np.random.default_rng(self.seed)
+        rows = rng.integers(len(self.pool), size=CENTRE_FRAMES)
+        k = rng.integers(self.preset.latent_frames, size=CENTRE_FRAMES)
+        split = self._split(self._stack(("global", "tokens"), rows, k), model)
+        model["decoupler"].mean_identity.copy_(split.identity.mean(0))
+        model["decoupler"].mean_action.copy_(split.action.mean(0))
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """Show nothing: the split makes no pictures."""

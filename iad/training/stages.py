@@ -89,6 +89,8 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
         max_steps=options.max_steps,
     )
     trained = fit(learner, config)
+    if "decoupling" in WRITES[stage]:
+        getattr(learner, "split", learner).centre(trained)
     for name, module in trained.items():
         if name in parts:
             parts[name].load_state_dict(module.state_dict())
