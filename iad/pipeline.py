@@ -6,7 +6,7 @@ never reaches the denoiser: the reference's action part, and the reference's pix
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,18 @@ from torch.nn.functional import cosine_similarity
 
 from iad import checkpoint
 from iad.autoencoder import decode_latents, to_tensor, to_uint8
-from iad.config import ARMS, EXPRESSIONS, Preset, get_preset
+from iad.config import ARMS, Preset, get_preset
 from iad.decoupling import Split, frame_times
 from iad.encoders import as_landmarker
 from iad.faces import Face, crop, detect_faces, find_face
 from iad.parts import create_parts, load_parts, split_parts
 from iad.photos import load_image
-from iad.text import Action, create_text_encoder, load_text_encoder, parse_prompt
+from iad.portraits.wording import known_actions
+from iad.text import NEUTRAL_PROMPT, Action, create_text_encoder, load_text_encoder, parse_prompt
 from iad.transformer import AdapterStates, create_scheduler
 from iad.video import VIDEO_SUFFIXES, read_video, save
 
-CALM = 0.12  # a prompt whose strongest expression weight stays below names no action that the model knows
-CALM_POSE = 0.25  # likewise for head pose, in units of `POSE_SCALE`
+CALM_NOTE = "The prompt names no known facial action, so the portrait stays calm; try 'smiles' or 'nods'."
 
 Reference = str | Path | Any  # path, PIL image or uint8 array
 
@@ -154,15 +154,15 @@ class IaDPipeline:
         begun = time.perf_counter()
         settings = self._settings(arm, guidance_scale, num_inference_steps, num_frames, seed)
         segments = parse_prompt(prompt, timeline, duration=settings["frames"] / self.preset.fps)
+        known = tuple(s if known_actions(s.prompt) else replace(s, prompt=NEUTRAL_PROMPT) for s in segments)
         references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
         faces = [self.find_face(photo, face) for photo in references]
         notes = _face_notes(faces, face)
         identity = self._split(np.stack([f.image for f in faces])).identity.mean(0, keepdim=True)
         latent_frames = settings["frames"] // self.preset.frames_per_latent
-        told = self.text_codes(segments, latent_frames)
         if action_reference is None:
-            code = told
-            notes += self._calm_notes(told)
+            code = self.text_codes(known, latent_frames)
+            notes += [CALM_NOTE] * (not any(known_actions(s.prompt) for s in segments))
         else:
             code = self._driving_codes(action_reference, latent_frames)
         states = self._text_states(segments)
@@ -296,12 +296,6 @@ class IaDPipeline:
             "action": float(cosine_similarity(shown, wanted).mean()),
             "detected": float(np.mean([_shows_face(frame) for frame in frames[:: max(1, n // 4)]])),
         }
-
-    def _calm_notes(self, code: Float[Tensor, "1 f c"]) -> list[str]:
-        said = self.parts["coefficients"](code)[0]
-        if float(said[:, :EXPRESSIONS].max()) > CALM or float(said[:, EXPRESSIONS:].abs().max()) > CALM_POSE:
-            return []
-        return ["The prompt names no facial action that this model knows; the portrait stays calm."]
 
 
 def _shows_face(frame: UInt8[np.ndarray, "h w 3"]) -> bool:

@@ -1,13 +1,22 @@
 """Made-up data for tests: a pool of clips with the right files and no faces in it."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import skimage.data
+from PIL import Image
 
 ASTRONAUT = Path(skimage.data.__file__).parent / "astronaut.png"  # a real photo, in the public domain
+
+
+def cut_portrait() -> Path:
+    """Cut the head of the astronaut into a JPEG of 256x256 pixels."""
+    path = Path(tempfile.mkdtemp()) / "portrait.jpg"
+    Image.open(ASTRONAUT).convert("RGB").crop((96, 0, 352, 256)).save(path, quality=95)
+    return path
 
 
 def make_pool(folder: Path, *, groups: int = 3, frames: int = 16, size: int = 128) -> Path:

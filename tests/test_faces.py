@@ -6,13 +6,13 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from made_up import ASTRONAUT
+from made_up import cut_portrait
 from PIL import Image
 
 from iad import faces
 from iad.faces import alignment, crop, detect_faces, find_face, load_image
 
-PORTRAIT = ASTRONAUT
+PORTRAIT = cut_portrait()
 
 # Landmarks of a plausible face inside the unit square of its own FFHQ crop: what the framing makes of them is
 # the identity map, up to scale (checked below).

@@ -60,4 +60,4 @@ def test_people_stay_apart(mini):
 
 
 def test_calm_prompts_say_so(mini):
-    assert any("names no facial action" in note for note in mini(ASTRONAUT, "a photo of a chair").notes)
+    assert any("stays calm" in note for note in mini(ASTRONAUT, "a photo of a chair").notes)

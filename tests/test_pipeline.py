@@ -102,14 +102,11 @@ def test_several_faces_use_the_largest_and_say_so(pipe, photo):
     assert pipe.decouple(both, face=1).box[2] < 200
 
 
-def test_a_prompt_without_a_known_action_is_noted(pipe, photo):
-    said = pipe.parts["coefficients"]
-    said.weight.zero_()
-    for bias, place in ((0.5, 10), (-0.5, 57), (0.05, 10)):  # an expression, looking down, next to nothing
-        said.bias.zero_()
-        said.bias[place] = bias
-        notes = pipe(photo, "does something", num_inference_steps=1).notes
-        assert any("stays calm" in note for note in notes) == (bias == 0.05)
+def test_a_prompt_without_a_known_action_stays_calm_and_says_so(pipe, photo):
+    chair, calm = (pipe(photo, words, num_inference_steps=1) for words in ("a chair", "keeps a calm face"))
+    assert any("stays calm" in note for note in chair.notes) and not calm.notes
+    assert chair.scores["action"] == pytest.approx(calm.scores["action"], abs=0.3)
+    assert not pipe(photo, "a chair [0-1s] and [1-2s] nods", num_inference_steps=1).notes
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ class Judge:
         return large, self.predictor(large, FACE)
 
     def embed(self, frames: np.ndarray) -> np.ndarray:
-        """Average the 128-d embeddings of four frames."""
-        picks = frames[np.linspace(0, len(frames) - 1, min(4, len(frames))).astype(int)]
+        """Average the 128-d embeddings of two frames, a third and two thirds into the clip."""
+        picks = frames[[len(frames) // 3, 2 * len(frames) // 3]]
         return np.mean([self.recogniser.compute_face_descriptor(*self.marks(f)) for f in picks], axis=0)
 
     def features(self, frames: np.ndarray) -> np.ndarray:
@@ -144,7 +144,8 @@ def main() -> None:
             clip = pipe(references[k], prompt_for(cast, name, k, unseen=options.unseen), seed=k)
             truth = act(cast, name, 1000 + k)
             nearest = int(np.linalg.norm(gallery - judge.embed(clip.frames), axis=1).argmin())
-            true_nearest = int(np.linalg.norm(gallery - judge.embed(truth), axis=1).argmin())
+            if not strips:  # one true clip a person is enough to know how well persons can be told apart
+                true_nearest = int(np.linalg.norm(gallery - judge.embed(truth), axis=1).argmin())
             guess, true_guess = (int(model.predict([judge.features(f)])[0]) for f in (clip.frames, truth))
             table.append(
                 {
