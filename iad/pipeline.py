@@ -289,11 +289,13 @@ class IaDPipeline:
         features = self.parts["encoder"](to_tensor(crops))
         n = len(frames)
         reference = features.embedding[n:].mean(0, keepdim=True)
-        shown = self.parts["decoupler"](features.vector[:n], features.tokens[:n]).code
-        wanted = repeat(code[0], "t c -> (t s) c", s=self.preset.frames_per_latent)
+        decoupler = self.parts["decoupler"]
+        shown = decoupler(features.vector[:n], features.tokens[:n]).action - decoupler.mean_action
+        wanted = decoupler.expand(code[0]) - decoupler.mean_action
+        wanted = repeat(wanted, "t q d -> (t s) q d", s=self.preset.frames_per_latent)
         return {
             "identity": cosine_similarity(features.embedding[:n], reference).numpy(),
-            "action": float(cosine_similarity(shown, wanted).mean()),
+            "action": float(cosine_similarity(shown.flatten(1), wanted.flatten(1)).mean()),
             "detected": float(np.mean([_shows_face(frame) for frame in frames[:: max(1, n // 4)]])),
         }
 
