@@ -90,7 +90,7 @@ class SamplerConfig:
     """What generation uses when the caller does not say."""
 
     steps: int = 1
-    guidance_scale: float = 1.0  # 1 hears the words as they are; more exaggerates them, at twice the time
+    guidance_scale: float = 1.5  # 1 hears the words as they are; more exaggerates them, at twice the time
     timesteps: int = 1000
 
 
