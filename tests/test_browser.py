@@ -127,7 +127,7 @@ def test_cancel_stops_and_the_next_run_starts_at_once(page, photo):
     page.press("#steps input[type=number]", "Tab")
     page.click("#generate")
     page.wait_for_selector("#scores .score")
-    assert "1 steps" in page.inner_text("#scores")
+    assert "1 step." in page.inner_text("#scores")
 
 
 def test_an_example_needs_one_click_and_no_consent(page):

@@ -11,7 +11,7 @@ from iad.config import Preset
 from iad.demo.examples import Example, make_thumbnail
 
 # Cosines of the model's own embeddings, from the highest down.
-LIKENESS = ((0.75, "very close"), (0.55, "close"), (0.35, "some likeness"), (-1.0, "little likeness"))
+LIKENESS = ((0.92, "very close"), (0.8, "close"), (0.5, "some likeness"), (-1.0, "little likeness"))
 ACTION = ((0.7, "clearly shown"), (0.45, "partly shown"), (0.2, "hardly shown"), (-1.0, "not shown"))
 DETECTED = ((1.0, "in every frame checked"), (0.01, "in some frames"), (0.0, "in no frame"))
 
@@ -30,7 +30,8 @@ ASK_FOR_CONSENT = '<p class="quiet">Tick the box below, and the face is looked f
 
 def describe_model(preset: Preset) -> str:
     """Say honestly what the model is, and what becomes of a photo."""
-    small = "is a small model made to run on a CPU, trained only on people who do not exist. It "
+    small = "is a small model that runs on a CPU, trained only on people who do not exist; so far its "
+    small += "pictures are soft and the likeness is rough. It "
     return (
         f"<p><b>{preset.name}</b> {small if preset.name == 'mini' else ''}makes clips of {preset.size} × "
         f"{preset.size} pixels and {preset.duration:g} seconds. Everything it makes is AI-generated, "
@@ -63,7 +64,8 @@ def describe_scores(report: dict[str, Any]) -> str:
     )
     body = "".join(_score_row(name, value, pick_words(value, scale)) for name, value, scale in rows)
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in report["notes"])
-    made = f"AI-generated in {report['seconds']:.1f} s with seed {report['seed']}, {report['steps']} steps."
+    steps = "1 step" if report["steps"] == 1 else f"{report['steps']} steps"
+    made = f"AI-generated in {report['seconds']:.1f} s with seed {report['seed']}, {steps}."
     return (
         f'<div class="scores">{body}</div>{notes}<p class="quiet">{made} '
         "The first two scores are the model's own opinion.</p>"
