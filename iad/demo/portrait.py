@@ -122,4 +122,6 @@ def _get_path(payload: Any) -> str | None:
 
 
 def _show_report(clip: str, report: dict[str, Any]) -> tuple[str, Any]:
+    if report is None:  # a cancelled run ends here too
+        return "", gr.update(visible=False)
     return describe_scores(report), gr.update(value=clip, visible=True)

@@ -141,7 +141,12 @@ def main() -> None:
         for a, name in enumerate(names):
             if a == shown[k]:
                 continue
-            clip = pipe(references[k], prompt_for(cast, name, k, unseen=options.unseen), seed=k)
+            try:
+                clip = pipe(references[k], prompt_for(cast, name, k, unseen=options.unseen), seed=k)
+            except ValueError:  # no face found in the reference: counted as a failure
+                failed = {"judged": None, "action_right": False, "person_right": False}
+                table.append({"person": k, "kind": cast.key["kind"], "action": name} | failed)
+                continue
             truth = act(cast, name, 1000 + k)
             nearest = int(np.linalg.norm(gallery - judge.embed(clip.frames), axis=1).argmin())
             if not strips:  # one true clip a person is enough to know how well persons can be told apart
@@ -161,9 +166,11 @@ def main() -> None:
                 }
             )
             strips.append(np.concatenate([references[k], *clip.frames[::3]], axis=1))
-        sheets.append(np.concatenate(strips))
-        if k % 4 == 3:
-            save_picture(options.output / f"people-{k - 3:02d}.png", np.concatenate(sheets[-4:]))
+        sheets += [np.concatenate(strips)] if strips else []
+        (options.output / "report.json").write_text(json.dumps({"rows": table}, indent=1))
+        if k % 4 == 3 and sheets:
+            save_picture(options.output / f"people-{k - 3:02d}.png", np.concatenate(sheets))
+            sheets = []
     report = summarise(table)
     (options.output / "report.json").write_text(json.dumps({"summary": report, "rows": table}, indent=1))
     print(json.dumps(report, indent=1))
@@ -174,7 +181,8 @@ def summarise(table: list[dict]) -> dict:
     keys = ("action_right", "person_right", "ceiling_action", "ceiling_person", "seconds")
 
     def mean(rows: list[dict]) -> dict[str, float]:
-        return {key: round(float(np.mean([r[key] for r in rows])), 3) for key in keys} | {"clips": len(rows)}
+        known = {key: [r[key] for r in rows if key in r] for key in keys}
+        return {key: round(float(np.mean(values)), 3) for key, values in known.items()} | {"clips": len(rows)}
 
     groups = {"all": table}
     groups |= {kind: [r for r in table if r["kind"] == kind] for kind in ("photo", "rendered")}
