@@ -4,7 +4,6 @@ Not in the tests' own process: gradio looks at functions to tell generators, and
 """
 
 import atexit
-import functools
 import os
 import socket
 import subprocess
@@ -17,9 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-@functools.cache
+_running: dict[str, subprocess.Popen] = {}
+
+
 def start_app() -> str:
-    """Start the app once for all tests and return its address; it ends with them."""
+    """Start the app, once for all tests as long as it lives, and return its address; it ends with them."""
+    for address, process in _running.items():
+        if process.poll() is None:
+            return address
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -35,6 +39,7 @@ def start_app() -> str:
             break
         try:
             urllib.request.urlopen(address, timeout=5).close()
+            _running[address] = process
             return address
         except OSError:
             time.sleep(0.5)

@@ -123,7 +123,7 @@ def test_cancel_stops_and_the_next_run_starts_at_once(page, photo):
     page.wait_for_selector("#generate", state="visible")
     page.wait_for_selector("#clip .progress-bar", state="detached")
     assert page.locator("#scores .score").count() == 0
-    page.wait_for_timeout(1000)  # as fast as a visitor; a script that clicks at once can outrun the cancelling
+    page.wait_for_timeout(1000)  # as a visitor would; a script can outrun the cancelling
     page.fill("#steps input[type=number]", "1")
     page.press("#steps input[type=number]", "Tab")
     page.click("#generate")
