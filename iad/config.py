@@ -1,7 +1,7 @@
 """Every number of every model size, as frozen dataclasses; no torch here.
 
-`PRESETS` maps a name to a `Preset`: "mini" (ours, CPU, shipped), "tiny" (random weights, for tests) and
-"cogvideox-5b" (CUDA). The same classes read all of them.
+`PRESETS` maps a name to a `Preset`: "mini" (ours, CPU, shipped) and "tiny" (random weights, for tests). The
+same classes read both.
 """
 
 import difflib
