@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle, silu
 
 from iad.config import AutoencoderConfig, Preset
-
-PATCH = 16  # pixels a latent stands for, both ways
+from iad.patches import PATCH, principal_components
 
 
 class ResidualBlock(nn.Module):
@@ -89,15 +88,11 @@ class FrameAutoencoder(nn.Module):
     @torch.no_grad()
     def set_components(self, patches: Float[Tensor, "n 3 16 16"]) -> None:
         """Set the code to the principal components of `patches` in [0, 1], of unit variance each."""
-        flat = (patches * 2 - 1).flatten(1)
-        mean = flat.mean(0)
-        _, spread, axes = torch.linalg.svd(flat - mean, full_matrices=False)
-        count = self.project.out_channels
-        axes, scale = axes[:count], spread[:count, None] / len(flat) ** 0.5
-        self.project.weight.copy_((axes / scale).unflatten(1, patches.shape[1:]))
-        self.project.bias.copy_(-(axes / scale) @ mean)
-        self.expand.weight.copy_((axes * scale).unflatten(1, patches.shape[1:]))
-        self.expand.bias.copy_(mean.unflatten(0, patches.shape[1:]).mean((1, 2)))
+        axes, scale, mean = principal_components(patches * 2 - 1, self.project.out_channels)
+        self.project.weight.copy_(axes / scale)
+        self.project.bias.copy_(-(axes / scale * mean).sum((1, 2, 3)))
+        self.expand.weight.copy_(axes * scale)
+        self.expand.bias.copy_(mean.mean((1, 2)))
 
 
 def create_autoencoder(preset: Preset) -> FrameAutoencoder:

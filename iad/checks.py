@@ -23,6 +23,13 @@ def check_model(name: str) -> None:
         check_name(name, tuple(PRESETS), what="model")
 
 
+def is_small(name: str) -> bool:
+    """Tell whether `name` is one of the small models, which find faces as `iad.faces` does."""
+    from iad.config import PRESETS
+
+    return name in PRESETS or Path(name).is_dir()
+
+
 def check_number(value: float | None, option: str, *, low: float, high: float) -> None:
     """Make sure that a given number lies within its range."""
     if value is not None and not low <= value <= high:
@@ -41,11 +48,14 @@ def check_photo(file: str, face: int | None = None) -> None:
     check_number(face, f"--face of '{file}'", low=0, high=len(faces) - 1)
 
 
-def check_driver(file: str) -> None:
-    """Make sure that an action reference is a video that can be read or a photo with a face."""
+def check_driver(file: str, *, small: bool = True) -> None:
+    """Make sure that an action reference is a video or a photo; for a small model one that shows a face."""
+    from iad.photos import load_image
     from iad.video import VIDEO_SUFFIXES, read_video
 
     if Path(file).suffix.lower() in VIDEO_SUFFIXES:
         read_video(file, 1)
-    else:
+    elif small:
         check_photo(file)
+    else:
+        load_image(file)

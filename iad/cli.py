@@ -1,7 +1,7 @@
-"""The command line: `python -m iad generate | decouple | train | data | demo`.
+"""The command line: `python -m iad generate | batch | decouple | evaluate | train | data | demo`.
 
 In come words, out come files, exit code 0 and, with --json, one JSON object as the last line of stdout; or
-exit code 2 and one sentence on stderr. What the commands do is in `iad/commands.py`; --help loads none of it.
+exit code 2 and one sentence on stderr. What the commands do is in `iad/commands/`; --help loads none of it.
 """
 
 import argparse
@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from iad import commands as run
+from iad.commands.evaluate import SUITES
 from iad.training import STAGES
 
+ARMS = "iad, consisid, id-animator, consisid-cross, entangled"  # --help does without iad.config
 FACE_PROMPTS = ("smiling", "mouth open", "eyes closed", "eyebrows raised", "frowning", "puckered lips")
 
 
@@ -54,7 +56,9 @@ def create_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_generate(commands)
+    _add_batch(commands)
     _add_decouple(commands)
+    _add_evaluate(commands)
     _add_train(commands)
     _add_data(commands)
     _add_demo(commands)
@@ -98,7 +102,7 @@ def _add_generate(commands: Any) -> None:
     add("--output", required=True, metavar="FILE", help="an .mp4, a .gif or a contact sheet as .png")
     add("--model", default="mini", metavar="NAME", help="a preset, a folder or a hub id (default: mini)")
     add("--adapter", metavar="P", help="a folder of adapter weights to use instead of the model's own")
-    add("--arm", default="iad", metavar="NAME", help="iad, consisid or id-animator (default: iad)")
+    add("--arm", default="iad", metavar="NAME", help=f"{ARMS} (default: iad)")
     add(
         "--action-reference",
         metavar="P",
@@ -116,6 +120,26 @@ def _add_generate(commands: Any) -> None:
         help="how to fit a large model into memory (default: auto)",
     )
     add("--cache", metavar="NAME", help="a step cache for the large model (default: none)")
+
+
+def _add_batch(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "batch",
+        run.batch,
+        summary="Make the clips of a request file, one request a line; started again, it goes on.",
+        example="python -m iad batch requests.jsonl --output clips --workers 2\n\n"
+        "a line of requests.jsonl:\n"
+        '  {"reference": "a.jpg", "prompt": "a man laughs", "seed": 3, "name": "laugh"}\n\n'
+        "its keys: reference or references, prompt, action_reference, arm, face, seed, steps,\n"
+        "identity_scale, action_scale, name, format (mp4, gif, png); paths start at the file",
+    )
+    add = parser.add_argument
+    add("requests", metavar="FILE", help="a JSONL file")
+    add("--output", required=True, metavar="DIR", help="where the clips and results.jsonl go")
+    add("--model", default="mini", metavar="NAME", help="a preset or a folder (default: mini)")
+    add("--workers", type=int, default=1, metavar="N", help="processes, one core each (default: 1)")
+    add("--ray", metavar="ADDRESS", help="work on a Ray cluster: auto, local or its address")
 
 
 def _add_decouple(commands: Any) -> None:
@@ -136,6 +160,29 @@ def _add_decouple(commands: Any) -> None:
     parser.add_argument("--model", default="mini", metavar="NAME", help="a preset, a folder or a hub id")
 
 
+def _add_evaluate(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "evaluate",
+        run.evaluate,
+        summary="Measure a model on people it has never seen, each arm beside the others.",
+        example="python -m iad evaluate --suite action --arms iad consisid --output report",
+    )
+    add = parser.add_argument
+    add("--suite", default="all", metavar="NAME", help=f"{', '.join(SUITES)} (default: all)")
+    add("--model", default="mini", metavar="NAME", help="a preset or a folder (default: mini)")
+    add(
+        "--arms",
+        nargs="+",
+        metavar="NAME",
+        help=f"any of {ARMS} (default: the first three)",
+    )
+    add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add("--people", type=int, default=64, metavar="N", help="how many held-out people (default: 64)")
+    add("--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
+    add("--output", required=True, metavar="DIR", help="where report.json and report.md go")
+
+
 def _add_train(commands: Any) -> None:
     parser = _add_command(
         commands,
@@ -147,10 +194,19 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--preset", default="mini", metavar="NAME", help="which model (default: mini)")
     parser.add_argument(
-        "--arm", default="iad", metavar="NAME", help="iad, consisid or id-animator (default: iad)"
+        "--arm",
+        nargs="+",
+        default=["iad"],
+        metavar="NAME",
+        help=f"{ARMS}; the stage joint trains several beside iad (default: iad)",
+    )
+    parser.add_argument(
+        "--without", nargs="+", metavar="TERM", help="loss terms to leave out, such as swap, L_ID or L_TA"
     )
     parser.add_argument("--data", metavar="DIR", help="clips, from: python -m iad data render")
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
+    parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
     parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in the output folder"
     )
@@ -183,6 +239,9 @@ def _add_data(commands: Any) -> None:
     )
     render.add_argument("--clips", type=int, default=2000, metavar="N", help="how many (default: 2000)")
     render.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    render.add_argument(
+        "--held-out", action="store_true", help="of the people that training never sees, for evaluation"
+    )
     preview = _add_command(
         kinds,
         "preview",

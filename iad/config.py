@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 Arm = Literal["iad", "consisid", "id-animator"]
 ARMS: tuple[Arm, ...] = ("iad", "consisid", "id-animator")
+Control = Literal["consisid-cross", "entangled"]
+CONTROLS: tuple[Control, ...] = ("consisid-cross", "entangled")
 
 EXPRESSIONS = 57  # ICT-FaceKit expression shapes
 TRACK = EXPRESSIONS + 3  # then head pitch, yaw, roll in degrees
@@ -32,22 +34,24 @@ class EncoderConfig:
     channels: tuple[int, ...] = (48, 96, 192)  # at 1/4, 1/8 and 1/16 of the crop
     blocks: tuple[int, ...] = (2, 2, 2)
     global_dim: int = 256
+    components: int = 32  # of a token's own patch of the crop, beside the learned features
 
     @property
     def token_dim(self) -> int:
         """Width of a spatial token."""
-        return self.channels[-1]
+        return self.channels[-1] + self.components
 
 
 @dataclass(frozen=True)
 class DecouplerConfig:
     """The split: learned queries read the facial embedding, each token becomes identity + action."""
 
-    queries: int = 16
-    dim: int = 192  # width of a query token
+    queries: int = 64  # one a cell of the portrait: with 16, people outside the training set came out alike
+    dim: int = 128  # width of a query token
     layers: int = 2
-    heads: int = 6
+    heads: int = 4
     code_dim: int = 64  # the action embedding passes through this many numbers
+    erased: int = 128  # directions of the identity that are projected out after training, in closed form
 
     @property
     def embedding_dim(self) -> int:
@@ -91,6 +95,7 @@ class SamplerConfig:
 
     steps: int = 1
     guidance_scale: float = 1.5  # 1 hears the words as they are; more exaggerates them, at twice the time
+    identity_guidance_scale: float = 1.2  # the same for the person
     timesteps: int = 1000
 
 
@@ -140,8 +145,8 @@ PRESETS: dict[str, Preset] = {
     "tiny": Preset(
         name="tiny",
         autoencoder=AutoencoderConfig(4, (16, 16, 16), (1, 0, 0)),
-        encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16),
-        decoupler=DecouplerConfig(queries=4, dim=16, layers=1, heads=2, code_dim=8),
+        encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16, components=4),
+        decoupler=DecouplerConfig(queries=4, dim=16, layers=1, heads=2, code_dim=8, erased=4),
         text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),
         transformer=TransformerConfig(heads=2, head_dim=16, layers=2, time_embed_dim=16),
         sampler=SamplerConfig(steps=2),

@@ -1,6 +1,6 @@
 """THE IDEA: a facial embedding is split into identity + action, and two losses make the split true.
 
-    f  `facial`       what 16 learned queries read from a frozen face encoder, tokens (q, d)
+    f  `facial`       what learned queries, one a cell, read from a frozen face encoder, tokens (q, d)
     a  `action`       A(f): expression, gaze, mouth, head pose; passes through a short `code`
     i  `identity`     f - a: what stays of the person
     t  `text_action`  T(prompt, time): an action code per latent frame, from words alone
@@ -76,41 +76,66 @@ def feed_forward(dim: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
 
 
-class Decoupler(nn.Module):
-    """Reads the facial embedding by learned queries and splits every query token."""
+class Reader(nn.Module):
+    """Reads the facial embedding by learned queries; nothing is split yet.
 
-    def __init__(self, preset: Preset):
+    Args:
+        preset: the model size.
+        queries: tokens to read; None the preset's own number, each of which starts from its own cell of the
+            picture. Another number starts from nowhere, as ID-Animator's queries do.
+    """
+
+    def __init__(self, preset: Preset, *, queries: int | None = None):
         super().__init__()
         config, token_dim = preset.decoupler, preset.encoder.token_dim
-        queries, dim, heads, code_dim = config.queries, config.dim, config.heads, config.code_dim
-        self.queries = nn.Parameter(torch.randn(queries, dim) * 0.5)
+        dim, heads = config.dim, config.heads
+        side = round(config.queries**0.5)
+        cell = preset.latent_size // side
+        self.queries = nn.Parameter(torch.randn(queries or config.queries, dim) * 0.5)
         self.places = nn.Parameter(torch.randn(preset.latent_size**2, token_dim) * 0.5)
-        self.side = round(queries**0.5)
-        self.cell = preset.latent_size // self.side  # each query starts from its own cell of the picture
-        self.from_cell = nn.Linear(self.cell**2 * token_dim, dim)
+        # a cell and a rim around it, for faces are not cut to the pixel
+        self.from_cell = None if queries else nn.Conv2d(token_dim, dim, cell + 2, stride=cell, padding=1)
         self.from_global = nn.Linear(preset.encoder.global_dim + TRACK, dim)
         self.reads = nn.ModuleList(Attention(dim, token_dim, heads) for _ in range(config.layers))
         self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
         self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(config.layers))
-        self.to_code = nn.Sequential(
-            nn.Linear(queries * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, code_dim), nn.LayerNorm(code_dim)
-        )
-        self.from_code = nn.Linear(code_dim, queries * dim, bias=False)
-        nn.init.normal_(self.from_code.weight, std=0.5 * code_dim**-0.5)
-        self.register_buffer("mean_identity", torch.zeros(queries, dim))  # of the average face
-        self.register_buffer("mean_action", torch.zeros(queries, dim))
 
     def read(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b q d"]:
         """Read the facial embedding f; every token has length sqrt(d)."""
-        context = layer_norm(tokens, tokens.shape[-1:]) + self.places
-        pattern = "b (y p x r) e -> b (y x) (p r e)"
-        cells = rearrange(context, pattern, y=self.side, x=self.side, p=self.cell, r=self.cell)
-        x = self.queries + self.from_cell(cells) + self.from_global(vector)[:, None]
+        context = tokens + self.places
+        x = self.queries + self.from_global(vector)[:, None]
+        if self.from_cell is not None:
+            picture = rearrange(context, "b (y x) e -> b e y x", y=round(context.shape[1] ** 0.5))
+            x = x + rearrange(self.from_cell(picture), "b d y x -> b (y x) d")
         for read, mix, feed in zip(self.reads, self.mixes, self.feeds, strict=True):
             x = x + read(x, context)
             x = x + mix(x, x)
             x = x + feed(x)
         return layer_norm(x, x.shape[-1:])
+
+
+class Decoupler(Reader):
+    """Splits every token that it reads."""
+
+    def __init__(self, preset: Preset):
+        super().__init__(preset)
+        config = preset.decoupler
+        queries, dim, code_dim = config.queries, config.dim, config.code_dim
+        gist = max(1, dim // 8)
+        self.to_code = nn.Sequential(
+            nn.Linear(dim, gist),
+            nn.Flatten(),
+            nn.Linear(queries * gist, 2 * dim),
+            nn.GELU(),
+            nn.Linear(2 * dim, code_dim),
+            nn.LayerNorm(code_dim),
+        )
+        self.from_code = nn.Linear(code_dim, queries * dim, bias=False)
+        nn.init.normal_(self.from_code.weight, std=0.5 * code_dim**-0.5)
+        self.register_buffer("mean_identity", torch.zeros(queries, dim))  # of the average face
+        self.register_buffer("mean_action", torch.zeros(queries, dim))
+        self.register_buffer("erase_from", torch.zeros(queries * dim, config.erased))  # see `erase`
+        self.register_buffer("erase_to", torch.zeros(config.erased, queries * dim))
 
     def expand(self, code: Float[Tensor, "*b c"]) -> Float[Tensor, "*b q d"]:
         """Turn action codes, of a face or of a text, into action tokens."""
@@ -118,9 +143,15 @@ class Decoupler(nn.Module):
 
     def split(self, facial: Float[Tensor, "b q d"]) -> Split:
         """Split f into identity and action, token by token."""
-        code = self.to_code(facial.flatten(1))
+        code = self.to_code(facial)
         action = self.expand(code)
+        action = action + self.erase(facial - action)
         return Split(facial, facial - action, action, code)
+
+    def erase(self, identity: Float[Tensor, "b q d"]) -> Float[Tensor, "b q d"]:
+        """Return what of f - A(f) still differs within a person, as `iad.closed_form` found it."""
+        about = (identity - self.mean_identity).flatten(1)
+        return (about @ self.erase_from @ self.erase_to).unflatten(1, self.queries.shape)
 
     def forward(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"]) -> Split:
         """Read f and split it."""
@@ -317,34 +348,3 @@ def text_contrast(
 def text_match(action: Float[Tensor, "b f c"], text_action: Float[Tensor, "b f c"]) -> Float[Tensor, ""]:
     """The text's code and the face's code of the same action come to lie on each other."""
     return relative_error(text_action.flatten(0, 1), action.flatten(0, 1))
-
-
-@dataclass(frozen=True)
-class ClosedForm:
-    """The split by linear algebra: `basis` (d, r) spans the action subspace about `mean` (d,)."""
-
-    mean: Float[Tensor, " d"]
-    basis: Float[Tensor, "d r"]
-
-    def split(self, embedding: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-        """Return (identity, action) of centred embeddings; orthogonal by construction."""
-        centred = embedding - self.mean
-        action = centred @ self.basis @ self.basis.T
-        return centred - action, action
-
-
-def fit_closed_form(embedding: Float[Tensor, "n d"], person: Int[Tensor, " n"], rank: int) -> ClosedForm:
-    """Take the `rank` strongest directions in which embeddings of one person differ among themselves.
-
-    Raises:
-        ValueError: no person has two embeddings, or `rank` is not below the embedding's length.
-    """
-    people, index, counts = person.unique(return_inverse=True, return_counts=True)
-    if int(counts.max()) < 2:
-        raise ValueError("Every person has one embedding; give at least two of some person, in two actions.")
-    if not 0 < rank < embedding.shape[1]:
-        raise ValueError(f"rank is {rank}, expected 1 to {embedding.shape[1] - 1}; choose a smaller one.")
-    sums = torch.zeros(len(people), embedding.shape[1], dtype=embedding.dtype).index_add_(0, index, embedding)
-    within = embedding - (sums / counts[:, None])[index]
-    _, _, directions = torch.linalg.svd(within, full_matrices=False)
-    return ClosedForm(embedding.mean(0), directions[:rank].T.contiguous())

@@ -10,9 +10,10 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle
+from torch.nn.functional import layer_norm, pixel_shuffle
 
 from iad.config import LANDMARKS, TRACK, EncoderConfig, Preset
+from iad.patches import PATCH, principal_components
 
 POSE_SCALE = 15.0  # degrees; head pose is divided by it, so that it is of the order of the coefficients
 THUMBNAIL_CELL = 8  # pixels of the thumbnail a token tells of, both ways
@@ -53,7 +54,10 @@ class ResidualBlock(nn.Module):
 
 
 class FaceEncoder(nn.Module):
-    """A small residual network at 1/4, 1/8 and 1/16 of the crop, with four heads.
+    """A small residual network at 1/4, 1/8 and 1/16 of the crop, with four heads, and a fixed patch code.
+
+    A token is what the network has learned of its place ++ principal components of its own patch: a
+    recogniser's features alone lose what a portrait needs.
 
     The thumbnail head keeps hair, clothes and background in the tokens, which a recogniser alone would drop.
 
@@ -71,7 +75,8 @@ class FaceEncoder(nn.Module):
                 layers.append(nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1))
             layers += [ResidualBlock(width) for _ in range(depth)]
         self.trunk = nn.Sequential(*layers)
-        width = channels[-1]
+        self.width = width = channels[-1]
+        self.patches = nn.Conv2d(3, config.components, PATCH, stride=PATCH).requires_grad_(False)
         self.squeeze = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 32, 1), nn.Flatten())
         flat = 32 * grid * grid
         self.to_embedding = nn.Sequential(nn.Linear(flat, config.global_dim), nn.LayerNorm(config.global_dim))
@@ -84,9 +89,10 @@ class FaceEncoder(nn.Module):
         """Describe aligned crops in [0, 1]."""
         features = self.trunk(crops * 2 - 1)
         flat = self.squeeze(features)
+        learned, patches = (rearrange(x, "b c y x -> b (y x) c") for x in (features, self.patches(crops)))
         return FacialFeatures(
             embedding=self.to_embedding(flat),
-            tokens=rearrange(features, "b c y x -> b (y x) c"),
+            tokens=torch.cat([layer_norm(learned, learned.shape[-1:]), patches], dim=-1),
             landmarks=rearrange(self.to_landmarks(flat), "b (k two) -> b k two", two=2),
             coefficients=self.to_coefficients(flat),
         )
@@ -94,8 +100,15 @@ class FaceEncoder(nn.Module):
     def thumbnail(self, tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b 3 y x"]:
         """Predict the crop at half its size from its spatial tokens (a training head)."""
         side = round(tokens.shape[1] ** 0.5)
-        cells = self.to_thumbnail(rearrange(tokens, "b (y x) c -> b c y x", y=side))
+        cells = self.to_thumbnail(rearrange(tokens[..., : self.width], "b (y x) c -> b c y x", y=side))
         return pixel_shuffle(cells, THUMBNAIL_CELL)
+
+    @torch.no_grad()
+    def set_components(self, patches: Float[Tensor, "n 3 16 16"]) -> None:
+        """Set what a token holds of its own patch: principal components of `patches`, of unit variance."""
+        axes, scale, mean = principal_components(patches, self.patches.out_channels)
+        self.patches.weight.copy_(axes / scale)
+        self.patches.bias.copy_(-(axes / scale * mean).sum((1, 2, 3)))
 
 
 def create_face_encoder(preset: Preset) -> FaceEncoder:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from iad import checkpoint
 from iad.autoencoder import create_autoencoder
+from iad.baselines import Baseline, create_baseline
 from iad.config import Preset
 from iad.decoupling import create_decoupling
 from iad.encoders import create_face_encoder
@@ -64,3 +65,24 @@ def load_parts(parts: nn.ModuleDict, folder: Path, *, only: Sequence[str] | None
             )
         state |= {PREFIXES.get(name, "") + k: v for k, v in loaded.items()}
     parts.load_state_dict(state)
+
+
+def arm_part(arm: str) -> str:
+    """Return the name of the weight file of an arm's own reader and adapters."""
+    return f"arm-{arm}"
+
+
+def find_arms(folder: Path, arms: Sequence[str]) -> tuple[str, ...]:
+    """List which of `arms` have weights in a folder; "iad" is part of every model."""
+    return tuple(arm for arm in arms if arm == "iad" or checkpoint.has_part(folder, arm_part(arm)))
+
+
+def load_baseline(arm: str, preset: Preset, parts: nn.ModuleDict, folder: Path) -> Baseline:
+    """Build a baseline arm on the base transformer of `parts` and fill it from a weights folder.
+
+    Raises:
+        ValueError: its weights are missing, altered, or of another model.
+    """
+    baseline = create_baseline(arm, preset, parts["transformer"])
+    baseline.load_own_state(checkpoint.load_part(folder, arm_part(arm)))
+    return baseline.eval().requires_grad_(False)

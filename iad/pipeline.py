@@ -5,8 +5,9 @@ never reaches the denoiser: the reference's action part, and the reference's pix
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,59 +20,45 @@ from torch.nn.functional import cosine_similarity
 
 from iad import checkpoint
 from iad.autoencoder import decode_latents, to_tensor, to_uint8
-from iad.config import ARMS, Preset, get_preset
+from iad.baselines import RECIPES, Baseline, create_baseline
+from iad.config import ARMS, CONTROLS, Preset, get_preset
 from iad.decoupling import Split, frame_times
 from iad.encoders import as_landmarker
 from iad.faces import Face, crop, detect_faces, find_face
-from iad.parts import create_parts, load_parts, split_parts
+from iad.parts import arm_part, create_parts, find_arms, load_baseline, load_parts, split_parts
 from iad.photos import load_image
 from iad.portraits.wording import known_actions
+from iad.result import DecoupledFace, Result
+from iad.sampling import Conditions, Guidance, sample
 from iad.text import NEUTRAL_PROMPT, Action, create_text_encoder, load_text_encoder, parse_prompt
-from iad.transformer import AdapterStates, create_scheduler
-from iad.video import VIDEO_SUFFIXES, read_video, save
+from iad.transformer import create_scheduler
+from iad.video import VIDEO_SUFFIXES, read_video
 
 CALM_NOTE = "The prompt names no known facial action, so the portrait stays calm; try 'smiles' or 'nods'."
 
 Reference = str | Path | Any  # path, PIL image or uint8 array
 
 
-@dataclass(frozen=True)
-class DecoupledFace:
-    """A face split into identity and action, relative to the average face; `facial == identity + action`."""
-
-    facial: Float[np.ndarray, " d"]
-    identity: Float[np.ndarray, " d"]
-    action: Float[np.ndarray, " d"]
-    identity_share: float
-    action_share: float
-    box: tuple[int, int, int, int]  # left, top, right, bottom in the photo
-    crop: UInt8[np.ndarray, "h w 3"]
-    count: int  # faces in the photo
-
-
-@dataclass(frozen=True)
-class Result:
-    """A clip and what is known of it."""
-
-    frames: UInt8[np.ndarray, "f h w 3"]
-    fps: int
-    seed: int
-    seconds: float
-    scores: dict[str, Any]  # identity (f,), action, detected
-    settings: dict[str, Any]
-    notes: list[str] = field(default_factory=list)
-
-    def save(self, path: str | Path, *, scale: int = 1) -> Path:
-        """Write .mp4, .gif, or a contact sheet .png; the file says that it is AI-generated."""
-        return save(path, self.frames, self.fps, metadata=self.settings, scale=scale)
-
-
 class IaDPipeline:
     """All parts of one model size, ready to generate. Build it with `from_pretrained` or `create`."""
 
-    def __init__(self, preset: Preset, parts: nn.ModuleDict, text_encoder):
+    def __init__(
+        self,
+        preset: Preset,
+        parts: nn.ModuleDict,
+        text_encoder,
+        *,
+        baselines: Mapping[str, Callable[[], Baseline]] | None = None,
+    ):
         self.preset, self.parts, self.text_encoder = preset, parts.eval().requires_grad_(False), text_encoder
         self.scheduler = create_scheduler(preset)
+        self._baselines = dict(baselines or {})  # loaded when first asked for
+        self._loaded: dict[str, Baseline] = {}
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that have weights here."""
+        return ("iad", *self._baselines)
 
     @classmethod
     def create(cls, preset: Preset | str, *, seed: int = 0) -> "IaDPipeline":
@@ -79,7 +66,10 @@ class IaDPipeline:
         preset = get_preset(preset) if isinstance(preset, str) else preset
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(preset, create_parts(preset), _text_encoder(preset))
+            parts, text_encoder = create_parts(preset), _text_encoder(preset)
+            made = {arm: create_baseline(arm, preset, parts["transformer"]) for arm in RECIPES}
+        made = {arm: baseline.eval().requires_grad_(False) for arm, baseline in made.items()}
+        return cls(preset, parts, text_encoder, baselines={a: partial(made.get, a) for a in made})
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, adapter: str | Path | None = None) -> "IaDPipeline":
@@ -102,9 +92,12 @@ class IaDPipeline:
         preset = checkpoint.load_preset(folder)
         parts = create_parts(preset)
         load_parts(parts, folder)
+        sources = dict.fromkeys(find_arms(folder, tuple(RECIPES)), folder)
         if adapter:
             load_parts(parts, Path(adapter), only=("decoupling", "adapters-iad"))
-        return cls(preset, parts, _text_encoder(preset))
+            sources |= {arm: Path(adapter) for arm in find_arms(Path(adapter), tuple(RECIPES))}
+        loaders = {a: partial(load_baseline, a, preset, parts, source) for a, source in sources.items()}
+        return cls(preset, parts, _text_encoder(preset), baselines=loaders)
 
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
         """Write all weights and the preset; `from_pretrained` reads them back bit for bit (unless `half`)."""
@@ -112,6 +105,14 @@ class IaDPipeline:
         checkpoint.save_preset(folder, self.preset)
         for name, state in split_parts(self.parts).items():
             checkpoint.save_part(folder, name, state, half=half)
+        for arm in self._baselines:
+            checkpoint.save_part(folder, arm_part(arm), self.baseline(arm).own_state(), half=half)
+
+    def baseline(self, arm: str) -> Baseline:
+        """Return one of the arms beside "iad", loading it the first time."""
+        if arm not in self._loaded:
+            self._loaded[arm] = self._baselines[arm]()
+        return self._loaded[arm]
 
     @torch.inference_mode()
     def __call__(
@@ -126,6 +127,7 @@ class IaDPipeline:
         identity_scale: float = 1.0,
         action_scale: float = 1.0,
         guidance_scale: float | None = None,
+        identity_guidance_scale: float | None = None,
         num_inference_steps: int | None = None,
         num_frames: int | None = None,
         seed: int = 0,
@@ -138,11 +140,12 @@ class IaDPipeline:
             prompt: what the person does, in words.
             timeline: actions with times; also read from the prompt, "[0-1s] smiles [1-2s] nods".
             action_reference: image or video that drives the action instead of the prompt.
-            arm: whose adapters to use, one of `iad.config.ARMS`.
+            arm: whose adapters to use, one of `pipe.arms`.
             face: which face of the reference, 0 the largest.
             identity_scale: weight of the identity; 0 leaves it out.
             action_scale: weight of the action; 0 leaves it out.
-            guidance_scale: how far conditions outweigh chance; 1 is no guidance, None the preset's.
+            guidance_scale: how far the words are exaggerated; 1 not at all, None the preset's.
+            identity_guidance_scale: how far the person is exaggerated; 1 not at all, None the preset's.
             num_inference_steps: denoising steps; None the preset's.
             num_frames: video frames, at most the preset's and a multiple of `frames_per_latent`.
             seed: same seed, same frames.
@@ -152,27 +155,29 @@ class IaDPipeline:
             ValueError: bad input, in one sentence that says what to do.
         """
         begun = time.perf_counter()
-        settings = self._settings(arm, guidance_scale, num_inference_steps, num_frames, seed)
+        settings = self._settings(arm, num_inference_steps, num_frames, seed)
+        guidance = self._guidance(guidance_scale, identity_guidance_scale, identity_scale, action_scale)
+        settings |= {"prompt": prompt} | asdict(guidance)
         segments = parse_prompt(prompt, timeline, duration=settings["frames"] / self.preset.fps)
-        known = tuple(s if known_actions(s.prompt) else replace(s, prompt=NEUTRAL_PROMPT) for s in segments)
         references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
         faces = [self.find_face(photo, face) for photo in references]
-        notes = _face_notes(faces, face)
-        identity = self._split(np.stack([f.image for f in faces])).identity.mean(0, keepdim=True)
         latent_frames = settings["frames"] // self.preset.frames_per_latent
-        if action_reference is None:
-            code = self.text_codes(known, latent_frames)
-            notes += [CALM_NOTE] * (not any(known_actions(s.prompt) for s in segments))
-        else:
-            code = self._driving_codes(action_reference, latent_frames)
-        states = self._text_states(segments)
-        settings |= {"prompt": prompt, "identity_scale": identity_scale, "action_scale": action_scale}
-        adapter = self._adapt(identity, code, settings)
-        latents = self._sample(adapter, states, settings, callback)
+        code, notes = self._action_codes(segments, action_reference, arm, latent_frames)
+        latents = sample(
+            self.parts["transformer"] if arm == "iad" else self.baseline(arm).transformer,
+            self.scheduler,
+            self._conditions(arm, faces, code, segments),
+            guidance,
+            latents=self._noise(seed, latent_frames),
+            steps=settings["steps"],
+            stack=self.preset.frames_per_latent,
+            callback=callback,
+        )
         decoded = decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)
         frames = to_uint8(decoded[0])
         scores = self._score(frames, faces, code)
         seconds = time.perf_counter() - begun
+        notes = _face_notes(faces, face) + notes
         return Result(frames, self.preset.fps, seed, seconds, scores, settings, notes)
 
     def find_face(self, photo: Reference, index: int | None = None) -> Face:
@@ -211,12 +216,14 @@ class IaDPipeline:
         places, times = frame_times(spans, frames=latent_frames, duration=duration)
         return self.parts["text_action"](encoded.states[None], encoded.mask[None], places[None], times[None])
 
-    def _settings(self, arm, guidance_scale, steps, frames, seed) -> dict[str, Any]:
+    def _settings(self, arm, steps, frames, seed) -> dict[str, Any]:
         sampler, stack = self.preset.sampler, self.preset.frames_per_latent
-        if arm not in ARMS:
-            raise ValueError(f"Unknown arm {arm!r}; choose one of {', '.join(ARMS)}.")
-        if arm != "iad":
-            raise ValueError(f"The arm {arm!r} has no weights for {self.preset.name!r} yet; use arm 'iad'.")
+        known = ARMS + CONTROLS
+        if arm not in known:
+            raise ValueError(f"Unknown arm {arm!r}; choose one of {', '.join(known)}.")
+        if arm not in self.arms:
+            have = ", ".join(self.arms)
+            raise ValueError(f"The arm {arm!r} has no weights for {self.preset.name!r}; it has {have}.")
         if not isinstance(seed, int) or seed < 0:
             raise ValueError(f"The seed is {seed!r}; give a whole number of 0 or more.")
         if steps is not None and not 1 <= steps <= sampler.timesteps:
@@ -230,9 +237,48 @@ class IaDPipeline:
             "arm": arm,
             "seed": seed,
             "steps": steps or sampler.steps,
-            "guidance_scale": sampler.guidance_scale if guidance_scale is None else guidance_scale,
             "frames": frames or self.preset.frames,
         }
+
+    def _guidance(self, words, person, identity_scale, action_scale) -> Guidance:
+        sampler = self.preset.sampler
+        return Guidance(
+            guidance_scale=sampler.guidance_scale if words is None else words,
+            identity_guidance_scale=sampler.identity_guidance_scale if person is None else person,
+            identity_scale=identity_scale,
+            action_scale=action_scale,
+        )
+
+    def _action_codes(self, segments, source, arm: str, latent_frames: int) -> tuple[Tensor, list[str]]:
+        """Return the action codes (1, f, c), told by the words or shown by a driver, and a note if calm."""
+        if source is None:
+            named = [bool(known_actions(s.prompt)) for s in segments]
+            told = [
+                s if k else replace(s, prompt=NEUTRAL_PROMPT) for s, k in zip(segments, named, strict=True)
+            ]
+            return self.text_codes(told, latent_frames), [] if any(named) else [CALM_NOTE]
+        if arm != "iad" and not self.baseline(arm).recipe.actions:
+            raise ValueError(f"The arm {arm!r} follows words alone; leave out the action reference.")
+        return self._driving_codes(source, latent_frames), []
+
+    def _conditions(self, arm: str, faces: list[Face], code: Tensor, segments) -> Conditions:
+        crops = np.stack([f.image for f in faces])
+        words, actions, crop = self._text_states(segments), self.parts["decoupler"].expand(code), None
+        if arm == "iad":
+            identity = self._split(crops).identity
+        else:
+            baseline, pictures = self.baseline(arm), to_tensor(crops)
+            features = self.parts["encoder"](pictures)
+            identity = baseline.reader.read(features.vector, features.tokens)
+            actions = actions if baseline.recipe.actions else None
+            crop = self.parts["autoencoder"].encode(pictures[:1]) if baseline.recipe.crop else None
+        silence = self.text_encoder.encode([""]).states
+        return Conditions(identity.mean(0, keepdim=True), actions, crop, words, silence)
+
+    def _noise(self, seed: int, latent_frames: int) -> Float[Tensor, "1 f c y x"]:
+        preset = self.preset
+        shape = (1, latent_frames, preset.latent_channels, preset.latent_size, preset.latent_size)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
     def _split(self, crops: UInt8[np.ndarray, "b h w 3"]) -> Split:
         features = self.parts["encoder"](to_tensor(crops))
@@ -251,37 +297,6 @@ class IaDPipeline:
             crops = np.stack([crop(video[k], place, self.preset.size) for k in picks])
             return self._split(crops).code[None]
         return repeat(self._split(self.find_face(source).image[None]).code, "1 c -> 1 f c", f=latent_frames)
-
-    def _adapt(self, identity, code, settings: dict[str, Any]) -> AdapterStates:
-        # row 0 hears the words; row 1, which guidance needs, is the same person left to themselves
-        rows = 2 if settings["guidance_scale"] != 1 else 1
-        action_scale = torch.full((rows,), float(settings["action_scale"]))
-        action_scale[1:] = 0
-        return self.parts["transformer"].adapt(
-            identity.expand(rows, -1, -1),
-            self.parts["decoupler"].expand(code).expand(rows, -1, -1, -1),
-            identity_scale=float(settings["identity_scale"]),
-            action_scale=action_scale,
-        )
-
-    def _sample(self, adapter, states, settings: dict[str, Any], callback) -> Float[Tensor, "1 t c y x"]:
-        preset, guidance = self.preset, settings["guidance_scale"]
-        generator = torch.Generator().manual_seed(settings["seed"])
-        shape = (1, adapter.frames, preset.latent_channels, preset.latent_size, preset.latent_size)
-        latents = torch.randn(shape, generator=generator)
-        if guidance != 1:
-            states = torch.cat([states, self.text_encoder.encode([""]).states])
-        self.scheduler.set_timesteps(settings["steps"])
-        for k, t in enumerate(self.scheduler.timesteps):
-            rows = latents.expand(len(states), -1, -1, -1, -1)
-            velocity = self.parts["transformer"](
-                rows, states, t.expand(len(states)), attention_kwargs={"adapter": adapter}
-            ).sample
-            told, free = velocity[:1], velocity[-1:]  # the same without guidance
-            latents = self.scheduler.step(free + guidance * (told - free), t, latents).prev_sample
-            if callback:
-                callback(k + 1, settings["steps"])
-        return latents
 
     def _score(self, frames: UInt8[np.ndarray, "f h w 3"], faces: list[Face], code: Tensor) -> dict[str, Any]:
         """Judge a clip by the conditioning encoder itself; `iad.evaluation` has independent judges."""

@@ -15,12 +15,23 @@ from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBloc
 from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from iad.config import Preset
 from iad.decoupling import Attention
 
 KeysValues = tuple[Tensor, Tensor]
+
 FOCUS = 4.0  # how much less a head looks at a query one cell away, in logits
+ADAPTER_SETTINGS = ("token_dim", "queries", "action_queries", "adapter_interval", "local", "crop")
+ADAPTER_KEYS = (
+    "identity_attention",
+    "action_attention",
+    "identity_slots",
+    "action_slots",
+    "identity_focus",
+    "crop_weight",
+)
 
 
 @dataclass(frozen=True)
@@ -28,14 +39,22 @@ class AdapterStates:
     """Keys and values of the adapters, one entry per adapted block; valid for all steps of one video."""
 
     identity: list[KeysValues]
-    action: list[KeysValues]
+    action: list[KeysValues] | None  # an arm without action channel has none
     identity_scale: Float[Tensor, "#b 1 1"]  # 0 switches identity off, per sample
     action_scale: Float[Tensor, "#b 1 1"]
     frames: int
 
 
-ADAPTER_KEYS = ("identity_attention", "action_attention", "identity_slots", "action_slots", "identity_focus")
-FOCUS = 4.0  # how much less a head looks at a query one cell away, in logits
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What the adapters of one transformer look at."""
+
+    token_dim: int
+    queries: int  # identity tokens a person
+    action_queries: int  # action tokens a latent frame
+    grid: tuple[int, int]  # patches of a latent frame, down and across
+    local: bool = True  # heads begin with the queries of a patch's own cells
+    actions: bool = True  # there is an action channel
 
 
 class IaDBlock(CogVideoXBlock):
@@ -43,21 +62,20 @@ class IaDBlock(CogVideoXBlock):
 
     index: int | None = None  # place in `AdapterStates`; None in a block without adapter
 
-    def add_adapter(
-        self, *, dim: int, token_dim: int, queries: int, heads: int, index: int, grid: tuple[int, int]
-    ) -> None:
-        """Create the two cross-attentions."""
+    def add_adapter(self, config: AdapterConfig, *, dim: int, heads: int, index: int) -> None:
+        """Create the cross-attentions."""
         self.index = index
-        self.identity_attention = Attention(dim, token_dim, heads)
-        self.action_attention = Attention(dim, token_dim, heads)
-        self.identity_slots = nn.Parameter(torch.randn(queries, token_dim) * 0.5)
-        self.action_slots = nn.Parameter(torch.randn(queries, token_dim) * 0.5)
-        # half the heads begin with the query of a patch's own cell of the portrait, the others anywhere
-        self.identity_focus = nn.Parameter(
-            torch.tensor([FOCUS if h < heads // 2 else 0.0 for h in range(heads)])
-        )
-        self.register_buffer("distance", _squared_distance(grid, queries), persistent=False)
-        for attention in (self.identity_attention, self.action_attention):
+        self.identity_attention = Attention(dim, config.token_dim, heads)
+        self.identity_slots = nn.Parameter(torch.randn(config.queries, config.token_dim) * 0.5)
+        self.identity_focus = nn.Parameter(torch.full((heads,), FOCUS if config.local else 0.0))
+        distance = _squared_distance(config.grid, config.queries, heads)
+        self.register_buffer("distance", distance, persistent=False)
+        attentions = [self.identity_attention]
+        if config.actions:
+            self.action_attention = Attention(dim, config.token_dim, heads)
+            self.action_slots = nn.Parameter(torch.randn(config.action_queries, config.token_dim) * 0.5)
+            attentions.append(self.action_attention)
+        for attention in attentions:
             nn.init.zeros_(attention.to_out.weight)
             nn.init.zeros_(attention.to_out.bias)
 
@@ -75,13 +93,31 @@ class IaDBlock(CogVideoXBlock):
         x, text = super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, kwargs)
         if states is None or self.index is None:
             return x, text
-        bias = -self.identity_focus[:, None, None] * self.distance
+        bias = -self.identity_focus[:, None, None] * self.distance  # (h, s, q)
         bias = repeat(bias, "h s q -> 1 h (f s) q", f=states.frames)
         identity = self.identity_attention.attend(x, states.identity[self.index], bias.to(x.dtype))
-        by_frame = rearrange(x, "b (f s) d -> (b f) s d", f=states.frames)
-        action = self.action_attention.attend(by_frame, states.action[self.index])
-        action = rearrange(action, "(b f) s d -> b (f s) d", f=states.frames)
-        return x + states.identity_scale * identity + states.action_scale * action, text
+        seen = states.identity_scale * identity
+        if states.action is not None:
+            by_frame = rearrange(x, "b (f s) d -> (b f) s d", f=states.frames)
+            action = self.action_attention.attend(by_frame, states.action[self.index])
+            seen = seen + states.action_scale * rearrange(action, "(b f) s d -> b (f s) d", f=states.frames)
+        return x + seen, text
+
+
+class WidenedPatch(nn.Conv2d):
+    """A patch embedding that also takes the latents of a face crop, in channels after the noisy ones."""
+
+    @classmethod
+    def over(cls, conv: nn.Conv2d) -> "WidenedPatch":
+        """Widen a convolution in place; the new weights start at zero."""
+        conv.__class__ = cls
+        conv.crop_weight = nn.Parameter(torch.zeros_like(conv.weight))
+        return conv
+
+    def forward(self, x: Float[Tensor, "b c2 y x"]) -> Float[Tensor, "b d y2 x2"]:
+        """Embed (noisy latents, crop latents), joined in the channels."""
+        noisy, crop = x.chunk(2, dim=1)
+        return super().forward(noisy) + conv2d(crop, self.crop_weight, stride=self.stride)
 
 
 class IaDTransformer3DModel(CogVideoXTransformer3DModel):
@@ -89,7 +125,10 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
 
     Args:
         token_dim: width of identity and action tokens.
-        queries: identity tokens a person, and action tokens a latent frame.
+        queries: identity tokens a person.
+        action_queries: action tokens a latent frame; 0 for an arm without action channel.
+        local: heads of the identity attention begin with the cells under their patch.
+        crop: the patch embedding is widened by the latents of a face crop, as ConsisID's.
     """
 
     _no_split_modules = ["IaDBlock", "CogVideoXPatchEmbed"]
@@ -127,50 +166,75 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
         use_learned_positional_embeddings: bool = False,
         patch_bias: bool = True,
         token_dim: int = 192,
-        queries: int = 16,
+        queries: int = 64,
+        action_queries: int = 64,
         adapter_interval: int = 2,
+        local: bool = True,
+        crop: bool = False,
     ):
         base = dict(locals())
-        for own in ("self", "__class__", "token_dim", "queries", "adapter_interval"):
+        for own in ("self", "__class__", *ADAPTER_SETTINGS):
             del base[own]
         super().__init__(**base)
+        if crop:
+            self.patch_embed.proj = WidenedPatch.over(self.patch_embed.proj)
         dim = num_attention_heads * attention_head_dim
         for place, block in enumerate(self.transformer_blocks):
             block.__class__ = IaDBlock  # same weights, same place; only `forward` grows
             if place % adapter_interval == 0:
-                index = place // adapter_interval
-                sizes = {"dim": dim, "token_dim": token_dim, "queries": queries}
-                grid = (sample_height // patch_size, sample_width // patch_size)
-                block.add_adapter(**sizes, heads=num_attention_heads, index=index, grid=grid)
+                block.add_adapter(
+                    AdapterConfig(
+                        token_dim=token_dim,
+                        queries=queries,
+                        action_queries=action_queries,
+                        grid=(sample_height // patch_size, sample_width // patch_size),
+                        local=local,
+                        actions=action_queries > 0,
+                    ),
+                    dim=dim,
+                    heads=num_attention_heads,
+                    index=place // adapter_interval,
+                )
 
     def adapt(
         self,
         identity: Float[Tensor, "b q d"],
-        action: Float[Tensor, "b f q d"],
+        action: Float[Tensor, "b f q d"] | None,
         *,
+        frames: int,
         identity_scale: float | Float[Tensor, " b"] = 1.0,
         action_scale: float | Float[Tensor, " b"] = 1.0,
     ) -> AdapterStates:
         """Project identity tokens (of a person) and action tokens (of every latent frame) once per video."""
         blocks = [block for block in self.transformer_blocks if block.index is not None]
-        flat = rearrange(action, "b f q d -> (b f) q d")
+        told = None
+        if action is not None:
+            flat = rearrange(action, "b f q d -> (b f) q d")
+            told = [b.action_attention.keys_values(flat + b.action_slots) for b in blocks]
         return AdapterStates(
             identity=[b.identity_attention.keys_values(identity + b.identity_slots) for b in blocks],
-            action=[b.action_attention.keys_values(flat + b.action_slots) for b in blocks],
+            action=told,
             identity_scale=_scale(identity_scale, identity),
             action_scale=_scale(action_scale, identity),
-            frames=action.shape[1],
+            frames=frames,
         )
 
 
-def _squared_distance(grid: tuple[int, int], queries: int) -> Float[Tensor, "s q"]:
-    """Return squared distances from patches to the cells that queries read, in sides of a cell."""
+def _squared_distance(grid: tuple[int, int], queries: int, heads: int) -> Float[Tensor, "h s q"]:
+    """Return squared distances from where heads look first to the cells that queries read, in cell sides.
+
+    Each head begins with one of the cells of the portrait that a patch covers, so that a patch of several
+    cells gets every cell's token apart.
+    """
     side = round(queries**0.5)
     patches, cells = (
         torch.cartesian_prod((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns)
         for rows, columns in (grid, (side, side))
     )
-    return torch.cdist(patches * side, cells * side).pow(2)[:, :queries]
+    covered = [max(1, side // size) for size in grid]  # cells a patch covers, down and across
+    inside = torch.cartesian_prod(*(torch.arange(n) - (n - 1) / 2 for n in covered))
+    look = patches * side + inside[torch.arange(heads) % len(inside), None]
+    return torch.cdist(look, (cells * side).expand(heads, -1, -1)).pow(2)[..., :queries]
 
 
 def _scale(value: float | Float[Tensor, " b"], like: Tensor) -> Float[Tensor, "#b 1 1"]:
@@ -182,9 +246,10 @@ def is_adapter_key(key: str) -> bool:
     return any(part in key for part in ADAPTER_KEYS)
 
 
-def create_transformer(preset: Preset) -> IaDTransformer3DModel:
-    """Build the denoiser of a preset with random weights."""
-    config = preset.transformer
+def create_transformer(preset: Preset, **adapter: int | bool) -> IaDTransformer3DModel:
+    """Build the denoiser of a preset with random weights; `adapter` settings other than iad's by name."""
+    config, split = preset.transformer, preset.decoupler
+    settings = {"queries": split.queries, "action_queries": split.queries} | adapter
     return IaDTransformer3DModel(
         num_attention_heads=config.heads,
         attention_head_dim=config.head_dim,
@@ -201,9 +266,9 @@ def create_transformer(preset: Preset) -> IaDTransformer3DModel:
         max_text_seq_length=preset.text.tokens,
         spatial_interpolation_scale=1.0,
         use_rotary_positional_embeddings=config.rotary,
-        token_dim=preset.decoupler.dim,
-        queries=preset.decoupler.queries,
+        token_dim=split.dim,
         adapter_interval=config.adapter_interval,
+        **settings,
     )
 
 

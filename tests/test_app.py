@@ -46,8 +46,16 @@ def test_one_public_endpoint_with_a_typed_signature(client):
     assert types["prompt"] == "str" and types["consent"] == "bool" and types["steps"] == "float"
     assert set(types) == {
         "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "steps",
-        "guidance_scale", "face",
+        "guidance_scale", "face", "arm",
     }  # fmt: skip
+
+
+def test_the_method_is_the_callers_choice(client, photo):
+    clip, _ = ask(client, photo, arm="consisid", steps=1)
+    path = clip["video"] if isinstance(clip, dict) else clip
+    assert read_metadata(path)["arm"] == "consisid"
+    with pytest.raises(AppError, match="not in the list of choices"):
+        ask(client, photo, arm="pixie", steps=1)
 
 
 def test_a_photo_and_a_prompt_make_an_enlarged_clip_that_says_what_it_is(client, photo):
@@ -142,7 +150,7 @@ def test_cancel_leaves_the_pipeline_at_the_next_step(photo):
     actions = PortraitActions(pipeline)
     request = gr.Request(session_hash="visitor")
     actions.start(request)
-    given = (photo, "nods", True, 0, 1, 1, 2, 1.5, 0, request, lambda *_, **__: None)
+    given = (photo, "nods", True, 0, 1, 1, 2, 1.5, 0, "iad", request, lambda *_, **__: None)
     outcome = []
     thread = threading.Thread(target=lambda: outcome.extend(actions.generate(*given)))
     thread.start()

@@ -1,5 +1,6 @@
 """The command line keeps its contract: files and JSON; or one sentence and exit code 2."""
 
+import inspect
 import json
 import pickle
 import subprocess
@@ -15,6 +16,8 @@ from PIL import Image
 import iad
 from iad import video
 from iad.cli import main
+from iad.commands.evaluate import SUITES
+from iad.config import ARMS, CONTROLS
 
 PORTRAIT = str(ASTRONAUT)
 
@@ -147,9 +150,11 @@ def test_bad_photos_end_in_one_sentence(pipeline, tmp_path, capsys, name, make, 
         ({"extra": ("--identity-scale", "nan")}, "--identity-scale is nan"),
         ({"extra": ("--model", "minni")}, "did you mean 'mini'"),
         ({"extra": ("--arm", "consisd")}, "did you mean 'consisid'"),
-        ({"extra": ("--arm", "xyz")}, "iad, consisid, id-animator"),
+        ({"extra": ("--arm", "xyz")}, "iad, consisid, id-animator, consisid-cross, entangled"),
         ({"extra": ("--face", "1")}, "--face"),
-        ({"extra": ("--cache", "mag")}, "for large models"),
+        ({"extra": ("--cache", "mag")}, "for large models; leave them out with a small one"),
+        ({"extra": ("--memory", "offload")}, "leave them out with a small one"),
+        ({"extra": ("--memory", "offload", "--model", "some/large")}, "this version has none yet"),
         ({"output": "out.avi"}, "must end in .mp4"),
     ],
 )
@@ -168,6 +173,14 @@ def test_bad_options_end_in_one_sentence(pipeline, tmp_path, capsys, options, co
         (["train", "decopler", "--output", "runs"], "did you mean 'decoupler'"),
         (["train", "encoder", "--preset", "mimi", "--output", "runs"], "mini"),
         (["train", "encoder", "--data", "absent", "--output", "runs"], "no folder 'absent'"),
+        (["train", "encoder", "--seed", "-1", "--output", "runs"], "--seed is -1"),
+        (["train", "encoder", "--steps", "0", "--output", "runs"], "--steps is 0"),
+        (["train", "joint", "--arm", "iad", "consisd", "--output", "runs"], "did you mean 'consisid'"),
+        (["evaluate", "--suite", "actoin", "--output", "report"], "did you mean 'action'"),
+        (["evaluate", "--arms", "iad", "entangld", "--output", "report"], "did you mean 'entangled'"),
+        (["evaluate", "--people", "1", "--output", "report"], "--people is 1"),
+        (["evaluate", "--seeds", "0", "--output", "report"], "--seeds is 0"),
+        (["evaluate", "--model", "minni", "--output", "report"], "did you mean 'mini'"),
         (["data", "render", "--clips", "0", "--output", "clips"], "--clips is 0"),
         (["demo", "--port", "70000"], "--port is 70000"),
         (["decouple", PORTRAIT, "--output", "report.pdf"], "must end in .png or .npz or .json"),
@@ -265,14 +278,90 @@ def test_train_passes_its_words_on(tmp_path, monkeypatch):
     import iad.training
 
     monkeypatch.setattr(iad.training, "run", lambda *a, **k: calls.append((a, k)), raising=False)
-    words = ["train", "adapters", "--arm", "consisid", "--data", str(tmp_path), "--minutes", "2", "--resume"]
+    words = ["train", "joint", "--arm", "iad", "consisid", "--data", str(tmp_path), "--minutes", "2"]
+    words += ["--without", "orthogonality", "swap", "--seed", "3", "--steps", "9", "--resume"]
     assert main([*words, "--output", str(tmp_path / "run")]) == 0
     ((stage,), options) = calls[0]
-    assert stage == "adapters" and options["arm"] == "consisid" and options["resume"] is True
-    assert options["data"] == tmp_path and options["minutes"] == 2 and options["output"] == tmp_path / "run"
+    assert stage == "joint" and options == {
+        "preset": "mini", "arms": ("iad", "consisid"), "data": tmp_path, "minutes": 2, "resume": True,
+        "without": ("orthogonality", "swap"), "seed": 3, "max_steps": 9, "output": tmp_path / "run",
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("words", ["", "generate", "decouple", "train", "data", "data render", "demo"])
+def test_train_leaves_what_is_not_said_to_the_training(tmp_path, monkeypatch):
+    calls = []
+    import iad.training
+
+    monkeypatch.setattr(iad.training, "run", lambda *a, **k: calls.append(k), raising=False)
+    assert main(["train", "encoder", "--output", str(tmp_path / "run")]) == 0
+    assert not {"minutes", "without", "max_steps"} & set(calls[0]) and calls[0]["arms"] == ("iad",)
+
+
+def test_train_asks_for_nothing_that_training_does_not_take(tmp_path, monkeypatch):
+    import iad.training
+
+    real, calls = inspect.signature(iad.training.run), []
+    monkeypatch.setattr(iad.training, "run", lambda *a, **k: calls.append(real.bind(*a, **k)))
+    words = ["train", "joint", "--without", "swap", "--steps", "9", "--minutes", "2"]
+    assert main([*words, "--output", str(tmp_path / "run")]) == 0 and calls
+
+
+def test_evaluate_passes_its_words_on(tmp_path, monkeypatch, capsys):
+    calls = []
+    import iad.evaluation
+
+    def run(*words, **options):
+        calls.append((words, options))
+        return {"action": {"iad": 0.7}}
+
+    monkeypatch.setattr(iad.evaluation, "run", run, raising=False)
+    words = ["evaluate", "--suite", "action", "--model", "tiny", "--workers", "2", "--people", "4"]
+    output = tmp_path / "report"
+    assert (
+        main([*words, "--seeds", "2", "--arms", "iad", "entangled", "--output", str(output), "--json"]) == 0
+    )
+    assert calls[0] == (
+        ("action",),
+        {
+            "model": "tiny", "arms": ("iad", "entangled"), "workers": 2, "output": output, "people": 4,
+            "seeds": 2,
+        },
+    )  # fmt: skip
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report == {"suite": "action", "output": str(output), "report": {"action": {"iad": 0.7}}}
+    assert main(["evaluate", "--output", str(output)]) == 0
+    assert calls[1][0] == ("all",) and calls[1][1]["arms"] == ARMS
+    assert (*iad.evaluation.SUITES, "all") == SUITES
+    assert "report.md" in capsys.readouterr().out
+
+
+def test_render_passes_on_whose_clips(tmp_path, monkeypatch):
+    calls = []
+    from iad.portraits import clips
+
+    monkeypatch.setattr(clips, "render_pool", lambda *a, **k: calls.append(k))
+    for words in ([], ["--held-out"]):
+        assert main(["data", "render", "--output", str(tmp_path), "--clips", "8", *words]) == 0
+    assert [call["held_out"] for call in calls] == [False, True]
+
+
+def test_help_names_every_arm(capsys):
+    for command in ("generate", "train", "evaluate"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        words = " ".join(capsys.readouterr().out.split())
+        assert ", ".join((*ARMS, *CONTROLS)) in words
+
+
+def test_a_large_model_finds_faces_its_own_way(pipeline, tmp_path):
+    photo = tmp_path / "wall.png"
+    Image.new("RGB", (200, 200), "grey").save(photo)
+    assert _generate("--model", "some/large", reference=photo, output=tmp_path / "out.mp4") == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["", "generate", "batch", "decouple", "evaluate", "train", "data", "data render", "demo"]
+)
 def test_help_shows_an_example(words, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*words.split(), "--help"])

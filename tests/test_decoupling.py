@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from iad import decoupling as idea
+from iad.closed_form import fit_closed_form, fit_erasure
 from iad.config import PRESETS, TRACK
 
 TINY = PRESETS["tiny"]
@@ -25,7 +26,7 @@ def test_split_is_additive_and_shares_sum_to_one(split):
 
 
 def test_pythagoras_holds_where_the_parts_are_orthogonal():
-    form = idea.fit_closed_form(torch.randn(40, 12), torch.arange(40) % 8, rank=3)
+    form = fit_closed_form(torch.randn(40, 12), torch.arange(40) % 8, rank=3)
     x = torch.randn(7, 12)
     identity, action = form.split(x)
     squares = identity.pow(2).sum(1) + action.pow(2).sum(1)
@@ -39,7 +40,7 @@ def test_closed_form_finds_the_action_subspace():
     people[:, :2] = 0  # persons differ in eight directions, actions in the first two
     embedding = people[:, None].repeat(1, 6, 1)
     embedding[..., :2] += faces
-    form = idea.fit_closed_form(embedding.flatten(0, 1), torch.arange(20).repeat_interleave(6), rank=2)
+    form = fit_closed_form(embedding.flatten(0, 1), torch.arange(20).repeat_interleave(6), rank=2)
     identity, _ = form.split(embedding.flatten(0, 1))
     assert identity[:, :2].abs().max() < 1e-4
     assert idea.invariance(identity[::6, None], identity[1::6, None]) < 1e-5
@@ -47,9 +48,9 @@ def test_closed_form_finds_the_action_subspace():
 
 def test_closed_form_says_what_it_lacks():
     with pytest.raises(ValueError, match="at least two"):
-        idea.fit_closed_form(torch.randn(4, 8), torch.arange(4), rank=2)
+        fit_closed_form(torch.randn(4, 8), torch.arange(4), rank=2)
     with pytest.raises(ValueError, match="rank is 8"):
-        idea.fit_closed_form(torch.randn(4, 8), torch.zeros(4, dtype=torch.long), rank=8)
+        fit_closed_form(torch.randn(4, 8), torch.zeros(4, dtype=torch.long), rank=8)
 
 
 def test_orthogonality_is_zero_only_when_orthogonal():
@@ -126,3 +127,41 @@ def test_text_action_hears_only_the_segment_of_each_frame():
 class _Silent(torch.nn.Module):
     def forward(self, x, context):
         return torch.zeros_like(x)
+
+
+def test_erasure_takes_what_changes_within_a_person_and_little_else():
+    torch.manual_seed(0)
+    people, faces = torch.randn(60, 12) * 2, torch.randn(60, 6, 12) * 0.05
+    faces[..., 3:5] += torch.randn(60, 6, 2) * 3  # the action moves two directions
+    embedding = (people[:, None] + faces).flatten(0, 1)
+    person = torch.arange(60).repeat_interleave(6)
+    first, second = fit_erasure(embedding, person, 2)
+    centred = embedding - embedding.mean(0)
+    left = (centred - centred @ first @ second).unflatten(0, (60, 6))
+    assert left.std(1)[:, 3:5].max() < 0.1 * centred.unflatten(0, (60, 6)).std(1)[:, 3:5].mean()
+    others = [k for k in range(12) if k not in (3, 4)]
+    assert torch.allclose(left[..., others], centred.unflatten(0, (60, 6))[..., others], atol=0.6)
+    assert torch.allclose(left.flatten(0, 1) @ first, torch.zeros(360, 2), atol=1e-3)
+
+
+def test_an_erased_split_still_adds_up_and_keeps_the_average_identity():
+    torch.manual_seed(0)
+    decoupler = idea.Decoupler(TINY)
+    encoder = TINY.encoder
+    given = torch.randn(40, encoder.global_dim + TRACK), torch.randn(40, 64, encoder.token_dim)
+    before = decoupler(*given)
+    decoupler.mean_identity.copy_(before.identity.mean(0))
+    found = fit_erasure(before.identity.flatten(1), torch.arange(20).repeat_interleave(2), 4)
+    for buffer, value in zip((decoupler.erase_from, decoupler.erase_to), found, strict=True):
+        buffer.copy_(value)
+    after = decoupler(*given)
+    assert torch.allclose(after.facial, after.identity + after.action, atol=1e-5)
+    assert torch.allclose(after.identity.mean(0), before.identity.mean(0), atol=1e-4)
+    moved = (after.identity - before.identity).flatten(1)
+    assert torch.linalg.matrix_rank(moved - moved.mean(0), tol=1e-3) == 4
+
+
+def test_erasure_with_too_few_faces_leaves_the_rest_empty():
+    first, second = fit_erasure(torch.randn(3, 20), torch.tensor([0, 0, 1]), 8)
+    assert first.shape == (20, 8) and second.shape == (8, 20)
+    assert first[:, 3:].abs().sum() == 0

@@ -3,7 +3,7 @@
 import torch
 
 from iad.config import PRESETS
-from iad.transformer import create_transformer, is_adapter_key
+from iad.transformer import ADAPTER_SETTINGS, create_transformer, is_adapter_key
 
 TINY = PRESETS["tiny"]
 
@@ -32,7 +32,8 @@ def test_untrained_adapter_is_exactly_the_base():
     model = create_transformer(TINY).eval()
     latents, text, t, identity, action = _inputs()
     base = model(latents, text, t).sample
-    adapted = model(latents, text, t, attention_kwargs={"adapter": model.adapt(identity, action)}).sample
+    states = model.adapt(identity, action, frames=4)
+    adapted = model(latents, text, t, attention_kwargs={"adapter": states}).sample
     assert torch.equal(base, adapted)
 
 
@@ -41,7 +42,7 @@ def test_scale_zero_switches_a_sample_off():
     model = _trained()
     latents, text, t, identity, action = _inputs()
     off = torch.tensor([0.0, 1.0])
-    states = model.adapt(identity, action, identity_scale=off, action_scale=off)
+    states = model.adapt(identity, action, frames=4, identity_scale=off, action_scale=off)
     base = model(latents, text, t).sample
     adapted = model(latents, text, t, attention_kwargs={"adapter": states}).sample
     assert torch.equal(base[0], adapted[0])
@@ -59,10 +60,9 @@ def test_action_tokens_reach_their_own_frame_first():
     emb = torch.randn(2, TINY.transformer.time_embed_dim)
     other = action.clone()
     other[:, 2] += 1
-    before, after = (
-        block(x, text, emb, attention_kwargs={"adapter": model.adapt(identity, a)})[0].unflatten(1, (4, 16))
-        for a in (action, other)
-    )
+    states = [model.adapt(identity, a, frames=4) for a in (action, other)]
+    shown = [block(x, text, emb, attention_kwargs={"adapter": state})[0] for state in states]
+    before, after = (x.unflatten(1, (4, 16)) for x in shown)
     assert torch.equal(before[:, [0, 1, 3]], after[:, [0, 1, 3]])
     assert not torch.allclose(before[:, 2], after[:, 2])
 
@@ -72,5 +72,5 @@ def test_adapter_keys_are_told_from_base_keys():
 
     model = create_transformer(TINY)
     base = {k for k in model.state_dict() if not is_adapter_key(k)}
-    config = {k: v for k, v in model.config.items() if k not in ("token_dim", "queries", "adapter_interval")}
+    config = {k: v for k, v in model.config.items() if k not in ADAPTER_SETTINGS}
     assert base == set(CogVideoXTransformer3DModel.from_config(config).state_dict())

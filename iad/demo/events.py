@@ -65,6 +65,7 @@ class PortraitActions:
         steps: float,
         guidance_scale: float,
         face: float | None,
+        arm: str,
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
     ) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -80,6 +81,7 @@ class PortraitActions:
             steps: more are slower and finer.
             guidance_scale: higher follows photo and prompt more, and varies less.
             face: which face of the photo, 0 the largest.
+            arm: the method, "iad", "consisid" or "id-animator".
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 
@@ -101,6 +103,7 @@ class PortraitActions:
                 picture,
                 prompt,
                 face=int(face) if face else None,
+                arm=arm,
                 identity_scale=identity_scale,
                 action_scale=action_scale,
                 guidance_scale=guidance_scale,

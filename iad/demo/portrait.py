@@ -8,6 +8,11 @@ from iad.demo.events import PortraitActions
 from iad.demo.wording import TITLE, describe_examples, describe_model, describe_scores
 
 CHIPS = ("smiles", "laughs", "looks surprised", "closes the eyes", "nods", "[0-1s] smiles [1-2s] looks sad")
+ARMS = (
+    ("IaD: identity and action decoupled", "iad"),
+    ("ConsisID's recipe: the face crop, as it is", "consisid"),
+    ("ID-Animator's recipe: the face's tokens, as they are", "id-animator"),
+)
 CONSENT = "The person in my photo is me, or agreed to this. Not needed for the examples."
 CARDS_JS = """
 element.addEventListener('click', event => {
@@ -43,7 +48,7 @@ def build_portrait(pipeline: Any) -> None:
             download = gr.DownloadButton("Download mp4", visible=False, elem_id="download")
             report = gr.JSON(label="Report", visible=False)
     gr.HTML(describe_model(pipeline.preset), elem_id="honesty")
-    photo, prompt, consent, face = inputs[0], inputs[1], inputs[2], inputs[-1]
+    photo, prompt, consent, face = inputs[0], inputs[1], inputs[2], inputs[-2]
 
     if cards:
         cards.click(actions.choose_example, outputs=[photo, prompt], api_visibility="private")
@@ -113,7 +118,11 @@ def _lay_out_advanced(preset: Any) -> list[Any]:
         face = gr.Number(
             0, label="Face number", info="0 is the largest face in the photo", precision=0, minimum=0
         )
-    return [identity, action, steps, guidance, face]
+        arm = gr.Dropdown(
+            list(ARMS), value=ARMS[0][1], label="Method", info="Two older recipes, trained on the same data",
+            elem_id="arm",
+        )  # fmt: skip
+    return [identity, action, steps, guidance, face, arm]
 
 
 def _get_path(payload: Any) -> str | None:

@@ -171,9 +171,9 @@ def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
     for _ in range(2):
         segments = draw_segments(rng)
         takes.append((segments, perform(segments, rng=rng, frames=FRAMES, fps=FPS)))
-    clips = []
+    clips: list[Clip] = []
     for slot in range(2):
-        cast = _draw_cast(rng, held_out=held_out)
+        cast = _draw_cast(rng, held_out=held_out, but=clips[0].record["person"] if clips else None)
         for take, (segments, track) in enumerate(takes):
             clip = render_clip(cast, segments, track, rng)
             clip.record.update(group=seed, slot=slot, take=take)
@@ -181,9 +181,9 @@ def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
     return clips
 
 
-def _draw_cast(rng: np.random.Generator, *, held_out: bool) -> Cast:
+def _draw_cast(rng: np.random.Generator, *, held_out: bool, but: int | None) -> Cast:
     if rng.random() < PHOTO_SHARE:
-        photos = [p for p in _photos() if is_held_out(p[0].number) == held_out]
+        photos = [p for p in _photos() if is_held_out(p[0].number) == held_out and p[0].number != but]
         return cast_photo(_head(), *photos[rng.integers(len(photos))], rng)
     seed = int(rng.integers(1 << 20)) * 8 + (3 if held_out else int(rng.choice([0, 1, 2, 4, 5, 6, 7])))
     return cast_rendered(_head(), seed)

@@ -1,8 +1,9 @@
-"""Training of every part, stage by stage: autoencoder, encoder, decoupler, base and adapters."""
+"""Training of every part, stage by stage: autoencoder, encoder, decoupler, base, adapters, scorers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-STAGES = ("autoencoder", "encoder", "decoupler", "base", "adapters", "joint")
+STAGES = ("autoencoder", "encoder", "decoupler", "base", "adapters", "joint", "scorers", "ablations")
 
 
 def run(
@@ -10,9 +11,12 @@ def run(
     *,
     output: Path,
     preset: str = "mini",
-    arm: str = "iad",
+    arms: Sequence[str] = ("iad",),
+    without: Sequence[str] = (),
     data: Path | None = None,
     minutes: float = 10.0,
+    max_steps: int | None = None,
+    seed: int = 0,
     resume: bool = False,
 ) -> Path:
     """Train one stage and return the folder of weights; `joint` trains base and adapters at once.
@@ -21,18 +25,36 @@ def run(
         stage: one of `STAGES`.
         output: holds one folder a stage, and `weights/`.
         preset: a name in `iad.config.PRESETS`.
-        arm: only "iad" so far.
+        arms: whose adapters learn, of `iad.config.ARMS` and `CONTROLS`; several take turns in `joint`.
+        without: loss terms of the split to leave out, see `iad.training.ablations.weights_without`.
         data: a pool of clips; `output / "clips"` by default.
         minutes: time budget of this run.
+        max_steps: stop after so many steps, counted from the very first.
+        seed: same seed, same batches.
         resume: go on from the stage's last checkpoint, if there is one.
 
     Raises:
-        ValueError: unknown stage or preset, an arm that cannot be trained yet, or a missing earlier stage.
+        ValueError: unknown stage or preset, a stage that other arms have no part in, or an earlier stage
+            is missing.
         FileNotFoundError: there are no clips.
     """
+    from iad.training.ablations import weights_without
     from iad.training.stages import Options, train
 
-    if arm != "iad":
-        raise ValueError(f"The arm {arm!r} cannot be trained yet; use 'iad'.")
-    options = Options(data=data or output / "clips", output=output, minutes=minutes, resume=resume)
+    identity_weights, text_weights = weights_without(without)
+    if without and stage not in ("decoupler", "adapters", "joint"):
+        raise ValueError(f"The stage {stage!r} has no loss terms to leave out; the decoupler's have.")
+    if tuple(arms) != ("iad",) and (stage != "joint" or "iad" not in arms):
+        raise ValueError(f"Other arms learn beside 'iad' in the stage 'joint', not in {stage!r} alone.")
+    options = Options(
+        data=data or output / "clips",
+        output=output,
+        minutes=minutes,
+        max_steps=max_steps,
+        seed=seed,
+        resume=resume,
+        arms=tuple(arms),
+        identity_weights=identity_weights,
+        text_weights=text_weights,
+    )
     return train(stage, preset=preset, options=options)

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, l1_loss
 
-from iad.autoencoder import PATCH, create_autoencoder, to_tensor, to_uint8
+from iad.autoencoder import create_autoencoder, to_tensor, to_uint8
 from iad.config import Preset
 from iad.training.augment import recolour
-from iad.training.pool import Pool
+from iad.training.pool import Pool, sample_patches
 from iad.video import save_picture
 
-PATCH_FRAMES = 1200  # frames whose patches give the first, linear code
 LATENT_NOISE = 0.1  # the decoder must forgive what a denoiser gets slightly wrong
 
 
@@ -25,18 +24,7 @@ class AutoencoderStage:
     def __init__(self, preset: Preset, pool: Pool, *, batch_size: int = 16, seed: int = 0):
         self.pool, self.batch_size, self.seed = pool, batch_size, seed
         self.model = nn.ModuleDict({"autoencoder": create_autoencoder(preset)})
-        self.model["autoencoder"].set_components(self._patches())
-
-    def _patches(self) -> Tensor:
-        rng = np.random.default_rng(self.seed)
-        frames = [self.pool.clip(i)[0] for i in rng.integers(len(self.pool), size=PATCH_FRAMES)]
-        corners = rng.integers(0, frames[0].shape[0] - PATCH + 1, (PATCH_FRAMES, 12, 2))
-        cut = [
-            f[y : y + PATCH, x : x + PATCH]
-            for f, places in zip(frames, corners, strict=True)
-            for y, x in places
-        ]
-        return to_tensor(np.stack(cut))
+        self.model["autoencoder"].set_components(sample_patches(pool, seed=seed))
 
     def batch(self, step: int) -> Tensor:
         """Draw single frames (b, 3, h, w), some of them mirrored or recoloured."""

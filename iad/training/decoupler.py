@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from iad import decoupling as idea
+from iad.closed_form import fit_erasure
 from iad.config import EXPRESSIONS, Preset
 from iad.decoupling import IdentityWeights, Split, TextWeights
 from iad.encoders import POSE_SCALE
@@ -19,8 +20,10 @@ from iad.training.prepare import VIEWS, Prepared
 
 SEGMENTS = 3  # at most so many in a timeline of the pool
 FIELDS = ("facial", "identity", "action", "code")  # of a `Split`
+MOMENTS = 4  # latent frames of a clip, in order, that one step looks at
 SNAPSHOT_CLIPS = 64
-CENTRE_FRAMES = 512  # frames whose average identity and action are stored
+CENTRE_PEOPLE = 1500  # whose average identity and action are stored, at most
+CENTRE_FRAMES = 2  # of each of their two takes
 
 
 class Groups:
@@ -50,7 +53,7 @@ class DecouplerStage:
         prepared: Prepared,
         autoencoder: nn.Module,
         *,
-        groups: int = 12,
+        groups: int = 8,
         seed: int = 0,
         identity_weights: IdentityWeights = IdentityWeights(),
         text_weights: TextWeights = TextWeights(),
@@ -73,27 +76,30 @@ class DecouplerStage:
         rng = np.random.default_rng((self.seed, step))
         picks = self.groups.index[rng.integers(len(self.groups), size=self.count)]  # (g, slot, take)
         first, second = rearrange(picks[:, 0], "g t -> (t g)"), rearrange(picks[:, 1], "g t -> (t g)")
-        k = rng.integers(self.preset.latent_frames, size=len(first))
+        count = self.preset.latent_frames
+        moments = np.sort(rng.permutation(count)[: min(MOMENTS, count)])
+        place = rng.integers(len(moments), size=len(first))
+        k = moments[place]
         views = zip((first, second), rng.integers(VIEWS, size=(2, len(first))), strict=True)
         return {
-            "clip": self._stack(("global", "tokens"), first),
+            "clip": tuple(x[:, moments] for x in self._stack(("global", "tokens"), first)),
             "other": self._stack(("global", "tokens"), second, k),
             "views": [self._stack(("viewglobal", "views"), rows, v) for rows, v in views],
             "neutral": [self._tensor("neutral", rows) for rows in (first, second)],
             "frame": self._stack(("latents", "latents"), first, k * self.preset.frames_per_latent)[0],
             "person": torch.tensor([[self._person(i) for i in rows] for rows in (first, second)]),
-            "coefficients": self._coefficients(first),
+            "coefficients": self._coefficients(first)[:, moments],
             "same": self._same(first),
             "text": self.text_batch(first, rng),
-            "k": torch.from_numpy(k),
+            "moments": torch.from_numpy(moments),
+            "place": torch.from_numpy(place),
         }
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Return every term of L_ID and L_TA, both sums, and their total."""
-        n = len(batch["k"])
         clip = self._split_frames(batch["clip"])
-        rows = torch.arange(n)
-        shown = Split(*(getattr(clip, key)[rows, batch["k"]] for key in FIELDS))
+        rows = torch.arange(len(batch["place"]))
+        shown = Split(*(getattr(clip, key)[rows, batch["place"]] for key in FIELDS))
         other = self._split(batch["other"])
         views = [self._split(v) for v in batch["views"]]
         terms = self._identity_terms(shown, other, views, batch)
@@ -132,7 +138,7 @@ class DecouplerStage:
         return (self.weights.to(self.device) * (read - latents.to(self.device)).pow(2)).mean()
 
     def _text_terms(self, code: Tensor, batch) -> dict[str, Tensor]:
-        text_code = self.text_codes(batch["text"])
+        text_code = self.text_codes(batch["text"])[:, batch["moments"].to(self.device)]
         truth = batch["coefficients"].to(self.device)
         read = self.model["coefficients"]
         return {
@@ -209,13 +215,24 @@ class DecouplerStage:
 
     @torch.no_grad()
     def centre(self, model: nn.Module) -> None:
-        """Store the average identity and action of the pool's people in the decoupler."""
-        rng = np.random.default_rng(self.seed)
-        rows = rng.integers(len(self.pool), size=CENTRE_FRAMES)
-        k = rng.integers(self.preset.latent_frames, size=CENTRE_FRAMES)
-        split = self._split(self._stack(("global", "tokens"), rows, k), model)
-        model["decoupler"].mean_identity.copy_(split.identity.mean(0))
-        model["decoupler"].mean_action.copy_(split.action.mean(0))
+        """Store the average identity and action of the pool's people, and what of i is to be erased."""
+        rng, decoupler = np.random.default_rng(self.seed), model["decoupler"]
+        decoupler.erase_from.zero_()
+        clips = self.groups.index.reshape(-1, 2)  # (person of a group, take)
+        clips = clips[rng.permutation(len(clips))[:CENTRE_PEOPLE]]
+        rows = np.repeat(clips, CENTRE_FRAMES, axis=1).flatten()
+        k = rng.integers(self.preset.latent_frames, size=len(rows))
+        parts = [
+            self._split(self._stack(("global", "tokens"), rows[at : at + 128], k[at : at + 128]), model)
+            for at in range(0, len(rows), 128)
+        ]
+        identity = torch.cat([part.identity for part in parts])
+        decoupler.mean_identity.copy_(identity.mean(0))
+        decoupler.mean_action.copy_(torch.cat([part.action for part in parts]).mean(0))
+        person = torch.arange(len(clips), device=self.device).repeat_interleave(2 * CENTRE_FRAMES)
+        found = fit_erasure(identity.flatten(1), person, self.preset.decoupler.erased)
+        decoupler.erase_from.copy_(found[0])
+        decoupler.erase_to.copy_(found[1])
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """Show nothing: the split makes no pictures."""

@@ -2,8 +2,11 @@
 
 L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA. Action tokens come half from the prompt through T, half
 from another person in the same take; never from the target's own frames, which would hand over the answer.
+Several arms take turns, one a step, so that the base they share favours none.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from iad.autoencoder import decode_latents, to_uint8
+from iad.baselines import RECIPES, Recipe, create_baseline, crop_condition
 from iad.config import Preset
 from iad.training.decoupler import DecouplerStage
 from iad.training.pool import Pool
@@ -22,34 +26,47 @@ from iad.video import save_picture
 Part = Literal["base", "adapters", "joint"]
 
 LAMBDA_ID, LAMBDA_TA = 0.1, 0.1
-SPLIT_EVERY = 4  # steps between two evaluations of L_ID and L_TA, which then count so many times
+SPLIT_EVERY = 2  # turns of iad between two evaluations of L_ID and L_TA, which then count so many times
 DROP_TEXT, DROP_IDENTITY, DROP_ACTION = 0.1, 0.1, 0.1
 # The conditions almost determine the picture, so most is decided in pure noise; few steps then suffice.
 PURE_NOISE = 0.85
 FACE_WEIGHT = 4.0  # the face says what is done, and takes a quarter of the frame
 # Short stretches of a clip cost less and show more people and faces an hour: latent frames -> (share, batch).
 STRETCHES = {2: (0.4, 24), 4: (0.3, 16), 8: (0.3, 10)}
+IAD = Recipe(same_clip=False, actions=True)
 
 
 class DenoiserStage:
     """Trains the transformer's base, its adapters, or both at once."""
 
     def __init__(
-        self, preset: Preset, split: DecouplerStage, *, part: Part, autoencoder: nn.Module, seed: int = 0
+        self,
+        preset: Preset,
+        split: DecouplerStage,
+        *,
+        part: Part,
+        autoencoder: nn.Module,
+        arms: Sequence[str] = ("iad",),
+        seed: int = 0,
     ):
         self.name, self.preset, self.part, self.seed = part, preset, part, seed
         self.split, self.autoencoder = split, autoencoder
+        self.arms = tuple(arms)
         self.pool: Pool = split.pool
         self.prepared: Prepared = split.prepared
         self.partner = _partners(split)
+        self.rows = np.array(list(self.partner))
         self.scheduler = create_scheduler(preset)
         self.weights = _picture_weights(preset, autoencoder)
         self.model = nn.ModuleDict({"transformer": create_transformer(preset)})
         if part != "base":
             self.model.update(split.model)
+            baselines = [arm for arm in self.arms if arm != "iad"]
+            self.model.update({a: create_baseline(a, preset, self.model["transformer"]) for a in baselines})
         split.model = self.model
-        for key, parameter in self.model["transformer"].named_parameters():
-            parameter.requires_grad_(part == "joint" or is_adapter_key(key) == (part == "adapters"))
+        for key, parameter in self.model.named_parameters():
+            if ".transformer_blocks." in key or key.startswith("transformer."):
+                parameter.requires_grad_(part == "joint" or is_adapter_key(key) == (part == "adapters"))
 
     @property
     def device(self) -> torch.device:
@@ -57,21 +74,22 @@ class DenoiserStage:
         return next(self.model.parameters()).device
 
     def batch(self, step: int) -> dict[str, Any]:
-        """Draw stretches of clips of one length, and now and then a batch for the split."""
-        rng = np.random.default_rng((self.seed, step))
+        """Draw stretches of clips of one length for the arm whose turn it is; now and then for the split."""
+        turn, place = divmod(step, len(self.arms))
+        rng = np.random.default_rng((self.seed, turn))  # every arm sees the same targets in its turn
         lengths = [n for n in STRETCHES if n <= self.preset.latent_frames]
         shares = np.array([STRETCHES[n][0] for n in lengths])
         length = int(rng.choice(lengths, p=shares / shares.sum()))
-        return self.draw(rng.choice(list(self.partner), size=STRETCHES[length][1]), length, rng) | {
-            "split": self.split.batch(step) if self.part != "base" and step % SPLIT_EVERY == 0 else None
-        }
+        arm = self.arms[place]
+        due = self.part != "base" and arm == "iad" and turn % SPLIT_EVERY == 0
+        batch = self.draw(rng.choice(self.rows, size=STRETCHES[length][1]), length, rng, arm=arm)
+        return batch | {"split": self.split.batch(turn) if due else None}
 
-    def draw(self, rows: np.ndarray, length: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Collect targets, reference views, driving frames and words for these clips."""
+    def draw(self, rows: np.ndarray, length: int, rng: np.random.Generator, *, arm: str) -> dict[str, Any]:
+        """Collect targets, references, driving frames and words for these clips."""
         start = int(rng.integers(self.preset.latent_frames - length + 1))
         stack, count = self.preset.frames_per_latent, len(rows)
         latents = self.split._tensor("latents", rows)[:, start * stack : (start + length) * stack]
-        reference = np.array([self.partner[i][0] for i in rows])
         driver = np.array([self.partner[i][1] for i in rows])
         features = self.split._stack(("global", "tokens"), driver)
         captions = [str(rng.choice(self.pool.records[i]["captions"])) for i in rows]
@@ -81,10 +99,10 @@ class DenoiserStage:
         noise = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
         latents = latents.unflatten(1, (length, stack)).flatten(2, 3)
         return {
+            "arm": arm,
             "latents": latents,
             "noise": torch.randn(latents.shape, generator=noise),
             "level": torch.from_numpy(np.where(rng.random(count) < PURE_NOISE, 1, rng.random(count) ** 0.4)),
-            "view": self.split._stack(("viewglobal", "views"), reference, rng.integers(VIEWS, size=count)),
             "driver": tuple(x[:, start : start + length] for x in features),
             "from_text": torch.from_numpy(rng.random(len(rows)) < 0.5),
             "text": self.split.text_batch(rows, rng),
@@ -92,6 +110,19 @@ class DenoiserStage:
             "states": torch.from_numpy(self.prepared.states[sentence].astype(np.float32)),
             "keep_identity": torch.from_numpy(keep[0]).float(),
             "keep_action": torch.from_numpy(keep[1]).float(),
+        } | self._references(rows, rng, RECIPES.get(arm, IAD))
+
+    def _references(self, rows: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> dict[str, Any]:
+        """Draw a reference a clip; with the crop go the features of the very frame it was cut from."""
+        shown = rows if recipe.same_clip else np.array([self.partner[i][0] for i in rows])
+        if not recipe.crop:
+            return {
+                "view": self.split._stack(("viewglobal", "views"), shown, rng.integers(VIEWS, size=len(rows)))
+            }
+        k = rng.integers(self.preset.latent_frames, size=len(rows))
+        return {
+            "view": self.split._stack(("global", "tokens"), shown, k),
+            "crop": self.split._tensor("latents", shown, k * self.preset.frames_per_latent),
         }
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
@@ -101,11 +132,9 @@ class DenoiserStage:
         t = (batch["level"].to(self.device) * last).round().long()
         noisy = self.scheduler.add_noise(latents, noise, t)
         velocity = self.scheduler.get_velocity(latents, noise, t)
-        output = self.model["transformer"](
-            noisy, batch["states"].to(self.device), t, attention_kwargs=self.conditions(batch)
-        ).sample
-        terms = {"diffusion": (self.weights.to(self.device) * (output - velocity).pow(2)).mean()}
-        total = terms["diffusion"]
+        output = self._denoise(batch, noisy, t, self.conditions(batch))
+        total = (self.weights.to(self.device) * (output - velocity).pow(2)).mean()
+        terms = {"diffusion" if batch["arm"] == "iad" else f"diffusion {batch['arm']}": total}
         if batch["split"] is not None:
             split = self.split.losses(batch["split"], step)
             split.pop("total")
@@ -113,50 +142,75 @@ class DenoiserStage:
             total = total + SPLIT_EVERY * (LAMBDA_ID * split["L_ID"] + LAMBDA_TA * split["L_TA"])
         return {"total": total} | terms
 
+    def _denoise(self, batch: dict[str, Any], noisy: Tensor, t: Tensor, kwargs: dict | None) -> Tensor:
+        arm, frames = batch["arm"], noisy.shape[1]
+        transformer = self.model[arm].transformer if arm in RECIPES else self.model["transformer"]
+        if "crop" in batch:
+            keep = batch["keep_identity"][:, None, None, None]
+            crop = (keep * batch["crop"]).to(self.device)
+            crop = crop_condition(crop, frames=frames, stack=self.preset.frames_per_latent)
+            noisy = torch.cat([noisy, crop], dim=2)
+        return transformer(noisy, batch["states"].to(self.device), t, attention_kwargs=kwargs).sample
+
     def conditions(self, batch: dict[str, Any]) -> dict[str, Any] | None:
-        """Turn a batch's reference views, drivers and words into what the adapters attend to."""
+        """Turn a batch's references, drivers and words into what the adapters of its arm attend to."""
         if self.part == "base":
             return None
-        decoupler = self.model["decoupler"]
-        identity = decoupler(*(x.to(self.device) for x in batch["view"])).identity
-        shown = self.split._split_frames(batch["driver"]).code
-        told = self.split.text_codes(batch["text"])[:, batch["stretch"]]
-        code = torch.where(batch["from_text"].to(self.device)[:, None, None], told, shown)
-        states = self.model["transformer"].adapt(
+        arm, decoupler = batch["arm"], self.model["decoupler"]
+        recipe = RECIPES.get(arm, IAD)
+        view = [x.to(self.device) for x in batch["view"]]
+        if arm == "iad":
+            transformer, identity = self.model["transformer"], decoupler(*view).identity
+        else:
+            transformer, identity = self.model[arm].transformer, self.model[arm].reader.read(*view)
+        states = transformer.adapt(
             identity,
-            decoupler.expand(code),
+            self._actions(batch) if recipe.actions else None,
+            frames=batch["latents"].shape[1],
             identity_scale=batch["keep_identity"].to(self.device),
             action_scale=batch["keep_action"].to(self.device),
         )
         return {"adapter": states}
 
+    def _actions(self, batch: dict[str, Any]) -> Tensor:
+        """Return action tokens, half of them told by T; only iad's own turns teach split and T."""
+        by_word = batch["from_text"].to(self.device)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and batch["arm"] == "iad"):
+            codes = self.split.text_codes(batch["text"])[:, batch["stretch"]].clone()
+            if not by_word.all():
+                with torch.no_grad():
+                    driver = tuple(x[~by_word.cpu()] for x in batch["driver"])
+                    codes[~by_word] = self.split._split_frames(driver).code
+            return self.model["decoupler"].expand(codes)
+
     def picture(self, model: nn.Module, path: Path) -> None:
-        """Show four clips in two rows each, the reference first: the target, a sample from words alone."""
-        rng = np.random.default_rng(0)
-        rows = np.array(list(self.partner))[:: max(1, len(self.partner) // 4)][:4]
-        batch = self.draw(rows, self.preset.latent_frames, rng)
-        batch["from_text"][:] = True
-        batch["keep_identity"][:] = batch["keep_action"][:] = 1
+        """Show three clips, each with its reference first: the target, then every arm's from words alone."""
+        rows = self.rows[:: max(1, len(self.rows) // 3)][:3]
         trained, self.model, self.split.model = self.model, model, model
-        latents = self._sample(batch)
+        drawn = {arm: self._sample(rows, arm) for arm in self.arms}
         self.model, self.split.model = trained, trained
         stack = self.preset.frames_per_latent
-        both = [x.to(self.device) for x in (batch["latents"], latents)]
-        frames = [decode_latents(self.autoencoder, x, stack) for x in both]
-        views = [self.pool.clip(self.partner[i][0])[8 % self.preset.frames] for i in rows]
         sheets = []
-        for k, view in enumerate(views):
-            for clip in frames:
-                sheets.append(np.concatenate([view, *to_uint8(clip[k])[::2]], axis=1))
+        for k, i in enumerate(rows):
+            view = self.pool.clip(self.partner[i][0])[8 % self.preset.frames]
+            sheets.append(np.concatenate([view, *self.pool.clip(i)[::2]], axis=1))
+            for latents in drawn.values():
+                frames = decode_latents(self.autoencoder, latents[k : k + 1].to(self.device), stack)
+                sheets.append(np.concatenate([view, *to_uint8(frames[0])[::2]], axis=1))
         save_picture(path, np.concatenate(sheets))
 
-    def _sample(self, batch: dict[str, Any]) -> Tensor:
+    def _sample(self, rows: np.ndarray, arm: str) -> Tensor:
+        """Generate clips of the same people's other take, from words alone."""
+        batch = self.draw(rows, self.preset.latent_frames, np.random.default_rng(0), arm=arm)
+        if RECIPES.get(arm, IAD).same_clip:  # what counts is a reference that shows another action
+            recipe = replace(RECIPES[arm], same_clip=False)
+            batch |= self._references(rows, np.random.default_rng(0), recipe)
+        batch["from_text"][:] = True
+        batch["keep_identity"][:] = batch["keep_action"][:] = 1
         self.scheduler.set_timesteps(self.preset.sampler.steps, device=self.device)
-        latents, states = batch["noise"].to(self.device), batch["states"].to(self.device)
-        kwargs = self.conditions(batch)
+        latents, kwargs = batch["noise"].to(self.device), self.conditions(batch)
         for t in self.scheduler.timesteps:
-            step = t.expand(len(latents))
-            velocity = self.model["transformer"](latents, states, step, attention_kwargs=kwargs).sample
+            velocity = self._denoise(batch, latents, t.expand(len(latents)), kwargs)
             latents = self.scheduler.step(velocity, t, latents).prev_sample
         return latents
 

@@ -18,7 +18,7 @@ from iad.autoencoder import to_tensor, to_uint8
 from iad.config import EXPRESSIONS, Preset
 from iad.encoders import POSE_SCALE, create_face_encoder
 from iad.training.augment import degrade, recolour, reframe, warp
-from iad.training.pool import Pool
+from iad.training.pool import Pool, sample_patches
 from iad.video import save_picture
 
 MARGIN, SCALE = 0.2, 16.0  # of ArcFace (arXiv 1801.07698), mild: few pictures a person
@@ -36,6 +36,7 @@ class EncoderStage:
         names = sorted({r["identity"] for r in pool.records if r["identity"]})
         self.person = {name: i for i, name in enumerate(names)}
         self.model = nn.ModuleDict({"encoder": create_face_encoder(preset)})
+        self.model["encoder"].set_components(sample_patches(pool, seed=seed))
         self.model["margin"] = nn.Linear(preset.encoder.global_dim, max(1, len(names)), bias=False)
 
     def batch(self, step: int) -> dict[str, Tensor]:

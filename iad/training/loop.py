@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-EMA_DECAY = 0.999
+AVERAGE_EVERY = 4  # steps
+EMA_DECAY = 0.996
 
 
 @runtime_checkable
@@ -73,7 +74,9 @@ def fit(stage: Stage, config: LoopConfig) -> nn.Module:
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     parameters = [p for p in stage.model.parameters() if p.requires_grad]
     decay = config.weight_decay
-    optimizer = torch.optim.AdamW(parameters, config.learning_rate, (0.9, 0.99), weight_decay=decay)
+    optimizer = torch.optim.AdamW(
+        parameters, config.learning_rate, (0.9, 0.99), weight_decay=decay, fused=True
+    )
     average = torch.optim.swa_utils.AveragedModel(stage.model, multi_avg_fn=_lerp_average)
     start = _restore(stage.model, average, optimizer, config) if config.resume else 0
     model, optimizer = accelerator.prepare(stage.model, optimizer)
@@ -95,8 +98,9 @@ def fit(stage: Stage, config: LoopConfig) -> nn.Module:
         norm = accelerator.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        average.update_parameters(stage.model)
         step += 1
+        if step % AVERAGE_EVERY == 0:
+            average.update_parameters(stage.model)
         if step % config.log_every == 0:
             _log(config.output, step, clock, terms | {"gradient": norm})
             bar.n = min(bar.total, round(clock.elapsed()))
@@ -107,6 +111,8 @@ def fit(stage: Stage, config: LoopConfig) -> nn.Module:
             _picture(stage, average.module, step, config.output)
         if clock.due("checkpoint"):
             save_checkpoint(config.output, stage.model, average, optimizer, step)
+    if not average.n_averaged:  # a very short run
+        average.update_parameters(stage.model)
     save_checkpoint(config.output, stage.model, average, optimizer, step)
     _picture(stage, average.module, step, config.output)
     _snapshot(stage, average.module, step, config.output)
@@ -180,8 +186,8 @@ def save_checkpoint(
     output: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int
 ) -> None:
     """Write everything that a resumed run needs, whole or not at all."""
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in average.module.state_dict().items()}
+    tensors = {f"model.{k}": v for k, v in _once(model).items()}
+    tensors |= {f"average.{k}": v for k, v in _once(average.module).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors |= {"average_count": average.n_averaged, "step": torch.tensor(step)}
@@ -190,6 +196,12 @@ def save_checkpoint(
     part = folder / "state.part"
     save_file({k: v.detach().cpu().clone() for k, v in tensors.items()}, part)
     part.replace(folder / "state.safetensors")
+
+
+def _once(model: nn.Module) -> dict[str, Tensor]:
+    """Return a model's state with weights that several of its parts share under their first name only."""
+    names = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
+    return {k: v for k, v in model.state_dict().items() if k in names}
 
 
 def _restore(

@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
+from torch import Tensor
+
+from iad.autoencoder import to_tensor
+from iad.patches import PATCH
+
+PATCH_FRAMES = 1200  # frames whose patches give the linear code
 
 
 @dataclass(frozen=True)
@@ -57,3 +63,14 @@ def select(pool: Pool, keep) -> Pool:
     frames = [pool.clip(i)[None] for i in index]
     records = [pool.records[i] for i in index]
     return Pool(frames, pool.tracks[index], pool.landmarks[index], records, np.arange(len(index) + 1))
+
+
+def sample_patches(pool: Pool, *, seed: int) -> Tensor:
+    """Cut patches (n, 3, 16, 16) in [0, 1] from anywhere in the first frames of some clips."""
+    rng = np.random.default_rng(seed)
+    frames = [pool.clip(i)[0] for i in rng.integers(len(pool), size=PATCH_FRAMES)]
+    corners = rng.integers(0, frames[0].shape[0] - PATCH + 1, (PATCH_FRAMES, 12, 2))
+    cut = [
+        f[y : y + PATCH, x : x + PATCH] for f, places in zip(frames, corners, strict=True) for y, x in places
+    ]
+    return to_tensor(np.stack(cut))

@@ -16,11 +16,12 @@ from torch import nn
 
 from iad.autoencoder import to_tensor
 from iad.config import Preset
-from iad.training.augment import reframe, warp
-from iad.training.encoder import augment
+from iad.training.augment import degrade, reframe, warp
 from iad.training.pool import Pool
 
 VIEWS = 4  # augmented reference photos per clip
+VIEW_SHIFT = 0.4  # of the encoder's own reframing: alignment finds a face that well
+VIEW_SPOILT = 0.4  # share of views that a poor camera took
 PARTS = ("latents", "tokens", "global", "views", "viewglobal", "neutral")
 
 
@@ -77,7 +78,9 @@ def forget(folder: Path) -> None:
 
 
 def _view(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return augment(warp(frame, reframe(rng)), rng)
+    """Cut a frame a little askew and spoil it now and then; its colours stay, for they are the person's."""
+    view = warp(frame, reframe(rng, strength=VIEW_SHIFT))
+    return np.ascontiguousarray(degrade(view, rng)) if rng.random() < VIEW_SPOILT else view
 
 
 def prepare_text(folder: Path, sentences: list[str], text_encoder) -> None:

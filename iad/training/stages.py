@@ -6,6 +6,7 @@ and snapshots, and `weights/`, which `IaDPipeline.from_pretrained` reads and eve
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,16 +15,18 @@ from torch import nn
 from iad import checkpoint
 from iad.config import PRESETS, Preset
 from iad.decoupling import IdentityWeights, TextWeights
-from iad.parts import create_parts, load_parts, split_parts
+from iad.parts import arm_part, create_parts, load_parts, split_parts
 from iad.text import create_text_encoder, load_text_encoder
 from iad.training import STAGES
+from iad.training.ablations import train_ablations
 from iad.training.autoencoder import AutoencoderStage
 from iad.training.decoupler import DecouplerStage
 from iad.training.denoiser import DenoiserStage
 from iad.training.encoder import EncoderStage
 from iad.training.loop import LoopConfig, Stage, fit
-from iad.training.pool import load_pool
-from iad.training.prepare import forget, open_prepared, prepare_shard, prepare_text, sentences_of
+from iad.training.pool import Pool, load_pool
+from iad.training.prepare import Prepared, forget, open_prepared, prepare_shard, prepare_text, sentences_of
+from iad.training.scorers import train_scorers
 
 LEARNING_RATES = {
     "autoencoder": 1.5e-3,
@@ -40,6 +43,7 @@ NEEDS = {  # weights that must be there before
     "base": ("autoencoder", "encoder"),
     "adapters": ("autoencoder", "encoder", "decoupling", "base"),
     "joint": ("autoencoder", "encoder", "decoupling"),
+    "ablations": ("autoencoder", "encoder"),
 }
 WRITES = {
     "autoencoder": ("autoencoder",),
@@ -61,6 +65,7 @@ class Options:
     resume: bool = False
     seed: int = 0
     max_steps: int | None = None
+    arms: tuple[str, ...] = ("iad",)  # that take turns in the stages adapters and joint
     identity_weights: IdentityWeights = IdentityWeights()
     text_weights: TextWeights = TextWeights()
 
@@ -75,11 +80,19 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     preset = PRESETS[preset] if isinstance(preset, str) else preset
     if stage not in STAGES:
         raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    if stage == "scorers":
+        return train_scorers(preset, options)
     weights = options.output / "weights"
     parts = create_parts(preset)
     _load(parts, weights, stage)
     budget = f"{options.minutes:g} minutes, clips from {options.data}"
     print(f"Stage {stage!r} of preset {preset.name!r}, {budget}", flush=True)
+    if stage == "ablations":
+        pool = load_pool(options.data)
+        prepare(options.data, preset, parts)
+        prepared = open_prepared(options.data, pool)
+        make = partial(_create_decoupler, preset, pool, prepared, parts, options.seed)
+        return train_ablations(make, preset=preset, options=options)
     learner = _create_stage(stage, preset, parts, options)
     config = LoopConfig(
         output=options.output / stage,
@@ -87,6 +100,7 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
         resume=options.resume,
         learning_rate=LEARNING_RATES[stage],
         max_steps=options.max_steps,
+        log_every=20 if len(options.arms) == 1 else 2 * len(options.arms) + 1,  # so that all arms are heard
     )
     trained = fit(learner, config)
     if "decoupling" in WRITES[stage]:
@@ -98,7 +112,13 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     for name, state in split_parts(parts).items():
         if name in WRITES[stage]:
             checkpoint.save_part(weights, name, state)
+    for arm in _baselines(stage, options):
+        checkpoint.save_part(weights, arm_part(arm), trained[arm].own_state())
     return weights
+
+
+def _baselines(stage: str, options: Options) -> list[str]:
+    return [arm for arm in options.arms if arm != "iad"] if stage in ("adapters", "joint") else []
 
 
 def _load(parts: nn.ModuleDict, weights: Path, stage: str) -> None:
@@ -120,21 +140,46 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
     else:
         prepare(options.data, preset, parts)
         prepared = open_prepared(options.data, pool)
-        learner = DecouplerStage(
-            preset,
-            pool,
-            prepared,
-            parts["autoencoder"],
-            seed=options.seed,
-            identity_weights=options.identity_weights,
-            text_weights=options.text_weights,
-        )
+        weights = (options.identity_weights, options.text_weights)
+        learner = _create_decoupler(preset, pool, prepared, parts, options.seed, *weights)
     if stage in ("base", "adapters", "joint"):
         _begin_from(learner.model, parts)
-        autoencoder = parts["autoencoder"]
-        learner = DenoiserStage(preset, learner, part=stage, autoencoder=autoencoder, seed=options.seed)
+        learner = DenoiserStage(
+            preset,
+            learner,
+            part=stage,
+            autoencoder=parts["autoencoder"],
+            arms=options.arms,
+            seed=options.seed,
+        )
     _begin_from(learner.model, parts)
+    weights = options.output / "weights"
+    for arm in _baselines(stage, options):
+        if checkpoint.has_part(weights, arm_part(arm)):
+            learner.model[arm].load_own_state(checkpoint.load_part(weights, arm_part(arm)))
+        else:
+            learner.model[arm].begin_reading_like(learner.model["decoupler"])
     return learner
+
+
+def _create_decoupler(
+    preset: Preset,
+    pool: Pool,
+    prepared: Prepared,
+    parts: nn.ModuleDict,
+    seed: int,
+    identity_weights: IdentityWeights,
+    text_weights: TextWeights,
+) -> DecouplerStage:
+    return DecouplerStage(
+        preset,
+        pool,
+        prepared,
+        parts["autoencoder"],
+        seed=seed,
+        identity_weights=identity_weights,
+        text_weights=text_weights,
+    )
 
 
 def _begin_from(model: nn.Module, parts: nn.ModuleDict) -> None:

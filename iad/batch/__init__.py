@@ -1,0 +1,175 @@
+"""A file of requests -> a folder of clips, over processes or a Ray cluster; an interrupted batch goes on.
+
+In comes a JSONL file, one request a line; out come clips and, beside them, results.jsonl, one line a request.
+A bad line or a request that fails is reported while the rest goes on.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from iad.batch.making import Made, Task, load, make
+from iad.batch.requests import MOST_VIDEO_BYTES, BadLine, Request, read_file, read_requests
+from iad.batch.results import Record, Results
+from iad.config import PRESETS
+from iad.photos import MOST_BYTES
+from iad.spread import spread
+from iad.video import check_folder, write_whole
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a batch ended."""
+
+    results: Path
+    requests: int
+    made: int
+    skipped: int  # made by an earlier run
+    failed: int
+    seconds: float
+
+
+def run(
+    requests: str | Path,
+    *,
+    output: str | Path,
+    model: str = "mini",
+    workers: int = 1,
+    ray: str | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
+    callback: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Make every clip that a request file asks for and that an earlier run has not made.
+
+    Args:
+        requests: a JSONL file.
+        output: the folder for clips and results.jsonl.
+        model: a preset or a folder of weights, the same for all requests.
+        workers: how many processes.
+        ray: "local", "auto" or the address of a Ray cluster; its machines need this project and the weights,
+            but neither the photos nor the output folder.
+        tell: called with a sentence for every line that fails.
+        callback: called with (requests done, requests).
+
+    Raises:
+        FileNotFoundError: there is no request file.
+        ValueError: the file holds no request, the output folder takes no files, or the model does not load.
+        OSError: every worker died.
+    """
+    begun = time.perf_counter()
+    # what a folder of weights makes is known only once it is loaded; mini's is the shortest clip
+    lines = read_requests(requests, duration=PRESETS.get(model, PRESETS["mini"]).duration)
+    results = Results(check_folder(output))
+    todo = _sort_out(lines, results, model)
+    skipped = sum(record.status == "ok" for record in results.records.values())
+    results.write()
+    callback(len(results.records), len(lines))
+    for record in results.records.values():
+        _report(record, tell)
+    try:
+        tasks = _Tasks(todo, model)
+        with closing(spread(tasks, make, workers=workers, start=partial(load, model), ray=ray)) as all_made:
+            for made in all_made:
+                record = _keep(made, results.file.parent, todo[made.request])
+                results.add(record)
+                _report(record, tell)
+                callback(len(results.records), len(lines))
+    finally:
+        results.write()
+    failed = sum(record.status != "ok" for record in results.records.values())
+    made = len(lines) - skipped - failed
+    return Summary(results.file, len(lines), made, skipped, failed, time.perf_counter() - begun)
+
+
+def _sort_out(lines: list[Request | BadLine], results: Results, model: str) -> dict[Request, str]:
+    """Enter what needs no work, and return the requests that do, with their digests."""
+    todo, digests = {}, _Digests(model)
+    for line in lines:
+        if isinstance(line, Request):
+            try:
+                digest = digests.of(line)
+            except (ValueError, OSError) as error:
+                line = BadLine(line.line, str(error), line.name)
+        if isinstance(line, BadLine):
+            results.records[line.line] = Record(line.name, line.line, "failed", error=line.error)
+        elif record := results.recall(line, digest):
+            results.records[line.line] = record
+        else:
+            todo[line] = digest
+    return todo
+
+
+def _keep(made: Made, folder: Path, digest: str) -> Record:
+    request = made.request
+    known = {"name": request.name, "line": request.line, "seed": request.seed, "arm": request.arm}
+    if made.clip is None:
+        return Record(status="failed", error=made.error, digest=digest, **known)
+    write_whole(folder / request.output, made.clip)
+    return Record(
+        status="ok",
+        output=request.output,
+        scores=made.scores,
+        seconds=made.seconds,
+        notes=made.notes,
+        digest=digest,
+        **known,
+    )
+
+
+def _report(record: Record, tell: Callable[[str], None]) -> None:
+    if record.status != "ok":
+        tell(f"Line {record.line}: {record.error}")
+
+
+class _Tasks(Sequence):
+    """Tasks that read their photos when they are asked for, so that not all lie in memory."""
+
+    def __init__(self, requests: dict[Request, str], model: str):
+        self.requests, self.model = list(requests), model
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def __getitem__(self, number: int) -> Task:
+        request = self.requests[number]
+        driver = request.action_reference
+        return Task(
+            request,
+            self.model,
+            tuple(read_file(photo, MOST_BYTES) for photo in request.references),
+            None if driver is None else read_file(driver, MOST_VIDEO_BYTES),
+        )
+
+
+class _Digests:
+    """Tells whether a request is the same as before: its words, the content of its photos, the model."""
+
+    def __init__(self, model: str):
+        shipped = Path(__file__).parents[1] / "weights" / model / "manifest.json"
+        manifest = shipped if shipped.is_file() else Path(model) / "manifest.json"
+        self.weights = _digest(manifest.read_bytes()) if manifest.is_file() else None
+        self.model = model
+        self.files: dict[Path, str] = {}
+
+    def of(self, request: Request) -> str:
+        """Digest one request."""
+        words = asdict(request) | {"model": self.model, "weights": self.weights}
+        del words["line"]
+        words["references"] = [self._file(photo, MOST_BYTES) for photo in request.references]
+        if request.action_reference:
+            words["action_reference"] = self._file(request.action_reference, MOST_VIDEO_BYTES)
+        return _digest(json.dumps(words, sort_keys=True).encode())
+
+    def _file(self, path: Path, most: int) -> str:
+        if path not in self.files:
+            self.files[path] = _digest(read_file(path, most))
+        return self.files[path]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

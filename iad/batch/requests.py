@@ -1,0 +1,212 @@
+"""Lines of a request file -> requests, each checked, or a sentence on what is wrong with a line.
+
+A request is a JSON object whose keys are named like the options of `python -m iad generate`. Paths are
+relative to the request file; `name` is the clip's file name without its suffix.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iad.checks import check_name, check_number
+from iad.config import ARMS, CONTROLS
+
+MOST_LINES = 100_000
+MOST_LINE_BYTES = 100_000
+MOST_PHOTOS = 16
+MOST_VIDEO_BYTES = 200_000_000
+FORMATS = ("mp4", "gif", "png")
+
+_TEXT, _TEXTS, _WHOLE, _NUMBER = "a text", "a list of texts", "a whole number", "a number"
+KEYS = {
+    "reference": _TEXT,
+    "references": _TEXTS,
+    "prompt": _TEXT,
+    "action_reference": _TEXT,
+    "arm": _TEXT,
+    "face": _WHOLE,
+    "seed": _WHOLE,
+    "steps": _WHOLE,
+    "identity_scale": _NUMBER,
+    "action_scale": _NUMBER,
+    "name": _TEXT,
+    "format": _TEXT,
+}
+_RANGES = {
+    "face": (0, 999),
+    "seed": (0, 2**63 - 1),
+    "steps": (1, 1000),
+    "identity_scale": (0, 10),
+    "action_scale": (0, 10),
+}
+_NAME = re.compile(r"\w[\w .+-]{0,79}")
+NAME_BYTES = 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """One clip to be made."""
+
+    line: int
+    name: str
+    prompt: str
+    references: tuple[Path, ...]
+    action_reference: Path | None = None
+    arm: str = "iad"
+    face: int | None = None
+    seed: int = 0
+    steps: int | None = None
+    identity_scale: float = 1.0
+    action_scale: float = 1.0
+    format: str = "mp4"
+
+    @property
+    def output(self) -> str:
+        """Name of the clip's file."""
+        return f"{self.name}.{self.format}"
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that is no request, and why."""
+
+    line: int
+    error: str
+    name: str | None = None
+
+
+def read_requests(file: str | Path, *, duration: float) -> list[Request | BadLine]:
+    """Read a request file; blank lines are left out.
+
+    Args:
+        file: JSONL, UTF-8.
+        duration: seconds of a clip, which the times in prompts must not leave.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no file, holds no line, or too many.
+    """
+    file = Path(file)
+    if not file.exists():
+        raise FileNotFoundError(f"There is no file '{file}'; check the path of the requests.")
+    if not file.is_file():
+        raise ValueError(f"'{file}' is not a file; give a JSONL file with one request a line.")
+    found: list[Request | BadLine] = []
+    lines: dict[str, int] = {}
+    for number, line in _read_lines(file):
+        try:
+            request = _read_request(line, number, file.parent, duration)
+            key = unicodedata.normalize("NFC", request.name).casefold()  # as careless file systems compare
+            if key in lines:
+                raise ValueError(
+                    f"The name '{request.name}' is taken by line {lines[key]}; give another one."
+                )
+            lines[key] = number
+            found.append(request)
+        except (ValueError, OSError) as error:
+            found.append(BadLine(number, " ".join(str(error).split())))
+    if not found:
+        raise ValueError(f"'{file}' holds no request; write one JSON object a line.")
+    return found
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Read a photo or a video that a request names.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no file, or has more than `most` bytes.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file '{path}'; check the path.")
+    if not path.is_file():
+        raise ValueError(f"'{path}' is not a file; give the path of a photo or a video.")
+    if path.stat().st_size > most:
+        raise ValueError(f"'{path}' has more than {most // 10**6} MB; save it smaller.")
+    return path.read_bytes()
+
+
+def _read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines that are not blank; of one that is too long only the beginning."""
+    with file.open("rb") as stream:
+        for number in range(1, MOST_LINES + 2):
+            line = rest = stream.readline(MOST_LINE_BYTES + 1)
+            while len(rest) > MOST_LINE_BYTES and not rest.endswith(b"\n"):
+                rest = stream.readline(MOST_LINE_BYTES + 1)
+            if not line:
+                return
+            if number > MOST_LINES:
+                raise ValueError(f"'{file}' has more than {MOST_LINES:,} lines; split it.")
+            if line.strip():
+                yield number, line
+
+
+def _read_request(line: bytes, number: int, folder: Path, duration: float) -> Request:
+    from iad.text import parse_prompt
+
+    values = _read_values(line)
+    for key, value in values.items():
+        check_name(key, tuple(KEYS), what="key")
+        _check_kind(key, value)
+        if key in _RANGES:
+            low, high = _RANGES[key]
+            check_number(value, key, low=low, high=high)
+    if ("reference" in values) == ("references" in values):
+        raise ValueError(
+            "A request needs 'reference', a photo, or 'references', several; give one of the two."
+        )
+    if "prompt" not in values:
+        raise ValueError("A request needs a 'prompt'; say what happens, for example \"a woman laughs\".")
+    parse_prompt(values["prompt"], duration=duration)
+    check_name(values.get("arm", "iad"), (*ARMS, *CONTROLS), what="arm")
+    check_name(values.get("format", "mp4"), FORMATS, what="format")
+    values["references"] = _find(values.pop("references", None) or [values.pop("reference")], folder)
+    values["name"] = _check_file_name(values.get("name", f"{number:05d}"))
+    if "action_reference" in values:
+        values["action_reference"] = folder / values["action_reference"]
+    return Request(line=number, **values)
+
+
+def _read_values(line: bytes) -> dict[str, Any]:
+    if len(line) > MOST_LINE_BYTES:
+        raise ValueError(f"The line has more than {MOST_LINE_BYTES:,} bytes; a request is one short object.")
+    try:
+        values = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError("The line is not UTF-8 text; save the file as UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError('The line is not JSON; write one object, {"key": value, ...}.') from error
+    if not isinstance(values, dict):
+        raise ValueError('The line is not a JSON object; write {"reference": ..., "prompt": ...}.')
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _check_kind(key: str, value: Any) -> None:
+    fits = {
+        _TEXT: isinstance(value, str),
+        _TEXTS: isinstance(value, list) and value and all(isinstance(text, str) for text in value),
+        _WHOLE: isinstance(value, int) and not isinstance(value, bool),
+        _NUMBER: isinstance(value, int | float) and not isinstance(value, bool),
+    }
+    if not fits[KEYS[key]]:
+        raise ValueError(f"'{key}' must be {KEYS[key]}, it is {json.dumps(value)[:40]}.")
+
+
+def _find(photos: list[str], folder: Path) -> tuple[Path, ...]:
+    if len(photos) > MOST_PHOTOS:
+        raise ValueError(f"'references' names {len(photos)} photos; give at most {MOST_PHOTOS}.")
+    return tuple(folder / photo for photo in photos)
+
+
+def _check_file_name(name: str) -> str:
+    """Make sure that `name` names a file in the output folder and nothing else."""
+    if not _NAME.fullmatch(name) or name[-1] in " ." or len(name.encode()) > NAME_BYTES:
+        raise ValueError(
+            f"The name {json.dumps(name)[:60]} cannot be a file's; use up to 80 letters, digits, '-', '_' "
+            "or '.', and no folder."
+        )
+    return name

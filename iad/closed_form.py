@@ -1,0 +1,73 @@
+"""The split by linear algebra: no training, a few lines, works on any encoder.
+
+The directions in which embeddings of one person differ among themselves span the action; what is left is the
+identity. A baseline for the tables, and the first thing that the tutorials build. The same idea finishes the
+learned split: `fit_erasure` finds what of an identity embedding still changes with the action.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The split by linear algebra: `basis` (d, r) spans the action subspace about `mean` (d,)."""
+
+    mean: Float[Tensor, " d"]
+    basis: Float[Tensor, "d r"]
+
+    def split(self, embedding: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+        """Return (identity, action) of centred embeddings; orthogonal by construction."""
+        centred = embedding - self.mean
+        action = centred @ self.basis @ self.basis.T
+        return centred - action, action
+
+
+def fit_closed_form(embedding: Float[Tensor, "n d"], person: Int[Tensor, " n"], rank: int) -> ClosedForm:
+    """Take the `rank` strongest directions in which embeddings of one person differ among themselves.
+
+    Raises:
+        ValueError: no person has two embeddings, or `rank` is not below the embedding's length.
+    """
+    if int(person.unique(return_counts=True)[1].max()) < 2:
+        raise ValueError("Every person has one embedding; give at least two of some person, in two actions.")
+    if not 0 < rank < embedding.shape[1]:
+        raise ValueError(f"rank is {rank}, expected 1 to {embedding.shape[1] - 1}; choose a smaller one.")
+    _, _, directions = torch.linalg.svd(_within(embedding, person), full_matrices=False)
+    return ClosedForm(embedding.mean(0), directions[:rank].T.contiguous())
+
+
+def fit_erasure(
+    identity: Float[Tensor, "n d"], person: Int[Tensor, " n"], rank: int, *, components: int = 512
+) -> tuple[Float[Tensor, "d r"], Float[Tensor, "r d"]]:
+    """Find the `rank` directions that tell persons apart least for how much they change within a person.
+
+    They are the largest generalised eigenvectors of within-person against total scatter, among the strongest
+    principal components. With x about the mean, x - x @ first @ second has none of them left, and is as near
+    to x as the total scatter measures.
+    """
+    centred = identity - identity.mean(0)
+    count = min(components, *identity.shape)
+    _, _, axes = torch.svd_lowrank(centred, q=min(count + 64, *identity.shape), niter=2)
+    axes = axes[:, :count]  # (d, k)
+    coordinates = centred @ axes
+    within = _within(coordinates, person)
+    total = coordinates.T @ coordinates / len(coordinates)
+    spread, basis = torch.linalg.eigh(total)
+    spread = spread.clamp(min=float(spread.max()) * 1e-7)
+    whiten, unwhiten = basis * spread**-0.5, basis * spread**0.5
+    scatter = whiten.T @ (within.T @ within / len(within)) @ whiten
+    _, directions = torch.linalg.eigh(scatter)
+    found = directions.flip(1)[:, :rank]
+    first, second = axes @ (whiten @ found), (axes @ (unwhiten @ found)).T
+    missing = rank - first.shape[1]  # fewer samples than directions: the rest stays empty
+    return nn.functional.pad(first, (0, missing)), nn.functional.pad(second, (0, 0, 0, missing))
+
+
+def _within(x: Float[Tensor, "n d"], person: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
+    people, index, counts = person.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(people), x.shape[1], dtype=x.dtype, device=x.device).index_add_(0, index, x)
+    return x - (sums / counts[:, None])[index]

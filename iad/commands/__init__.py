@@ -1,0 +1,15 @@
+"""What each command of the command line does, one file a family.
+
+In come parsed arguments, out comes the command's JSON report. Whatever can be wrong with the words is found
+before a model is loaded, and everything heavy is imported by the command that needs it.
+"""
+
+from iad.commands.batch import batch
+from iad.commands.data import download, preview, render
+from iad.commands.decouple import decouple
+from iad.commands.demo import demo
+from iad.commands.evaluate import evaluate
+from iad.commands.generate import generate
+from iad.commands.train import train
+
+__all__ = ["batch", "decouple", "demo", "download", "evaluate", "generate", "preview", "render", "train"]

@@ -1,0 +1,39 @@
+"""`python -m iad evaluate`: the tables that compare the arms."""
+
+import argparse
+from typing import Any
+
+from iad.checks import check_model, check_name, check_number
+
+SUITES = ("action", "leakage", "speed", "all")
+
+
+def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure a model; report.json and report.md go to the output folder."""
+    from iad.config import ARMS, CONTROLS
+    from iad.video import check_folder
+
+    check_name(arguments.suite, SUITES, what="suite")
+    check_model(arguments.model)
+    arms = tuple(dict.fromkeys(arguments.arms or ARMS))
+    for arm in arms:
+        check_name(arm, (*ARMS, *CONTROLS), what="arm")
+    check_number(arguments.workers, "--workers", low=1, high=1024)
+    check_number(arguments.people, "--people", low=2, high=10_000)
+    check_number(arguments.seeds, "--seeds", low=1, high=1000)
+    output = check_folder(arguments.output)
+
+    from iad.evaluation import run
+
+    report = run(
+        arguments.suite,
+        model=arguments.model,
+        arms=arms,
+        workers=arguments.workers,
+        output=output,
+        people=arguments.people,
+        seeds=arguments.seeds,
+    )
+    if not arguments.json:
+        print(f"{output / 'report.md'}: the tables")
+    return {"suite": arguments.suite, "output": str(output), "report": report}

@@ -1,0 +1,86 @@
+"""`python -m iad generate`: a video portrait of the person in a photo."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from iad.checks import check_driver, check_model, check_name, check_number, check_photo, is_small
+from iad.commands.loading import Progress, get_duration, load_pipeline
+
+
+def generate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Make a video portrait."""
+    output = _check(arguments)
+    start = time.perf_counter()
+    pipeline = load_pipeline(arguments.model, adapter=arguments.adapter)
+    loaded = time.perf_counter()
+    references = arguments.reference
+    with Progress("generate") as progress:
+        result = pipeline(
+            reference=references[0] if len(references) == 1 else references,
+            prompt=arguments.prompt,
+            action_reference=arguments.action_reference,
+            arm=arguments.arm,
+            identity_scale=arguments.identity_scale,
+            action_scale=arguments.action_scale,
+            num_inference_steps=arguments.steps,
+            seed=arguments.seed,
+            callback=progress,
+            **({} if arguments.face is None else {"face": arguments.face}),
+        )
+    result.save(output)
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    report = _describe(result, output, arguments.arm, loaded - start)
+    if not arguments.json:
+        print(f"{output}: {report['frames']} frames at {report['fps']} fps, seed {report['seed']}")
+    return report
+
+
+def _check(arguments: argparse.Namespace) -> Path:
+    """Find whatever is wrong with the words, and return the file to be written."""
+    from iad.config import ARMS, CONTROLS
+    from iad.photos import load_image
+    from iad.text import parse_prompt
+    from iad.video import check_output
+
+    check_name(arguments.arm, (*ARMS, *CONTROLS), what="arm")
+    check_model(arguments.model)
+    check_number(arguments.seed, "--seed", low=0, high=2**63 - 1)
+    check_number(arguments.steps, "--steps", low=1, high=1000)
+    check_number(arguments.identity_scale, "--identity-scale", low=0, high=10)
+    check_number(arguments.action_scale, "--action-scale", low=0, high=10)
+    small = is_small(arguments.model)
+    if arguments.memory != "auto" or arguments.cache:
+        reason = "leave them out with a small one" if small else "this version has none yet, leave them out"
+        raise ValueError(f"--memory and --cache are for large models; {reason}.")
+    parse_prompt(arguments.prompt, duration=get_duration(arguments.model))
+    output = check_output(arguments.output)
+    for reference in arguments.reference:
+        if small:
+            check_photo(reference, arguments.face)
+        else:  # a large model finds faces its own way
+            load_image(reference)
+    if arguments.action_reference:
+        check_driver(arguments.action_reference, small=small)
+    return output
+
+
+def _describe(result: Any, output: Path, arm: str, load_seconds: float) -> dict[str, Any]:
+    from iad.batch.making import mean_scores
+
+    frames, height, width = result.frames.shape[:3]
+    return {
+        "output": str(output),
+        "frames": frames,
+        "fps": result.fps,
+        "width": width,
+        "height": height,
+        "seed": result.seed,
+        "arm": arm,
+        "seconds": {"load": round(load_seconds, 3), "generate": round(result.seconds, 3)},
+        "scores": mean_scores(result.scores),
+        "notes": list(result.notes),
+    }

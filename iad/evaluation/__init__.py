@@ -1,0 +1,75 @@
+"""How good a model is, measured on people it has never seen: suites `action`, `leakage` and `speed`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SUITES = ("action", "leakage", "speed")
+
+
+def run(
+    suite: str,
+    *,
+    model: str = "mini",
+    arms: Sequence[str] | None = None,
+    workers: int = 1,
+    output: str | Path,
+    people: int = 64,
+    seeds: int = 3,
+    scorers: str | Path | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Run a suite, or "all" of them, and write `report.json` and `report.md`.
+
+    Args:
+        suite: a name from `SUITES`, or "all".
+        model: a preset or a weights folder.
+        arms: whose clips the suite `action` compares; None takes all that have weights, controls too.
+        workers: processes.
+        output: a folder; what lies there from an interrupted run with the same settings is used.
+        people: held-out people, half from photos.
+        seeds: how often each measurement is repeated.
+        scorers: weights folder of the judges; None takes the model's own, else the shipped ones.
+        options: further settings of the suite `action`, see `iad.evaluation.plan.Plan`.
+
+    Raises:
+        ValueError: an unknown suite, arm or model.
+        FileNotFoundError: data of the people is missing.
+    """
+    from iad.evaluation.report import write_report
+
+    if suite not in (*SUITES, "all"):
+        raise ValueError(f"Unknown suite {suite!r}; choose one of {', '.join(SUITES)}, all.")
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    chosen = SUITES if suite == "all" else (suite,)
+    scorers = None if scorers is None else str(scorers)
+    options |= {"arms": arms, "workers": workers}
+    reports = {name: _run_one(name, model, output, people, seeds, scorers, options) for name in chosen}
+    pages = {name: (output / f"{name}.md").read_text() for name in chosen if (output / f"{name}.md").exists()}
+    command = (
+        f"python -m iad evaluate --suite {suite} --model {model} --people {people} --seeds {seeds}"
+        f" --workers {workers} --output {output}" + (f" --arms {' '.join(arms)}" if arms else "")
+    )
+    return write_report(output, reports, command=command, pages=pages)
+
+
+def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, options) -> dict[str, Any]:
+    if name == "action":
+        from iad.evaluation.action import run_action
+
+        common = {"model": str(model), "output": output, "people": people, "seeds": seeds}
+        return run_action(**common, **options | ({"scorers": scorers} if scorers else {}))
+    from iad.pipeline import IaDPipeline
+
+    pipe = IaDPipeline.from_pretrained(model)
+    if name == "leakage":
+        from iad.evaluation.leakage import run_leakage
+        from iad.evaluation.scorers import load_scorers
+
+        judges = load_scorers(Path(scorers)) if scorers else None
+        head = "tiny" if model == "tiny" else "ict"
+        return run_leakage(pipe, output=output, people=people, seeds=range(seeds), scorers=judges, head=head)
+    from iad.evaluation.speed import run_speed
+
+    return run_speed(pipe, output=output)

@@ -1,0 +1,173 @@
+"""Suite `action`: does the person stay who they are and do what the prompt says, arm beside arm.
+
+Held-out people x the eight basic actions x seeds, the reference showing another action than the prompt.
+Beside the arms stand `truth` (true renders of the same people: the ceiling), `still` (the reference repeated:
+the floor) and `warp` (the reference animated by a mesh: an honest outsider). Work is spread over processes,
+and every measured clip is on disk at once, so that an interrupted run goes on.
+"""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from iad import checkpoint
+from iad.evaluation import consisid, outside
+from iad.evaluation.action_page import to_markdown
+from iad.evaluation.bench import (
+    measure_clips,
+    open_bench,
+    person_file,
+    prepare_person,
+    teach_person,
+)
+from iad.evaluation.familiar import FamiliarPipeline
+from iad.evaluation.journal import Journal, start_folder
+from iad.evaluation.pictures import draw_action
+from iad.evaluation.plan import Plan, Wanted, list_wanted
+from iad.evaluation.summary import COLUMNS, Judges, judge_records, summarise
+from iad.spread import spread
+
+COMPARED = ("still", "warp")  # rows beside the arms; "truth" comes with the people
+VERSION = 1  # of what is measured; another one does not go on from older measurements
+HEAVY = ("track", "features", "embedding", "dlib_embedding", "mean")  # of a record; not in the report
+
+
+def run_action(
+    *,
+    output: Path,
+    model: str = "mini",
+    arms: Sequence[str] | None = None,
+    people: int = 64,
+    seeds: int = 3,
+    workers: int = 1,
+    ray: str | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Measure the arms; writes `action.json`, `.md`, pictures and the measurements into `output`.
+
+    Args:
+        output: a folder; measurements that lie there from the same settings are not made again.
+        model: a preset or a weights folder; "tiny" needs no data and means nothing.
+        arms: whose clips to compare; None takes all that have weights, controls too.
+        people: how many held-out people, half from photos (rendered ones alone for "tiny").
+        seeds: clips of an arm for every person and action.
+        workers: processes.
+        ray: as in `iad.spread.spread`.
+        options: further settings of `iad.evaluation.plan.Plan`, and `plan` for all of them.
+
+    Returns:
+        The report of `action.json` without the rows of single clips.
+
+    Raises:
+        ValueError: an arm without weights, or settings out of range.
+        FileNotFoundError: the morphable head or the photo people are not there.
+    """
+    begun = time.perf_counter()
+    arms = arms or FamiliarPipeline.from_pretrained(model).arms
+    if model == "tiny":
+        options = {"head": "tiny", "photo": 0, "rendered": people} | options
+    halves = {"photo": people // 2, "rendered": people - people // 2}
+    plan = Plan(**({"model": str(model), "rows": (*arms, *COMPARED), "seeds": seeds} | halves | options))
+    folder = Path(output) / "action"
+    bench = open_bench(plan, folder)  # whatever is missing is said here
+    lacking = [arm for arm in arms if arm not in bench.pipe.arms]
+    if lacking:
+        have = ", ".join(bench.pipe.arms)
+        raise ValueError(f"{model!r} has no weights of the arm {lacking[0]!r}; it has {have}.")
+    _ = bench.scorers, plan.people
+    start_folder(folder, asdict(plan) | {"weights": _fingerprint(plan), "version": VERSION})
+    lessons, clips = _measure(plan, folder, workers=workers, ray=ray)
+    judged = judge_records(clips.records.values(), Judges(lessons.records.values()), plan)
+    report = {
+        "settings": asdict(plan),
+        "counts": _count(clips.records.values()),
+        "summary": summarise(judged, plan),
+        "definitions": COLUMNS,
+        "missing": _missing(),
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
+    rows = [{k: v for k, v in record.items() if k not in HEAVY} for record in judged]
+    output = Path(output)
+    (output / "action.json").write_text(json.dumps(report | {"rows": rows}, indent=1))
+    (output / "action.md").write_text(to_markdown(report))
+    draw_action(output, folder, plan, judged)
+    return report
+
+
+def _measure(plan: Plan, folder: Path, *, workers: int, ray: str | None) -> tuple[Journal, Journal]:
+    """Make whatever is not there yet: lessons, then people and their truth, then everything generated."""
+    count = plan.photo + plan.rendered
+    rows = [row for row in plan.rows if row != "truth"]
+    lessons, clips = Journal(folder / "lessons.jsonl"), Journal(folder / "clips.jsonl")
+    go = partial(_go, workers=workers, ray=ray)
+    taught = {record["teacher"] for record in lessons.records.values()}
+    go([k for k in range(plan.teachers) if k not in taught], partial(teach_person, plan, folder), lessons)
+    there = {
+        person
+        for person in range(count)
+        if person_file(folder, person).exists()
+        and all(wanted.key in clips.records for wanted in list_wanted(plan, "truth", person))
+    }
+    unready = [person for person in range(count) if person not in there]
+    go(unready, partial(prepare_person, plan, folder), clips, name="true renders")
+    tasks = [task for person in range(count) for task in _tasks(plan, rows, person, clips)]
+    go(tasks, partial(measure_clips, plan, folder), clips, name="generated clips", size=len)
+    return lessons, clips
+
+
+def _tasks(plan: Plan, rows: Sequence[str], person: int, clips: Journal) -> Iterator[tuple[Wanted, ...]]:
+    """Group a person's missing clips by what is done in them: some seconds of work each."""
+    groups: dict[tuple, list[Wanted]] = {}
+    for row in rows:
+        for wanted in list_wanted(plan, row, person):
+            if wanted.key not in clips.records:
+                kind = (row,) if row == "still" else (wanted.part, *wanted.actions)
+                groups.setdefault(kind, []).append(wanted)
+    yield from map(tuple, groups.values())
+
+
+def _go(
+    tasks: Sequence[Any],
+    work: Callable[[Any], list[dict[str, Any]]],
+    journal: Journal,
+    *,
+    workers: int,
+    ray: str | None,
+    name: str = "lessons of training people",
+    size: Callable[[Any], int] = lambda task: 1,
+) -> None:
+    total = sum(map(size, tasks))
+    with tqdm(total=total, desc=name, file=sys.stderr, disable=not tasks, mininterval=2) as bar:
+        for records in spread(tasks, work, workers=workers, ray=ray):
+            journal.add(records)
+            bar.update(len(records) if size is len else 1)
+
+
+def _fingerprint(plan: Plan) -> str:
+    """Digest of the weights' manifests, which hold a checksum of every shard."""
+    folders = [checkpoint.WEIGHTS / plan.model, Path(plan.model), Path(plan.scorers or plan.model)]
+    files = dict.fromkeys(folder / checkpoint.MANIFEST for folder in folders)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.exists())).hexdigest()
+
+
+def _count(records) -> dict[str, dict[str, int]]:
+    """Count clips and failures of every row."""
+    counts: dict[str, dict[str, int]] = {}
+    for record in records:
+        row = counts.setdefault(record["row"], {"clips": 0, "failed": 0})
+        row["clips"] += record["part"] != "render"
+        row["failed"] += bool(record.get("failed"))
+    return counts
+
+
+def _missing() -> list[str]:
+    """Say in a sentence each what is not judged, and why."""
+    return [sentence for sentence in (outside.available() | consisid.available()).values() if sentence]

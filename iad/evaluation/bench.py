@@ -1,0 +1,307 @@
+"""Make a clip and read everything off it that the `action` suite needs: one process's share of the work.
+
+In comes a `Plan`, a folder and the names of clips; out come records, plain values that fit a line of JSON.
+All numbers of the report are computed from these records alone.
+"""
+
+import base64
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+
+from iad import checkpoint
+from iad.config import get_preset
+from iad.evaluation import metrics
+from iad.evaluation.consisid import ConsisidJudge
+from iad.evaluation.familiar import FamiliarPipeline
+from iad.evaluation.outside import DlibJudge, InsightFaceJudge, available
+from iad.evaluation.people import (
+    cast_somebody,
+    choose_reference,
+    get_head,
+    prompt_for,
+    reference_of,
+    references_of,
+    truth_of,
+)
+from iad.evaluation.plan import Plan, Wanted, list_wanted, timeline
+from iad.evaluation.scorers import Scorers, create_scorers, load_scorers
+from iad.evaluation.warp import animate, create_puppet
+from iad.portraits.actions import Performed
+from iad.portraits.clips import SECONDS
+
+LOOKED_AT = (2, 6, 10, 14)  # of 16 frames: the detector is dear; each speaks for the four around it
+FEATURED = (3, 7, 11, 15)  # frames that Frechet distances see
+SHOWN = 6  # people whose clips are kept as pictures
+STRIP = (0, 4, 8, 11, 15)  # frames of a kept clip
+_DETECTION_SIZE = 256  # pixels: the framing's face is then twice as wide as what dlib's detector needs
+
+
+class Bench:
+    """Everything that one process needs, loaded when it is first used."""
+
+    def __init__(self, plan: Plan, folder: Path):
+        self.plan, self.folder = plan, folder
+        self.head = get_head(plan.head)
+
+    @cached_property
+    def pipe(self) -> FamiliarPipeline:
+        """The model."""
+        pipe = FamiliarPipeline.from_pretrained(self.plan.model)
+        pipe.framed = self.plan.head == "tiny"
+        return pipe
+
+    @cached_property
+    def scorers(self) -> Scorers:
+        """Our judges: the plan's, the model's own, or the shipped ones."""
+        if self.plan.model == "tiny" and self.plan.scorers is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                return Scorers(create_scorers(get_preset("tiny")))
+        if self.plan.scorers:
+            return load_scorers(Path(self.plan.scorers))
+        own = Path(self.plan.model)
+        return load_scorers(own if own.is_dir() and checkpoint.has_part(own, "scorers-arc") else None)
+
+    @cached_property
+    def dlib(self) -> DlibJudge | None:
+        """A judge from elsewhere, if its models are installed."""
+        return None if available()["dlib"] else DlibJudge()
+
+    @cached_property
+    def insightface(self) -> InsightFaceJudge | None:
+        """What the literature judges by, if its weights are installed."""
+        return None if available()["insightface"] else InsightFaceJudge()
+
+    @cached_property
+    def consisid(self) -> ConsisidJudge:
+        """ConsisID's other two numbers, as far as their networks are installed."""
+        return ConsisidJudge()
+
+    @lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the process
+    def puppet(self, person: int, shown: str):
+        """The reference as the outsider animates it."""
+        return create_puppet(self.head, self.pipe.find_face(self.references(person)[shown]))
+
+    @lru_cache(maxsize=4)  # noqa: B019
+    def references(self, person: int) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+        """A person's reference pictures, by what they show."""
+        with np.load(person_file(self.folder, person)) as file:
+            return dict(zip(file["shown"].tolist(), file["images"], strict=True))
+
+    @lru_cache(maxsize=4)  # noqa: B019
+    def presentation(self, person: int) -> str:
+        """What the person is called."""
+        with np.load(person_file(self.folder, person)) as file:
+            return str(file["presentation"])
+
+    @lru_cache(maxsize=8)  # noqa: B019
+    def embedded(self, person: int, shown: str) -> dict[str, Float[np.ndarray, " e"]]:
+        """A reference as the recognisers see it."""
+        picture = self.references(person)[shown][None]
+        found = {which: self.scorers.embed(picture, which)[0] for which in ("arc", "cur")}
+        if self.dlib:
+            found["dlib"] = self.dlib.embed(picture)[0]
+        if self.insightface:
+            found["insightface"] = self.insightface.embed(picture)[0]
+        return found
+
+
+@lru_cache(maxsize=1)
+def open_bench(plan: Plan, folder: Path) -> Bench:
+    """Return this process's bench, the same at every call."""
+    return Bench(plan, folder)
+
+
+def person_file(folder: Path, person: int) -> Path:
+    """Where a person's references lie."""
+    return folder / "people" / f"{person:03d}.npz"
+
+
+def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
+    """Let a training person perform, and write down what the regressor reads: lessons for the classifiers."""
+    bench = open_bench(plan, folder)
+    cast = cast_somebody(plan.class_teachers[number], bench.head)
+    order = np.random.default_rng(number).permutation(len(plan.actions))
+    names = [plan.actions[k] for k in order]
+    takes = [[Performed((name,), 0.0, SECONDS)] for name in (*plan.actions, "neutral")]
+    takes += [list(_pair(*pair)) for pair in zip(names[::2], names[1::2], strict=False)]
+    lessons = []
+    for k, segments in enumerate(takes):
+        track = bench.scorers.track(truth_of(cast, segments, k))
+        actions = [s.actions[0] for s in segments]
+        lessons.append({"key": f"{number}/{k}", "teacher": number, "actions": actions, "track": pack(track)})
+    return lessons
+
+
+def _pair(first: str, second: str) -> tuple[Performed, Performed]:
+    return timeline((first, second), 0)
+
+
+def prepare_person(plan: Plan, folder: Path, person: int) -> list[dict[str, Any]]:
+    """Render a person's references and true clips; save the ones and measure the others."""
+    bench = open_bench(plan, folder)
+    cast = cast_somebody(plan.people[person], bench.head)
+    shown = references_of(person, plan.actions)
+    path = person_file(folder, person)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        images = np.stack([reference_of(cast, action) for action in shown])
+        np.savez(file, images=images, shown=np.array(shown), presentation=cast.words.presentation)
+    part.replace(path)
+    records = []
+    for wanted in list_wanted(plan, "truth", person):
+        if wanted.part == "render":  # only Frechet distances look at it
+            frames = truth_of(cast, wanted.segments, wanted.seed, frames=FEATURED)
+            records.append(_name(plan, wanted) | {"features": pack(bench.scorers.features(frames))})
+        else:
+            frames = truth_of(cast, wanted.segments, wanted.seed)
+            records.append(_record(bench, wanted, frames, prompt=""))
+    return records
+
+
+def measure_clips(plan: Plan, folder: Path, task: Sequence[Wanted]) -> list[dict[str, Any]]:
+    """Make and measure clips; one that cannot be made is recorded with the reason."""
+    bench = open_bench(plan, folder)
+    records: list[dict[str, Any]] = []
+    still: dict[str, dict[str, Any]] = {}  # repeated references by what they show: measured once
+    for wanted in task:
+        prompt = prompt_for(
+            bench.presentation(wanted.person),
+            wanted.segments,
+            turn=wanted.person,
+            held_out=plan.held_out_words,
+        )
+        named = _name(plan, wanted) | {"prompt": prompt}
+        if wanted.row == "still" and named["shown"] in still:
+            records.append(still[named["shown"]] | named)
+            continue
+        try:
+            records.append(_record(bench, wanted, _make(bench, wanted, prompt), prompt=prompt))
+        except ValueError as error:
+            records.append(named | {"failed": str(error)})
+        if wanted.row == "still":
+            still[named["shown"]] = records[-1]
+    return records
+
+
+def _make(bench: Bench, wanted: Wanted, prompt: str) -> UInt8[np.ndarray, "f h w 3"]:
+    shown = choose_reference(wanted.person, wanted.actions, bench.plan.actions)
+    reference = bench.references(wanted.person)[shown]
+    if wanted.row == "still":
+        return np.repeat(reference[None], 16, axis=0)
+    seed = 1000 * wanted.seed + wanted.person
+    if wanted.row == "warp":
+        return animate(bench.puppet(wanted.person, shown), prompt, seed=seed)
+    return bench.pipe(reference, prompt, arm=wanted.row, seed=seed).frames
+
+
+def _name(plan: Plan, wanted: Wanted) -> dict[str, Any]:
+    return {
+        "key": wanted.key,
+        "row": wanted.row,
+        "part": wanted.part,
+        "person": wanted.person,
+        "kind": plan.people[wanted.person].kind,
+        "actions": wanted.actions,
+        "seed": wanted.seed,
+        "shown": choose_reference(wanted.person, wanted.actions, plan.actions),
+    }
+
+
+def _record(
+    bench: Bench, wanted: Wanted, frames: UInt8[np.ndarray, "f h w 3"], *, prompt: str
+) -> dict[str, Any]:
+    """Measure a clip."""
+    record = _name(bench.plan, wanted) | {"prompt": prompt, "failed": None}
+    record["track"] = pack(bench.scorers.track(frames))
+    if wanted.part != "basic":
+        return record
+    reference = bench.embedded(wanted.person, record["shown"])
+    picks = frames[np.linspace(0, len(frames) - 1, 16).astype(int)]
+    found = np.repeat(show_faces(picks[list(LOOKED_AT)]), 4)
+    for which in ("arc", "cur"):
+        embedded = bench.scorers.embed(picks, which)
+        record[which] = metrics.similarity(embedded @ reference[which], found)
+        if which == "arc":
+            record["steady"] = metrics.steadiness(embedded)
+            record["embedding"] = pack(embedded.mean(0))
+    record |= {
+        "found": float(found.mean()),
+        "jitter": metrics.jitter(frames),
+        "motion": metrics.motion(frames),
+    }
+    if wanted.seed == 0:
+        record["features"] = pack(bench.scorers.features(picks[list(FEATURED)]))
+        record |= _ask_outsiders(bench, picks, reference, record | {"prompt": prompt})
+        if wanted.person in shown_people(bench.plan):
+            keep_strip(bench.folder, wanted, frames)
+    return record
+
+
+def _ask_outsiders(bench: Bench, picks: UInt8[np.ndarray, "f h w 3"], reference, record) -> dict[str, Any]:
+    """Let judges from elsewhere look, those that are installed, at as few frames as will do."""
+    said: dict[str, Any] = {}
+    if bench.dlib:
+        embedded = bench.dlib.embed(picks[[5, 10]])
+        said["dlib"] = float((embedded @ reference["dlib"]).mean())
+        said["dlib_distance"] = float(np.linalg.norm(embedded - reference["dlib"], axis=1).mean())
+        said["dlib_embedding"] = pack(embedded.mean(0))
+    if bench.insightface:
+        cosines = bench.insightface.embed(picks[list(LOOKED_AT)]) @ reference["insightface"]
+        said["insightface"] = metrics.similarity(cosines, np.isfinite(cosines))
+    face = bench.references(record["person"])[record["shown"]]
+    return said | bench.consisid.judge(picks, face, record["prompt"])
+
+
+def show_faces(frames: UInt8[np.ndarray, "n h w 3"]) -> Bool[np.ndarray, " n"]:
+    """Tell which frames show a face to dlib's HOG detector, in one look at 256 pixels."""
+    detector = _load_detector()
+    size = (_DETECTION_SIZE, _DETECTION_SIZE)
+    large = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in frames]
+    return np.array([len(detector(picture, 0)) > 0 for picture in large])
+
+
+@lru_cache(maxsize=1)
+def _load_detector():
+    import dlib
+
+    return dlib.get_frontal_face_detector()
+
+
+def shown_people(plan: Plan) -> list[int]:
+    """Choose whose clips are kept as pictures: the first of each kind, half and half, and never by looks."""
+    half = min(SHOWN // 2, plan.photo)
+    rendered = min(SHOWN - half, plan.rendered)
+    return [*range(min(plan.photo, SHOWN - rendered)), *range(plan.photo, plan.photo + rendered)]
+
+
+def strip_file(folder: Path, key: str) -> Path:
+    """Where the frames of a kept clip lie."""
+    return folder / "strips" / f"{key.replace('/', '_').replace(' ', '-')}.jpg"
+
+
+def keep_strip(folder: Path, wanted: Wanted, frames: UInt8[np.ndarray, "f h w 3"]) -> None:
+    """Keep five frames of a clip side by side."""
+    path = strip_file(folder, wanted.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(list(frames[list(STRIP)]), axis=1)).save(path, quality=92)
+
+
+def pack(array: Float[np.ndarray, "..."]) -> str:
+    """Write half-precision numbers as text."""
+    return base64.b64encode(np.ascontiguousarray(array, np.float16).tobytes()).decode()
+
+
+def unpack(text: str, columns: int | None = None) -> np.ndarray:
+    """Read what `pack` wrote; `columns` gives back the rows."""
+    flat = np.frombuffer(base64.b64decode(text), np.float16).astype(np.float64)
+    return flat if columns is None else flat.reshape(-1, columns)

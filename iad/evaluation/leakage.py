@@ -1,0 +1,169 @@
+"""Suite `leakage`: what each embedding gives away, by probes on people that training never saw.
+
+The facial embedding f is split into identity i and action a. A clean split keeps the person in i and the
+expression and head pose in a, and not the other way round. Probes measure both ways; beside them stand what
+the undivided f tells (`raw`), chance, probes taught on shuffled labels, the encoder's own vectors, and the
+closed-form split. Normalised leakage is (probe - chance) / (raw - chance).
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from iad import checkpoint
+from iad.closed_form import ClosedForm, fit_closed_form
+from iad.decoupling import create_decoupling
+from iad.evaluation import crossing, probes
+from iad.evaluation.leakage_page import draw_leakage, to_markdown
+from iad.evaluation.measures import QUESTIONS, Fold, Make, create_folds, measure
+from iad.evaluation.people import HeadName, get_head, held_out_people
+from iad.evaluation.report import as_json
+from iad.evaluation.samples import SHOWN, Encoded, Samples, encode, render_samples, split
+from iad.evaluation.scorers import Scorers, load_scorers
+
+RANK = 8  # directions that the closed form takes for action: one less than there are faces to tell apart
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One embedding of the table: a part of `source`'s split, or something else to compare it with."""
+
+    name: str
+    source: str  # rows of one source are normalised by its own f
+    part: str  # "raw", "identity", "action", or "encoder"
+    make: Make
+
+
+def run_leakage(
+    pipe: Any,
+    *,
+    output: Path,
+    people: int = 60,
+    seeds: Sequence[int] = (0, 1, 2),
+    ablations: Path | None = None,
+    scorers: Scorers | None = None,
+    head: HeadName = "ict",
+) -> dict[str, Any]:
+    """Probe a pipeline's embeddings; writes `leakage.json`, `.md` and `.png` into `output`.
+
+    Args:
+        pipe: an `IaDPipeline`.
+        output: a folder; made if it is not there.
+        people: how many held-out people, half from photos (rendered ones alone with the tiny head).
+        seeds: one division of the people into halves for each.
+        ablations: a folder of `python -m iad train ablations`; each adds its rows, linear probes only.
+        scorers: judges of the swap test; the shipped ones by default.
+        head: "tiny" needs no data.
+
+    Raises:
+        ValueError: fewer than 8 people.
+        FileNotFoundError: the data of the people is missing.
+    """
+    if people < 8:
+        raise ValueError(f"The leakage suite needs at least 8 people, got {people}; ask for more.")
+    begun = time.perf_counter()
+    photos = 0 if head == "tiny" else people // 2
+    casts = held_out_people(photos, people - photos, head=get_head(head))
+    samples = render_samples(casts, stride=pipe.preset.frames_per_latent, seed=0)
+    encoded = encode(pipe.parts["encoder"], samples.crops)
+    folds = create_folds(samples.person, seeds)
+    rows = []
+    for source, decoupler in _sources(pipe, ablations):
+        parts = split(decoupler, encoded)
+        tested = list(_tested(source, parts))
+        tested += list(_compared(parts, encoded, samples)) if not source else []
+        kinds = probes.KINDS if not source else ("linear",)  # networks take long
+        for row in tqdm(tested, desc=f"probe {source or pipe.preset.name}", mininterval=5):
+            found = {"name": row.name, "source": row.source, "part": row.part}
+            rows.append(
+                found
+                | {"width": row.make(folds[0]).shape[1]}
+                | measure(row.make, samples, folds, kinds=kinds)
+            )
+    report = {
+        "people": {"photo": photos, "rendered": people - photos},
+        "faces_a_person": len(samples.crops) // people,
+        "seeds": list(seeds),
+        "components": probes.COMPONENTS,
+        "chance": _chance(folds, samples),
+        "embeddings": normalise(rows, _chance(folds, samples)),
+        "words": crossing.find_clips(pipe, samples, casts),
+        "swap": _swap(pipe, samples, scorers),
+    }
+    report["seconds"] = round(time.perf_counter() - begun, 1)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "leakage.json").write_text(json.dumps(as_json(report), indent=1))
+    (output / "leakage.md").write_text(to_markdown(report))
+    draw_leakage(report).save(output / "leakage.png")
+    return report
+
+
+def _sources(pipe: Any, ablations: Path | None) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the pipeline's own split, named "", then that of every ablation."""
+    yield "", pipe.parts["decoupler"]
+    for folder in sorted(ablations.iterdir()) if ablations else []:
+        if (folder / checkpoint.MANIFEST).exists():
+            parts = create_decoupling(checkpoint.load_preset(folder))
+            parts.load_state_dict(checkpoint.load_part(folder, "decoupling"))
+            yield folder.name, parts["decoupler"].eval().requires_grad_(False)
+
+
+def _tested(source: str, parts: dict[str, Tensor]) -> Iterator[Tested]:
+    for key, part, symbol in (
+        ("facial", "raw", "f, facial"),
+        ("identity", "identity", "i, identity"),
+        ("code", "action", "a, action"),
+    ):
+        name = f"{symbol} ({source})" if source else symbol
+        yield Tested(name, source, part, lambda _, rows=parts[key]: rows)
+
+
+def _compared(parts: dict[str, Tensor], encoded: Encoded, samples: Samples) -> Iterator[Tested]:
+    facial, tokens = parts["facial"], encoded.tokens.mean(1)
+    for k, part in enumerate(("identity", "action")):
+        symbol = f"{part[0]}, closed form"
+        yield Tested(symbol, "", part, lambda fold, k=k: _closed_form(facial, samples, fold).split(facial)[k])
+    yield Tested("encoder: who it is", "", "encoder", lambda _: encoded.embedding)
+    yield Tested("encoder: with coefficients", "", "encoder", lambda _: encoded.vector)
+    yield Tested("encoder: tokens, averaged", "", "encoder", lambda _: tokens)
+
+
+def _closed_form(rows: Tensor, samples: Samples, fold: Fold) -> ClosedForm:
+    """Fit on the people who teach, within the span of their rows: the same, for less work."""
+    taught = rows[torch.from_numpy(fold.taught)]
+    axes, person = probes.span(taught), torch.from_numpy(samples.person[fold.taught])
+    small = fit_closed_form((taught - taught.mean(0)) @ axes, person, rank=RANK)
+    return ClosedForm(taught.mean(0), axes @ small.basis)
+
+
+def _chance(folds: Sequence[Fold], samples: Samples) -> dict[str, float]:
+    asked = [len(set(samples.person[fold.asked])) for fold in folds]
+    person = sum(1 / count for count in asked) / len(asked)
+    return {"expression": 1 / len(SHOWN), "coefficients": 0.0, "pose": 0.0, "person": person}
+
+
+def normalise(rows: list[dict[str, Any]], chance: dict[str, float]) -> list[dict[str, Any]]:
+    """Enter `normalised` beside every probe: its share of what the same source's undivided f tells."""
+    raw = {row["source"]: row for row in rows if row["part"] == "raw"}
+    for row in rows:
+        for question in QUESTIONS:
+            for kind, entry in row[question].items():
+                most = raw[row["source"]][question][kind]["value"]
+                share = probes.normalised_leakage(entry["value"], chance=chance[question], raw=most)
+                entry["normalised"] = share
+    return rows
+
+
+def _swap(pipe: Any, samples: Samples, scorers: Scorers | None) -> dict[str, Any]:
+    try:
+        scorers = scorers or load_scorers()
+    except ValueError as error:
+        return {"left_out": f"The swap test needs judges. {error}"}
+    return crossing.swap(pipe, samples, scorers)

@@ -1,0 +1,208 @@
+"""What one embedding tells of expression, head pose and person, over several ways to divide the people.
+
+Every division ("fold") halves the people: readers are taught on one half, judged on the other. Who a person
+is cannot be read off people never met; there the readers learn the judged half's persons from some actions
+and must know them in others.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from iad.config import EXPRESSIONS
+from iad.evaluation import probes
+from iad.evaluation.intervals import by_person, interval
+from iad.evaluation.samples import SHOWN, TURNED, Samples
+
+QUESTIONS = ("expression", "coefficients", "pose", "person")
+RESAMPLES = 100  # of the equal error rate, which is slow to compute
+PERMUTATIONS = 500
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of the people: rows that teach, rows that are asked, and a seed."""
+
+    taught: Bool[np.ndarray, " n"]
+    asked: Bool[np.ndarray, " n"]
+    seed: int
+    control: bool = False  # also teach on shuffled labels
+
+
+Make = Callable[[Fold], Float[Tensor, "n d"]]  # an embedding; the closed form is another one in every fold
+
+
+def create_folds(person: Int[np.ndarray, " n"], seeds: Sequence[int]) -> list[Fold]:
+    """Halve the people once a seed; each half teaches once and is asked once. The first seed has controls."""
+    halves = [(probes.halve(person, seed=seed), seed) for seed in seeds]
+    return [
+        Fold(*pair, seed, control=seed == seeds[0]) for (a, b), seed in halves for pair in ((a, b), (b, a))
+    ]
+
+
+@dataclass
+class Tally:
+    """Answers of one reader: what each asked row scored, and who it shows.
+
+    For classes a score is 0 or 1; for numbers it is the squared error, and `base` what the mean would have
+    erred.
+    """
+
+    score: list[np.ndarray] = field(default_factory=list)
+    base: list[np.ndarray] = field(default_factory=list)
+    person: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, score: np.ndarray, person: np.ndarray, base: np.ndarray | None = None) -> None:
+        """Add the answers of one fold."""
+        self.score.append(score)
+        self.person.append(person)
+        if base is not None:
+            self.base.append(base)
+
+    def sum_up(self) -> tuple[float, float, float]:
+        """Return accuracy, or R^2, with its 95 % interval over people."""
+        score, person = np.concatenate(self.score), np.concatenate(self.person)
+        if not self.base:
+            return interval(score, groups=person)
+        people, who = np.unique(person, return_inverse=True)
+        wrong, base = (np.bincount(who, values) for values in (score, np.concatenate(self.base)))
+        return by_person(lambda drawn: 1 - wrong[drawn].sum() / base[drawn].sum(), len(people))
+
+
+def measure(
+    make: Make, samples: Samples, folds: Sequence[Fold], *, kinds: Sequence[probes.Kind] = probes.KINDS
+) -> dict[str, Any]:
+    """Ask everything of one embedding, by readers of these kinds; see `QUESTIONS`.
+
+    Returns for each question and kind of reader its value, interval and the value with shuffled labels;
+    then verification (`equal_error_rate`, `rank_one`) and dependence (`hsic_expression`, `hsic_person`).
+    """
+    tallies: dict[tuple[str, str, bool], Tally] = {}
+    checks, found = [], Tally()
+    acted = samples.action != TURNED
+    for fold in folds:
+        rows = make(fold)
+        for key, answer in _ask(rows, samples, fold, acted, kinds):
+            tallies.setdefault(key, Tally()).add(*answer)
+        centre = rows[torch.from_numpy(fold.taught)].mean(0)
+        alike = probes.cosines(rows[torch.from_numpy(fold.asked & acted)], centre)
+        who, what = samples.person[fold.asked & acted], samples.action[fold.asked & acted]
+        checks.append((alike, who, what))
+        found.add(*rank_one(alike, who, what))
+    report: dict[str, Any] = {question: {} for question in QUESTIONS}
+    for (question, kind, shuffled), tally in tallies.items():
+        value, low, high = tally.sum_up()
+        entry = report[question].setdefault(kind, {})
+        entry |= {"shuffled": value} if shuffled else {"value": value, "low": low, "high": high}
+    for question in QUESTIONS:
+        for entry in report[question].values():
+            entry["selectivity"] = entry["value"] - entry["shuffled"]
+    report["equal_error_rate"] = dict(zip(("value", "low", "high"), verify(checks), strict=True))
+    report["rank_one"] = dict(zip(("value", "low", "high"), found.sum_up(), strict=True))
+    return report | _depend(make(folds[0]), samples, folds[0].asked & acted)
+
+
+def _ask(rows: Tensor, samples: Samples, fold: Fold, acted: np.ndarray, kinds: Sequence[probes.Kind]):
+    rng = np.random.default_rng(fold.seed)
+    person, action = samples.person, samples.action
+    everything = (fold.taught, fold.asked)
+    faces = (fold.taught & acted, fold.asked & acted)
+    yield from _ask_classes("expression", rows, action, person, faces, person, fold, rng, kinds)
+    for question, part in (("coefficients", slice(EXPRESSIONS)), ("pose", slice(EXPRESSIONS, None))):
+        yield from _ask_values(question, rows, samples.tracks[:, part], person, everything, fold, rng, kinds)
+    known = np.isin(action, rng.permutation(len(SHOWN))[: (len(SHOWN) + 1) // 2])
+    actions = (fold.asked & acted & known, fold.asked & acted & ~known)
+    yield from _ask_classes("person", rows, person, action, actions, person, fold, rng, kinds)
+
+
+def _ask_classes(question, rows, labels, groups, masks, person, fold: Fold, rng, kinds):
+    taught, asked = (torch.from_numpy(mask) for mask in masks)
+    components = probes.fit_components(rows[taught])
+    x, y = components(rows[taught]), components(rows[asked])
+    truth, groups = labels[masks[0]], groups[masks[0]]
+    for shuffled in (False, True)[: 1 + fold.control]:
+        lesson = rng.permutation(truth) if shuffled else truth
+        for kind in kinds:
+            told = probes.read_classes(x, lesson, y, groups=groups, kind=kind, seed=fold.seed)
+            yield (question, kind, shuffled), ((told == labels[masks[1]]).astype(float), person[masks[1]])
+
+
+def _ask_values(question, rows, values, groups, masks, fold: Fold, rng, kinds):
+    taught, asked = (torch.from_numpy(mask) for mask in masks)
+    components = probes.fit_components(rows[taught])
+    x, y = components(rows[taught]), components(rows[asked])
+    lessons, truth = values[masks[0]], values[masks[1]]
+    base = np.square(truth - lessons.mean(0)).sum(1)
+    for shuffled in (False, True)[: 1 + fold.control]:
+        lesson = rng.permutation(lessons) if shuffled else lessons
+        for kind in kinds:
+            told = probes.read_values(x, lesson, y, groups=groups[masks[0]], kind=kind, seed=fold.seed)
+            error = np.square(told - truth).sum(1)
+            yield (question, kind, shuffled), (error, groups[masks[1]], base)
+
+
+def rank_one(
+    alike: Float[np.ndarray, "n n"], person: Int[np.ndarray, " n"], action: Int[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Seek every acting face among all people's neutral faces; returns 1 where the own is the most alike."""
+    gallery = action == SHOWN.index("neutral")
+    nearest = alike[np.ix_(~gallery, gallery)].argmax(1)
+    right = person[gallery][nearest] == person[~gallery]
+    return right.astype(np.float64), person[~gallery]
+
+
+def verify(checks: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[float, float, float]:
+    """Return the equal error rate over pairs of faces in different actions, with its interval over people.
+
+    Args:
+        checks: for every fold, similarities (n, n), persons (n,) and actions (n,).
+    """
+    listed = []
+    for alike, person, action in checks:
+        one, other = np.triu_indices(len(person), 1)
+        differ = action[one] != action[other]
+        one, other = one[differ], other[differ]
+        scores = alike[one, other]
+        order = np.argsort(-scores, kind="stable")  # sorting what is sorted is quick, and done often
+        listed.append((scores[order], person[one][order], person[other][order]))
+    people = np.unique(np.concatenate([person for _, person, _ in checks]))
+
+    def rate(drawn: np.ndarray) -> float:
+        times = np.zeros(people.max() + 1)
+        np.add.at(times, people[drawn], 1)
+        rates = [_rate(scores, a, b, times) for scores, a, b in listed]
+        return float(np.nanmean(rates)) if np.isfinite(rates).any() else np.nan
+
+    return by_person(rate, len(people), resamples=RESAMPLES)
+
+
+def _rate(scores: np.ndarray, one: np.ndarray, other: np.ndarray, times: np.ndarray) -> float:
+    same = one == other
+    weights = np.where(same, times[one], times[one] * times[other])
+    return probes.equal_error_rate(scores, same, weights)
+
+
+def _depend(rows: Tensor, samples: Samples, mask: np.ndarray) -> dict[str, Any]:
+    """Test whether rows depend on the expression within a person, and on the person within an action."""
+    person, action = samples.person[mask], samples.action[mask]
+    kernel = probes.gaussian_kernel(rows[torch.from_numpy(mask)].numpy())
+    coefficients = probes.gaussian_kernel(samples.tracks[mask][:, :EXPRESSIONS])
+    tests = {
+        "hsic_expression": (coefficients, person),
+        "hsic_person": (probes.label_kernel(person), action),
+    }
+    return {
+        name: dict(
+            zip(
+                ("alignment", "p"),
+                probes.hsic_test(kernel, other, blocks=blocks, permutations=PERMUTATIONS),
+                strict=True,
+            )
+        )
+        for name, (other, blocks) in tests.items()
+    }

@@ -1,0 +1,256 @@
+"""What every number of the `action` suite means, exactly, as functions of arrays.
+
+In come frames, embeddings, and action tracks read off frames (57 coefficients, then pitch, yaw and roll in
+degrees); out come numbers. No network and no file is touched here.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from einops import rearrange
+from jaxtyping import Bool, Float, Int, UInt8
+
+from iad.portraits.actions import COEFFICIENTS, EXPRESSIONS, Performed, perform
+
+POSE_SCALE = 15.0  # degrees; a turn of the head by these counts as much as a coefficient of 1
+SHOWN = 0.05  # standard deviation above which a coefficient counts as one that the references vary
+ONSET = 4  # frames (half a second) until an action is reached
+FACE = slice(24, 104)  # rows and columns of a 128-pixel frame where the framing puts the face
+
+# One line each for the report, in the order of its columns.
+DEFINITIONS = {
+    "FaceSim-Arc": "mean over 16 frames of max(0, cosine to the reference), by a small recogniser of ours "
+    "trained with ArcFace's loss; frames without a detected face are skipped, none at all is 0 (ConsisID's "
+    "definition, whose recognisers are larger: compare within this table only).",
+    "FaceSim-Cur": "the same by another small recogniser, trained with CurricularFace's loss.",
+    "FaceSim-Arc, InsightFace": "the same by buffalo_l's ArcFace R50, 4 frames (seed 0 only).",
+    "dlib": "mean cosine of dlib's 128-d embedding of two frames to the reference's (seed 0 only).",
+    "dlib distance": "mean Euclidean distance of the same, embeddings having length one.",
+    "right person": "share of clips whose mean embedding (Arc) is nearest to the own reference of all "
+    "people's.",
+    "right person, dlib": "the same by dlib (seed 0 only).",
+    "face found": "share of frames in which dlib's detector finds a face in one look at 256 pixels; 4 of 16 "
+    "frames are looked at, each speaks for itself and three neighbours.",
+    "action right": "share of clips that a classifier takes for the prompted action; it reads the "
+    "regressor's track and is taught on true renders of training people.",
+    "expression copied": "share of the reference's expression that comes through into the clip, the prompt "
+    "held fixed: cov(clip, z) / cov(reference, z) over people, z the reference's true coefficients; 1 copies "
+    "all.",
+    "expression correlation": "correlation over people of the clip's coefficients with the reference's, the "
+    "prompt held fixed, mean over coefficients and prompts.",
+    "pose copied": "as 'expression copied', for the head pose.",
+    "broad > slight": "share of people who do more when the prompt says 'broadly' than when it says "
+    "'slightly', or words to that effect.",
+    "broad / slight": "how many times more, on average.",
+    "second right": "share of seconds of two-action timelines that show their own action, by a classifier of "
+    "seconds.",
+    "steadiness": "mean cosine of neighbouring frames (Arc).",
+    "jitter": "energy of the frames' second difference in time, over that of true renders.",
+    "motion": "mean optical flow in the face (DIS), over that of true renders.",
+    "Frechet": "Frechet distance of the action regressor's features, 4 frames of each clip of seed 0, to as "
+    "many of true renders of the same people; Gaussian fit, covariances shrunk by Ledoit and Wolf; "
+    "interval by jackknife over eighths of the people.",
+}
+
+
+def similarity(cosines: Float[np.ndarray, " f"], found: Bool[np.ndarray, " f"] | None = None) -> float:
+    """FaceSim: the mean of max(0, cosine to the reference) over the frames with a face; 0 where none has one.
+
+    ConsisID (arXiv 2411.17440), eval/get_facesim_fid.py.
+    """
+    kept = cosines if found is None else cosines[found]
+    return float(np.maximum(kept, 0).mean()) if len(kept) else 0.0
+
+
+def steadiness(embeddings: Float[np.ndarray, "f e"]) -> float:
+    """Mean cosine of neighbouring frames' unit-length embeddings."""
+    return float((embeddings[1:] * embeddings[:-1]).sum(1).mean())
+
+
+def jitter(frames: UInt8[np.ndarray, "f h w 3"]) -> float:
+    """Mean square of the second difference in time, grey levels squared: 0 for whatever changes evenly."""
+    second = np.diff(frames.astype(np.float32), n=2, axis=0)
+    return float(np.square(second).mean())
+
+
+def motion(frames: UInt8[np.ndarray, "f h w 3"]) -> float:
+    """Mean length of the optical flow between neighbouring frames in the middle of the face, pixels a frame.
+
+    OpenCV's DIS flow (Kroeger et al. 2016), where VBench's dynamic degree uses RAFT.
+    """
+    import cv2
+
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    moved = [flow.calc(a, b, None)[FACE, FACE] for a, b in zip(grey, grey[1:], strict=False)]
+    return float(np.linalg.norm(np.stack(moved), axis=-1).mean())
+
+
+def scaled(tracks: Float[np.ndarray, "*n 60"]) -> Float[np.ndarray, "*n 60"]:
+    """Bring the head pose to the order of the coefficients."""
+    return np.concatenate([tracks[..., :EXPRESSIONS], tracks[..., EXPRESSIONS:] / POSE_SCALE], axis=-1)
+
+
+def summarise_track(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "300"]:
+    """Describe how a clip moves: mean, largest, smallest, spread and change from beginning to end."""
+    track = scaled(np.asarray(track, np.float64))
+    quarter = max(1, len(track) // 4)
+    change = track[-quarter:].mean(0) - track[:quarter].mean(0)
+    return np.concatenate([track.mean(0), track.max(0), track.min(0), track.std(0), change])
+
+
+def copied(
+    clips: Float[np.ndarray, "p n c"],
+    references: Float[np.ndarray, "p n c"],
+    true: Float[np.ndarray, "p n c"],
+) -> float:
+    """Share of what the references show that comes through into the clips, prompt by prompt.
+
+    For every prompt, over people: cov(clip, z) / cov(reference, z), where z are the true coefficients that
+    the references were rendered with; covariances are summed over coefficients and prompts. The expression
+    that a reference shows is drawn without regard to who it is, so this is an instrumental-variable estimate:
+    how the regressor misreads a person, in reference and clip alike, cancels. Clips that repeat their
+    reference give exactly 1, clips that do not depend on it 0 on average. NaN entries (no clip) are left out.
+
+    Args:
+        clips: mean coefficients read off each clip; axes: prompt, person, coefficient.
+        references: coefficients read off each reference.
+        true: the coefficients that each reference was rendered with.
+    """
+    known = np.isfinite(clips).all(-1) & np.isfinite(references).all(-1)
+    weight = known[..., None] / np.maximum(known.sum(1), 1)[:, None, None]
+    centred = np.where(known[..., None], true - (weight * true).sum(1, keepdims=True), 0)
+    through = (centred * np.where(known[..., None], clips, 0)).sum()
+    whole = (centred * np.where(known[..., None], references, 0)).sum()
+    return float(through / whole) if abs(whole) > 1e-9 else np.nan
+
+
+def correlated(
+    clips: Float[np.ndarray, "p n c"],
+    references: Float[np.ndarray, "p n c"],
+    true: Float[np.ndarray, "p n c"],
+) -> float:
+    """Mean correlation over people of a clip's coefficients with its reference's, prompts held fixed.
+
+    Only coefficients that the references vary (`SHOWN`). A repeated reference gives 1; true renders give more
+    than 0, because a regressor misreads a face alike wherever it sees it (compare the row `truth`).
+    """
+    found = []
+    for output, shown, real in zip(clips, references, true, strict=True):
+        known = np.isfinite(output[:, 0]) & np.isfinite(shown[:, 0])
+        if known.sum() > 2:
+            a, b, c = (side[known] - side[known].mean(0) for side in (output, shown, real))
+            varied = (c**2).mean(0) > SHOWN**2
+            scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
+            found.append((a * b).sum(0)[varied] / np.maximum(scale, 1e-12)[varied])
+    values = np.concatenate([*found, []])
+    return float(values.mean()) if len(values) else np.nan
+
+
+def merge_sides(coefficients: Float[np.ndarray, "p n 57"]) -> Float[np.ndarray, "p n g"]:
+    """Average the two sides of the face, where a coefficient has them."""
+    names = [name.removesuffix("_L").removesuffix("_R") for name in COEFFICIENTS[:EXPRESSIONS]]
+    groups = {name: k for k, name in enumerate(dict.fromkeys(names))}
+    mixing = np.zeros((len(names), len(groups)))
+    for row, name in enumerate(names):
+        mixing[row, groups[name]] = 1 / names.count(name)
+    return coefficients @ mixing
+
+
+def strength(track: Float[np.ndarray, "f 60"], action: str, rest: Float[np.ndarray, "120"]) -> float:
+    """How much of an action a clip shows, 1 being about a normal performance.
+
+    The clip's mean after the onset and its spread in time, minus the same of calm faces (`rest`), projected
+    onto the same of the action's own program.
+    """
+    program = perform(
+        [Performed((action,), 0.0, len(track) / 8)],
+        rng=np.random.default_rng(0),
+        frames=len(track),
+        idle=False,
+    )
+    wanted = posture(program)
+    return float((posture(track) - rest) @ wanted / max(float(wanted @ wanted), 1e-9))
+
+
+def posture(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "120"]:
+    """Mean after the onset, and spread in time, of every coefficient."""
+    track = scaled(np.asarray(track, np.float64))
+    return np.concatenate([track[ONSET:].mean(0), track.std(0)])
+
+
+def nearest(embeddings: Float[np.ndarray, "n e"], gallery: Float[np.ndarray, "m e"]) -> Int[np.ndarray, " n"]:
+    """Number of the reference that each embedding is nearest to (Euclidean)."""
+    squares = (embeddings**2).sum(1)[:, None] + (gallery**2).sum(1) - 2 * embeddings @ gallery.T
+    return squares.argmin(1)
+
+
+def shrunk_covariance(
+    features: Float[np.ndarray, "n d"],
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+    """Mean and covariance, the latter drawn towards a multiple of the identity (Ledoit and Wolf 2004)."""
+    n, d = features.shape
+    mean = features.mean(0)
+    centred = features - mean
+    sample = centred.T @ centred / n
+    level = np.trace(sample) / d
+    spread = ((sample - level * np.eye(d)) ** 2).sum()
+    noise = ((centred**2).sum(1) ** 2).sum() / n**2 - (sample**2).sum() / n
+    share = float(np.clip(noise / max(spread, 1e-12), 0, 1))
+    return mean, (1 - share) * sample + share * level * np.eye(d)
+
+
+def frechet(
+    mean_a: Float[np.ndarray, " d"],
+    covariance_a: Float[np.ndarray, "d d"],
+    mean_b: Float[np.ndarray, " d"],
+    covariance_b: Float[np.ndarray, "d d"],
+) -> float:
+    """Frechet distance of two Gaussians: |m - n|^2 + tr(A + B - 2 (A B)^(1/2)).
+
+    Dowson and Landau 1982; the true one, unlike the value that ConsisID calls FID (see `consisid`).
+    """
+    values, vectors = np.linalg.eigh(covariance_a)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance_b @ root), 0)).sum()
+    offset = mean_a - mean_b
+    return float(offset @ offset + np.trace(covariance_a) + np.trace(covariance_b) - 2 * cross)
+
+
+def frechet_of(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
+    """Frechet distance of two sets of features, by Gaussians with shrunk covariances."""
+    return frechet(*shrunk_covariance(a.astype(np.float64)), *shrunk_covariance(b.astype(np.float64)))
+
+
+def frechet_interval(
+    rows: Sequence[Float[np.ndarray, "n d"]], truth: Sequence[Float[np.ndarray, "m d"]], *, parts: int = 8
+) -> tuple[float, float, float]:
+    """Frechet distance over people, and its 95 % interval by a jackknife that leaves out every eighth person.
+
+    A bootstrap repeats people, which narrows covariances and raises the distance; leaving out does not.
+
+    Args:
+        rows: features of one row of the table, an array a person.
+        truth: features of true renders, an array for each of the same people.
+        parts: in how many parts the people are left out.
+    """
+    if not rows:
+        return (np.nan,) * 3
+    whole = frechet_of(np.concatenate(rows), np.concatenate(truth))
+    parts = min(parts, len(rows))
+    if parts < 2:
+        return whole, np.nan, np.nan
+    left = [
+        frechet_of(
+            *(np.concatenate([x for k, x in enumerate(side) if k % parts != part]) for side in (rows, truth))
+        )
+        for part in range(parts)
+    ]
+    error = np.sqrt((parts - 1) / parts * np.square(np.array(left) - np.mean(left)).sum())
+    return whole, float(max(0.0, whole - 1.96 * error)), float(whole + 1.96 * error)
+
+
+def seconds_of(track: Float[np.ndarray, "f 60"], fps: int = 8) -> Float[np.ndarray, "s t 60"]:
+    """Cut a track into whole seconds."""
+    whole = len(track) // fps
+    return rearrange(track[: whole * fps], "(s t) c -> s t c", t=fps)

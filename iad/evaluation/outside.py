@@ -1,0 +1,164 @@
+"""Judges from elsewhere: real recognisers and landmarks, where they are installed; nothing is ever fetched.
+
+Frames are in the framing of `iad.faces`, 128 pixels. Embeddings come with rows of length one, so that a dot
+product is a cosine; a row of NaN says that the judge saw no face in that frame.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from iad.faces import detect_faces
+
+LARGE = 256  # pixels; dlib's models want the face about 150 wide
+FACE = (52, 60, 204, 212)  # where the framing puts dlib's box in an enlarged frame
+MARKS_FILE = "shape_predictor_68_face_landmarks.dat"
+DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+BUFFALO = ("det_10g.onnx", "w600k_r50.onnx")  # detector and ArcFace R50 of the pack buffalo_l
+PACKS = Path("~/.insightface")
+
+
+def available() -> dict[str, str]:
+    """Tell for every outside judge what is missing, in a sentence; an empty one where nothing is."""
+    return {
+        "detection": _lacks_dlib(),
+        "dlib": _lacks_dlib() or _lacks_dlib_models(),
+        "insightface": _lacks_insightface(PACKS),
+        "curricularface-ir101": (
+            "CurricularFace IR-101 is not judged: no package carries its weights; our own 'cur' stands in."
+        ),
+    }
+
+
+def _lacks_dlib() -> str:
+    if _folder_of("dlib"):
+        return ""
+    return "dlib is not installed; install it with: pip install dlib-bin"
+
+
+def _lacks_dlib_models() -> str:
+    folder = _folder_of("face_recognition_models")
+    if folder and all((folder / "models" / name).exists() for name in (MARKS_FILE, DLIB_FILE)):
+        return ""
+    return (
+        "dlib's landmark and recognition models are not installed; install them with: "
+        "pip install --no-deps face_recognition_models"
+    )
+
+
+def _lacks_insightface(packs: Path) -> str:
+    if not _folder_of("insightface"):
+        return "InsightFace is not installed; install it with: pip install insightface onnxruntime"
+    folder = packs.expanduser() / "models" / "buffalo_l"
+    lacking = [name for name in BUFFALO if not (folder / name).exists()]
+    if lacking:
+        return f"InsightFace's pack buffalo_l lacks {', '.join(lacking)} in {folder}; put them there."
+    return ""
+
+
+def _folder_of(package: str) -> Path | None:
+    found = importlib.util.find_spec(package)
+    return Path(found.origin).parent if found and found.origin else None
+
+
+def detect(frames: UInt8[np.ndarray, "f h w 3"]) -> Bool[np.ndarray, "f"]:
+    """Tell in which frames dlib's HOG detector finds a face, as visitors' photos are searched.
+
+    Raises:
+        ValueError: dlib is not installed.
+    """
+    if _lacks_dlib():
+        raise ValueError(_lacks_dlib())
+    return np.array([_shows_face(frame) for frame in frames], dtype=bool)
+
+
+def _shows_face(frame: UInt8[np.ndarray, "h w 3"]) -> bool:
+    try:
+        return bool(detect_faces(frame))
+    except ValueError:
+        return False
+
+
+class DlibJudge:
+    """dlib's 68 landmarks and 128-d recogniser, in the place where the framing puts the face.
+
+    Raises:
+        ValueError: dlib or the package with its models is not installed.
+    """
+
+    def __init__(self):
+        lack = available()["dlib"]
+        if lack:
+            raise ValueError(lack)
+        import dlib
+
+        folder = _folder_of("face_recognition_models") / "models"
+        self._box = dlib.rectangle(*FACE)
+        self._predictor = dlib.shape_predictor(str(folder / MARKS_FILE))
+        self._recogniser = dlib.face_recognition_model_v1(str(folder / DLIB_FILE))
+
+    def landmarks(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f 68 2"]:
+        """Find the landmarks of each frame, in the unit square."""
+        shapes = [self._find(frame)[1] for frame in frames]
+        points = np.array([[(p.x, p.y) for p in shape.parts()] for shape in shapes], np.float32)
+        return points / LARGE
+
+    def embed(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f 128"]:
+        """Embed who each frame shows, one row of length one a frame."""
+        rows = [np.array(self._recogniser.compute_face_descriptor(*self._find(frame))) for frame in frames]
+        return _unit(np.array(rows))
+
+    def _find(self, frame: np.ndarray):
+        large = cv2.resize(frame, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC)
+        return large, self._predictor(large, self._box)
+
+
+class InsightFaceJudge:
+    """InsightFace's buffalo_l: ArcFace R50, what the literature calls FaceSim-Arc (non-commercial weights).
+
+    Args:
+        packs: InsightFace's own folder, which holds `models/buffalo_l`.
+
+    Raises:
+        ValueError: the package or its weight files are not there.
+    """
+
+    def __init__(self, packs: Path = PACKS):
+        lack = _lacks_insightface(packs)
+        if lack:
+            raise ValueError(lack)
+        from insightface.app import FaceAnalysis
+
+        self._analysis = FaceAnalysis(
+            name="buffalo_l",
+            root=str(packs.expanduser()),
+            allowed_modules=["detection", "recognition"],
+            providers=["CPUExecutionProvider"],
+        )
+        self._analysis.prepare(ctx_id=-1, det_size=(320, 320))
+
+    def embed(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f 512"]:
+        """Embed the largest face of each frame; a frame without one is tried again with a grey margin."""
+        return _unit(np.array([self._embed_one(frame) for frame in frames]))
+
+    def _embed_one(self, frame: np.ndarray) -> np.ndarray:
+        margin = frame.shape[0] // 4
+        padded = cv2.copyMakeBorder(
+            frame, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=(128,) * 3
+        )
+        for picture in (frame, padded):
+            faces = self._analysis.get(np.ascontiguousarray(picture[..., ::-1]))  # it wants BGR
+            if faces:
+                return max(faces, key=lambda face: _area(face.bbox)).normed_embedding
+        return np.full(512, np.nan)
+
+
+def _area(box: np.ndarray) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _unit(rows: np.ndarray) -> Float32[np.ndarray, "f e"]:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,141 @@
+"""Who is judged: people that training never saw, their reference pictures, their prompts, and the truth.
+
+People are named by `Somebody`, so that any process can cast the same ones; half come from photos, half are
+rendered. The reference shows another action than the prompt asks for, so nothing can be had by copying it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from iad.portraits import clips
+from iad.portraits.actions import EIGHT_BASIC, NORMAL, Performed, perform
+from iad.portraits.head import Head, create_tiny_head, load_head
+from iad.portraits.wording import Pronoun, Speaker, phrasings
+
+HeadName = Literal["ict", "tiny"]  # "tiny" is made up and needs no data: tests
+REFERENCE_FRAME = 10  # of 16: every action is under way
+PRONOUNS: dict[str, Pronoun] = {"woman": "she", "man": "he", "person": "they"}
+_TRAINING_SEED = 4  # of rendered people, modulo 8; held-out ones have 3 (`clips.is_held_out`)
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """A person by name: the number of a photo person, or the seed of a rendered one."""
+
+    kind: Literal["photo", "rendered"]
+    number: int
+
+
+def choose_people(photo: int, rendered: int, *, held_out: bool = True, seed: int = 7) -> list[Somebody]:
+    """Draw people, photo people first; the first of a larger draw are those of a smaller one.
+
+    Raises:
+        ValueError: more photo people are asked for than there are.
+        FileNotFoundError: the photo people's data is missing.
+    """
+    numbers = _photo_numbers(held_out) if photo else []
+    if photo > len(numbers):
+        raise ValueError(f"{photo} photo people were asked for, but there are {len(numbers)}; ask for fewer.")
+    drawn = np.random.default_rng(seed).permutation(numbers)[:photo] if photo else []
+    offset = 3 if held_out else _TRAINING_SEED
+    return [Somebody("photo", int(number)) for number in drawn] + [
+        Somebody("rendered", 8 * (seed + k) + offset) for k in range(rendered)
+    ]
+
+
+def cast_somebody(somebody: Somebody, head: Head) -> clips.Cast:
+    """Make the person, as they are: neither mirrored nor changed."""
+    if somebody.kind == "rendered":
+        return clips.cast_rendered(head, somebody.number)
+    return clips.cast_photo(head, *_photos()[somebody.number])
+
+
+def held_out_people(
+    count_photo: int, count_rendered: int, *, seed: int = 7, head: Head | None = None
+) -> list[clips.Cast]:
+    """Cast people that training never saw: photo people, then rendered ones."""
+    chosen = choose_people(count_photo, count_rendered, seed=seed)
+    head = head or load_head()
+    return [cast_somebody(somebody, head) for somebody in chosen]
+
+
+@lru_cache(maxsize=1)
+def get_head(name: HeadName) -> Head:
+    """Load the head once a process."""
+    return create_tiny_head() if name == "tiny" else load_head()
+
+
+@lru_cache(maxsize=1)
+def _photos() -> dict[int, tuple]:
+    return {record.number: (record, words) for record, words in clips.usable_photos()}
+
+
+def _photo_numbers(held_out: bool) -> list[int]:
+    return [number for number in _photos() if clips.is_held_out(number) == held_out]
+
+
+def references_of(person: int, actions: Sequence[str] = EIGHT_BASIC) -> list[str]:
+    """List what the references of the nth person show, the one to use first first.
+
+    Three are enough that one of them differs from whatever a prompt with two actions asks for.
+    """
+    return [actions[(person + 3 + k) % len(actions)] for k in range(min(3, len(actions)))]
+
+
+def choose_reference(person: int, wanted: Sequence[str], actions: Sequence[str] = EIGHT_BASIC) -> str:
+    """Say which of a person's references goes with a prompt for the `wanted` actions."""
+    shown = references_of(person, actions)
+    return next((name for name in shown if name not in wanted), shown[0])
+
+
+def reference_track(cast_number: int, action: str, *, seed: int = 0) -> Float[np.ndarray, "1 60"]:
+    """Give the coefficients and head pose that a person's reference shows."""
+    rng = np.random.default_rng((seed, cast_number, sum(action.encode())))
+    track = perform([Performed((action,), 0.0, clips.SECONDS)], rng=rng, frames=clips.FRAMES)
+    return track[REFERENCE_FRAME, None]
+
+
+def reference_of(cast: clips.Cast, action: str, *, seed: int = 0) -> UInt8[np.ndarray, "h w 3"]:
+    """Render a person's reference picture, which shows `action`."""
+    return cast.person.render(reference_track(cast.key["person"], action, seed=seed))[0]
+
+
+def truth_of(
+    cast: clips.Cast, action: str | Sequence[Performed], seed: int, *, frames: Sequence[int] | None = None
+) -> UInt8[np.ndarray, "f h w 3"]:
+    """Render the truth: this person doing this action (or these segments); all 16 frames or some of them."""
+    segments = [Performed((action,), 0.0, clips.SECONDS)] if isinstance(action, str) else list(action)
+    track = perform(segments, rng=np.random.default_rng((seed, cast.key["person"])), frames=clips.FRAMES)
+    return cast.person.render(track if frames is None else track[list(frames)])
+
+
+def prompt_for(
+    presentation: str, segments: Sequence[Performed], *, turn: int = 0, held_out: bool = False
+) -> str:
+    """Say what a person is to do: plainly, with a degree, or with times where there are several segments.
+
+    Args:
+        presentation: what the person is called: woman, man or person.
+        segments: one, or one after the other.
+        turn: which of the wordings; they take turns.
+        held_out: use wordings that training never saw.
+    """
+    pronoun = PRONOUNS[presentation]
+
+    def say(segment: Performed) -> str:
+        name = segment.actions[0]
+        if segment.intensity == NORMAL:
+            said = phrasings(name, pronoun=pronoun, held_out=held_out)
+            return said[turn % len(said)]
+        speaker = Speaker(pronoun, np.random.default_rng(turn), held_out)
+        return speaker.action(name, segment, form="third")
+
+    if len(segments) == 1:
+        return f"a {presentation} {say(segments[0])}"
+    timed = " ".join(f"[{s.start:.3g}-{s.end:.3g}s] {say(s)}" for s in segments)
+    return f"a {presentation} {timed}"

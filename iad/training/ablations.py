@@ -1,0 +1,207 @@
+"""The split without one term of its losses at a time: what each term is there for.
+
+All variants start from the same weights and see the same batches, step by step side by side, so that they
+have made equal steps whenever training stops. `OUTPUT/ablations/NAME/` gets a log of at most 200 lines, a few
+small snapshots for pictures, and the weights, for more rows in the tables of `iad.evaluation.leakage`.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor
+
+from iad import checkpoint
+from iad.config import Preset
+from iad.decoupling import IdentityWeights, TextWeights
+from iad.training.decoupler import DecouplerStage
+
+if TYPE_CHECKING:
+    from iad.training.stages import Options
+
+T = TypeVar("T")
+Make = Callable[[IdentityWeights, TextWeights], DecouplerStage]
+
+_ID = tuple(f.name for f in fields(IdentityWeights))
+_TA = tuple(f.name for f in fields(TextWeights))
+# `picture` makes f whole and says nothing of how it is split, so it stays where L_ID goes.
+_SPLITTING = tuple(name for name in _ID if name != "picture")
+GROUPS: dict[str, tuple[str, ...]] = {
+    "L_ID": _SPLITTING,
+    "L_TA": _TA,
+    "orthogonality-only": tuple(name for name in _SPLITTING if name != "orthogonality"),
+}
+ABLATIONS: dict[str, tuple[str, ...]] = {  # name of the folder: what is left out
+    "full": (),
+    "without-L_ID": ("L_ID",),
+    "without-L_TA": ("L_TA",),
+    "orthogonality-only": ("orthogonality-only",),
+    "without-orthogonality": ("orthogonality",),
+    "without-invariance": ("invariance",),
+    "without-retention": ("retention",),
+    "without-agreement": ("agreement",),
+    "without-independence": ("independence",),
+    "without-swap": ("swap",),
+}
+LOG_LINES, LOG_EVERY = 200, 5  # at most; steps between two
+SNAPSHOTS = 8  # the first before any step, the last after all
+SNAPSHOT_BATCHES, SNAPSHOT_DIM = 3, 96  # faces come from so many batches; embeddings are projected so far
+SNAPSHOT_STEP = 10**9  # batches that no training reaches
+RATE, WARMUP, COOLDOWN, DECAY = 1e-3, 100, 0.25, 0.01  # as in `iad.training.loop`
+
+
+def weights_without(names: Sequence[str]) -> tuple[IdentityWeights, TextWeights]:
+    """Return the weights of both losses with the named terms at zero.
+
+    Args:
+        names: terms of `IdentityWeights` and `TextWeights`, or of `GROUPS`: "L_ID" and "L_TA" leave out a
+            whole loss, "orthogonality-only" leaves of L_ID the paper's term alone.
+
+    Raises:
+        ValueError: there is no such term.
+    """
+    known = (*GROUPS, *_ID, *_TA)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"There is no loss term {unknown[0]!r} to leave out; choose of {', '.join(known)}.")
+    off = {term for name in names for term in GROUPS.get(name, (name,))}
+    identity = replace(IdentityWeights(), **dict.fromkeys(off.intersection(_ID), 0.0))
+    return identity, replace(TextWeights(), **dict.fromkeys(off.intersection(_TA), 0.0))
+
+
+def thin(items: Sequence[T], most: int) -> list[T]:
+    """Keep at most `most` items, evenly spread, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    if most < 2:
+        raise ValueError(f"At most {most} items cannot hold the first and the last; keep 2 or more.")
+    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
+
+
+@dataclass
+class Variant:
+    """One ablation in training."""
+
+    name: str
+    stage: DecouplerStage
+    optimizer: torch.optim.Optimizer
+    log: list[dict[str, float]] = field(default_factory=list)
+
+    def step(self, batch: Any, step: int, rate: float) -> None:
+        """Learn from one batch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        terms = self.stage.losses(batch, step)
+        terms["total"].backward()
+        torch.nn.utils.clip_grad_norm_(self.stage.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if step % LOG_EVERY == 0:
+            values = {key: round(float(torch.as_tensor(x).detach()), 6) for key, x in terms.items()}
+            self.log.append({"step": step} | values)
+
+
+def create_variants(make: Make, *, seed: int, names: Iterable[str] = tuple(ABLATIONS)) -> tuple[Variant, ...]:
+    """Build the named ablations, all with the same weights to begin with."""
+    variants = []
+    for name in names:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            stage = make(*weights_without(ABLATIONS[name]))
+        parameters = stage.model.parameters()
+        optimizer = torch.optim.AdamW(parameters, RATE, (0.9, 0.99), weight_decay=DECAY)
+        variants.append(Variant(name, stage, optimizer))
+    return tuple(variants)
+
+
+def train_ablations(
+    make: Make, *, preset: Preset, options: "Options", names: Iterable[str] = tuple(ABLATIONS)
+) -> Path:
+    """Train all ablations side by side within `options.minutes`; returns their folder.
+
+    Args:
+        make: builds the decoupler's stage with the weights of both losses.
+        preset: whose decoupler it is.
+        options: minutes for all together, seed, output, and steps at most.
+        names: of `ABLATIONS`; all of them by default.
+    """
+    from tqdm import tqdm
+
+    variants = create_variants(make, seed=options.seed, names=names)
+    shown = [variants[0].stage.batch(SNAPSHOT_STEP + k) for k in range(SNAPSHOT_BATCHES)]
+    folder = options.output / "ablations"
+    bar = tqdm(total=round(options.minutes * 60), unit="s", desc=f"{len(variants)} ablations", mininterval=5)
+    begun, step, taken = time.monotonic(), 0, 0
+    while True:
+        spent = time.monotonic() - begun
+        progress = spent / (options.minutes * 60)
+        if options.max_steps is not None:
+            progress = max(progress, step / options.max_steps)
+        if progress >= taken / (SNAPSHOTS - 1):
+            taken += 1
+            for variant in variants:
+                save_snapshot(folder / variant.name, variant, shown, step)
+        if progress >= 1:
+            break
+        batch = variants[0].stage.batch(step)
+        rate = RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, max(0.05, (1 - progress) / COOLDOWN))
+        for variant in variants:
+            variant.step(batch, step, rate)
+        step += 1
+        bar.n = min(bar.total, round(spent))
+        bar.set_postfix(step=step)
+    bar.close()
+    for variant in variants:
+        _finish(folder / variant.name, variant, preset, options, step)
+    return folder
+
+
+@torch.no_grad()
+def save_snapshot(folder: Path, variant: Variant, batches: Sequence[Any], step: int) -> None:
+    """Keep, small and in float16, the split of some faces of some people, with the truth about them."""
+    variant.stage.model.eval()
+    rows: dict[str, list[Tensor]] = {}
+    for number, batch in enumerate(batches):
+        clips, moments = batch["clip"][0].shape[:2]
+        device = variant.stage.device
+        split = variant.stage.model["decoupler"](*(x.flatten(0, 1).to(device) for x in batch["clip"]))
+        found = {
+            "identity": project(split.identity.flatten(1)),
+            "action": project(split.action.flatten(1)),
+            "code": split.code,
+            "coefficients": batch["coefficients"].flatten(0, 1),
+            "person": batch["person"][0].repeat_interleave(moments),
+            "clip": torch.arange(clips).repeat_interleave(moments) + number * clips,
+        }
+        for key, value in found.items():
+            rows.setdefault(key, []).append(value.cpu())
+    variant.stage.model.train()
+    tensors = {key: torch.cat(values).contiguous() for key, values in rows.items()}
+    tensors = {k: v.half() if v.is_floating_point() else v.to(torch.int32) for k, v in tensors.items()}
+    (folder / "snapshots").mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "snapshots" / f"{step:07d}.safetensors")
+
+
+def project(rows: Float[Tensor, "n d"], *, dim: int = SNAPSHOT_DIM) -> Float[Tensor, "n k"]:
+    """Project by chance, always the same way; distances stay as they were, about."""
+    if rows.shape[1] <= dim:
+        return rows
+    axes = torch.randn(rows.shape[1], dim, generator=torch.Generator().manual_seed(0)) / dim**0.5
+    return rows @ axes.to(rows.device)
+
+
+def _finish(folder: Path, variant: Variant, preset: Preset, options: "Options", steps: int) -> None:
+    variant.stage.centre(variant.stage.model)
+    lines = [json.dumps(line) for line in thin(variant.log, LOG_LINES)]
+    (folder / "log.jsonl").write_text("\n".join(lines) + "\n")
+    facts = {"without": ABLATIONS[variant.name], "steps": steps, "seed": options.seed}
+    facts |= {"L_ID": vars(variant.stage.identity_weights), "L_TA": vars(variant.stage.text_weights)}
+    (folder / "ablation.json").write_text(json.dumps(facts, indent=1))
+    checkpoint.save_preset(folder, preset)
+    checkpoint.save_part(folder, "decoupling", variant.stage.model.state_dict())

@@ -1,0 +1,85 @@
+"""Several arms learn on one base: in turns, on the same targets, by their own recipes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from made_up import make_pool
+
+from iad import IaDPipeline
+from iad.baselines import RECIPES
+from iad.config import ARMS, CONTROLS, PRESETS
+from iad.parts import create_parts
+from iad.training.decoupler import DecouplerStage
+from iad.training.denoiser import DenoiserStage
+from iad.training.loop import load_average
+from iad.training.pool import load_pool
+from iad.training.prepare import open_prepared
+from iad.training.stages import Options, prepare, train
+
+TINY, ALL = PRESETS["tiny"], ARMS + CONTROLS
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    data = make_pool(tmp_path_factory.mktemp("arms") / "clips")
+    parts, pool = create_parts(TINY), load_pool(data)
+    prepare(data, TINY, parts)
+    split = DecouplerStage(TINY, pool, open_prepared(data, pool), parts["autoencoder"], groups=2)
+    return DenoiserStage(TINY, split, part="joint", autoencoder=parts["autoencoder"], arms=ALL)
+
+
+def test_arms_take_turns_on_the_same_targets(stage):
+    turn = [stage.batch(step) for step in range(len(ALL), 2 * len(ALL))]
+    assert [batch["arm"] for batch in turn] == list(ALL)
+    for batch in turn[1:]:
+        assert torch.equal(batch["latents"], turn[0]["latents"])
+        assert torch.equal(batch["states"], turn[0]["states"])
+
+
+def test_only_iads_turns_teach_the_split(stage):
+    due = [stage.batch(step)["split"] is not None for step in range(4 * len(ALL))]
+    assert any(due) and not any(d for step, d in enumerate(due) if step % len(ALL))
+    stage.model.zero_grad()
+    step = next(s for s in range(30) if stage.batch(s)["arm"] == "entangled")
+    stage.losses(stage.batch(step), step)["total"].backward()
+    learning = {name.split(".")[0] for name, p in stage.model.named_parameters() if p.grad is not None}
+    assert learning == {"transformer", "entangled"}
+
+
+@pytest.mark.parametrize("arm", [a for a in ALL if a != "iad"])
+def test_references_come_from_where_the_recipe_says(stage, arm):
+    rows = stage.rows[:6]
+    found = stage.draw(rows, 2, np.random.default_rng(0), arm=arm)
+    shown = rows if RECIPES[arm].same_clip else np.array([stage.partner[i][0] for i in rows])
+    if RECIPES[arm].crop:
+        possible = [stage.split._tensor("latents", [i])[0] for i in shown]
+        for crop, frames in zip(found["crop"], possible, strict=True):
+            assert any(torch.equal(crop, frame) for frame in frames)
+    possible = [stage.split._tensor("tokens" if RECIPES[arm].crop else "views", [i])[0] for i in shown]
+    for tokens, views in zip(found["view"][1], possible, strict=True):
+        assert any(torch.equal(tokens, view) for view in views)
+
+
+def test_arms_are_trained_together_saved_apart_and_generate(tmp_path):
+    data = make_pool(tmp_path / "clips")
+    for name in ("autoencoder", "encoder", "decoupler"):
+        train(name, preset="tiny", options=Options(data=data, output=tmp_path, minutes=1, max_steps=1))
+    options = Options(data=data, output=tmp_path, minutes=1, max_steps=11, arms=ALL)
+    weights = train("joint", preset="tiny", options=options)
+    assert set(IaDPipeline.from_pretrained(weights).arms) == set(ALL)
+    logged = [json.loads(line) for line in (tmp_path / "joint" / "log.jsonl").open()]
+    assert logged and "gradient" in logged[0]
+    kept = load_average(tmp_path / "joint")
+    assert "transformer.proj_out.weight" in kept
+    assert not any(k.endswith("proj_out.weight") and k != "transformer.proj_out.weight" for k in kept)
+
+
+def test_other_arms_learn_beside_iad_only(tmp_path):
+    from iad.training import run
+
+    with pytest.raises(ValueError, match="beside 'iad'"):
+        run("joint", output=tmp_path, preset="tiny", arms=("consisid",))
+    with pytest.raises(ValueError, match="beside 'iad'"):
+        run("decoupler", output=tmp_path, preset="tiny", arms=("iad", "consisid"))

@@ -1,0 +1,367 @@
+"""Evaluation: every number has a known answer somewhere, and an interrupted run ends as a whole one does."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from made_up import cut_portrait
+from PIL import Image
+
+from iad import IaDPipeline, checkpoint
+from iad.evaluation import action, consisid, metrics, run
+from iad.evaluation.action_page import to_markdown
+from iad.evaluation.bench import pack, shown_people, unpack
+from iad.evaluation.classifier import teach_classifier
+from iad.evaluation.familiar import FamiliarPipeline
+from iad.evaluation.intervals import by_person, interval
+from iad.evaluation.journal import Journal, start_folder
+from iad.evaluation.people import (
+    choose_people,
+    choose_reference,
+    held_out_people,
+    prompt_for,
+    reference_of,
+    truth_of,
+)
+from iad.evaluation.plan import Plan, list_wanted, timeline
+from iad.evaluation.warp import read_segments
+from iad.portraits.actions import COEFFICIENTS, EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed, perform
+from iad.portraits.clips import is_held_out
+from iad.portraits.head import create_tiny_head
+from iad.portraits.wording import known_actions
+
+RNG = np.random.default_rng(0)
+
+
+# --- intervals
+
+
+def test_intervals_cover_the_truth():
+    """95 % intervals over people hold the true mean about 95 times in 100, where people differ."""
+    covered = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        people = np.repeat(np.arange(30), 8)
+        values = rng.normal(0, 1, 30)[people] + rng.normal(0, 0.5, 240)
+        _, low, high = interval(values, groups=people, resamples=400)
+        covered += low <= 0 <= high
+    assert 178 <= covered <= 198
+
+
+def test_people_are_drawn_not_clips():
+    values = np.repeat(RNG.normal(0, 1, 20), 50)
+    by_clip, by_people = interval(values), interval(values, groups=np.repeat(np.arange(20), 50))
+    assert by_people[2] - by_people[1] > 4 * (by_clip[2] - by_clip[1])
+    assert by_people[0] == pytest.approx(values.mean())
+    assert by_people == interval(values, groups=np.repeat(np.arange(20), 50))
+    assert interval([1.0, np.nan, 3.0])[0] == 2
+    with pytest.raises(ValueError, match="one group for each value"):
+        interval([1.0, 2.0], groups=[0])
+
+
+def test_any_statistic_gets_an_interval():
+    values = RNG.normal(3, 1, 100)
+    value, low, high = by_person(lambda drawn: values[drawn].mean(), 100)
+    assert low < 3.1 and high > 2.9 and low < value < high
+    assert high - low == pytest.approx(2 * 1.96 / 10, rel=0.25)
+
+
+# --- metrics
+
+
+def test_similarity_is_consisids():
+    cosines = np.array([0.8, -0.4, 0.6, 0.2])
+    assert metrics.similarity(cosines) == pytest.approx(0.4)  # negative ones count as 0
+    assert metrics.similarity(cosines, np.array([True, False, True, False])) == pytest.approx(0.7)
+    assert metrics.similarity(cosines, np.zeros(4, bool)) == 0
+
+
+def test_even_change_has_no_jitter():
+    ramp = np.arange(16, dtype=np.uint8)[:, None, None, None] * np.full((1, 8, 8, 3), 5, np.uint8)
+    assert metrics.jitter(ramp) == 0
+    flicker = ramp.copy()
+    flicker[::2] += 3
+    assert metrics.jitter(flicker) == pytest.approx(36)
+
+
+def test_motion_is_in_pixels():
+    """A texture that moves by two pixels a frame has a flow of two."""
+    import cv2
+
+    texture = cv2.GaussianBlur(RNG.integers(0, 255, (160, 200), dtype=np.uint8), (0, 0), 3)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    frames = np.stack([np.repeat(texture[:128, 2 * k : 2 * k + 128, None], 3, axis=2) for k in range(8)])
+    assert metrics.motion(frames) == pytest.approx(2, rel=0.15)
+    assert metrics.motion(frames[[0] * 8]) < 0.05
+
+
+def test_frechet_of_known_gaussians():
+    zero, far = np.zeros(3), np.array([3.0, 4.0, 0.0])
+    a, b = np.diag([1.0, 4.0, 9.0]), np.diag([4.0, 4.0, 1.0])
+    assert metrics.frechet(zero, a, zero, a) == pytest.approx(0, abs=1e-9)
+    assert metrics.frechet(zero, a, far, b) == pytest.approx(25 + 1 + 0 + 4)  # the roots differ by 1, 0, 2
+    turn = np.linalg.qr(RNG.normal(size=(3, 3)))[0]
+    assert metrics.frechet(zero, turn @ a @ turn.T, far, turn @ b @ turn.T) == pytest.approx(30)
+    draws = RNG.normal(size=(20_000, 3))
+    assert metrics.frechet_of(draws, RNG.normal(size=(20_000, 3)) * 2) == pytest.approx(3, rel=0.05)
+
+
+def test_shrinkage_is_that_of_ledoit_and_wolf():
+    covariance = pytest.importorskip("sklearn.covariance")
+    few = RNG.normal(size=(40, 12)) * np.linspace(1, 3, 12)
+    mean, shrunk = metrics.shrunk_covariance(few)
+    np.testing.assert_allclose(shrunk, covariance.ledoit_wolf(few)[0], rtol=1e-6)
+    np.testing.assert_allclose(mean, few.mean(0))
+
+
+def test_jackknife_holds_the_distance_of_equals():
+    rows = [RNG.normal(size=(32, 6)) for _ in range(24)]
+    truth = [RNG.normal(size=(32, 6)) + [1, 0, 0, 0, 0, 0] for _ in range(24)]
+    value, low, high = metrics.frechet_interval(rows, truth)
+    assert low < 1 < high and high - low < 0.5 and low < value < high
+
+
+def _made_up_people(share: float, *, people: int = 400):
+    """References whose regressor misreads every person in a way of their own; clips copy a share of them."""
+    rng = np.random.default_rng(1)
+    true = rng.uniform(0, 1, (8, people, 6))
+    misread = rng.normal(0, 0.5, (1, people, 6))
+    prompt = rng.normal(0, 1, (8, 1, 6))
+    references = 0.7 * true + misread
+    clips = prompt + 0.7 * share * true + misread + rng.normal(0, 0.1, true.shape)
+    return clips, references, true
+
+
+def test_copying_is_one_for_still_and_zero_for_independent():
+    clips, references, true = _made_up_people(0)
+    assert metrics.copied(references, references, true) == pytest.approx(1, abs=1e-12)
+    assert metrics.copied(clips, references, true) == pytest.approx(0, abs=0.06)
+    half, *_ = _made_up_people(0.5)
+    assert metrics.copied(half, references, true) == pytest.approx(0.5, abs=0.06)
+    half[2, 5] = np.nan  # a clip that could not be made
+    assert metrics.copied(half, references, true) == pytest.approx(0.5, abs=0.06)
+
+
+def test_correlation_is_one_for_still():
+    shown, true, other = (metrics.merge_sides(RNG.uniform(0, 1, (3, 50, 57))) for _ in range(3))
+    assert metrics.correlated(shown, shown, true) == pytest.approx(1)
+    assert metrics.correlated(other, shown, true) == pytest.approx(0, abs=0.08)
+    true[..., 1:] = 0.5  # the references vary in one coefficient alone
+    assert metrics.correlated(shown * [1, *[0] * (shown.shape[-1] - 1)], shown, true) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", EIGHT_BASIC)
+def test_strength_grows_with_the_degree(name):
+    rest = metrics.posture(perform([], rng=np.random.default_rng(0), idle=False))
+    takes = [[Performed((name,), 0, 2, degree)] for degree in (SLIGHT, NORMAL, STRONG)]
+    found = [metrics.strength(perform(t, rng=np.random.default_rng(0)), name, rest) for t in takes]
+    assert found[0] < found[1] <= found[2] + 0.02 and found[1] == pytest.approx(1, abs=0.15)
+
+
+def test_nearest_and_classifier():
+    gallery = np.eye(4)
+    assert metrics.nearest(gallery[[2, 0]] * 0.9 + 0.02, gallery).tolist() == [2, 0]
+    tracks = [
+        perform([Performed((name,), 0, 2)], rng=np.random.default_rng(seed))
+        for seed in range(12)
+        for name in EIGHT_BASIC
+    ]
+    names, features = list(EIGHT_BASIC) * 12, np.stack([metrics.summarise_track(t) for t in tracks])
+    taught = teach_classifier(features[:64], names[:64])
+    assert taught.predict(features[64:]) == names[64:]
+    assert taught.predict(-features[64:]) != names[64:]
+
+
+def test_seconds_are_apart():
+    track = np.arange(16)[:, None] * np.ones((1, len(COEFFICIENTS)))
+    assert metrics.seconds_of(track)[:, :, 0].tolist() == [list(range(8)), list(range(8, 16))]
+
+
+def test_what_consisid_calls_fid_is_a_distance():
+    """With every row there twice, both covariances are zero, and its formula leaves |m - n|^2."""
+    frames, reference = RNG.normal(size=(5, 7)), RNG.normal(size=7)
+    zero = np.zeros((7, 7))
+    theirs = [metrics.frechet(frame, zero, reference, zero) for frame in frames]
+    assert consisid.feature_distance(frames, reference) == pytest.approx(np.mean(theirs))
+    assert consisid.feature_distance(reference[None], reference) == 0
+    assert all(isinstance(sentence, str) for sentence in consisid.available().values())
+
+
+def test_numbers_survive_a_line_of_text():
+    values = RNG.normal(size=(16, 60))
+    np.testing.assert_allclose(unpack(json.loads(json.dumps(pack(values))), 60), values, atol=2e-3)
+
+
+# --- people and plan
+
+
+def test_references_never_show_what_is_asked():
+    for person in range(20):
+        for name in EIGHT_BASIC:
+            assert choose_reference(person, [name]) != name
+        both = [s.actions[0] for s in timeline(EIGHT_BASIC, person)]
+        assert len(set(both)) == 2 and choose_reference(person, both) not in both
+
+
+def test_clips_have_names_of_their_own():
+    plan = Plan("tiny", ("iad", "still", "warp"), photo=0, rendered=3)
+    wanted = [w for row in ("truth", *plan.rows) for k in range(3) for w in list_wanted(plan, row, k)]
+    assert len({w.key for w in wanted}) == len(wanted)
+    assert sum(w.row == "iad" and w.part == "basic" for w in wanted) == 3 * 8 * 3
+    assert len({tuple(s.actions[0] for s in timeline(EIGHT_BASIC, k)) for k in range(56)}) == 56
+    with pytest.raises(ValueError, match="name two or more"):
+        Plan("tiny", ("iad",), actions=("smile", "dance"))
+
+
+def test_people_are_held_out_and_apart():
+    chosen, training = choose_people(0, 5), choose_people(0, 5, held_out=False)
+    assert all(is_held_out(s.number) for s in chosen) and not any(is_held_out(s.number) for s in training)
+    assert choose_people(0, 3) == chosen[:3]
+    cast = held_out_people(0, 1, head=create_tiny_head())[0]
+    assert reference_of(cast, "smile").shape == (128, 128, 3)
+    assert not np.array_equal(reference_of(cast, "smile"), reference_of(cast, "mouth open"))
+    assert truth_of(cast, "nod", 0).shape == (16, 128, 128, 3)
+
+
+def test_prompts_name_their_action():
+    for name in EIGHT_BASIC:
+        for turn in range(8):
+            segments = [Performed((name,), 0.0, 2.0)]
+            assert name in known_actions(prompt_for("woman", segments, turn=turn))
+            assert prompt_for("man", segments, turn=turn) != prompt_for("man", segments, held_out=True)
+    both = prompt_for("woman", timeline(EIGHT_BASIC, 7))
+    assert both.startswith("a woman [0-1s] ") and " [1-2s] " in both
+    slight, strong = (
+        prompt_for("person", [Performed(("smile",), 0.0, 2.0, degree)], turn=3) for degree in (SLIGHT, STRONG)
+    )
+    assert slight != strong
+
+
+def test_the_outsider_reads_prompts():
+    (said,) = read_segments("a woman smiles a little")
+    assert said.actions == ("smile",) and said.intensity == SLIGHT
+    assert read_segments("a man nods vigorously")[0].intensity == STRONG
+    first, second = read_segments("a woman [0-1s] closes her eyes [1-2s] turns her head to the left")
+    assert (first.actions, second.actions) == (("eyes closed",), ("turn left",)) and second.start == 1
+    assert read_segments("a chair")[0].actions == ("neutral",)
+
+
+# --- journals and runs
+
+
+def test_a_torn_line_is_made_again(tmp_path):
+    journal = Journal(tmp_path / "clips.jsonl")
+    journal.add([{"key": "a", "value": 1}, {"key": "b", "value": 2}])
+    with journal.path.open("a") as file:
+        file.write('{"key": "c", "va')
+    again = Journal(journal.path)
+    assert list(again.records) == ["a", "b"]
+    again.add([{"key": "c", "value": 3}])
+    assert [r["value"] for r in Journal(journal.path).records.values()] == [1, 2, 3]
+
+
+def test_other_settings_start_anew(tmp_path, capsys):
+    assert start_folder(tmp_path, {"seeds": 3, "rows": ("iad",)}) == []
+    (tmp_path / "clips.jsonl").write_text("old")
+    assert start_folder(tmp_path, {"seeds": 3, "rows": ("iad",)}) == []
+    assert (tmp_path / "clips.jsonl").exists() and not capsys.readouterr().err
+    assert start_folder(tmp_path, {"seeds": 2, "rows": ("iad",)}) == ["seeds"]
+    assert not (tmp_path / "clips.jsonl").exists() and "starting anew" in capsys.readouterr().err
+    assert (tmp_path / "earlier" / "clips.jsonl").read_text() == "old"
+
+
+TINY = {"rows": ("iad", "still"), "actions": ("smile", "nod"), "teachers": 2, "degrees": 1}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of the tiny model on two made-up people."""
+    output = tmp_path_factory.mktemp("whole")
+    return output, run("action", model="tiny", arms=("iad",), people=2, seeds=1, output=output, **TINY)
+
+
+def test_a_run_writes_everything(whole):
+    output, report = whole
+    rows = json.loads((output / "action.json").read_text())["rows"]
+    summary = report["suites"]["action"]["summary"]["all"]
+    assert list(summary) == ["truth", "iad", "still"]
+    assert summary["still"]["FaceSim-Arc"][0] == pytest.approx(1, abs=1e-3)
+    assert summary["still"]["expression copied"][0] == pytest.approx(1)
+    assert summary["truth"]["jitter"][0] == pytest.approx(1) and summary["still"]["jitter"][0] == 0
+    assert {"action right", "second right", "broad > slight", "Frechet", "motion"} <= set(summary["iad"])
+    assert sum(row["row"] == "iad" for row in rows) == 2 * (2 + 2 + 1)
+    page = (output / "report.md").read_text()
+    assert all(text in page for text in ("python -m iad evaluate", "cores", "FaceSim-Arc", "ceiling"))
+    assert (output / "figure.png").exists() and len(list((output / "sheets").iterdir())) == 2
+    assert json.loads((output / "report.json").read_text()) == report
+
+
+def test_an_interrupted_run_goes_on(whole, tmp_path, monkeypatch):
+    """Stopped after a few clips and started again, a run makes only the rest, and the same table."""
+    output, report = whole
+    shutil.copytree(output / "action", tmp_path / "action")
+    clips = tmp_path / "action" / "clips.jsonl"
+    lines = clips.read_text().splitlines(keepends=True)
+    clips.write_text("".join(lines[:-4]) + lines[-4][:20])
+    made = []
+    measure = action.measure_clips
+    monkeypatch.setattr(
+        action, "measure_clips", lambda *task: made.extend(w.key for w in task[2]) or measure(*task)
+    )
+    again = run("action", model="tiny", arms=("iad",), people=2, seeds=1, output=tmp_path, **TINY)
+    assert sorted(made) == sorted(json.loads(line)["key"] for line in lines[-4:])
+    assert again["suites"]["action"]["summary"] == report["suites"]["action"]["summary"]
+
+
+def test_what_is_remembered_changes_nothing():
+    """Faces and words that are found once give the frames that they give when found anew."""
+    photo = np.asarray(Image.open(cut_portrait()).convert("RGB"))
+    familiar, plain = FamiliarPipeline.create("tiny"), IaDPipeline.create("tiny")
+    for prompt in ("a woman smiles", "a woman smiles", "a woman nods"):
+        frames = familiar(photo, prompt, seed=3).frames
+        np.testing.assert_array_equal(frames, plain(photo, prompt, seed=3).frames)
+    assert familiar.find_face(photo) is familiar.find_face(photo)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="No face"):
+            familiar.find_face(np.zeros((128, 128, 3), np.uint8))
+
+
+def test_pictures_are_of_the_first_people():
+    assert shown_people(Plan("mini", ("iad",), photo=32, rendered=32)) == [0, 1, 2, 32, 33, 34]
+    assert shown_people(Plan("tiny", ("iad",), photo=0, rendered=8)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_mistakes_are_explained(tmp_path):
+    with pytest.raises(ValueError, match="Unknown suite 'beauty'"):
+        run("beauty", output=tmp_path)
+    with pytest.raises(ValueError, match="no weights of the arm 'nobody'"):
+        run("action", model="tiny", arms=("nobody",), people=2, output=tmp_path)
+
+
+def test_the_page_names_failures():
+    estimate = (0.5, 0.4, 0.6)
+    report = {
+        "settings": {"held_out_words": False, "photo": 1, "rendered": 1, "actions": ["smile"], "seeds": 1},
+        "counts": {"iad": {"clips": 9, "failed": 2}},
+        "summary": {"all": {"iad": {"action right": estimate, "smile": estimate}}},
+        "definitions": {"action right": "share", "jitter": "energy"},
+        "missing": ["No CLIP."],
+    }
+    page = to_markdown(report)
+    assert "iad: 2 of 9" in page and "50 % [40, 60]" in page and "No CLIP." in page and "energy" not in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not {"IAD_ICT_FACEKIT", "IAD_PHOTO_PEOPLE"} <= os.environ.keys()
+    or not checkpoint.has_part(checkpoint.WEIGHTS / "mini", "scorers-arc"),
+    reason="no head or no photo people are named, or no judges are shipped",
+)
+def test_mini_beats_chance_on_people(tmp_path):
+    options = {"actions": ("mouth open", "turn left"), "teachers": 6, "degrees": 0}
+    report = run("action", arms=("iad",), people=2, seeds=1, output=tmp_path, **options)
+    summary = report["suites"]["action"]["summary"]["all"]
+    assert summary["truth"]["action right"][0] == 1 and summary["iad"]["action right"][0] >= 0.5
+    assert summary["iad"]["FaceSim-Arc"][0] > 0.2
