@@ -23,6 +23,8 @@ CROP_SIZE = 128
 # (10th to 90th percentile: centre 0.21 to 0.10 above, side 1.52 to 1.90).
 BOX_TO_CENTRE = (0.0, -0.17)
 BOX_TO_SIDE = 1.73
+SMALL = 0.2  # of the photo's longer side: faces of a group
+CLOSER = 1.6  # how much nearer a second look at a group is
 
 Landmarker = Callable[[UInt8[np.ndarray, "128 128 3"]], Float32[np.ndarray, "68 2"]]
 
@@ -71,13 +73,20 @@ def detect_faces(image: UInt8[np.ndarray, "h w 3"]) -> list[Box]:
     """
     for boxes in _looks(image):
         if boxes:
-            # A weak box beside a strong one is a pattern in a shirt more often than a face.
-            strongest = max(box.score for box in boxes)
-            kept = [box for box in boxes if box.score > min(0.3, 0.5 * strongest)]
-            return sorted(kept, key=lambda box: -box.area)
+            largest = max(box.right - box.left for box in boxes)
+            if largest < SMALL * max(image.shape[:2]):  # a group: others may be too small for this look
+                scale = CLOSER * min(640 / max(image.shape[:2]), 4.0)
+                boxes = max(boxes, _run_detector(_resize(image, scale), scale), key=lambda b: len(_strong(b)))
+            return sorted(_strong(boxes), key=lambda box: -box.area)
     raise ValueError(
         "No face found in the photo; use a sharp, well-lit, frontal photo that shows the whole face."
     )
+
+
+def _strong(boxes: list[Box]) -> list[Box]:
+    """Leave out weak boxes beside a strong one: a pattern in a shirt more often than a face."""
+    strongest = max((box.score for box in boxes), default=0.0)
+    return [box for box in boxes if box.score > min(0.3, 0.5 * strongest)]
 
 
 def _looks(image: UInt8[np.ndarray, "h w 3"]) -> Iterator[list[Box]]:

@@ -6,7 +6,7 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from made_up import cut_portrait
+from made_up import ASTRONAUT, cut_portrait
 from PIL import Image
 
 from iad import faces
@@ -229,3 +229,14 @@ def test_find_face_survives_a_lost_landmarker(portrait):
     lost = lambda _: (MEAN_FACE * 8).astype(np.float32)  # noqa: E731
     rough = lambda _: MEAN_FACE.astype(np.float32)  # noqa: E731
     assert np.allclose(find_face(portrait, lost).affine, find_face(portrait, rough).affine)
+
+
+def test_everybody_in_a_group_is_found():
+    """Two faces stand nearer than the others, which are too small for the first look."""
+    person = load_image(ASTRONAUT)[:300, 100:400]
+    group = np.full((886, 1280, 3), 128, np.uint8)
+    for k, side in enumerate((480, 480, 300, 300, 300, 300)):
+        small = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA)
+        y, x = (40, 60 + 600 * k) if k < 2 else (560, 20 + 310 * (k - 2))
+        group[y : y + side, x : x + side] = small
+    assert len(detect_faces(group)) == 6

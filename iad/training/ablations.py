@@ -145,8 +145,9 @@ def train_ablations(
             progress = max(progress, step / options.max_steps)
         if progress >= taken / (SNAPSHOTS - 1):
             taken += 1
-            for variant in variants:
+            for variant in variants:  # a run that is cut off leaves what it had here
                 save_snapshot(folder / variant.name, variant, shown, step)
+                _save(folder / variant.name, variant, preset, options, step)
         if progress >= 1:
             break
         batch = variants[0].stage.batch(step)
@@ -157,8 +158,6 @@ def train_ablations(
         bar.n = min(bar.total, round(spent))
         bar.set_postfix(step=step)
     bar.close()
-    for variant in variants:
-        _finish(folder / variant.name, variant, preset, options, step)
     return folder
 
 
@@ -196,10 +195,10 @@ def project(rows: Float[Tensor, "n d"], *, dim: int = SNAPSHOT_DIM) -> Float[Ten
     return rows @ axes.to(rows.device)
 
 
-def _finish(folder: Path, variant: Variant, preset: Preset, options: "Options", steps: int) -> None:
+def _save(folder: Path, variant: Variant, preset: Preset, options: "Options", steps: int) -> None:
     variant.stage.centre(variant.stage.model)
     lines = [json.dumps(line) for line in thin(variant.log, LOG_LINES)]
-    (folder / "log.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "log.jsonl").write_text("".join(line + "\n" for line in lines))
     facts = {"without": ABLATIONS[variant.name], "steps": steps, "seed": options.seed}
     facts |= {"L_ID": vars(variant.stage.identity_weights), "L_TA": vars(variant.stage.text_weights)}
     (folder / "ablation.json").write_text(json.dumps(facts, indent=1))
