@@ -89,7 +89,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ablations, "LOG_EVERY", 1)
         patch.setattr("iad.training.stages.train_ablations", remember)
-        options = Options(data=data, output=folder, minutes=1, max_steps=2)
+        options = Options(data=data, output=folder, minutes=600, max_steps=2)
         return train("ablations", preset="tiny", options=options), made[0]
 
 
@@ -134,7 +134,7 @@ def test_a_total_lacks_just_the_weighted_term(trained):
 
 def test_one_ablation_alone_learns_what_it_learns_beside_the_others(trained, tmp_path):
     folder, make = trained
-    options = Options(data=tmp_path, output=tmp_path, minutes=1, max_steps=2)
+    options = Options(data=tmp_path, output=tmp_path, minutes=600, max_steps=2)
     ablations.train_ablations(make, preset=PRESETS["tiny"], options=options, names=["without-swap"])
     alone, beside = (
         checkpoint.load_part(f / "without-swap", "decoupling") for f in (tmp_path / "ablations", folder)

@@ -191,3 +191,10 @@ def test_a_real_group_shows_four_clips():
     for clip in group:
         change = np.abs(clip.frames[0].astype(int) - clip.portrait)
         assert change.mean() < 40, "the calm portrait is the same person in the same place"
+
+
+def test_the_two_people_of_a_group_are_two(studio, photos):
+    studio.setattr(clips, "_photos", lambda: photos[:2])
+    studio.setattr(clips, "PHOTO_SHARE", 1.0)
+    for seed in range(6):  # by chance alone one group in two would show one person twice
+        assert len({clip.record["person"] for clip in clips.render_group(seed)}) == 2

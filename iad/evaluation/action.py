@@ -85,10 +85,10 @@ def run_action(
     _ = bench.scorers, plan.people
     start_folder(folder, asdict(plan) | {"weights": _fingerprint(plan), "version": VERSION})
     lessons, clips = _measure(plan, folder, workers=workers, ray=ray)
-    judged = judge_records(clips.records.values(), Judges(lessons.records.values()), plan)
+    judged = judge_records(clips.sorted(), Judges(lessons.sorted()), plan)
     report = {
         "settings": asdict(plan),
-        "counts": _count(clips.records.values()),
+        "counts": _count(judged),
         "summary": summarise(judged, plan),
         "definitions": COLUMNS,
         "missing": _missing(),

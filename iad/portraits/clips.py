@@ -181,7 +181,7 @@ def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
     return clips
 
 
-def _draw_cast(rng: np.random.Generator, *, held_out: bool, but: int | None) -> Cast:
+def _draw_cast(rng: np.random.Generator, *, held_out: bool, but: int | None = None) -> Cast:
     if rng.random() < PHOTO_SHARE:
         photos = [p for p in _photos() if is_held_out(p[0].number) == held_out and p[0].number != but]
         return cast_photo(_head(), *photos[rng.integers(len(photos))], rng)
