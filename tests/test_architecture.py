@@ -45,8 +45,8 @@ ORDER = (
 
 # These are imported where they are used, or at the top of the rooms named here.
 _LEARNING = {
-    "checkpoint", "patches", "encoders", "decoupling", "closed_form", "autoencoder", "transformer", "baselines",
-    "sampling", "parts", "pipeline", "training",
+    "checkpoint", "patches", "encoders", "decoupling", "closed_form", "autoencoder", "transformer",
+    "baselines", "sampling", "parts", "pipeline", "training",
 }  # fmt: skip
 HEAVY = {
     "torch": _LEARNING | {"evaluation"},
