@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from functools import partial
 from pathlib import Path
 
@@ -209,7 +210,17 @@ def test_workers_that_cannot_import_the_work_end_in_one_sentence(monkeypatch, tm
         list(spread([1, 2], importlib.import_module("elsewhere").work, workers=2, ray="local"))
 
 
-@needs_ray
-def test_a_cluster_that_is_not_there_ends_in_one_sentence():
-    with pytest.raises(ValueError, match="No Ray cluster answers at 'auto'"):
-        list(spread([1], square, ray="auto"))
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("auto", r"No Ray cluster answers at 'auto'; .*ray start --head"),
+        ("local", "could not start .*: no luck"),
+    ],
+)
+def test_a_ray_that_does_not_answer_ends_in_one_sentence(monkeypatch, address, complaint):
+    def init(*words, **options):
+        raise ConnectionError("no luck")
+
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(init=init))
+    with pytest.raises(ValueError, match=complaint):
+        list(spread([1], square, ray=address))

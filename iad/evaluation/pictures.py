@@ -37,6 +37,13 @@ def draw_action(output: Path, folder: Path, plan: Plan, records: Sequence[dict[s
     if lines:
         title = "The first people of each kind, not chosen by looks; seed 0"
         save_picture(output / "figure.png", np.asarray(_draw(title, arms, lines)))
+    rendered = [person for person in shown_people(plan) if plan.people[person].kind == "rendered"]
+    half = len(plan.actions) // 2
+    twice = [(person, k + step) for k, person in enumerate(rendered) for step in (0, half)]
+    lines = [_line(folder, plan, by_key, p, plan.actions[k % len(plan.actions)], arms) for p, k in twice]
+    if lines:  # of people whom nobody has to credit
+        title = "The first rendered people, not chosen by looks; seed 0"
+        save_picture(output / "figure-rendered.png", np.asarray(_draw(title, arms, lines)))
 
 
 def _line(folder: Path, plan: Plan, by_key, person: int, action: str, rows: Sequence[str]) -> dict[str, Any]:

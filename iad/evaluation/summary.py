@@ -51,7 +51,7 @@ class Judges:
 
     def __init__(self, lessons: Iterable[Record]):
         tracks = [(lesson["actions"], unpack(lesson["track"], TRACK)) for lesson in lessons]
-        whole = [(a[0], t) for a, t in tracks if len(a) == 1 and a[0] != "neutral"]
+        whole = [(a[0], t) for a, t in tracks if len(a) == 1]  # "neutral" too: a clip may show nothing asked for
         parts = [
             (name, second)
             for a, t in tracks
