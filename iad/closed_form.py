@@ -51,7 +51,9 @@ def fit_erasure(
     """
     centred = identity - identity.mean(0)
     count = min(components, *identity.shape)
-    _, _, axes = torch.svd_lowrank(centred, q=min(count + 64, *identity.shape), niter=2)
+    with torch.random.fork_rng(devices=[]):  # the same samples give the same directions
+        torch.manual_seed(0)
+        _, _, axes = torch.svd_lowrank(centred, q=min(count + 64, *identity.shape), niter=2)
     axes = axes[:, :count]  # (d, k)
     coordinates = centred @ axes
     within = _within(coordinates, person)

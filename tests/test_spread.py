@@ -162,7 +162,7 @@ def test_ctrl_c_stops_everything_quietly(pause):
     assert run.stdout.readline() == "on\n"
     time.sleep(pause)
     os.killpg(run.pid, signal.SIGINT)  # as the terminal does
-    out, errors = run.communicate(timeout=20)
+    out, errors = run.communicate(timeout=120)
     assert (out, errors, run.returncode) == ("stopped\n", "", 0)
     _wait_for_the_end_of(run.pid)
 

@@ -119,7 +119,8 @@ def _tested(source: str, parts: dict[str, Tensor]) -> Iterator[Tested]:
     for key, part, symbol in (
         ("facial", "raw", "f, facial"),
         ("identity", "identity", "i, identity"),
-        ("code", "action", "a, action"),
+        ("code", "action", "a, action's code"),
+        ("action", "action", "a, all of f - i"),
     ):
         name = f"{symbol} ({source})" if source else symbol
         yield Tested(name, source, part, lambda _, rows=parts[key]: rows)

@@ -25,7 +25,7 @@ PERFORMANCES = 3  # of every action
 TURNS = 9  # faces turned at random, a person
 SWAY = 1.5  # degrees by which nobody holds the head quite straight
 BATCH = 64
-PARTS = ("facial", "identity", "code")
+PARTS = ("facial", "identity", "code", "action")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def encode(encoder: nn.Module, crops: UInt8[np.ndarray, "n h w 3"]) -> Encoded:
 
 @torch.inference_mode()
 def split(decoupler: nn.Module, encoded: Encoded) -> dict[str, Float[Tensor, "n d"]]:
-    """Return the facial embedding, the identity and the action code of every crop, flat."""
+    """Return facial embedding, identity, action code and action (all that f - i is) of every crop, flat."""
     rows = range(0, len(encoded.vector), BATCH)
     parts = [decoupler(encoded.vector[k : k + BATCH], encoded.tokens[k : k + BATCH]) for k in rows]
     return {key: torch.cat([getattr(p, key).flatten(1) for p in parts]) for key in PARTS}

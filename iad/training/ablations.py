@@ -5,6 +5,7 @@ have made equal steps whenever training stops. `OUTPUT/ablations/NAME/` gets a l
 small snapshots for pictures, and the weights, for more rows in the tables of `iad.evaluation.leakage`.
 """
 
+import copy
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -196,11 +197,14 @@ def project(rows: Float[Tensor, "n d"], *, dim: int = SNAPSHOT_DIM) -> Float[Ten
 
 
 def _save(folder: Path, variant: Variant, preset: Preset, options: "Options", steps: int) -> None:
-    variant.stage.centre(variant.stage.model)
+    model = copy.deepcopy(variant.stage.model)  # what centring erases must not be missed in training
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        variant.stage.centre(model)
     lines = [json.dumps(line) for line in thin(variant.log, LOG_LINES)]
     (folder / "log.jsonl").write_text("".join(line + "\n" for line in lines))
     facts = {"without": ABLATIONS[variant.name], "steps": steps, "seed": options.seed}
     facts |= {"L_ID": vars(variant.stage.identity_weights), "L_TA": vars(variant.stage.text_weights)}
     (folder / "ablation.json").write_text(json.dumps(facts, indent=1))
     checkpoint.save_preset(folder, preset)
-    checkpoint.save_part(folder, "decoupling", variant.stage.model.state_dict())
+    checkpoint.save_part(folder, "decoupling", model.state_dict())
