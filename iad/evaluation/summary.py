@@ -15,7 +15,7 @@ from iad.evaluation import consisid, metrics
 from iad.evaluation.bench import unpack
 from iad.evaluation.classifier import ActionClassifier, teach_classifier
 from iad.evaluation.intervals import by_person, interval
-from iad.evaluation.people import REFERENCE_FRAME, reference_track, references_of
+from iad.evaluation.people import reference_track, references_of
 from iad.evaluation.plan import Plan
 
 Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
@@ -51,11 +51,7 @@ class Judges:
 
     def __init__(self, lessons: Iterable[Record]):
         tracks = [(lesson["actions"], unpack(lesson["track"], TRACK)) for lesson in lessons]
-        whole = [(a[0], t) for a, t in tracks if len(a) == 1]
-        # a clip that does not move is judged by what it shows, and may show nothing that was asked for
-        whole += [
-            (name, np.repeat(t[REFERENCE_FRAME, None], len(t), 0)) for name, t in whole if name != "nod"
-        ]
+        whole = [(a[0], t) for a, t in tracks if len(a) == 1 and a[0] != "neutral"]
         parts = [
             (name, second)
             for a, t in tracks
