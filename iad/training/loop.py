@@ -158,7 +158,7 @@ def _lerp_average(averaged: Iterable[Tensor], current: Iterable[Tensor], count: 
 
 def _log(output: Path, step: int, clock: _Clock, terms: dict[str, Tensor]) -> None:
     line = {"step": step, "minutes": round(clock.elapsed() / 60, 3)}
-    line |= {name: round(float(value.detach()), 6) for name, value in terms.items()}
+    line |= {name: round(float(torch.as_tensor(value).detach()), 6) for name, value in terms.items()}
     with (output / "log.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
 
