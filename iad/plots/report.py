@@ -1,7 +1,4 @@
-"""Pictures of numbers: what the app, the notebooks and the reports show alike.
-
-In come arrays and reports, out come PIL pictures, drawn with PIL alone.
-"""
+"""Faces with their shares, their actions and their likeness to each other, drawn with PIL."""
 
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
@@ -11,8 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-INK, SOFT, LINE, PAPER = (31, 35, 40), (110, 118, 129), (229, 231, 235), (255, 255, 255)
-IDENTITY, ACTION = (46, 94, 170), (226, 125, 56)
+from iad.plots.style import ACTION, IDENTITY, INK, LINE, PAPER, SOFT
 
 _MARGIN, _WIDTH, _ROW, _CROP = 48, 1120, 232, 192
 _SHARES, _ACTIONS = _MARGIN + _CROP + 36, 640  # left edges of a row's two columns

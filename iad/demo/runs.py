@@ -1,0 +1,107 @@
+"""A visitor's run: the two buttons that start and stop it, its progress, and its mistakes as one sentence."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+QUIET = {"api_visibility": "private", "queue": False}
+
+
+class _Cancelled(Exception):
+    """Raised in the sampler's callback: it leaves the pipeline at the next step."""
+
+
+class Runs:
+    """The runs of one tab; every visitor's can be stopped by its session, and by nobody else."""
+
+    def __init__(self) -> None:
+        self.stops: dict[str, threading.Event] = {}
+
+    def start(self, request: gr.Request) -> tuple[Any, Any]:
+        """Show Cancel instead of Generate."""
+        self.stops[request.session_hash or ""] = threading.Event()
+        return gr.update(visible=False), gr.update(visible=True)
+
+    def finish(self, request: gr.Request) -> tuple[Any, Any]:
+        """Show Generate again."""
+        self.stops.pop(request.session_hash or "", None)
+        return gr.update(visible=True), gr.update(visible=False)
+
+    def cancel(self, request: gr.Request) -> tuple[Any, Any]:
+        """Stop the visitor's run at its next step."""
+        self.forget(request)
+        gr.Info("Stopped.", duration=3)
+        return gr.update(visible=True), gr.update(visible=False)
+
+    def forget(self, request: gr.Request) -> None:
+        """Stop what a closed page had going."""
+        stop = self.stops.pop(request.session_hash or "", None)
+        if stop:
+            stop.set()
+
+    def follow(self, request: gr.Request, progress: Any, *, doing: str) -> Callable[[int, int], None]:
+        """Make the pipeline's callback: it shows the steps, and leaves when the visitor has cancelled."""
+        stop = self.stops.setdefault(request.session_hash or "", threading.Event())
+
+        def report_step(step: int, total: int) -> None:
+            if stop.is_set():
+                raise _Cancelled
+            progress((step, total), desc=doing, unit="steps")
+
+        return report_step
+
+    def wire(
+        self,
+        triggers: Sequence[Any],
+        function: Callable,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        *,
+        buttons: Sequence[Any],
+        api_name: str | None,
+        progress_on: Any,
+        js: str | None = None,
+    ) -> Any:
+        """Let the triggers run `function`, and Cancel stop it; returns the event, to follow up its success.
+
+        Args:
+            triggers: events, as `button.click`.
+            function: takes the inputs; calls `follow` for its pipeline's callback.
+            inputs: components.
+            outputs: components.
+            buttons: the one that starts and the one that cancels; the latter is hidden at first.
+            api_name: the public name of the endpoint; None keeps it private.
+            progress_on: the component that shows the progress.
+            js: run in the browser at the start.
+        """
+        started = gr.on(list(triggers), self.start, outputs=list(buttons), js=js, **QUIET)
+        named = {"api_name": api_name} if api_name else {"api_visibility": "private"}
+        run = started.then(
+            function, list(inputs), list(outputs), concurrency_id="model", concurrency_limit=1,
+            show_progress_on=progress_on, **named,
+        )  # fmt: skip
+        run.success(self.finish, outputs=list(buttons), **QUIET)
+        run.failure(self.finish, outputs=list(buttons), **QUIET)  # `then` does not follow a failure
+        buttons[1].click(self.cancel, outputs=list(buttons), cancels=[run], **QUIET)
+        gr.context.Context.root_block.unload(self.forget)
+        return run
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn a caller's mistake into one sentence on the page, and a stop into nothing."""
+    try:
+        yield
+    except _Cancelled:
+        return
+    except FileNotFoundError as error:
+        raise _tell("The file is no longer here; add it again.") from error
+    except ValueError as error:
+        raise _tell(str(error)) from error
+
+
+def _tell(sentence: str) -> gr.Error:
+    return gr.Error(sentence, title="That did not work", duration=8, print_exception=False)
