@@ -57,9 +57,9 @@ def test_references_come_from_where_the_recipe_says(stage, arm):
         possible = [stage.split._tensor("latents", [i])[0] for i in shown]
         for crop, frames in zip(found["crop"], possible, strict=True):
             assert any(torch.equal(crop, frame) for frame in frames)
-    possible = [stage.split._tensor("tokens" if RECIPES[arm].crop else "views", [i])[0] for i in shown]
-    for tokens, views in zip(found["view"][1], possible, strict=True):
-        assert any(torch.equal(tokens, view) for view in views)
+    possible = [stage.split._tensor("tokens", [i])[0] for i in shown]
+    for tokens, frames in zip(found["reference"][1], possible, strict=True):
+        assert any(torch.equal(tokens, frame) for frame in frames)
 
 
 def test_arms_are_trained_together_saved_apart_and_generate(tmp_path):

@@ -16,7 +16,7 @@ from iad.config import EXPRESSIONS, Preset
 from iad.decoupling import IdentityWeights, Split, TextWeights
 from iad.encoders import POSE_SCALE
 from iad.training.pool import Pool
-from iad.training.prepare import VIEWS, Prepared
+from iad.training.prepare import Prepared
 
 SEGMENTS = 3  # at most so many in a timeline of the pool
 FIELDS = ("facial", "identity", "action", "code")  # of a `Split`
@@ -72,7 +72,7 @@ class DecouplerStage:
         return next(self.model.parameters()).device
 
     def batch(self, step: int) -> dict[str, Any]:
-        """Draw groups: two takes of one person, the same two of another, and views, portraits and words."""
+        """Draw groups: two takes of one person, the same of another; references, portraits and words."""
         rng = np.random.default_rng((self.seed, step))
         picks = self.groups.index[rng.integers(len(self.groups), size=self.count)]  # (g, slot, take)
         first, second = rearrange(picks[:, 0], "g t -> (t g)"), rearrange(picks[:, 1], "g t -> (t g)")
@@ -80,11 +80,11 @@ class DecouplerStage:
         moments = np.sort(rng.permutation(count)[: min(MOMENTS, count)])
         place = rng.integers(len(moments), size=len(first))
         k = moments[place]
-        views = zip((first, second), rng.integers(VIEWS, size=(2, len(first))), strict=True)
+        references = zip((first, second), rng.integers(count, size=(2, len(first))), strict=True)
         return {
             "clip": tuple(x[:, moments] for x in self._stack(("global", "tokens"), first)),
             "other": self._stack(("global", "tokens"), second, k),
-            "views": [self._stack(("viewglobal", "views"), rows, v) for rows, v in views],
+            "references": [self._stack(("global", "tokens"), rows, at) for rows, at in references],
             "neutral": [self._tensor("neutral", rows) for rows in (first, second)],
             "frame": self._stack(("latents", "latents"), first, k * self.preset.frames_per_latent)[0],
             "person": torch.tensor([[self._person(i) for i in rows] for rows in (first, second)]),
@@ -101,18 +101,20 @@ class DecouplerStage:
         rows = torch.arange(len(batch["place"]))
         shown = Split(*(getattr(clip, key)[rows, batch["place"]] for key in FIELDS))
         other = self._split(batch["other"])
-        views = [self._split(v) for v in batch["views"]]
-        terms = self._identity_terms(shown, other, views, batch)
+        references = [self._split(r) for r in batch["references"]]
+        terms = self._identity_terms(shown, other, references, batch)
         return self._sum(terms | self._text_terms(clip.code, batch))
 
-    def _identity_terms(self, shown: Split, other: Split, views: list[Split], batch) -> dict[str, Tensor]:
+    def _identity_terms(
+        self, shown: Split, other: Split, references: list[Split], batch: dict[str, Any]
+    ) -> dict[str, Tensor]:
         takes = len(shown.code) // 2
-        swapped = torch.arange(len(shown.code)).roll(takes)  # the same person's view from the other take
+        swapped = torch.arange(len(shown.code)).roll(takes)  # the same person's reference from the other take
         person = batch["person"].to(self.device)
-        first, second = views[0].identity[swapped], views[1].identity[swapped]
-        pairs = zip(views, batch["neutral"], strict=True)
-        portraits = [self._error("portrait", view.identity, neutral) for view, neutral in pairs]
-        cosines = [idea.orthogonality(s.identity, s.action) for s in (shown, views[0])]
+        first, second = (reference.identity[swapped] for reference in references)
+        pairs = zip(references, batch["neutral"], strict=True)
+        portraits = [self._error("portrait", r.identity, neutral) for r, neutral in pairs]
+        cosines = [idea.orthogonality(s.identity, s.action) for s in (shown, references[0])]
         changes = [idea.invariance(shown.identity, first), idea.invariance(other.identity, second)]
         return {
             "orthogonality": sum(cosines) / 2,

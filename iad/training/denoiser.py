@@ -19,7 +19,7 @@ from iad.baselines import RECIPES, Recipe, create_baseline, crop_condition
 from iad.config import Preset
 from iad.training.decoupler import DecouplerStage
 from iad.training.pool import Pool
-from iad.training.prepare import VIEWS, Prepared
+from iad.training.prepare import Prepared
 from iad.transformer import create_scheduler, create_transformer, is_adapter_key
 from iad.video import save_picture
 
@@ -115,15 +115,11 @@ class DenoiserStage:
     def _references(self, rows: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> dict[str, Any]:
         """Draw a reference a clip; with the crop go the features of the very frame it was cut from."""
         shown = rows if recipe.same_clip else np.array([self.partner[i][0] for i in rows])
-        if not recipe.crop:
-            return {
-                "view": self.split._stack(("viewglobal", "views"), shown, rng.integers(VIEWS, size=len(rows)))
-            }
         k = rng.integers(self.preset.latent_frames, size=len(rows))
-        return {
-            "view": self.split._stack(("global", "tokens"), shown, k),
-            "crop": self.split._tensor("latents", shown, k * self.preset.frames_per_latent),
-        }
+        references = {"reference": self.split._stack(("global", "tokens"), shown, k)}
+        if recipe.crop:
+            references["crop"] = self.split._tensor("latents", shown, k * self.preset.frames_per_latent)
+        return references
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Compare the predicted velocity with the true one; add the split's losses where it has a batch."""
@@ -158,11 +154,11 @@ class DenoiserStage:
             return None
         arm, decoupler = batch["arm"], self.model["decoupler"]
         recipe = RECIPES.get(arm, IAD)
-        view = [x.to(self.device) for x in batch["view"]]
+        reference = [x.to(self.device) for x in batch["reference"]]
         if arm == "iad":
-            transformer, identity = self.model["transformer"], decoupler(*view).identity
+            transformer, identity = self.model["transformer"], decoupler(*reference).identity
         else:
-            transformer, identity = self.model[arm].transformer, self.model[arm].reader.read(*view)
+            transformer, identity = self.model[arm].transformer, self.model[arm].reader.read(*reference)
         states = transformer.adapt(
             identity,
             self._actions(batch) if recipe.actions else None,

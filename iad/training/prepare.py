@@ -1,9 +1,9 @@
 """What the frozen parts say of a pool, computed once: frame latents, encoder features, prompt states.
 
 Beside every shard `NNNNN` it writes `.latents.npy` float16 (n, f, c, y, x), `.tokens.npy` float16
-(n, f / s, t, e) and `.global.npy` of each latent frame's first video frame, `.views.npy` and
-`.viewglobal.npy` of augmented reference photos taken from the clip, `.neutral.npy`, the latents of the
-person's calm portrait.
+(n, f / s, t, e) and `.global.npy` of each latent frame's first video frame, `.neutral.npy`, the latents of
+the person's calm portrait. The references of training are such frames, framed as they are: taken askew they
+would not say where the head will be, and whoever learns from them learns to blur.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,9 @@ from torch import nn
 
 from iad.autoencoder import to_tensor
 from iad.config import Preset
-from iad.training.augment import degrade, reframe, warp
 from iad.training.pool import Pool
 
-VIEWS = 4  # augmented reference photos per clip
-VIEW_SHIFT = 0.4  # of the encoder's own reframing: alignment finds a face that well
-VIEW_SPOILT = 0.4  # share of views that a poor camera took
-PARTS = ("latents", "tokens", "global", "views", "viewglobal", "neutral")
+PARTS = ("latents", "tokens", "global", "neutral")
 
 
 @dataclass(frozen=True)
@@ -51,21 +47,15 @@ def prepare_shard(
     frames = np.load(folder / f"{name}.frames.npy", mmap_mode="r")
     portraits = np.load(folder / f"{name}.portraits.npy", mmap_mode="r")
     device = next(encoder.parameters()).device
-    rng = np.random.default_rng(int(name))
     parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     for clip, portrait in zip(frames, portraits, strict=True):
-        views = np.stack([_view(clip[rng.integers(len(clip))], rng) for _ in range(VIEWS)])
-        stills = to_tensor(np.concatenate([clip[:: preset.frames_per_latent], views])).to(device)
-        features = encoder(stills)
+        features = encoder(to_tensor(clip[:: preset.frames_per_latent]).to(device))
         pictures = to_tensor(np.concatenate([clip, portrait[None]])).to(device)
         latents = autoencoder.encode(pictures).half().cpu().numpy()
-        tokens, vectors = features.tokens.half().cpu().numpy(), features.vector.half().cpu().numpy()
         parts["latents"].append(latents[:-1])
         parts["neutral"].append(latents[-1])
-        parts["tokens"].append(tokens[:-VIEWS])
-        parts["global"].append(vectors[:-VIEWS])
-        parts["views"].append(tokens[-VIEWS:])
-        parts["viewglobal"].append(vectors[-VIEWS:])
+        parts["tokens"].append(features.tokens.half().cpu().numpy())
+        parts["global"].append(features.vector.half().cpu().numpy())
     for part, rows in parts.items():
         np.save(folder / f"{name}.{part}.npy", np.stack(rows))
 
@@ -75,12 +65,6 @@ def forget(folder: Path) -> None:
     for part in PARTS:
         for path in folder.glob(f"*.{part}.npy"):
             path.unlink()
-
-
-def _view(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cut a frame a little askew and spoil it now and then; its colours stay, for they are the person's."""
-    view = warp(frame, reframe(rng, strength=VIEW_SHIFT))
-    return np.ascontiguousarray(degrade(view, rng)) if rng.random() < VIEW_SPOILT else view
 
 
 def prepare_text(folder: Path, sentences: list[str], text_encoder) -> None:
