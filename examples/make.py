@@ -1,6 +1,8 @@
-"""Make the pictures of this folder again: rendered people who do not exist, and a gallery of generated clips.
+"""Make the pictures of this folder again: rendered people who do not exist, and clips generated from them.
 
 python -m examples.make portraits     (needs the morphable head: python -m iad data download)
+python -m examples.make pairs         (needs the head, too: one person in two facial actions, for the app)
+python -m examples.make faces         (needs the head, too: the collection of the tutorials)
 python -m examples.make gallery       (needs the shipped weights only)
 """
 
@@ -26,6 +28,9 @@ PORTRAITS = [
     (251, "frown", "an older man shakes his head"),
     (291, "neutral", "she winks with her left eye"),
 ]
+PAIRED, PAIRED_ACTIONS = (3, 99, 187), ("smile", "eyes closed")
+COLLECTED = range(403, 723, 8)  # 40 more rendered people kept from training, for `iad.collection`
+SWAY = (1.5, 4.0)  # degrees by which heads are not held straight, in the first and in the second take
 
 
 def make_portraits() -> None:
@@ -44,6 +49,21 @@ def make_portraits() -> None:
     (FOLDER / "prompts.json").write_text(json.dumps(prompts, indent=1) + "\n")
 
 
+def make_pairs() -> None:
+    """Render some of these people at 256 pixels, each in the same two facial actions."""
+    from iad.portraits.actions import Performed, perform
+    from iad.portraits.head import load_head
+    from iad.portraits.rendered import RenderedPerson
+
+    head = load_head()
+    for seed in PAIRED:
+        person = RenderedPerson.sample(head, seed)
+        for action in PAIRED_ACTIONS:
+            track = perform([Performed((action,), 0.0, 2.0)], rng=np.random.default_rng(0), idle=False)[10:11]
+            name = f"person-{seed:03d}-{action.replace(' ', '-')}.png"
+            save_picture(FOLDER / "pairs" / name, person.render(track, size=256)[0])
+
+
 def make_gallery() -> None:
     """Generate each example's clip with seed 0: an mp4 twice enlarged and a contact sheet."""
     from iad import IaDPipeline
@@ -56,5 +76,32 @@ def make_gallery() -> None:
         result.save(FOLDER / "gallery" / f"{stem}.png")
 
 
+def make_faces() -> None:
+    """Render the collection: every person in nine actions at their height, two takes."""
+    from tqdm import tqdm
+
+    from iad.collection import FOLDER, save_collection
+    from iad.evaluation.samples import SHOWN, height
+    from iad.portraits.actions import EXPRESSIONS, Performed, perform
+    from iad.portraits.clips import cast_rendered
+    from iad.portraits.head import load_head
+
+    head, crops, tracks, called = load_head(), [], [], []
+    for seed in tqdm(COLLECTED, desc="render people"):
+        rng, cast, faces = np.random.default_rng(seed), cast_rendered(head, seed), []
+        for sway in SWAY:
+            for name in SHOWN:
+                face = height(perform([Performed((name,), 0.0, 2.0)], rng=rng, idle=False))
+                face[EXPRESSIONS:] += rng.normal(0, sway, 3)
+                faces.append(face)
+        rows = np.stack(faces)
+        pictures = cast.person.render(rows)
+        crops.append(pictures.reshape(len(SWAY), len(SHOWN), *pictures.shape[1:]))
+        tracks.append(rows.reshape(len(SWAY), len(SHOWN), -1))
+        called.append(cast.words.presentation)
+    shown = {"actions": SHOWN, "called": called, "seeds": list(COLLECTED)}
+    save_collection(FOLDER, np.stack(crops), np.stack(tracks), **shown)
+
+
 if __name__ == "__main__":
-    {"portraits": make_portraits, "gallery": make_gallery}[sys.argv[1]]()
+    {"portraits": make_portraits, "pairs": make_pairs, "faces": make_faces, "gallery": make_gallery}[sys.argv[1]]()

@@ -1,4 +1,4 @@
-"""The command line: `python -m iad generate | batch | decouple | evaluate | train | data | demo`.
+"""The command line: `python -m iad generate | batch | decouple | verify | evaluate | train ...`.
 
 In come words, out come files, exit code 0 and, with --json, one JSON object as the last line of stdout; or
 exit code 2 and one sentence on stderr. What the commands do is in `iad/commands/`; --help loads none of it.
@@ -58,6 +58,7 @@ def create_parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     _add_batch(commands)
     _add_decouple(commands)
+    _add_verify(commands)
     _add_evaluate(commands)
     _add_train(commands)
     _add_data(commands)
@@ -108,6 +109,7 @@ def _add_generate(commands: Any) -> None:
         metavar="P",
         help="a photo or video that drives the action instead of the prompt",
     )
+    add("--label", action="store_true", help='draw a small "AI-generated" into every frame')
     add("--face", type=int, metavar="N", help="which face of the photo, 0 the largest (default: 0)")
     add("--seed", type=int, default=0, metavar="N", help="same seed, same frames (default: 0)")
     add("--steps", type=int, metavar="N", help="denoising steps (default: the model's own)")
@@ -158,6 +160,17 @@ def _add_decouple(commands: Any) -> None:
     )
     parser.add_argument("--output", metavar="FILE", help="a report: .png, .npz (embeddings) or .json")
     parser.add_argument("--model", default="mini", metavar="NAME", help="a preset, a folder or a hub id")
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "verify",
+        run.verify,
+        summary="Find out whether a file was made here, with which settings, and whether it was altered.",
+        example="python -m iad verify out.mp4",
+    )
+    parser.add_argument("file", metavar="FILE", help="an mp4, mov, webm, gif or png")
 
 
 def _add_evaluate(commands: Any) -> None:

@@ -54,6 +54,7 @@ class IaDPipeline:
         self.scheduler = create_scheduler(preset)
         self._baselines = dict(baselines or {})  # loaded when first asked for
         self._loaded: dict[str, Baseline] = {}
+        self._told: tuple[tuple[str, ...], list[Tensor]] = ((), [])  # the last prompts, as action embeddings
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -137,7 +138,7 @@ class IaDPipeline:
 
         Args:
             reference: path, PIL image or uint8 array; or several photos of one person.
-            prompt: what the person does, in words.
+            prompt: what the person does, in words; with an action reference it may be empty.
             timeline: actions with times; also read from the prompt, "[0-1s] smiles [1-2s] nods".
             action_reference: image or video that drives the action instead of the prompt.
             arm: whose adapters to use, one of `pipe.arms`.
@@ -158,7 +159,8 @@ class IaDPipeline:
         settings = self._settings(arm, num_inference_steps, num_frames, seed)
         guidance = self._guidance(guidance_scale, identity_guidance_scale, identity_scale, action_scale)
         settings |= {"prompt": prompt} | asdict(guidance)
-        segments = parse_prompt(prompt, timeline, duration=settings["frames"] / self.preset.fps)
+        words = NEUTRAL_PROMPT if action_reference is not None and not prompt.strip() else prompt
+        segments = parse_prompt(words, timeline, duration=settings["frames"] / self.preset.fps)
         references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
         faces = [self.find_face(photo, face) for photo in references]
         latent_frames = settings["frames"] // self.preset.frames_per_latent
@@ -188,10 +190,7 @@ class IaDPipeline:
     def decouple(self, photo: Reference, *, face: int | None = None) -> DecoupledFace:
         """Split the facial embedding of one face into identity and action."""
         found = self.find_face(photo, face)
-        split = self._split(found.image[None])
-        decoupler = self.parts["decoupler"]
-        identity, action = split.identity - decoupler.mean_identity, split.action - decoupler.mean_action
-        centred = Split(identity + action, identity, action, split.code)
+        centred = self._centre(self._split(found.image[None]))
         shares = [float(share[0]) for share in centred.shares()]
         vectors = [getattr(centred, key)[0].flatten().numpy() for key in ("facial", "identity", "action")]
         return DecoupledFace(*vectors, *shares, found.box, found.image, found.count)
@@ -199,14 +198,18 @@ class IaDPipeline:
     @torch.inference_mode()
     def match_actions(self, face: DecoupledFace, prompts: Sequence[str]) -> list[tuple[str, float]]:
         """Rank prompts by how well they say what the face does; cosine of action embeddings, best first."""
-        action = torch.from_numpy(face.action)
-        found = []
-        for prompt in prompts:
-            segments = parse_prompt(prompt, None, duration=self.preset.duration)
-            codes = self.text_codes(segments, self.preset.latent_frames)
-            told = (self.parts["decoupler"].expand(codes)[0] - self.parts["decoupler"].mean_action).flatten(1)
-            found.append((prompt, float(cosine_similarity(told, action[None]).max())))
+        action, told = torch.from_numpy(face.action), self._told
+        if told[0] != tuple(prompts):  # the same prompts are often asked of several faces in a row
+            self._told = told = tuple(prompts), [self._tell(prompt) for prompt in prompts]
+        found = [
+            (prompt, float(cosine_similarity(x, action[None]).max())) for prompt, x in zip(*told, strict=True)
+        ]
         return sorted(found, key=lambda pair: -pair[1])
+
+    def _tell(self, prompt: str) -> Float[Tensor, "f d"]:
+        segments = parse_prompt(prompt, None, duration=self.preset.duration)
+        codes = self.text_codes(segments, self.preset.latent_frames)
+        return (self.parts["decoupler"].expand(codes)[0] - self.parts["decoupler"].mean_action).flatten(1)
 
     def text_codes(self, segments: Sequence[Action], latent_frames: int) -> Float[Tensor, "1 f c"]:
         """Let T say what is done in every latent frame."""
@@ -284,6 +287,12 @@ class IaDPipeline:
         features = self.parts["encoder"](to_tensor(crops))
         return self.parts["decoupler"](features.vector, features.tokens)
 
+    def _centre(self, split: Split) -> Split:
+        """See a split relative to the average face."""
+        decoupler = self.parts["decoupler"]
+        identity, action = split.identity - decoupler.mean_identity, split.action - decoupler.mean_action
+        return Split(identity + action, identity, action, split.code)
+
     def _text_states(self, segments: Sequence[Action]) -> Float[Tensor, "1 n e"]:
         prompts = list(dict.fromkeys(s.prompt for s in segments))
         return self.text_encoder.encode([", then ".join(prompts)]).states
@@ -302,15 +311,19 @@ class IaDPipeline:
         """Judge a clip by the conditioning encoder itself; `iad.evaluation` has independent judges."""
         crops = np.concatenate([frames, *(f.image[None] for f in faces)])
         features = self.parts["encoder"](to_tensor(crops))
-        n = len(frames)
+        n, decoupler = len(frames), self.parts["decoupler"]
         reference = features.embedding[n:].mean(0, keepdim=True)
-        decoupler = self.parts["decoupler"]
-        shown = decoupler(features.vector[:n], features.tokens[:n]).action - decoupler.mean_action
+        split = self._centre(decoupler(features.vector, features.tokens))
+        shown, photo = split.action[:n].flatten(1), split.action[n:].flatten(1).mean(0, keepdim=True)
+        shares = [float(share[n:].mean()) for share in split.shares()]
         wanted = decoupler.expand(code[0]) - decoupler.mean_action
-        wanted = repeat(wanted, "t q d -> (t s) q d", s=self.preset.frames_per_latent)
+        wanted = repeat(wanted, "t q d -> (t s) (q d)", s=self.preset.frames_per_latent)
         return {
             "identity": cosine_similarity(features.embedding[:n], reference).numpy(),
-            "action": float(cosine_similarity(shown.flatten(1), wanted.flatten(1)).mean()),
+            "action": float(cosine_similarity(shown, wanted).mean()),
+            "copied": float(cosine_similarity(shown, photo).mean()),
+            "identity_share": shares[0],
+            "action_share": shares[1],
             "detected": float(np.mean([_shows_face(frame) for frame in frames[:: max(1, n // 4)]])),
         }
 

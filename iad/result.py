@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from iad.smoothing import interpolate
 from iad.video import save
 
 
@@ -32,10 +33,23 @@ class Result:
     fps: int
     seed: int
     seconds: float
-    scores: dict[str, Any]  # identity (f,), action, detected
+    # Cosines of the model's own embeddings: identity (f,) of each frame and the photo, action of frames and
+    # prompt, copied of the frames' action and the photo's own. detected: share of frames with a face.
+    # identity_share, action_share: of the photo's embedding.
+    scores: dict[str, Any]
     settings: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
-    def save(self, path: str | Path, *, scale: int = 1) -> Path:
-        """Write .mp4, .gif, or a contact sheet .png; the file says that it is AI-generated."""
-        return save(path, self.frames, self.fps, metadata=self.settings, scale=scale)
+    def save(self, path: str | Path, *, scale: int = 1, smooth: int = 1, label: bool = False) -> Path:
+        """Write .mp4, .gif, or a contact sheet .png; the file says that it is AI-generated.
+
+        Args:
+            path: the suffix decides the format.
+            scale: enlarge by this factor for viewing.
+            smooth: show so many times the frames a second, those between guessed from how the pixels moved; a
+                contact sheet shows the model's own frames.
+            label: draw a small "AI-generated" into a corner of every frame.
+        """
+        smooth = 1 if Path(path).suffix.lower() == ".png" else smooth
+        frames, settings = interpolate(self.frames, smooth), self.settings | {"smooth": smooth}
+        return save(path, frames, self.fps * smooth, metadata=settings, scale=scale, label=label)

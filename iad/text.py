@@ -71,7 +71,7 @@ def parse_prompt(
         raise ValueError(f"The prompt has {len(prompt):,} characters; use at most {MAX_CHARACTERS:,}.")
     if not prompt.strip() and not timeline:
         raise ValueError('The prompt is empty; say what happens, for example "a woman laughs".')
-    shared, actions = _split(prompt)
+    shared, actions = split_prompt(prompt)
     if timeline and actions:
         raise ValueError("Times stand in the prompt and in the timeline; give them in one of the two.")
     if not (timeline or actions):
@@ -82,8 +82,18 @@ def parse_prompt(
     return tuple(Action(a.start, a.end, f"{shared} {_tidy(a.prompt)}".strip()) for a in covering)
 
 
-def _split(prompt: str) -> tuple[str, list[Action]]:
-    """Split a prompt into what stands before the first time, and timed actions."""
+def write_timeline(actions: Sequence[Action], *, shared: str = "") -> str:
+    """Write actions as `parse_prompt` reads them: "[0-1s] smiles [1-2s] nods", after what holds for all."""
+    timed = (f"[{a.start:g}-{a.end:g}s] {_tidy(a.prompt)}" for a in sorted(actions, key=lambda a: a.start))
+    return " ".join([*filter(None, [shared.strip()]), *timed])
+
+
+def split_prompt(prompt: str) -> tuple[str, list[Action]]:
+    """Split a prompt into what stands before the first time, and the timed actions as they were written.
+
+    Raises:
+        ValueError: brackets that hold no time.
+    """
     text = " ".join(prompt.split())
     matches = list(_BRACKETED.finditer(text)) or list(_BARE.finditer(text))
     rest = _BRACKETED.sub("", text)

@@ -79,6 +79,11 @@ class IaDBlock(CogVideoXBlock):
             nn.init.zeros_(attention.to_out.weight)
             nn.init.zeros_(attention.to_out.bias)
 
+    def focus_bias(self, frames: int) -> Float[Tensor, "1 h n q"]:
+        """Return how much less each head looks, in logits, at identity tokens far from a latent's patch."""
+        bias = -self.identity_focus[:, None, None] * self.distance  # (h, s, q)
+        return repeat(bias, "h s q -> 1 h (f s) q", f=frames)
+
     def forward(
         self,
         hidden_states: Tensor,
@@ -93,9 +98,8 @@ class IaDBlock(CogVideoXBlock):
         x, text = super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, kwargs)
         if states is None or self.index is None:
             return x, text
-        bias = -self.identity_focus[:, None, None] * self.distance  # (h, s, q)
-        bias = repeat(bias, "h s q -> 1 h (f s) q", f=states.frames)
-        identity = self.identity_attention.attend(x, states.identity[self.index], bias.to(x.dtype))
+        bias = self.focus_bias(states.frames).to(x.dtype)
+        identity = self.identity_attention.attend(x, states.identity[self.index], bias)
         seen = states.identity_scale * identity
         if states.action is not None:
             by_frame = rearrange(x, "b (f s) d -> (b f) s d", f=states.frames)

@@ -1,12 +1,11 @@
 """Frames <-> files: mp4, gif, contact sheet, each saying that it is AI-generated.
 
 In come uint8 frames (f, h, w, 3) with a path, and out goes a whole file or none; or a video, and out come its
-frames. What a file says about its making is a JSON object in the comment of its container.
+frames. What a file says about its making is a JSON object in the comment of its container (`iad.provenance`).
 """
 
 import contextlib
 import io
-import json
 import math
 import os
 import tempfile
@@ -21,10 +20,30 @@ from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from iad.provenance import (
+    MIME,
+    MOST_PIXELS,
+    STATEMENT,
+    XMP,
+    check_signing,
+    compute_seal,
+    draw_label,
+    list_pictures,
+    make_xmp_box,
+    parse_record,
+    recognise,
+    set_seal,
+    sign,
+    write_record,
+)
+
 SUFFIXES = (".mp4", ".gif", ".png")  # what `save` writes
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")  # what is taken for a video, not a photo
-STATEMENT = "AI-generated video portrait"
-MOST_PIXELS = 40_000_000
+
+__all__ = [
+    "STATEMENT", "SUFFIXES", "VIDEO_SUFFIXES", "Frames", "check_folder", "check_output", "make_contact_sheet",
+    "read_metadata", "read_video", "save", "save_picture", "write_whole",
+]  # fmt: skip
 
 Frames = UInt8[np.ndarray, "f h w 3"]
 
@@ -36,8 +55,9 @@ def save(
     *,
     metadata: dict[str, Any] | None = None,
     scale: int = 1,
+    label: bool = False,
 ) -> Path:
-    """Write frames as .mp4, .gif or, for a contact sheet, .png.
+    """Write frames as .mp4, .gif or, for a contact sheet, .png; signed where there is a certificate.
 
     Args:
         path: the suffix decides the format; missing folders are made.
@@ -45,17 +65,25 @@ def save(
         fps: frames a second; a contact sheet ignores it.
         metadata: how the frames were made (model, arm, seed), kept in the file's comment.
         scale: enlarge by this factor for viewing.
+        label: draw a small "AI-generated" into a corner of every frame.
 
     Raises:
-        ValueError: unknown suffix, no frames, or the file cannot be written; then no part of it stays behind.
+        ValueError: unknown suffix, no frames, a certificate that cannot sign, or the file cannot be written;
+            then no part of it stays behind.
     """
     path = check_output(path, SUFFIXES)
+    check_signing()
     if not len(frames) or fps <= 0:
         raise ValueError(f"A video needs frames and a positive rate, got {len(frames)} frames at {fps} fps.")
     frames = _enlarge(frames, scale)
-    comment = json.dumps({"statement": STATEMENT, "ai_generated": True, **(metadata or {})}, default=str)
-    encode = {".mp4": _encode_mp4, ".gif": _encode_gif, ".png": _encode_png}[path.suffix.lower()]
-    write_whole(path, encode(frames, fps, comment))
+    frames = draw_label(frames) if label else frames
+    kind = path.suffix.lower().removeprefix(".")
+    comment = write_record(metadata or {})
+    encode = {"mp4": _encode_mp4, "gif": _encode_gif, "png": _encode_png}[kind]
+    data = encode(frames, fps, comment)
+    # What a player will show is known only now.
+    data = set_seal(data, compute_seal(parse_record(comment), list_pictures(io.BytesIO(data))))
+    write_whole(path, sign(data, MIME[kind], metadata or {}))
     return path
 
 
@@ -165,7 +193,7 @@ def _encode_mp4(frames: Frames, fps: float, comment: str) -> bytes:
                 picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
                 container.mux(stream.encode(picture))
             container.mux(stream.encode())
-        return file.read_bytes()
+        return file.read_bytes() + make_xmp_box()
 
 
 # Limited range, BT.709 matrix, primaries and transfer: told to the player, so that none has to guess.
@@ -194,13 +222,14 @@ def _encode_gif(frames: Frames, fps: float, comment: str) -> bytes:
 def _encode_png(frames: Frames, fps: float, comment: str) -> bytes:
     text = PngInfo()
     text.add_itxt("Comment", comment)
+    text.add_itxt("XML:com.adobe.xmp", XMP)
     buffer = io.BytesIO()
     Image.fromarray(make_contact_sheet(frames)).save(buffer, format="PNG", pnginfo=text)
     return buffer.getvalue()
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
-    """Read what `save` wrote about a file's making; None where the file says nothing.
+    """Read how a file was made, by its own words, unchecked; None where it says nothing.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -216,11 +245,8 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
     else:
         with _open_video(path) as container:
             comment = container.metadata.get("comment", "")
-    try:
-        fields = json.loads(comment)
-    except ValueError:
-        return None
-    return fields if isinstance(fields, dict) and "ai_generated" in fields else None
+    record = parse_record(comment)
+    return record and {key: value for key, value in record.items() if key not in ("seal", "generator")}
 
 
 def read_video(
@@ -274,18 +300,8 @@ def _check_input(path: str | os.PathLike) -> Path:
     return path
 
 
-def _recognise(start: bytes) -> str | None:
-    """Name a video's container by its first bytes.
-
-    FFmpeg left to guess would also follow playlists, which open other files and addresses.
-    """
-    if start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-        return "mov"
-    if start.startswith(b"\x1a\x45\xdf\xa3"):
-        return "matroska"
-    if start.startswith(b"RIFF") and start[8:12] == b"AVI ":
-        return "avi"
-    return "gif" if start.startswith(b"GIF8") else None
+# What FFmpeg calls the containers; left to guess it would also follow playlists, which open other files.
+_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "avi": "avi", "gif": "gif"}
 
 
 @contextlib.contextmanager
@@ -295,7 +311,7 @@ def _open_video(path: Path):
     complaint = f"'{path.name}' is not a readable video; give an mp4, mov, webm, avi or gif file."
     try:
         with path.open("rb") as file:
-            container_format = _recognise(file.read(12))
+            container_format = _DEMUXERS.get(recognise(file.read(64)))
         if container_format is None:
             raise ValueError(complaint)
         container = av.open(str(path.absolute()), format=container_format)

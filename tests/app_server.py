@@ -16,18 +16,32 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-_running: dict[str, subprocess.Popen] = {}
+_running: dict[tuple, tuple[str, Path, subprocess.Popen]] = {}
 
 
-def start_app() -> str:
-    """Start the app, once for all tests as long as it lives, and return its address; it ends with them."""
-    for address, process in _running.items():
-        if process.poll() is None:
-            return address
+def start_app(**settings: str) -> str:
+    """Start the app, once for all tests as long as it lives, and return its address; it ends with them.
+
+    Args:
+        settings: more variables of its environment; other settings, another process.
+    """
+    return _find_app(settings)[0]
+
+
+def list_cache(**settings: str) -> list[Path]:
+    """List the files that an app with these settings keeps for its visitors."""
+    return [path for path in _find_app(settings)[1].rglob("*") if path.is_file()]
+
+
+def _find_app(more: dict[str, str]) -> tuple[str, Path]:
+    key = tuple(sorted(more.items()))
+    if key in _running and _running[key][2].poll() is None:
+        return _running[key][:2]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = {"IAD_MODEL": "tiny", "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": tempfile.mkdtemp()}
+    cache = Path(tempfile.mkdtemp())
+    settings = {"IAD_MODEL": "tiny", "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(cache)} | more
     log = tempfile.TemporaryFile()  # noqa: SIM115 (as long-lived as the process)
     process = subprocess.Popen(
         [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
@@ -39,8 +53,8 @@ def start_app() -> str:
             break
         try:
             urllib.request.urlopen(address, timeout=5).close()
-            _running[address] = process
-            return address
+            _running[key] = (address, cache, process)
+            return address, cache
         except OSError:
             time.sleep(0.5)
     log.seek(0)

@@ -9,6 +9,18 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("iad", "shape_checks.check")
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory):
+    """Give a visitor's own photo: saved as JPEG, its pixels are no longer the example's."""
+    from made_up import ASTRONAUT
+    from PIL import Image
+
+    file = tmp_path_factory.mktemp("visitor") / "photo.jpg"
+    Image.open(ASTRONAUT).save(file, quality=90)
+    return str(file)

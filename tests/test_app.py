@@ -4,29 +4,21 @@ import json
 import socket
 import threading
 import time
-from types import SimpleNamespace
 
 import gradio as gr
+import numpy as np
 import pytest
-from app_server import start_app
+from app_server import ROOT, list_cache, start_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from made_up import ASTRONAUT
 from PIL import Image
 
 from iad.config import PRESETS
-from iad.demo.examples import digest, load_examples
+from iad.demo.examples import load_examples
 from iad.demo.loading import BackgroundPipeline
+from iad.demo.studio import SMOOTH, Studio
 from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_scores, pick_words
 from iad.video import read_metadata, read_video
-
-
-@pytest.fixture(scope="session")
-def photo(tmp_path_factory):
-    """Give a visitor's own photo: saved as JPEG, its pixels are no longer the example's."""
-    file = tmp_path_factory.mktemp("visitor") / "photo.jpg"
-    Image.open(ASTRONAUT).save(file, quality=90)
-    return str(file)
 
 
 @pytest.fixture(scope="module")
@@ -36,36 +28,89 @@ def client():
 
 def ask(client, photo, prompt="laughs", consent=True, **settings):
     photo = handle_file(str(photo)) if photo else None
-    return client.predict(photo=photo, prompt=prompt, consent=consent, api_name="/generate", **settings)
+    files = {k: handle_file(v) for k, v in settings.items() if k.startswith("driving") and v}
+    settings["more_photos"] = [handle_file(file) for file in settings.get("more_photos", [])]
+    given = {"photo": photo, "prompt": prompt, "consent": consent} | settings | files
+    return client.predict(**given, api_name="/generate")
 
 
-def test_one_public_endpoint_with_a_typed_signature(client):
+def path_of(clip):
+    return clip["video"] if isinstance(clip, dict) else clip
+
+
+def test_four_public_endpoints_with_typed_signatures(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert list(endpoints) == ["/generate"]
+    assert set(endpoints) == {"/generate", "/compare", "/decouple", "/verify"}
     types = {p["parameter_name"]: p["python_type"]["type"] for p in endpoints["/generate"]["parameters"]}
     assert types["prompt"] == "str" and types["consent"] == "bool" and types["steps"] == "float"
+    assert "Literal['words', 'picture', 'video']" in types["action_from"]
     assert set(types) == {
-        "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "steps",
-        "guidance_scale", "face", "arm",
+        "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "steps", "guidance_scale",
+        "face", "arm", "more_photos", "action_from", "driving_picture", "driving_video", "label",
     }  # fmt: skip
+    for endpoint in endpoints.values():
+        assert endpoint["parameters"] and all(p["label"] for p in endpoint["parameters"])
 
 
 def test_the_method_is_the_callers_choice(client, photo):
     clip, _ = ask(client, photo, arm="consisid", steps=1)
-    path = clip["video"] if isinstance(clip, dict) else clip
-    assert read_metadata(path)["arm"] == "consisid"
+    assert read_metadata(path_of(clip))["arm"] == "consisid"
     with pytest.raises(AppError, match="not in the list of choices"):
         ask(client, photo, arm="pixie", steps=1)
 
 
+def test_more_photos_of_one_person_count(client, photo):
+    other = str(ROOT / "examples" / "person-099.png")
+    _, one = ask(client, photo, steps=1)
+    _, two = ask(client, photo, steps=1, more_photos=[other])
+    assert one["identity"] != two["identity"] and one["identity_share"] != two["identity_share"]
+    with pytest.raises(AppError, match="6 photos are too many"):
+        ask(client, photo, more_photos=[other] * 5)
+
+
+def test_a_picture_or_a_video_can_say_the_action(client, photo):
+    picture = str(ROOT / "examples" / "person-131.png")
+    _, words = ask(client, photo, "nods", steps=1)
+    _, shown = ask(client, photo, "", steps=1, action_from="picture", driving_picture=picture)
+    moving = str(ROOT / "examples" / "gallery" / "person-131.mp4")
+    _, played = ask(client, photo, "", steps=1, action_from="video", driving_video=moving)
+    assert len({words["action"], shown["action"], played["action"]}) == 3
+    with pytest.raises(AppError, match="driving video is missing"):
+        ask(client, photo, "", action_from="video")
+
+
+def test_the_label_is_there_unless_it_is_switched_off(client, photo):
+    labelled, _ = ask(client, photo, steps=1)
+    plain, _ = ask(client, photo, steps=1, label=False)
+    a, b = (read_video(path_of(clip), 99)[0].astype(int) for clip in (labelled, plain))
+    changed = np.abs(a - b).max(axis=(0, 3)) > 60
+    rows, columns = np.nonzero(changed)
+    assert len(rows) > 100  # in one corner, and nowhere else
+    assert np.ptp(rows) < 0.2 * a.shape[1] and np.ptp(columns) < 0.5 * a.shape[2]
+
+
+def test_three_methods_answer_one_request(client, photo):
+    *clips, report = client.predict(
+        photo=handle_file(photo), prompt="laughs", consent=True, seed=3, api_name="/compare"
+    )
+    arms = [read_metadata(path_of(clip))["arm"] for clip in clips]
+    assert arms == ["iad", "consisid", "id-animator"] == list(report)
+    assert all(read_metadata(path_of(clip))["seed"] == 3 for clip in clips)
+    assert {len(read_video(path_of(clip), 99)[0]) for clip in clips} == {46}
+    assert all(-1 <= entry["copied"] <= 1 for entry in report.values())
+    with pytest.raises(AppError, match="Tick the box"):
+        client.predict(photo=handle_file(photo), prompt="x", consent=False, seed=0, api_name="/compare")
+
+
 def test_a_photo_and_a_prompt_make_an_enlarged_clip_that_says_what_it_is(client, photo):
     clip, report = ask(client, photo, seed=7, steps=1)
-    path = clip["video"] if isinstance(clip, dict) else clip
-    frames, fps = read_video(path, 100)
+    frames, fps = read_video(path_of(clip), 100)
     tiny = PRESETS["tiny"]
-    assert frames.shape == (tiny.frames, 3 * tiny.size, 3 * tiny.size, 3) and fps == tiny.fps
-    assert read_metadata(path)["seed"] == 7 == report["seed"]
-    assert -1 <= report["likeness"] <= 1 and 0 <= report["detected"] <= 1 and report["steps"] == 1
+    smooth = (tiny.frames - 1) * SMOOTH + 1
+    assert frames.shape == (smooth, 4 * tiny.size, 4 * tiny.size, 3) and fps == SMOOTH * tiny.fps
+    assert read_metadata(path_of(clip))["seed"] == 7 == report["seed"]
+    assert len(report["identity"]) == tiny.frames and 0 <= report["detected"] <= 1 and report["steps"] == 1
+    assert report["identity_share"] + report["action_share"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -90,32 +135,6 @@ def test_files_that_are_no_photo_are_told_in_a_sentence(client, tmp_path):
         ask(client, tmp_path / "photo.jpg")
     with pytest.raises(AppError, match="No face found"):
         ask(client, tmp_path / "wall.png")
-
-
-def test_an_example_needs_no_consent(tmp_path):
-    from iad.demo.events import PortraitActions
-
-    examples = load_examples()
-    if not examples:
-        pytest.skip("No examples are installed; they come with the folder examples or with scikit-image.")
-    actions = PortraitActions(None)
-    picture, prompt = actions.choose_example(gr.EventData(None, {"index": 0}))
-    Image.fromarray(picture).save(tmp_path / "copy.png")
-    assert digest(actions._check_inputs(str(tmp_path / "copy.png"), prompt, False, 0)) == examples[0].digest
-    changed = picture.copy()
-    changed[0, 0] ^= 1
-    Image.fromarray(changed).save(tmp_path / "other.png")
-    with pytest.raises(ValueError, match="Tick the box"):
-        actions._check_inputs(str(tmp_path / "other.png"), prompt, False, 0)
-
-
-def test_a_photo_without_consent_is_not_looked_at(photo):
-    from iad.demo.events import PortraitActions
-
-    seen = []
-    actions = PortraitActions(SimpleNamespace(find_face=lambda *given: seen.append(given)))
-    assert "Tick the box" in list(actions.look_for_face(photo, False, 0))[-1]
-    assert not seen
 
 
 def test_examples_are_read_from_a_folder(tmp_path):
@@ -144,22 +163,37 @@ class SlowPipeline:
 
 
 def test_cancel_leaves_the_pipeline_at_the_next_step(photo):
-    from iad.demo.events import PortraitActions
-
     pipeline = SlowPipeline()
-    actions = PortraitActions(pipeline)
+    studio = Studio(pipeline)
     request = gr.Request(session_hash="visitor")
-    actions.start(request)
-    given = (photo, "nods", True, 0, 1, 1, 2, 1.5, 0, "iad", request, lambda *_, **__: None)
+    studio.runs.start(request)
+    given = (photo, "nods", True, 0, 1, 1, 2, 1.5, 0, "iad", None, "words", None, None, True, request)
     outcome = []
-    thread = threading.Thread(target=lambda: outcome.extend(actions.generate(*given)))
+    thread = threading.Thread(target=lambda: outcome.extend(studio.generate(*given, lambda *_, **__: None)))
     thread.start()
     while not pipeline.steps:
         time.sleep(0.02)
-    actions.forget(request)
+    studio.runs.forget(gr.Request(session_hash="somebody else"))
+    before = pipeline.steps
+    while pipeline.steps < before + 3:
+        time.sleep(0.02)
+    studio.runs.forget(request)
     assert pipeline.left.wait(5) and pipeline.steps < 100
     thread.join(5)
-    assert outcome == [] and actions.stops == {}
+    assert outcome == [] and studio.runs.stops == {}
+
+
+def test_what_visitors_leave_behind_is_deleted_on_schedule(photo):
+    settings = {"IAD_KEPT_SECONDS": "3"}
+    visitor = Client(start_app(**settings), verbose=False)
+    ask(visitor, photo, steps=1)
+    left = {path.name for path in list_cache(**settings)}
+    assert "photo.jpg" in left and any(name.endswith(".mp4") for name in left)
+    deadline = time.monotonic() + 60
+    while left and time.monotonic() < deadline:
+        time.sleep(1)
+        left = {path.name for path in list_cache(**settings)} & {"photo.jpg", "portrait-laughs-seed0.mp4"}
+    assert not left
 
 
 def test_a_pipeline_that_loads_in_the_background_is_waited_for(photo):
@@ -179,8 +213,9 @@ def test_words_follow_the_scores():
     assert pick_words(0.0, DETECTED) == "in no frame" and pick_words(1.0, DETECTED).startswith("in every")
     for scale in (LIKENESS, ACTION, DETECTED):
         assert [t for t, _ in scale] == sorted((t for t, _ in scale), reverse=True)
-    report = {"likeness": 0.5, "action": 0.5, "detected": 1.0, "notes": ["<b>"], "seed": 1, "steps": 2}
-    assert "&lt;b&gt;" in describe_scores(report | {"seconds": 1.0})
+    report = {"identity": [0.5], "action": 0.5, "detected": 1.0, "notes": ["<b>"], "seed": 1, "steps": 2}
+    report |= {"seconds": 1.0, "identity_share": 0.9, "action_share": 0.1}
+    assert "&lt;b&gt;" in describe_scores(report)
 
 
 def test_only_this_machine_is_served(client):

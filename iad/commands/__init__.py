@@ -11,5 +11,8 @@ from iad.commands.demo import demo
 from iad.commands.evaluate import evaluate
 from iad.commands.generate import generate
 from iad.commands.train import train
+from iad.commands.verify import verify
 
-__all__ = ["batch", "decouple", "demo", "download", "evaluate", "generate", "preview", "render", "train"]
+__all__ = [
+    "batch", "decouple", "demo", "download", "evaluate", "generate", "preview", "render", "train", "verify",
+]  # fmt: skip

@@ -12,7 +12,9 @@ def batch(arguments: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict
 
     from iad.batch import run
+    from iad.provenance import check_signing
 
+    check_signing()
     check_model(arguments.model)
     check_number(arguments.workers, "--workers", low=1, high=1024)
     with Progress("batch") as progress:

@@ -14,6 +14,7 @@ REPORT_SUFFIXES = (".png", ".npz", ".json")
 
 def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
     """Split faces into identity and action."""
+    from iad.comparison import compare_faces
     from iad.video import check_output
 
     check_model(arguments.model)
@@ -28,7 +29,7 @@ def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
         for file in arguments.faces:
             faces.append(pipeline.decouple(file))
             progress(len(faces), len(arguments.faces))
-    report = _compare(pipeline, faces, arguments.faces, arguments.prompts)
+    report = compare_faces(pipeline, faces, arguments.faces, arguments.prompts)
     if output:
         _save_report(output, faces, report)
     if not arguments.json:
@@ -36,54 +37,24 @@ def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
-def _compare(pipeline: Any, faces: list, files: list[str], prompts: list[str]) -> dict[str, Any]:
-    import numpy as np
-
-    def cosines(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
-        norms = np.linalg.norm(vectors, axis=1)[:, None] * np.linalg.norm(others, axis=1)
-        return vectors @ others.T / np.maximum(norms, 1e-12)
-
-    identity = np.stack([np.asarray(face.identity, np.float64) for face in faces])
-    action = np.stack([np.asarray(face.action, np.float64) for face in faces])
-    return {
-        "faces": [
-            {
-                "file": str(file),
-                "box": [int(side) for side in face.box],
-                "identity_share": float(face.identity_share),
-                "action_share": float(face.action_share),
-                "cosine": float(cosines(i[None], a[None])[0, 0]),
-                "actions": [
-                    {"prompt": prompt, "similarity": float(similarity)}
-                    for prompt, similarity in pipeline.match_actions(face, prompts)
-                ],
-            }
-            for file, face, i, a in zip(files, faces, identity, action, strict=True)
-        ],
-        "identity_cosine": cosines(identity, identity).tolist(),
-        "action_cosine": cosines(action, action).tolist(),
-    }
-
-
 def _save_report(output: Path, faces: list, report: dict[str, Any]) -> None:
     import numpy as np
 
+    from iad.comparison import write_npz
     from iad.video import write_whole
 
-    buffer = io.BytesIO()
-    if output.suffix.lower() == ".png":
+    suffix = output.suffix.lower()
+    if suffix == ".png":
         from iad.plots import decoupling_report
 
+        buffer = io.BytesIO()
         decoupling_report([np.asarray(face.crop) for face in faces], report).save(buffer, format="PNG")
-    elif output.suffix.lower() == ".npz":
-        parts = {
-            name: np.stack([getattr(face, name) for face in faces])
-            for name in ("facial", "identity", "action")
-        }
-        np.savez(buffer, files=np.array([face["file"] for face in report["faces"]]), **parts)
+        content = buffer.getvalue()
+    elif suffix == ".npz":
+        content = write_npz(faces, report)
     else:
-        buffer.write(json.dumps(report, indent=2).encode())
-    write_whole(output, buffer.getvalue())
+        content = json.dumps(report, indent=2).encode()
+    write_whole(output, content)
 
 
 def _print_report(report: dict[str, Any]) -> None:

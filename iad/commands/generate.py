@@ -30,7 +30,7 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
             callback=progress,
             **({} if arguments.face is None else {"face": arguments.face}),
         )
-    result.save(output)
+    result.save(output, **({"label": True} if arguments.label else {}))
     for note in result.notes:
         print(note, file=sys.stderr)
     report = _describe(result, output, arguments.arm, loaded - start)
@@ -43,6 +43,7 @@ def _check(arguments: argparse.Namespace) -> Path:
     """Find whatever is wrong with the words, and return the file to be written."""
     from iad.config import ARMS, CONTROLS
     from iad.photos import load_image
+    from iad.provenance import check_signing
     from iad.text import parse_prompt
     from iad.video import check_output
 
@@ -58,6 +59,7 @@ def _check(arguments: argparse.Namespace) -> Path:
         raise ValueError(f"--memory and --cache are for large models; {reason}.")
     parse_prompt(arguments.prompt, duration=get_duration(arguments.model))
     output = check_output(arguments.output)
+    check_signing()
     for reference in arguments.reference:
         if small:
             check_photo(reference, arguments.face)

@@ -1,4 +1,6 @@
-"""The app: one page, a pipeline behind it. `build_demo` makes the page, `launch` serves it.
+"""The app: one page with a tab for each thing to do, and a pipeline behind it.
+
+`build_demo` makes the page, `launch` serves it.
 
 Uploads stay on this machine: no analytics, no share link, no run history, and files in the cache are deleted.
 """
@@ -10,6 +12,7 @@ from iad.demo.loading import BackgroundPipeline
 from iad.photos import MOST_BYTES
 
 MOST_WAITING = 20
+KEPT_SECONDS = 3600  # files older than this are deleted, looked for as often
 
 
 def build_demo(pipeline: Any) -> Any:
@@ -24,11 +27,33 @@ def build_demo(pipeline: Any) -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is imported
     import gradio as gr
 
+    from iad.demo.about import build_about
+    from iad.demo.compare import build_compare
+    from iad.demo.embedding import build_embedding
+    from iad.demo.hardware import choose_hardware
+    from iad.demo.losses import build_losses
     from iad.demo.portrait import build_portrait
+    from iad.demo.verify import build_verify
+    from iad.demo.wording import CONSENT, TITLE, describe_model
 
-    # Files older than an hour are deleted, checked every hour.
-    with gr.Blocks(title="IaD video portraits", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
-        build_portrait(pipeline)
+    kept = int(os.environ.get("IAD_KEPT_SECONDS", KEPT_SECONDS))
+    with gr.Blocks(title="IaD video portraits", analytics_enabled=False, delete_cache=(kept, kept)) as demo:
+        gr.HTML(TITLE, elem_id="title")
+        consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Portrait", id="portrait"):
+                build_portrait(pipeline, consent)
+            with gr.Tab("Compare", id="compare"):
+                build_compare(pipeline, consent)
+            with gr.Tab("Inside the embedding", id="embedding"):
+                build_embedding(pipeline, consent)
+            with gr.Tab("Losses", id="losses"):
+                build_losses(pipeline, consent)
+            with gr.Tab("Verify", id="verify"):
+                build_verify(pipeline, consent)
+            with gr.Tab("About", id="about"):
+                build_about(pipeline)
+        gr.HTML(describe_model(pipeline.preset, choose_hardware().describe()), elem_id="honesty")
     return demo.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
 
 
@@ -37,6 +62,7 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
 
     The host is 127.0.0.1, or what GRADIO_SERVER_NAME says.
     """
+    from iad.demo.hardware import has_mcp
     from iad.demo.theme import CSS, create_theme
 
     _, address, _ = demo.launch(
@@ -48,6 +74,7 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
         ssr_mode=False,
         max_file_size=MOST_BYTES,
         footer_links=["api"],
+        mcp_server=has_mcp(),
         prevent_thread_lock=True,
     )
     if wait:
@@ -57,7 +84,9 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
 
 def create_demo() -> Any:
     """Build the page around the model that IAD_MODEL names, mini by default; it loads when first needed."""
-    return build_demo(BackgroundPipeline(os.environ.get("IAD_MODEL", "mini")))
+    from iad.demo.hardware import choose_hardware
+
+    return build_demo(BackgroundPipeline(choose_hardware().model))
 
 
 def launch(port: int | None = None) -> None:
@@ -68,7 +97,9 @@ def launch(port: int | None = None) -> None:
     Raises:
         ValueError: no such model, or no weights of it.
     """
-    pipeline = BackgroundPipeline(os.environ.get("IAD_MODEL", "mini"))
+    from iad.demo.hardware import choose_hardware
+
+    pipeline = BackgroundPipeline(choose_hardware().model)  # before anything touches CUDA
     demo = build_demo(pipeline)
     serve(demo, port=port, wait=False)
     pipeline.start()

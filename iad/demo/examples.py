@@ -1,7 +1,7 @@
 """Examples: pictures that anybody may use, each with a prompt.
 
-They are read from `examples/prompts.json`, a list of {"image": file name, "prompt": text}. An example
-needs no consent, and is recognised by its pixels.
+They are read from `examples/prompts.json`, a list of {"image": file name, "prompt": text}; a clip made of an
+example lies in `examples/gallery`. An example needs no consent, and is recognised by its pixels.
 """
 
 import base64
@@ -24,10 +24,11 @@ LARGEST_SIDE = 768
 
 @dataclass(frozen=True)
 class Example:
-    """A picture and what the person in it shall do."""
+    """A picture, what the person in it shall do, and the clip made of the two, where there is one."""
 
     picture: UInt8[np.ndarray, "h w 3"]
     prompt: str
+    clip: Path | None = None
 
     @property
     def digest(self) -> str:
@@ -66,7 +67,8 @@ def make_thumbnail(picture: UInt8[np.ndarray, "h w 3"], size: int) -> str:
 def _read_example(file: Path, prompt: str) -> Example:
     picture = Image.fromarray(load_image(file))
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.LANCZOS)
-    return Example(np.asarray(picture), prompt)
+    clip = file.parent / "gallery" / f"{file.stem}.mp4"
+    return Example(np.asarray(picture), prompt, clip if clip.is_file() else None)
 
 
 def _find_astronaut() -> Path | None:

@@ -41,6 +41,14 @@ class BackgroundPipeline:
         """Wait, then call `IaDPipeline.find_face`."""
         return self._wait().find_face(*args, **kwargs)
 
+    def decouple(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait, then call `IaDPipeline.decouple`."""
+        return self._wait().decouple(*args, **kwargs)
+
+    def match_actions(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait, then call `IaDPipeline.match_actions`."""
+        return self._wait().match_actions(*args, **kwargs)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Wait, then generate."""
         return self._wait()(*args, **kwargs)

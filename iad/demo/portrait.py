@@ -1,25 +1,23 @@
-"""The page on which a photo and a sentence become a clip: its layout, and which click calls what."""
+"""The Portrait tab: a photo and a sentence become a clip. Its layout, and which click calls what."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
-from iad.demo.events import PortraitActions
-from iad.demo.wording import TITLE, describe_examples, describe_model, describe_scores
+from iad.demo.faceview import FACE_JS
+from iad.demo.link import Setting, link_settings
+from iad.demo.runs import QUIET
+from iad.demo.studio import ACTION_SOURCES, Studio
+from iad.demo.timeline import build_timeline
+from iad.demo.uploads import keep_path
+from iad.demo.wording import ARM_CHOICES, CARDS_JS, describe_examples
 
-CHIPS = ("smiles", "laughs", "looks surprised", "closes the eyes", "nods", "[0-1s] smiles [1-2s] looks sad")
-ARMS = (
-    ("IaD: identity and action decoupled", "iad"),
-    ("ConsisID's recipe: the face crop, as it is", "consisid"),
-    ("ID-Animator's recipe: the face's tokens, as they are", "id-animator"),
-)
-CONSENT = "The person in my photo is me, or agreed to this. Not needed for the examples."
-CARDS_JS = """
-element.addEventListener('click', event => {
-  const card = event.target.closest('button');
-  if (card) trigger('click', {index: Number(card.dataset.index)});
-});
-"""
+CHIPS = (
+    "smiles", "laughs", "looks surprised", "closes the eyes", "winks", "frowns", "nods",
+    "turns the head left", "[0-1s] smiles [1-2s] looks sad",
+)  # fmt: skip
+MOST_PHOTOS = 4  # of the same person, beside the first
 # On a phone the clip lies below the button.
 SHOW_CLIP_JS = """
 () => {
@@ -27,64 +25,85 @@ SHOW_CLIP_JS = """
 }
 """
 NEW_SEED_JS = "() => Math.floor(Math.random() * 1e6)"
+COPY_LINK_JS = "() => navigator.clipboard.writeText(location.href)"
 
 
-def build_portrait(pipeline: Any) -> None:
-    """Lay out the page inside the current `gr.Blocks`."""
-    actions = PortraitActions(pipeline)
-    gr.HTML(TITLE, elem_id="title")
+def build_portrait(pipeline: Any, consent: Any) -> Studio:
+    """Lay out the tab inside the current block, and wire it.
+
+    Args:
+        pipeline: an `IaDPipeline`, or a `BackgroundPipeline`.
+        consent: the page's checkbox.
+    """
+    studio, preset = Studio(pipeline), pipeline.preset
+    cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
     with gr.Row(elem_id="work", equal_height=False):
         with gr.Column(scale=5, min_width=300):
-            inputs, face_view, cards = _lay_out_inputs(actions)
-            generate = gr.Button("Generate", variant="primary", elem_id="generate")
-            cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
-            inputs += [_lay_out_seed(), *_lay_out_advanced(pipeline.preset)]
+            photo, view, more = _lay_out_photo(studio)
+            prompt = _lay_out_prompt(preset)
+            action_from, picture, video = _lay_out_drivers()
+            identity, action = _lay_out_strengths()
+            with gr.Row(elem_id="go"):
+                generate = gr.Button("Generate", variant="primary", elem_id="generate")
+                cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
+            seed = _lay_out_seed()
+            steps, guidance, arm, label = _lay_out_advanced(preset)
+            face = gr.Number(0, precision=0, minimum=0, visible=False, label="Face, 0 the largest")
         with gr.Column(scale=6, min_width=300):
-            clip = gr.Video(
-                label="Clip", show_label=False, autoplay=True, loop=True, interactive=False, buttons=[],
-                elem_id="clip", height="auto",
-            )  # fmt: skip
-            scores = gr.HTML(elem_id="scores")
-            download = gr.DownloadButton("Download mp4", visible=False, elem_id="download")
-            report = gr.JSON(label="Report", visible=False)
-    gr.HTML(describe_model(pipeline.preset), elem_id="honesty")
-    photo, prompt, consent, face = inputs[0], inputs[1], inputs[2], inputs[-2]
+            clip, scores, files, sheet = _lay_out_clip(studio)
+            report, result = gr.JSON(label="Report", visible=False), gr.State(time_to_live=3600)
 
-    if cards:
-        cards.click(actions.choose_example, outputs=[photo, prompt], api_visibility="private")
-    gr.on(
-        [photo.change, consent.change, face.change], actions.look_for_face, [photo, consent, face], face_view,
-        api_visibility="private", concurrency_limit=2, show_progress="minimal", trigger_mode="always_last",
+    cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
+    _wire_faces(studio, photo, consent, view, face)
+    inputs = [
+        photo, prompt, consent, seed, identity, action, steps, guidance, face, arm,
+        more, action_from, picture, video, label,
+    ]  # fmt: skip
+    run = studio.runs.wire(
+        [generate.click, prompt.submit], studio.generate, inputs, [clip, report, result],
+        buttons=[generate, cancel], api_name="generate", progress_on=clip, js=SHOW_CLIP_JS,
     )  # fmt: skip
-    buttons = [generate, cancel]
-    started = gr.on(
-        [generate.click, prompt.submit], actions.start, outputs=buttons, js=SHOW_CLIP_JS, queue=False,
-        api_visibility="private",
-    )  # fmt: skip
-    run = started.then(
-        actions.generate, inputs, [clip, report], api_name="generate", concurrency_limit=1,
-        show_progress_on=clip,
-    )  # fmt: skip
-    quiet = {"api_visibility": "private", "queue": False}
-    run.success(_show_report, [clip, report], [scores, download], **quiet)
-    run.success(actions.finish, outputs=buttons, **quiet)
-    run.failure(actions.finish, outputs=buttons, **quiet)  # `then` does not follow a failure
-    cancel.click(actions.cancel, outputs=buttons, cancels=[run], **quiet)
-    gr.context.Context.root_block.unload(actions.forget)
+    shown = run.success(studio.show_scores, report, scores, **QUIET)
+    shown.success(studio.offer_files, [clip, result], [*files, sheet], **QUIET)
+    linked = [prompt, seed, identity, action, steps, guidance, arm]
+    script = link_settings(_list_settings(preset), linked, examples=studio.examples, photo=photo)
+    run.success(None, linked, js=script, **QUIET)
+    return studio
 
 
-def _lay_out_inputs(actions: PortraitActions) -> tuple[list[Any], Any, Any]:
-    photo = gr.Image(
-        label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
-        format="png", height=230, elem_id="photo", buttons=[],
-        placeholder="Drop a photo of a face here,\nor click to choose one",
-    )  # fmt: skip
-    photo.preprocess = _get_path
-    face_view = gr.HTML(elem_id="face")
-    consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
-    cards = None
-    if actions.examples:
-        cards = gr.HTML(describe_examples(actions.examples), elem_id="examples", js_on_load=CARDS_JS)
+def _lay_out_photo(studio: Studio) -> tuple[Any, Any, Any]:
+    photo = keep_path(
+        gr.Image(
+            label="Photo",
+            type="filepath",
+            image_mode=None,
+            sources=["upload", "webcam", "clipboard"],
+            format="png",
+            height=230,
+            elem_id="photo",
+            buttons=[],
+            placeholder="Drop a photo of a face here,\nor click to choose one",
+        )  # fmt: skip
+    )
+    view = gr.HTML(elem_id="face", js_on_load=FACE_JS)
+    with gr.Accordion("More photos of the same person", open=False, elem_id="more-photos"):
+        more = gr.File(
+            label=f"Up to {MOST_PHOTOS} more photos",
+            file_count="multiple", file_types=[".jpg", ".jpeg", ".png", ".webp"], height=150, elem_id="more",
+        )  # fmt: skip
+    return photo, view, more
+
+
+def _wire_faces(studio: Studio, photo: Any, consent: Any, view: Any, face: Any) -> None:
+    look = {
+        "outputs": [view, photo, face], "api_visibility": "private", "concurrency_limit": 2,
+        "show_progress": "minimal", "trigger_mode": "always_last",
+    }  # fmt: skip
+    gr.on([photo.change, consent.change], studio.look_for_faces, [photo, consent], **look)
+    view.click(studio.choose_face, [photo, consent], **look)
+
+
+def _lay_out_prompt(preset: Any) -> Any:
     prompt = gr.Textbox(
         label="What happens", placeholder="a woman laughs", lines=1, max_lines=3, max_length=1000,
         elem_id="prompt", submit_btn=False,
@@ -93,7 +112,50 @@ def _lay_out_inputs(actions: PortraitActions) -> tuple[list[Any], Any, Any]:
         for chip in CHIPS:
             button = gr.Button(chip, size="sm", min_width=0, scale=0)
             button.click(None, outputs=prompt, js=f"() => {chip!r}", api_visibility="private")
-    return [photo, prompt, consent], face_view, cards
+    build_timeline(prompt, preset.duration)
+    return prompt
+
+
+def _lay_out_drivers() -> tuple[Any, Any, Any]:
+    with gr.Accordion("Take the action from a picture or a video", open=False, elem_id="drivers"):
+        source = gr.Radio(
+            list(ACTION_SOURCES), value="words", label="The action comes from", elem_id="action-from"
+        )
+        picture = keep_path(
+            gr.Image(
+                label="Driving picture",
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "clipboard"],
+                format="png",
+                height=180,
+                buttons=[],
+                visible=False,
+                elem_id="driving-picture",
+            )  # fmt: skip
+        )
+        video = keep_path(
+            gr.Video(
+                label="Driving video",
+                sources=["upload"],
+                height=180,
+                buttons=[],
+                visible=False,
+                elem_id="driving-video",
+            )  # fmt: skip
+        )
+    source.change(
+        lambda chosen: (gr.update(visible=chosen == "picture"), gr.update(visible=chosen == "video")),
+        source, [picture, video], **QUIET,
+    )  # fmt: skip
+    return source, picture, video
+
+
+def _lay_out_strengths() -> tuple[Any, Any]:
+    with gr.Row(elem_id="strengths"):
+        identity = gr.Slider(0, 2, 1, step=0.05, label="Identity strength", min_width=140, elem_id="identity")
+        action = gr.Slider(0, 2, 1, step=0.05, label="Action strength", min_width=140, elem_id="action")
+    return identity, action
 
 
 def _lay_out_seed() -> Any:
@@ -104,33 +166,51 @@ def _lay_out_seed() -> Any:
     return seed
 
 
-def _lay_out_advanced(preset: Any) -> list[Any]:
+def _lay_out_advanced(preset: Any) -> tuple[Any, Any, Any, Any]:
     sampler = preset.sampler
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-        identity = gr.Slider(0, 2, 1, step=0.05, label="Identity strength", info="How much the photo counts")
-        action = gr.Slider(0, 2, 1, step=0.05, label="Action strength", info="How much the prompt counts")
         steps = gr.Slider(
             1, 50, sampler.steps, step=1, label="Steps", info="More are slower and finer", elem_id="steps"
         )
         guidance = gr.Slider(
             1, 6, sampler.guidance_scale, step=0.1, label="Guidance", info="Higher follows more, varies less"
         )
-        face = gr.Number(
-            0, label="Face number", info="0 is the largest face in the photo", precision=0, minimum=0
-        )
         arm = gr.Dropdown(
-            list(ARMS), value=ARMS[0][1], label="Method", info="Two older recipes, trained on the same data",
-            elem_id="arm",
+            list(ARM_CHOICES), value="iad", label="Method", elem_id="arm",
+            info="Two older recipes, trained on the same data",
         )  # fmt: skip
-    return [identity, action, steps, guidance, face, arm]
+        label = gr.Checkbox(True, label="Write “AI-generated” into a corner of the clip", elem_id="label")
+    return steps, guidance, arm, label
 
 
-def _get_path(payload: Any) -> str | None:
-    # gr.Image would open the file with PIL, before `load_image` has checked it.
-    return payload.path if payload else None
+def _lay_out_clip(studio: Studio) -> tuple[Any, Any, list[Any], Any]:
+    first = studio.first_prepared()
+    clip = gr.Video(
+        first.clip if first else None, label="Clip", show_label=False, autoplay=True, loop=True,
+        interactive=False, buttons=[], elem_id="clip", height="auto",
+    )  # fmt: skip
+    scores = gr.HTML(studio.describe_prepared(first), elem_id="scores")
+    with gr.Row(elem_id="downloads"):
+        files = [
+            gr.DownloadButton(
+                f"Download {kind}", visible=False, size="sm", min_width=90, elem_id=f"download-{kind}"
+            )
+            for kind in ("mp4", "gif", "png")
+        ]
+        copy = gr.Button("Copy link", visible=False, size="sm", min_width=90, elem_id="copy-link")
+    copy.click(None, js=COPY_LINK_JS, api_visibility="private")
+    sheet = gr.HTML(elem_id="sheet")
+    return clip, scores, [*files, copy], sheet
 
 
-def _show_report(clip: str, report: dict[str, Any]) -> tuple[str, Any]:
-    if report is None:  # a cancelled run ends here too
-        return "", gr.update(visible=False)
-    return describe_scores(report), gr.update(value=clip, visible=True)
+def _list_settings(preset: Any) -> Sequence[Setting]:
+    sampler = preset.sampler
+    return (
+        Setting("prompt", ""),
+        Setting("seed", 0, low=0, high=2**31),
+        Setting("identity", 1.0, low=0, high=2),
+        Setting("action", 1.0, low=0, high=2),
+        Setting("steps", sampler.steps, low=1, high=50),
+        Setting("guidance", float(sampler.guidance_scale), low=1, high=6),
+        Setting("arm", "iad", choices=tuple(value for _, value in ARM_CHOICES)),
+    )

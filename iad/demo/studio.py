@@ -1,58 +1,76 @@
-"""What the page's events call: looking for a face, generating, stopping."""
+"""What the Portrait tab's events call: looking for faces, generating, offering the files."""
 
-import contextlib
 import re
+import shutil
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from iad.demo.examples import digest, load_examples
-from iad.demo.wording import ASK_FOR_CONSENT, describe_face
+from iad.demo.examples import Example, digest, load_examples
+from iad.demo.faceview import OTHER_PHOTO, outline_faces, to_data_uri
+from iad.demo.runs import Runs, plain_errors
+from iad.demo.uploads import open_photo
+from iad.demo.wording import ASK_FOR_CONSENT, describe_prepared, describe_scores, describe_sheet
+from iad.faces import detect_faces
 from iad.photos import load_image
+from iad.result import Result
+from iad.video import make_contact_sheet
 
-ENLARGED = 3  # a clip of 128 pixels would be a stamp
+ENLARGED = 4  # a clip of 128 pixels would be a stamp
+SMOOTH = 3  # 8 frames a second stutter
+ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
+MOST_PHOTOS = 5
+SHEET_SIDE = 1040  # pixels, of the contact sheet on the page
 
 
-class _Cancelled(Exception):
-    """Raised in the sampler's callback: it leaves the pipeline at the next step."""
-
-
-class PortraitActions:
-    """What the page's events call; every visitor's run can be stopped by its session."""
+class Studio:
+    """Makes clips for visitors; keeps nothing of theirs."""
 
     def __init__(self, pipeline: Any):
         self.pipeline = pipeline
+        self.runs = Runs()
         self.examples = load_examples()
         self.known = {example.digest for example in self.examples}
-        self.stops: dict[str, threading.Event] = {}
 
-    def choose_example(self, event: gr.EventData) -> tuple[np.ndarray, str]:
-        """Fill in the picture and the prompt of a card."""
+    def first_prepared(self) -> Example | None:
+        """Return the example whose prepared clip greets the visitor."""
+        return next((example for example in self.examples if example.clip), None)
+
+    def describe_prepared(self, example: Example | None) -> str:
+        """Say what the prepared clip of an example shows."""
+        return describe_prepared(example.prompt) if example and example.clip else ""
+
+    def choose_example(self, event: gr.EventData) -> Iterator[tuple[Any, str, str | None, str]]:
+        """Fill in the picture and the prompt of a card, and show the clip that was prepared for it."""
         example = self.examples[event.index]
-        return example.picture, example.prompt
+        with tempfile.TemporaryDirectory() as folder:  # gradio serves no file of the package
+            clip = shutil.copy(example.clip, folder) if example.clip else None
+            yield example.picture, example.prompt, clip, self.describe_prepared(example)
 
-    def look_for_face(self, photo: str | None, consent: bool, face: float | None) -> Iterator[str]:
-        """Show the face that would be used; an upload without consent is not looked at."""
-        yield ""  # a mistake leaves no older face behind
-        with _plain_errors():
-            if photo is None:
-                return
-            picture = load_image(photo)
-            if not consent and digest(picture) not in self.known:
-                yield ASK_FOR_CONSENT
-                return
-            found = self.pipeline.find_face(picture, int(face or 0))
-            yield describe_face(found.image, count=found.count, index=found.index)
+    def look_for_faces(self, photo: str | None, consent: bool) -> tuple[str, Any, int]:
+        """Outline the faces of a photo; an upload without consent is not looked at."""
+        return self._outline(photo, consent, 0)
 
-    def start(self, request: gr.Request) -> tuple[Any, Any]:
-        """Show Cancel instead of Generate."""
-        self.stops[request.session_hash] = threading.Event()
-        return gr.update(visible=False), gr.update(visible=True)
+    def choose_face(self, photo: str | None, consent: bool, event: gr.EventData) -> tuple[str, Any, int]:
+        """Outline another face as the one to use, or make room for another photo."""
+        if event.index == OTHER_PHOTO:
+            return "", gr.update(value=None, visible=True), 0
+        return self._outline(photo, consent, event.index)
+
+    def _outline(self, photo: str | None, consent: bool, chosen: int) -> tuple[str, Any, int]:
+        view = ""
+        with plain_errors():
+            picture = load_image(photo) if photo else None
+            if picture is not None and not consent and digest(picture) not in self.known:
+                picture, view = None, ASK_FOR_CONSENT
+            if picture is not None:
+                view = outline_faces(picture, detect_faces(picture), chosen=chosen)
+        # "hidden" keeps the value in the page: the outlined photo stands in its place.
+        return view, gr.update(visible=True if picture is None else "hidden"), chosen
 
     def generate(
         self,
@@ -66,42 +84,49 @@ class PortraitActions:
         guidance_scale: float,
         face: float | None,
         arm: str,
-        request: gr.Request,
+        more_photos: list[str] | None = None,
+        action_from: str = "words",
+        driving_picture: str | None = None,
+        driving_video: str | None = None,
+        label: bool = True,
+        request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    ) -> Iterator[tuple[str, dict[str, Any], Result]]:
         """Make a clip of the person in the photo doing what the prompt says.
 
         Args:
             photo: a JPEG, PNG or WebP file that shows a face.
             prompt: "laughs", or with times: "[0-1s] smiles [1-2s] nods".
-            consent: that the person in the photo agreed; examples of the page need none.
+            consent: that the people in all pictures agreed; examples of the page need none.
             seed: the same seed makes the same clip.
             identity_scale: how much the photo counts, 1 as trained.
-            action_scale: how much the prompt counts, 1 as trained.
+            action_scale: how much the action counts, 1 as trained.
             steps: more are slower and finer.
             guidance_scale: higher follows photo and prompt more, and varies less.
             face: which face of the photo, 0 the largest.
             arm: the method, "iad", "consisid" or "id-animator".
+            more_photos: up to four more files of the same person.
+            action_from: "words", "picture" or "video": what says how the face moves.
+            driving_picture: a file whose face shows the action, with "picture".
+            driving_video: a file whose face performs the action, with "video".
+            label: write "AI-generated" into a corner of the clip.
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 
         Returns:
-            The mp4 file, and a report: likeness, action, detected, notes, seed, steps, seconds.
+            The mp4 file, and a report: identity (a number a frame), action, copied, detected, identity_share,
+            action_share, notes, seed, steps, seconds.
         """
-        stop = self.stops.setdefault(request.session_hash or "", threading.Event())
-
-        def report_step(step: int, total: int) -> None:
-            if stop.is_set():
-                raise _Cancelled
-            progress((step, total), desc="Drawing the clip", unit="steps")
-
-        with _plain_errors(), tempfile.TemporaryDirectory() as folder:
-            picture = self._check_inputs(photo, prompt, consent, seed)
+        with plain_errors(), tempfile.TemporaryDirectory() as folder:
+            driver = {"words": None, "picture": driving_picture, "video": driving_video}[action_from]
+            self._check(prompt, seed, action_from, driver)
+            people = self._open_photos(photo, more_photos, driver, action_from, consent)
             waiting = not getattr(self.pipeline, "ready", True)
             progress(0, desc="Loading the model, once" if waiting else "Finding the face")
             result = self.pipeline(
-                picture,
+                people,
                 prompt,
+                action_reference=driver,
                 face=int(face) if face else None,
                 arm=arm,
                 identity_scale=identity_scale,
@@ -109,71 +134,74 @@ class PortraitActions:
                 guidance_scale=guidance_scale,
                 num_inference_steps=int(steps),
                 seed=int(seed),
-                callback=report_step,
+                callback=self.runs.follow(request, progress, doing="Drawing the clip"),
             )
-            path = Path(folder) / f"{_name_file(prompt)}-seed{result.seed}.mp4"
+            path = Path(folder) / f"{name_file(prompt)}-seed{result.seed}.mp4"
             # Gradio copies the file before it asks for more; then the folder goes.
-            yield str(result.save(path, scale=ENLARGED)), _make_report(result)
+            clip = str(result.save(path, scale=ENLARGED, smooth=SMOOTH, label=label))
+            yield clip, make_report(result), result
 
-    def _check_inputs(self, photo: str | None, prompt: str, consent: bool, seed: float | None) -> np.ndarray:
-        if photo is None:
-            raise ValueError("There is no photo yet; add one, or pick an example.")
-        if not prompt.strip():
+    def _check(self, prompt: str, seed: float | None, action_from: str, driver: str | None) -> None:
+        if not prompt.strip() and action_from == "words":
             raise ValueError('The prompt is empty; say what happens, for example "laughs".')
         if seed is None:
             raise ValueError("The seed is empty; give a whole number, for example 0.")
-        picture = load_image(photo)
-        if not consent and digest(picture) not in self.known:
-            raise ValueError("Tick the box first: the person in the photo must be you or have agreed.")
-        return picture
+        if action_from != "words" and driver is None:
+            raise ValueError(
+                f"The driving {action_from} is missing; add it, or let the words say the action."
+            )
 
-    def finish(self, request: gr.Request) -> tuple[Any, Any]:
-        """Show Generate again."""
-        self.stops.pop(request.session_hash, None)
-        return gr.update(visible=True), gr.update(visible=False)
+    def _open_photos(
+        self, photo: str | None, more: Sequence[str] | None, driver: str | None, source: str, consent: bool
+    ) -> list[np.ndarray]:
+        paths = [photo, *(more or [])]
+        if len(paths) > MOST_PHOTOS:
+            raise ValueError(f"{len(paths)} photos are too many; give at most {MOST_PHOTOS} of one person.")
+        pictures = [open_photo(path, consent=consent, known=self.known) for path in paths]
+        if driver and source == "picture":
+            open_photo(driver, consent=consent, known=self.known)
+        if driver and source == "video" and not consent:
+            raise ValueError(
+                "Tick the box at the top first: the person in the video must be you or have agreed."
+            )
+        return pictures
 
-    def cancel(self, request: gr.Request) -> tuple[Any, Any]:
-        """Stop the visitor's run at its next step."""
-        self.forget(request)
-        gr.Info("Stopped.", duration=3)
-        return gr.update(visible=True), gr.update(visible=False)
+    def show_scores(self, report: dict[str, Any] | None) -> str:
+        """Write the scores under the clip; a cancelled run ends here too, without any."""
+        return describe_scores(report) if report else ""
 
-    def forget(self, request: gr.Request) -> None:
-        """Stop what a closed page had going."""
-        stop = self.stops.pop(request.session_hash, None)
-        if stop:
-            stop.set()
+    def offer_files(self, clip: str | None, result: Result | None) -> Iterator[tuple[Any, ...]]:
+        """Offer the clip as mp4, gif and contact sheet, and show all its frames."""
+        if clip is None or result is None:
+            yield *(gr.update(visible=False),) * 4, ""
+            return
+        sheet = to_data_uri(make_contact_sheet(result.frames), SHEET_SIDE)
+        with tempfile.TemporaryDirectory() as folder:
+            stem = Path(folder) / Path(clip).stem
+            files = [
+                clip,
+                result.save(stem.with_suffix(".gif"), scale=2, label=True),
+                result.save(stem.with_suffix(".png")),
+            ]
+            offered = [gr.DownloadButton(value=str(file), visible=True) for file in files]
+            yield *offered, gr.update(visible=True), describe_sheet(sheet, len(result.frames))
 
 
-def _make_report(result: Any) -> dict[str, Any]:
+def make_report(result: Result) -> dict[str, Any]:
+    """List what is known of a clip, as plain numbers."""
+    numbers = ("action", "copied", "detected", "identity_share", "action_share")
     return {
-        "likeness": float(np.mean(result.scores["identity"])),
-        "action": float(result.scores["action"]),
-        "detected": float(result.scores["detected"]),
+        "identity": [round(float(x), 4) for x in result.scores["identity"]],
+        **{name: float(result.scores[name]) for name in numbers},
         "notes": list(result.notes),
+        "arm": result.settings["arm"],
         "seed": result.seed,
         "steps": result.settings["steps"],
         "seconds": round(result.seconds, 2),
     }
 
 
-def _name_file(prompt: str) -> str:
+def name_file(prompt: str) -> str:
+    """Name a file after a prompt."""
     words = re.findall(r"[a-z0-9]+", prompt.lower())
     return "-".join(["portrait", *words])[:48].rstrip("-")
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turn a caller's mistake into one sentence on the page, and a stop into nothing."""
-    try:
-        yield
-    except _Cancelled:
-        return
-    except FileNotFoundError as error:
-        raise _tell("The photo is no longer here; add it again.") from error
-    except ValueError as error:
-        raise _tell(str(error)) from error
-
-
-def _tell(sentence: str) -> gr.Error:
-    return gr.Error(sentence, title="That did not work", duration=8, print_exception=False)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-CSS = (Path(__file__).parent / "page.css").read_text()
+CSS = "\n".join(file.read_text() for file in sorted((Path(__file__).parent / "css").glob("*.css")))
 
 
 def create_theme() -> Any:

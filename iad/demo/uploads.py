@@ -18,9 +18,7 @@ def keep_path(component: Any) -> Any:
     return component
 
 
-def open_photo(
-    path: str | None, *, consent: bool, known: Collection[str] = ()
-) -> UInt8[np.ndarray, "h w 3"]:
+def open_photo(path: str | None, *, consent: bool, known: Collection[str] = ()) -> UInt8[np.ndarray, "h w 3"]:
     """Open a visitor's photo.
 
     Args:

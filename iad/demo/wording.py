@@ -1,41 +1,61 @@
-"""What the page says: faces, scores and notes as small pieces of HTML."""
+"""What the Portrait and Compare tabs say: cards, scores and notes as small pieces of HTML."""
 
+import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from iad.config import Preset
 from iad.demo.examples import Example, make_thumbnail
 
+ARM_CHOICES = (
+    ("IaD: identity and action decoupled", "iad"),
+    ("ConsisID's recipe: the face crop, as it is", "consisid"),
+    ("ID-Animator's recipe: the face's tokens, as they are", "id-animator"),
+)
 # Cosines of the model's own embeddings, from the highest down.
 LIKENESS = ((0.92, "very close"), (0.8, "close"), (0.5, "some likeness"), (-1.0, "little likeness"))
 ACTION = ((0.7, "clearly shown"), (0.45, "partly shown"), (0.2, "hardly shown"), (-1.0, "not shown"))
 DETECTED = ((1.0, "in every frame checked"), (0.01, "in some frames"), (0.0, "in no frame"))
 
 TITLE = """
-<small>IaD video portraits</small>
 <h1><span>One photo.</span> <span>Any expression.</span> <span>The same person.</span></h1>
 <p>Give a photo of a face and say what it should do. The clip keeps the person and does what you say,
 whatever expression the photo had.</p>
 """
-PRIVACY = """
-<p>Photos stay on the computer that runs this page, serve for nothing but your clip, and are deleted within
-two hours.</p>
+CONSENT = "The people in the photos I add are me, or agreed to this. Asked once; the examples need no tick."
+ASK_FOR_CONSENT = '<p class="quiet" role="status">Tick the box at the top, and the face is looked for.</p>'
+CARDS_JS = """
+const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+const videos = () => element.querySelectorAll('video');
+if (still) videos().forEach(video => { video.autoplay = false; video.pause(); });
+element.addEventListener('click', event => {
+  const button = event.target.closest('button');
+  if (!button) return;
+  if (button.dataset.index === undefined) {
+    const stop = button.getAttribute('aria-pressed') !== 'true';
+    button.setAttribute('aria-pressed', stop);
+    button.textContent = stop ? 'Play all' : 'Pause all';
+    videos().forEach(video => stop ? video.pause() : video.play());
+    return;
+  }
+  element.querySelectorAll('[aria-current]').forEach(card => card.removeAttribute('aria-current'));
+  button.setAttribute('aria-current', 'true');
+  trigger('click', {index: Number(button.dataset.index)});
+});
 """
-ASK_FOR_CONSENT = '<p class="quiet">Tick the box below, and the face is looked for.</p>'
 
 
-def describe_model(preset: Preset) -> str:
-    """Say honestly what the model is, and what becomes of a photo."""
-    small = "is a small model that runs on a CPU, trained only on people who do not exist; so far its "
-    small += "pictures are soft and the likeness is rough. It "
+def describe_model(preset: Preset, place: str) -> str:
+    """Say honestly what the model is, where it runs, and what becomes of a photo."""
+    small = "is a small model, trained only on people who do not exist; so far its pictures are soft and the "
+    small += "likeness is rough. It "
     return (
         f"<p><b>{preset.name}</b> {small if preset.name == 'mini' else ''}makes clips of {preset.size} × "
-        f"{preset.size} pixels and {preset.duration:g} seconds. Everything it makes is AI-generated, "
-        f"and each file says so.</p>{PRIVACY}"
+        f"{preset.size} pixels and {preset.duration:g} seconds. {place} Everything it makes is AI-generated, "
+        "and each file says so. Photos serve for nothing but your clip and are deleted within two hours.</p>"
     )
 
 
@@ -44,47 +64,88 @@ def pick_words(value: float, scale: Sequence[tuple[float, str]]) -> str:
     return next((words for threshold, words in scale if value >= threshold), scale[-1][1])
 
 
-def describe_face(crop: UInt8[np.ndarray, "h w 3"], *, count: int, index: int) -> str:
-    """Show the crop that the model sees."""
-    which = "the largest" if index == 0 else f"number {index}"
-    several = f"{count} faces found, using {which}. Choose another under Advanced."
-    title = "Face found" if count == 1 else several
+def describe_prepared(prompt: str) -> str:
+    """Say what the clip that greets a visitor shows."""
     return (
-        f'<div class="face"><img src="{make_thumbnail(crop, 128)}" alt="The face as the model sees it">'
-        f"<p><b>{title}</b><br>This crop is all that the model sees of the photo.</p></div>"
+        f'<p class="prepared"><b>{html.escape(prompt)}</b><br>Prepared earlier by this model, of a person '
+        "who does not exist. Press Generate to make it anew, or add a photo.</p>"
     )
 
 
-def describe_scores(report: dict[str, Any]) -> str:
-    """Say how well a clip came out: three scores in words, then notes and how it was made."""
+def describe_scores(report: Mapping[str, Any]) -> str:
+    """Say how well a clip came out: scores in words, likeness over time, shares, notes, how it was made."""
+    identity = np.asarray(report["identity"], float)
     rows = (
-        ("Likeness to the photo", report["likeness"], LIKENESS),
-        ("Action match", report["action"], ACTION),
-        ("Face detected", report["detected"], DETECTED),
+        ("Likeness to the photo", float(identity.mean()), LIKENESS, draw_line(identity)),
+        ("Action asked for", report["action"], ACTION, ""),
+        ("Face detected", report["detected"], DETECTED, ""),
     )
-    body = "".join(_score_row(name, value, pick_words(value, scale)) for name, value, scale in rows)
+    body = "".join(
+        _score_row(name, value, pick_words(value, scale), line) for name, value, scale, line in rows
+    )
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in report["notes"])
     steps = "1 step" if report["steps"] == 1 else f"{report['steps']} steps"
     made = f"AI-generated in {report['seconds']:.1f} s with seed {report['seed']}, {steps}."
     return (
-        f'<div class="scores">{body}</div>{notes}<p class="quiet">{made} '
-        "The first two scores are the model's own opinion.</p>"
+        f'<div class="scores">{body}{_share_row(report)}</div>{notes}<p class="quiet">{made} '
+        "Likeness, action and shares are the model's own opinion.</p>"
     )
 
 
-def _score_row(name: str, value: float, words: str) -> str:
+def _score_row(name: str, value: float, words: str, line: str) -> str:
     width = round(100 * min(max(value, 0.0), 1.0))
+    bar = line or f'<i class="bar"><i style="width:{width}%"></i></i>'
+    return f'<div class="score"><span>{name}</span><b>{words}<small>{value:.2f}</small></b>{bar}</div>'
+
+
+def _share_row(report: Mapping[str, Any]) -> str:
+    identity, action = report["identity_share"], report["action_share"]
     return (
-        f'<div class="score"><span>{name}</span><b>{words}<small>{value:.2f}</small></b>'
-        f'<i class="bar"><i style="width:{width}%"></i></i></div>'
+        '<div class="score"><span>Your photo’s embedding</span>'
+        f"<b>{identity:.0%} identity<small>{action:.0%} action, left out</small></b>"
+        f'<i class="bar share"><i style="width:{identity:.1%}"></i></i></div>'
     )
+
+
+def draw_line(values: np.ndarray) -> str:
+    """Draw values between 0 and 1 over time, a line of its box's full width."""
+    heights = 30 - 28 * np.clip(values, 0, 1)
+    points = " ".join(
+        f"{x:.1f},{y:.1f}" for x, y in zip(np.linspace(0, 200, len(values)), heights, strict=True)
+    )
+    low, high = float(np.min(values)), float(np.max(values))
+    return (
+        f'<svg class="line" viewBox="0 0 200 32" preserveAspectRatio="none" role="img" '
+        f'aria-label="Frame by frame, from {low:.2f} to {high:.2f}">'
+        f'<path d="M0 30H200M0 2H200"/><polyline points="{points}"/></svg>'
+    )
+
+
+def describe_sheet(address: str, count: int) -> str:
+    """Show all frames of a clip at once."""
+    picture = f'<img src="{address}" alt="All frames in order">'
+    return f"<details><summary>All {count} frames</summary>{picture}</details>"
 
 
 def describe_examples(examples: Sequence[Example]) -> str:
-    """Make a card of every example; each is a button that carries its index."""
-    cards = "".join(
-        f'<button type="button" data-index="{k}"><img src="{make_thumbnail(example.picture, 160)}" alt="">'
-        f"<span>{html.escape(example.prompt)}</span></button>"
-        for k, example in enumerate(examples)
+    """Make a card of every example, moving where a clip was prepared; each is a button with its index."""
+    if not examples:
+        return ""
+    cards = "".join(_card(example, k) for k, example in enumerate(examples))
+    return (
+        '<div class="strip"><p class="quiet">These people do not exist. Click one to start from it.</p>'
+        '<button type="button" class="pause" aria-pressed="false">Pause all</button></div>'
+        f'<div class="cards">{cards}</div>'
     )
-    return f'<p class="quiet">No photo at hand? Start with one of these.</p><div class="cards">{cards}</div>'
+
+
+def _card(example: Example, index: int) -> str:
+    photo = f'<img src="{make_thumbnail(example.picture, 160)}" alt="">'
+    if example.clip:
+        data = base64.b64encode(example.clip.read_bytes()).decode()
+        photo = (
+            f'<video src="data:video/mp4;base64,{data}" autoplay loop muted playsinline tabindex="-1" '
+            f'aria-hidden="true"></video>{photo.replace("<img", "<img class=inset")}'
+        )
+    words = html.escape(example.prompt)
+    return f'<button type="button" data-index="{index}"><i>{photo}</i><span>{words}</span></button>'

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -22,7 +23,7 @@ from iad.closed_form import ClosedForm, fit_closed_form
 from iad.decoupling import create_decoupling
 from iad.evaluation import crossing, probes
 from iad.evaluation.leakage_page import draw_leakage, to_markdown
-from iad.evaluation.measures import QUESTIONS, Fold, Make, create_folds, measure
+from iad.evaluation.measures import QUESTIONS, Faces, Fold, Make, create_folds, measure
 from iad.evaluation.people import HeadName, get_head, held_out_people
 from iad.evaluation.report import as_json
 from iad.evaluation.samples import SHOWN, Encoded, Samples, encode, render_samples, split
@@ -128,19 +129,23 @@ def _tested(source: str, parts: dict[str, Tensor]) -> Iterator[Tested]:
 
 def _compared(parts: dict[str, Tensor], encoded: Encoded, samples: Samples) -> Iterator[Tested]:
     facial, tokens = parts["facial"], encoded.tokens.mean(1)
-    for k, part in enumerate(("identity", "action")):
-        symbol = f"{part[0]}, closed form"
-        yield Tested(symbol, "", part, lambda fold, k=k: _closed_form(facial, samples, fold).split(facial)[k])
+    for part, make in zip(("identity", "action"), closed_form_makers(facial, samples), strict=True):
+        yield Tested(f"{part[0]}, closed form", "", part, make)
     yield Tested("encoder: who it is", "", "encoder", lambda _: encoded.embedding)
     yield Tested("encoder: with coefficients", "", "encoder", lambda _: encoded.vector)
     yield Tested("encoder: tokens, averaged", "", "encoder", lambda _: tokens)
 
 
-def _closed_form(rows: Tensor, samples: Samples, fold: Fold) -> ClosedForm:
+def closed_form_makers(rows: Float[Tensor, "n d"], samples: Faces, *, rank: int = RANK) -> tuple[Make, Make]:
+    """Return what makes identity and action by closed form, fitted anew on the people who teach a fold."""
+    return tuple(lambda fold, k=k: _closed_form(rows, samples, fold, rank).split(rows)[k] for k in range(2))
+
+
+def _closed_form(rows: Tensor, samples: Faces, fold: Fold, rank: int = RANK) -> ClosedForm:
     """Fit on the people who teach, within the span of their rows: the same, for less work."""
     taught = rows[torch.from_numpy(fold.taught)]
     axes, person = probes.span(taught), torch.from_numpy(samples.person[fold.taught])
-    small = fit_closed_form((taught - taught.mean(0)) @ axes, person, rank=RANK)
+    small = fit_closed_form((taught - taught.mean(0)) @ axes, person, rank=rank)
     return ClosedForm(taught.mean(0), axes @ small.basis)
 
 

@@ -7,7 +7,7 @@ and must know them in others.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from iad.config import EXPRESSIONS
 from iad.evaluation import probes
 from iad.evaluation.intervals import by_person, interval
-from iad.evaluation.samples import SHOWN, TURNED, Samples
+from iad.evaluation.samples import SHOWN, TURNED
 
 QUESTIONS = ("expression", "coefficients", "pose", "person")
 RESAMPLES = 100  # of the equal error rate, which is slow to compute
@@ -35,6 +35,14 @@ class Fold:
 
 
 Make = Callable[[Fold], Float[Tensor, "n d"]]  # an embedding; the closed form is another one in every fold
+
+
+class Faces(Protocol):
+    """What is known of faces: `Samples`, or the tutorials' `Collection`."""
+
+    tracks: Float[np.ndarray, "n 60"]
+    person: Int[np.ndarray, " n"]
+    action: Int[np.ndarray, " n"]  # index into `SHOWN`, or `TURNED`
 
 
 def create_folds(person: Int[np.ndarray, " n"], seeds: Sequence[int]) -> list[Fold]:
@@ -75,9 +83,13 @@ class Tally:
 
 
 def measure(
-    make: Make, samples: Samples, folds: Sequence[Fold], *, kinds: Sequence[probes.Kind] = probes.KINDS
+    make: Make | Float[Tensor, "n d"],
+    samples: Faces,
+    folds: Sequence[Fold],
+    *,
+    kinds: Sequence[probes.Kind] = probes.KINDS,
 ) -> dict[str, Any]:
-    """Ask everything of one embedding, by readers of these kinds; see `QUESTIONS`.
+    """Ask everything of one embedding, or of what is made in every fold; see `QUESTIONS`.
 
     Returns for each question and kind of reader its value, interval and the value with shuffled labels;
     then verification (`equal_error_rate`, `rank_one`) and dependence (`hsic_expression`, `hsic_person`).
@@ -86,7 +98,7 @@ def measure(
     checks, found = [], Tally()
     acted = samples.action != TURNED
     for fold in folds:
-        rows = make(fold)
+        rows = make(fold) if callable(make) else make
         for key, answer in _ask(rows, samples, fold, acted, kinds):
             tallies.setdefault(key, Tally()).add(*answer)
         centre = rows[torch.from_numpy(fold.taught)].mean(0)
@@ -104,10 +116,10 @@ def measure(
             entry["selectivity"] = entry["value"] - entry["shuffled"]
     report["equal_error_rate"] = dict(zip(("value", "low", "high"), verify(checks), strict=True))
     report["rank_one"] = dict(zip(("value", "low", "high"), found.sum_up(), strict=True))
-    return report | _depend(make(folds[0]), samples, folds[0].asked & acted)
+    return report | _depend(make(folds[0]) if callable(make) else make, samples, folds[0].asked & acted)
 
 
-def _ask(rows: Tensor, samples: Samples, fold: Fold, acted: np.ndarray, kinds: Sequence[probes.Kind]):
+def _ask(rows: Tensor, samples: Faces, fold: Fold, acted: np.ndarray, kinds: Sequence[probes.Kind]):
     rng = np.random.default_rng(fold.seed)
     person, action = samples.person, samples.action
     everything = (fold.taught, fold.asked)
@@ -187,7 +199,7 @@ def _rate(scores: np.ndarray, one: np.ndarray, other: np.ndarray, times: np.ndar
     return probes.equal_error_rate(scores, same, weights)
 
 
-def _depend(rows: Tensor, samples: Samples, mask: np.ndarray) -> dict[str, Any]:
+def _depend(rows: Tensor, samples: Faces, mask: np.ndarray) -> dict[str, Any]:
     """Test whether rows depend on the expression within a person, and on the person within an action."""
     person, action = samples.person[mask], samples.action[mask]
     kernel = probes.gaussian_kernel(rows[torch.from_numpy(mask)].numpy())

@@ -70,8 +70,8 @@ def _act(name: str, rng: np.random.Generator, *, idle: bool) -> Float[np.ndarray
 
 
 def _draw_faces(rng: np.random.Generator) -> Float[np.ndarray, "n 60"]:
-    faces = [_height(_act(name, rng, idle=False)) for name in SHOWN for _ in range(PERFORMANCES)]
-    turned = [_height(_act(str(rng.choice(STILL)), rng, idle=False)) for _ in range(TURNS)]
+    faces = [height(_act(name, rng, idle=False)) for name in SHOWN for _ in range(PERFORMANCES)]
+    turned = [height(_act(str(rng.choice(STILL)), rng, idle=False)) for _ in range(TURNS)]
     for face in faces:
         face[EXPRESSIONS:] += rng.normal(0, SWAY, 3)
     for face in turned:
@@ -79,7 +79,7 @@ def _draw_faces(rng: np.random.Generator) -> Float[np.ndarray, "n 60"]:
     return np.stack(faces + turned).astype(np.float32)
 
 
-def _height(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, " 60"]:
+def height(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, " 60"]:
     """Take the frame that is furthest from rest."""
     scaled = track.copy()
     scaled[:, EXPRESSIONS:] /= POSE_SCALE

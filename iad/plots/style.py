@@ -17,6 +17,11 @@ def to_hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
+def to_rgb(colour: str) -> tuple[int, int, int]:
+    """Read a colour such as "#2e5eaa"."""
+    return tuple(bytes.fromhex(colour.removeprefix("#")))
+
+
 def create_figure(width: float, height: float, *, rows: int = 1, columns: int = 1, **options: Any) -> Any:
     """Create a figure of so many inches with axes (rows, columns), without touching any global state."""
     from matplotlib import rc_context

@@ -1,4 +1,4 @@
-"""Every term of L_ID on a full table of faces, people down and actions across, and how it moves points.
+"""The terms of both losses on a full table of faces, people down and actions across, and how it moves points.
 
 Training draws pairs of clips; a table holds every person in every action, so the pairs are found by rolling
 it. The faces may be real ones or, as `move_points` has them, a few points that one can watch.
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from iad import decoupling as idea
-from iad.decoupling import Split
+from iad.decoupling import Decoupler, Split
 
 TERMS = ("orthogonality", "invariance", "retention", "agreement", "independence", "swap")
 
@@ -59,6 +59,23 @@ def identity_terms(table: Split, *, step: int = 0) -> dict[str, Float[Tensor, ""
         "independence": idea.independence(code, person),
         "swap": idea.swap(elsewhere, by_other, facial),
     }
+
+
+def text_terms(code: Float[Tensor, "p k c"], told: Float[Tensor, "k c"]) -> dict[str, Float[Tensor, ""]]:
+    """Return the terms of L_TA that need no coefficients: codes of faces against one text code an action."""
+    which = label_rows(*code.shape[:2])[1].to(code.device)
+    shown, said = code.flatten(0, 1)[:, None], told[which][:, None]  # one latent frame each
+    same = which[:, None] == which[None]
+    return {"contrast": idea.text_contrast(shown, said, same), "match": idea.text_match(shown, said)}
+
+
+def split_table(
+    decoupler: Decoupler, vector: Float[Tensor, "p k v"], tokens: Float[Tensor, "p k n e"]
+) -> Split:
+    """Split a table of encoded faces; every field of the result is (people, actions, ...)."""
+    split = decoupler(vector.flatten(0, 1), tokens.flatten(0, 1))
+    fields = (split.facial, split.identity, split.action, split.code)
+    return Split(*(x.unflatten(0, vector.shape[:2]) for x in fields))
 
 
 def as_table(facial: Float[Tensor, "p k d"], action: Float[Tensor, "p k d"]) -> Split:

@@ -1,0 +1,76 @@
+"""The About tab: what runs here, how well, where it comes from, and how to use it from a program."""
+
+from typing import Any
+
+import gradio as gr
+
+from iad.config import Preset
+from iad.demo.about_words import (
+    ADDRESS,
+    CARDS,
+    CLIP_SECONDS,
+    COLUMNS,
+    LEAD,
+    MCP_OFF,
+    MCP_ON,
+    PYTHON,
+    QUESTIONS,
+    RESULTS,
+    RESULTS_NOTE,
+)
+from iad.demo.hardware import Hardware, choose_hardware, has_mcp
+
+
+def build_about(pipeline: Any) -> None:
+    """Lay out the tab inside the current block.
+
+    Args:
+        pipeline: an `IaDPipeline`, or a `BackgroundPipeline`; only its preset is looked at.
+    """
+    gr.HTML(LEAD)
+    gr.HTML(_describe_model(pipeline.preset, choose_hardware()), elem_id="about-model")
+    gr.HTML(f'<h2 class="section">Does it work?</h2>{_make_results()}{RESULTS_NOTE}', elem_id="about-results")
+    gr.HTML(f'<div class="about-cards">{"".join(_make_card(*card) for card in CARDS.items())}</div>')
+    gr.HTML('<h2 class="section">Use it from a program</h2>')
+    gr.Markdown(PYTHON.format(address=ADDRESS), elem_id="about-code")
+    gr.HTML(
+        f'<p class="quiet">{MCP_ON if has_mcp() else MCP_OFF} '
+        "Put this page’s own address into the third line. "
+        "All parameters: “Use via API” at the foot of the page. Without a page: "
+        "<code>python -m iad --help</code>.</p>"
+    )
+    gr.HTML(
+        f'<h2 class="section">Questions</h2>{"".join(_make_question(*pair) for pair in QUESTIONS.items())}'
+    )
+
+
+def _describe_model(preset: Preset, hardware: Hardware) -> str:
+    facts = (
+        ("Model", preset.name),
+        ("Makes", f"{preset.frames} frames, {preset.size} × {preset.size} pixels, {preset.duration:g} s"),
+        ("Where", hardware.describe().removeprefix("Runs on: ").removesuffix(".")),
+        ("Takes", f"{CLIP_SECONDS} s a clip on two cores" if preset.name == "mini" else "not measured"),
+    )
+    cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+    return f'<dl class="facts">{cells}</dl>'
+
+
+def _make_results() -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+    rows = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{value}</td>" for value in row[1:])}</tr>'
+        for row in RESULTS.values()
+    )
+    return (
+        '<div class="wide" tabindex="0" role="region" aria-label="Results"><table class="results">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _make_card(title: str, entries: str) -> str:
+    items = "".join(f"<li>{entry}</li>" for entry in entries.strip().split("\n\n"))
+    return f"<section><h3>{title}</h3><ul>{items}</ul></section>"
+
+
+def _make_question(question: str, answer: str) -> str:
+    return f'<details class="question"><summary>{question}</summary><p>{answer}</p></details>'

@@ -1,0 +1,119 @@
+"""What the About tab says. Entries of a card are parted by empty lines."""
+
+# From docs/results.md, 64 held-out people x 8 actions x 3 seeds; a test compares.
+RESULTS = {
+    "iad": ("IaD", "87 %", "0.01", "0.58", "23 %"),
+    "consisid": ("ConsisID’s recipe", "17 %", "0.70", "0.69", "82 %"),
+    "id-animator": ("ID-Animator’s recipe", "42 %", "0.03", "0.42", "12 %"),
+}
+COLUMNS = ("", "Action seen", "Photo’s expression copied", "Likeness, FaceSim-Arc", "Right person of 64")
+FACE_LEFT, FACE_KEPT, CHANCE, CLIP_SECONDS = "0.83", "0.25", "0.11", "0.92"
+
+LEAD = """
+<p class="lead">IaD splits what a face encoder sees in a photo into <b class="identity">who it is</b> and
+<b class="action">what the face does</b>, and hands only the first to the video model. The second comes from
+your words. So the smile in the photo stays in the photo. The idea is from the paper (arXiv 2606.22347), of
+which we know the abstract; the rest is our own reading.</p>
+"""
+RESULTS_NOTE = f"""
+<p>People whom training never saw, the photo always showing another action than the prompt. The three methods
+share one base, data and steps; the two recipes are our small versions, not the published systems. IaD frees
+the action and pays in likeness. A control with IaD’s references and action channel, but without the split,
+does as well on twelve people: what the split adds is embeddings that can be read and swapped. A probe reads
+the expression, one of nine, from the identity at {FACE_KEPT}, from the undivided embedding at {FACE_LEFT}
+(chance {CHANCE}). All tables: docs/results.md.</p>
+"""
+CARDS = {
+    "Honest limits": """
+The likeness is rough: a friend would guess rather than recognise. Age, wrinkles and glasses get lost.
+
+Pictures are soft; nods and turns show blocks; smiles and frowns come out too slight.
+
+A scene named in the prompt is hardly heeded.
+
+Far turned heads, very dark photos and children were not trained for. Results by group of people are not
+measured.
+
+Facial actions are not emotions, and the scores beside a clip are the model’s own opinion.
+""",
+    "Data and licences": """
+Nobody in the training data exists: generated portraits (SFHQ, MIT) and rendered heads (ICT-FaceKit,
+MIT), brought to life by us.
+
+Portraits that might show minors were left out.
+
+Code and weights: Apache-2.0. The sentence encoder, all-MiniLM-L6-v2: Apache-2.0.
+
+The example faces do not exist either, but for the astronaut, a NASA photo in the public domain.
+""",
+    "Consent and privacy": """
+Use photos only of people who agreed; the box at the top asks, and an upload is not looked at without.
+
+Photos and clips are deleted within two hours, files to verify at once. Embeddings are not kept.
+
+No analytics, no outside request, no history. Other visitors cannot see yours.
+
+The link in the address bar holds settings and prompt, never the photo.
+""",
+    "Every file says AI-generated": """
+A label in the corner, which the app puts on, and a note inside the file: model, method, seed, prompt.
+
+The digital source type of IPTC, trainedAlgorithmicMedia, for programs that look for it.
+
+Signed Content Credentials (C2PA) where whoever runs this page has a certificate.
+
+The Verify tab reads all three, and says what they prove.
+""",
+}
+QUESTIONS = {
+    "Why is it not my friend’s exact face?": """
+mini has a few million parameters and learned on two CPU cores from people who do not exist. It takes
+over skin, hair, colours and the outline of the face; what makes a face unmistakable needs a larger
+model.
+""",
+    "Why 128 pixels?": """
+Every pixel costs training and waiting on a CPU. The page shows the clip enlarged, which adds no detail.
+""",
+    "Is the identity free of leaks?": f"""
+No. A probe still reads the expression at {FACE_KEPT} where chance is {CHANCE}, and the action still
+tells a little of the person. It is far less than in the undivided embedding, and the head’s pose is
+gone.
+""",
+    "Which hardware does it need?": f"""
+mini needs none but a CPU: {CLIP_SECONDS} s for a clip on two cores, less than 1 GB of memory. A big
+model needs a GPU.
+""",
+    "Is this the authors’ code?": """
+No. It is the first open implementation, by others, from the abstract.
+""",
+    "Can I tell a clip from a real video?": """
+Of mini, at a glance. Of larger models not for long; so label what you make, and do not rely on notes
+alone.
+""",
+}
+PYTHON = """
+```python
+from gradio_client import Client, handle_file
+
+page = Client("{address}")
+clip, report, *_ = page.predict(
+    photo=handle_file("photo.jpg"), prompt="laughs", consent=True, api_name="/generate"
+)
+three = page.predict(
+    photo=handle_file("photo.jpg"), prompt="nods", consent=True, api_name="/compare"
+)
+split = page.predict(
+    files=[handle_file("photo.jpg")], prompts="smiling\\neyes closed", consent=True, api_name="/decouple"
+)
+said = page.predict(file=handle_file("clip.mp4"), api_name="/verify")
+```
+"""
+ADDRESS = "http://127.0.0.1:7860"
+MCP_ON = """
+This page is an MCP server, too: connect to <code>/gradio_api/mcp/</code>; its tools are these
+endpoints.
+"""
+MCP_OFF = """
+As MCP tools: whoever runs the page installs <code>gradio[mcp]</code> and starts it again; the tools are
+then at <code>/gradio_api/mcp/</code>.
+"""

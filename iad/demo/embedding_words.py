@@ -1,0 +1,161 @@
+"""What the tab "Inside the embedding" says and shows: faces, matrices, maps and swaps as pieces of HTML."""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from iad.demo.examples import make_thumbnail
+from iad.demo.figures import show_figure, show_grid
+from iad.maps import flatten
+from iad.plots import face_map, similarity_table
+from iad.plots.style import ACTION, IDENTITY
+
+NAMED = 4  # prompts on a face's card
+
+INTRODUCTION = """
+<p class="lead">The model reads a face as one long row of numbers and splits it into two:
+<b class="identity">identity</b>, who it is, and <b class="action">action</b>, what the face does right now.
+Add photos to see the two apart. Most telling: one person with two expressions, two people with the same.</p>
+"""
+MATRICES = '<h2 class="section">Who is like whom</h2>'
+SWAP = """
+<h2 class="section">Swap</h2>
+<p class="lead">The person of one photo does what another person's face does: no word says what to
+do, only the two embeddings. The small model draws it softly.</p>
+"""
+
+
+def show_strip(pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> str:
+    """Show the examples in a row."""
+    faces = "".join(f'<img src="{make_thumbnail(picture, 128)}" alt="">' for picture in pictures)
+    return f'<div class="strip">{faces}</div>'
+
+
+def describe_faces(
+    crops: Sequence[UInt8[np.ndarray, "h w 3"]],
+    labels: Sequence[str],
+    report: dict[str, Any],
+    counts: Sequence[int],
+) -> str:
+    """Make a card of every face: its crop, its shares, and the prompts that say best what it does.
+
+    Args:
+        crops: what the model sees of each photo.
+        labels: A, B, ...
+        report: from `compare_faces`.
+        counts: how many faces each photo shows.
+    """
+    rows = zip(crops, labels, report["faces"], counts, strict=True)
+    cards = "".join(_describe_face(*row) for row in rows)
+    return (
+        '<h2 class="section">Each face in two parts</h2><p class="quiet">The bar shows how much of the '
+        "embedding's squared length is identity and how much action; below it, the words that the model "
+        f'finds nearest to the action (cosine).</p><div class="faces">{cards}</div>'
+    )
+
+
+def _describe_face(crop: np.ndarray, label: str, face: dict[str, Any], count: int) -> str:
+    name = html.escape(face["file"])
+    several = f'<p class="quiet">{count} faces found; this is the largest.</p>' if count > 1 else ""
+    shares = f"identity {face['identity_share']:.1%}, action {face['action_share']:.1%}"
+    matches = "".join(
+        f'<li><span>{html.escape(match["prompt"])}</span><i class="bar"><i style="width:{_percent(match)}%">'
+        f"</i></i><b>{match['similarity']:.2f}</b></li>"
+        for match in face["actions"][:NAMED]
+    )
+    return (
+        f'<article class="card"><img src="{make_thumbnail(crop, 192)}" '
+        f'alt="Face {label} as the model sees it">'
+        f'<div><h3><b>{label}</b> <span title="{name}">{name}</span></h3>{several}'
+        f'<div class="shares" role="img" aria-label="{shares}">'
+        f'<i style="width:{face["identity_share"]:.2%}"></i><i></i></div><p class="quiet">{shares}</p>'
+        f"<ul>{matches}</ul></div></article>"
+    )
+
+
+def _percent(match: dict[str, Any]) -> int:
+    return round(100 * min(max(match["similarity"], 0.0), 1.0))
+
+
+def draw_tables(
+    crops: Sequence[UInt8[np.ndarray, "h w 3"]], labels: Sequence[str], report: dict[str, Any]
+) -> str:
+    """Show the identity and the action matrix."""
+    kinds = (
+        ("identity", IDENTITY, "One person should be dark blue whatever the face does, two people pale."),
+        (
+            "action",
+            ACTION,
+            "The same action should be orange in two people; one person with two actions pale.",
+        ),
+    )
+    figures = []
+    for kind, hue, meaning in kinds:
+        values = np.array(report[f"{kind}_cosine"])
+        pairs = [
+            (values[i, j], f"{labels[i]} and {labels[j]}") for i, j in np.argwhere(np.triu(values < 9, 1))
+        ]
+        figures.append(
+            show_figure(
+                similarity_table(values, crops, labels, hue=hue),
+                title=f"{kind.capitalize()} similarity",
+                alt=f"Cosine of {kind}: " + "; ".join(f"{pair} {value:.2f}" for value, pair in pairs),
+                caption=f"{meaning} Most alike here: {max(pairs)[1]}, {max(pairs)[0]:.2f}.",
+            )
+        )
+    return show_grid(figures, wide=True)
+
+
+def draw_maps(
+    crops: Sequence[UInt8[np.ndarray, "h w 3"]],
+    labels: Sequence[str],
+    identity: Float[np.ndarray, "n d"],
+    action: Float[np.ndarray, "n d"],
+) -> str:
+    """Show where the faces lie by identity and by action."""
+    kinds = (
+        ("identity", identity, IDENTITY, "Photos of one person should lie together, whatever the face does."),
+        ("action", action, ACTION, "Faces that do the same should lie together, whoever they are."),
+    )
+    figures = []
+    for kind, rows, hue, meaning in kinds:
+        points, share = flatten(rows)
+        figures.append(
+            show_figure(
+                face_map(points, crops, labels, hue=hue),
+                title=f"Map of {kind}",
+                alt=f"The faces as points in the plane in which their {kind} differs most.",
+                caption=f"{meaning} This plane (PCA) shows {share:.0%} of the differences.",
+            )
+        )
+    return show_grid(figures, wide=True)
+
+
+def describe_sources(crops: Sequence[UInt8[np.ndarray, "h w 3"]], labels: Sequence[str]) -> str:
+    """Show whose identity and whose action a swap takes."""
+    parts = "".join(
+        f'<figure><img class="{kind}" src="{make_thumbnail(crop, 192)}" alt="Face {label}">'
+        f"<figcaption>{kind} of <b>{label}</b></figcaption></figure>"
+        for crop, label, kind in zip(crops, labels, ("identity", "action"), strict=True)
+    )
+    return f'<div class="sources">{parts}</div>'
+
+
+def describe_swap(measured: Float[np.ndarray, "2 2"] | None, labels: Sequence[str], seconds: float) -> str:
+    """Say whom the clip's middle frame is like; the rows of `measured` are identity and action."""
+    made = f'<p class="quiet">AI-generated in {seconds:.1f} s with seed 0.</p>'
+    if measured is None:
+        return f'<p class="note">No face is found in the middle frame, so it cannot be measured.</p>{made}'
+    rows = "".join(
+        f"<tr><th scope='row'>{kind}</th>" + "".join(f"<td>{value:.2f}</td>" for value in values) + "</tr>"
+        for kind, values in zip(("identity", "action"), measured, strict=True)
+    )
+    heads = "".join(f"<th scope='col'>like {label}</th>" for label in labels)
+    return (
+        f'<table class="measured"><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+        '<p class="quiet">Cosines of the middle frame with both photos, the model\'s own opinion. A good '
+        f"swap is high in identity with {labels[0]} and in action with {labels[1]}.</p>{made}"
+    )

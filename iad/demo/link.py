@@ -1,0 +1,69 @@
+"""Settings in the address: a link asks for the same clip again. The photo is never part of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from iad.demo.examples import Example
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value in the address: its name there, its default and its bounds, or its choices."""
+
+    name: str
+    default: Any
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[str, ...] = ()
+
+    def read(self, text: str | None) -> Any:
+        """Read a value; what is missing, out of bounds or no value at all becomes the default."""
+        if text is None:
+            return self.default
+        if isinstance(self.default, str):
+            return text[:1000] if not self.choices or text in self.choices else self.default
+        try:
+            value = float(text)
+        except ValueError:
+            return self.default
+        return type(self.default)(value) if self.low <= value <= self.high else self.default
+
+
+def read_link(query: Mapping[str, str], settings: Sequence[Setting]) -> list[Any]:
+    """Return the value of every setting, as the address or else the default says."""
+    return [setting.read(query.get(setting.name)) for setting in settings]
+
+
+def link_settings(
+    settings: Sequence[Setting], components: Sequence[Any], *, examples: Sequence[Example], photo: Any
+) -> str:
+    """Fill the components from the address when the page opens; returns the script that keeps it up to date.
+
+    The script takes the components' values and writes those that are not the default. An example, which
+    anybody may use, is named by its number; a visitor's own photo is not named at all.
+    """
+    page = gr.context.Context.root_block
+
+    def fill(request: gr.Request) -> list[Any]:
+        query = dict(request.query_params)
+        number = Setting("example", -1, low=0, high=len(examples) - 1).read(query.get("example"))
+        picture = examples[number].picture if number >= 0 else gr.skip()
+        return [picture, *read_link(query, settings)]
+
+    page.load(fill, outputs=[photo, *components], api_visibility="private", show_progress="hidden")
+    names = [setting.name for setting in settings]
+    defaults = [setting.default for setting in settings]
+    return f"""
+(...values) => {{
+  const names = {names!r}, defaults = {defaults!r}, query = new URLSearchParams(location.search);
+  names.forEach((name, k) => {{
+    if (String(values[k]) === String(defaults[k])) query.delete(name); else query.set(name, values[k]);
+  }});
+  const card = document.querySelector('#examples [aria-current=true]');
+  if (card) query.set('example', card.dataset.index); else query.delete('example');
+  history.replaceState(null, '', query.size ? '?' + query : location.pathname);
+}}
+"""

@@ -1,0 +1,99 @@
+"""Numbers over a training: losses and probes, several runs in one panel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from iad.plots.style import INK, LINE, SOFT, create_figure, to_hex, to_picture
+
+_WIDTH, _HEIGHT = 3.7, 2.5  # inches: letters stay readable where a panel is as wide as a phone
+_LEGEND = 0.16  # inches a line of the legend
+_FLOOR = 0.02  # of the largest value: below it a logarithmic axis of values that cross zero is linear
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One line of a panel; `raw` is drawn faintly behind it, as the values before smoothing."""
+
+    name: str
+    x: Float[np.ndarray, " n"]
+    y: Float[np.ndarray, " n"]
+    colour: str
+    dashed: bool = False
+    raw: Float[np.ndarray, " n"] | None = None
+
+
+def draw_curves(
+    traces: Sequence[Trace],
+    *,
+    title: str,
+    across: str,
+    log: bool = False,
+    bounds: tuple[float, float] | None = None,
+    levels: Sequence[tuple[float, str]] = (),
+    events: Sequence[tuple[float, str]] = (),
+    now: float | None = None,
+) -> Image.Image:
+    """Draw one panel.
+
+    Args:
+        traces: the lines; few points are marked by dots.
+        title: what is drawn.
+        across: what the horizontal axis counts.
+        log: a logarithmic vertical axis; linear near zero where values go below it.
+        bounds: of the vertical axis.
+        levels: heights to name, such as chance.
+        events: places on the horizontal axis to name, by a dashed line.
+        now: a place on the horizontal axis to point out.
+    """
+    figure, ((panel,),) = create_figure(_WIDTH, _HEIGHT + _LEGEND * (len(traces) // 2))
+    for height, name in levels:
+        panel.axhline(height, color=to_hex(SOFT), linewidth=1, linestyle=(0, (2, 2)))
+        panel.annotate(
+            name, (0, height), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+            fontsize=8, color=to_hex(SOFT),
+        )  # fmt: skip
+    for place, name in events:
+        panel.axvline(place, color=to_hex(SOFT), linewidth=1, linestyle=(0, (4, 3)))
+        panel.annotate(
+            name, (place, 1), (4, -3), xycoords=("data", "axes fraction"), textcoords="offset points",
+            va="top", fontsize=8, color=to_hex(SOFT),
+        )  # fmt: skip
+    if now is not None:
+        panel.axvline(now, color=to_hex(LINE), linewidth=7, zorder=0)
+    for trace in traces:
+        _draw_trace(panel, trace)
+    if log:
+        _scale(panel, traces)
+    panel.set_title(title, loc="left", fontsize=11)
+    panel.set(xlabel=across, **({"ylim": bounds} if bounds else {}))
+    panel.margins(x=0.02)
+    if len(traces) > 1:
+        below = {"loc": "outside lower center", "ncols": 2, "columnspacing": 1.2, "labelspacing": 0.3}
+        figure.legend(frameon=False, fontsize=8, handlelength=1.8, **below)
+    return to_picture(figure)
+
+
+def _draw_trace(panel, trace: Trace) -> None:
+    if trace.raw is not None:
+        panel.plot(trace.x, trace.raw, color=trace.colour, alpha=0.22, linewidth=0.9)
+    style = {"linestyle": (0, (4, 1.5)) if trace.dashed else "solid"}
+    if len(trace.x) <= 16:
+        style |= {
+            "marker": "o",
+            "markersize": 4,
+            "markerfacecolor": "white" if trace.dashed else trace.colour,
+        }
+    panel.plot(trace.x, trace.y, color=trace.colour, label=trace.name, **style)
+
+
+def _scale(panel, traces: Sequence[Trace]) -> None:
+    values = np.concatenate([trace.y for trace in traces if len(trace.y)] or [np.ones(1)])
+    if values.min() > 0:
+        panel.set_yscale("log")
+        return
+    panel.set_yscale("symlog", linthresh=max(_FLOOR * float(np.abs(values).max()), 1e-6))
+    panel.axhline(0, color=to_hex(INK), linewidth=0.6)

@@ -1,0 +1,155 @@
+"""Embeddings as pictures: who is like whom, and where everyone lies in a plane."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from iad.plots.style import IDENTITY, INK, LINE, PAPER, SERIES, SOFT
+
+_CELL, _GAP = 88, 4  # pixels: eight faces and their numbers stay readable on a phone
+_MAP, _FACE, _PAD = 760, 116, 84  # of a map: its side, its faces, and the rim that is free of their centres
+_DOTS, _COLUMNS = 560, 3  # of a map of dots: its side in pixels, and the columns of its legend
+
+
+def similarity_table(
+    values: Float[np.ndarray, "n n"],
+    crops: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    labels: Sequence[str],
+    *,
+    hue: tuple[int, int, int] = IDENTITY,
+) -> Image.Image:
+    """Draw cosines of faces as numbers on a ground of `hue`, grey where negative; faces are the headings."""
+    count = len(values)
+    if not count == len(crops) == len(labels):
+        raise ValueError(f"A table of {count} faces got {len(crops)} crops and {len(labels)} labels.")
+    side = _CELL * (count + 1)
+    canvas = Image.new("RGB", (side, side), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for i in range(count):
+        face = _round(crops[i], _CELL - _GAP, corner=12)
+        for x, y in (((i + 1) * _CELL, 0), (0, (i + 1) * _CELL)):
+            canvas.paste(face[0], (x + _GAP // 2, y + _GAP // 2), face[1])
+            _tag(draw, (x + _GAP // 2, y + _GAP // 2), labels[i])
+        for j in range(count):
+            _draw_cell(draw, ((j + 1) * _CELL, (i + 1) * _CELL), float(values[i, j]), hue, faint=i == j)
+    return canvas
+
+
+def _draw_cell(draw: ImageDraw.ImageDraw, place: tuple[int, int], value: float, hue, *, faint: bool) -> None:
+    x, y = place
+    strength = min(1.0, abs(value)) * (0.35 if faint else 1.0)  # everyone is like themselves
+    top = hue if value > 0 else SOFT
+    ground = tuple(round(p + (t - p) * strength) for p, t in zip(PAPER, top, strict=True))
+    box = (x + _GAP // 2, y + _GAP // 2, x + _CELL - _GAP // 2, y + _CELL - _GAP // 2)
+    draw.rounded_rectangle(box, radius=10, fill=ground, outline=LINE, width=1)
+    tone = PAPER if np.dot(ground, (0.299, 0.587, 0.114)) < 150 else SOFT if faint else INK
+    draw.text(
+        (x + _CELL / 2, y + _CELL / 2),
+        f"{value:.2f}",
+        fill=tone,
+        font=ImageFont.load_default(29),
+        anchor="mm",
+    )
+
+
+def face_map(
+    points: Float[np.ndarray, "n 2"],
+    crops: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    labels: Sequence[str],
+    *,
+    hue: tuple[int, int, int] = IDENTITY,
+) -> Image.Image:
+    """Draw faces where their points lie; faces that would hide each other part, tied to their points."""
+    canvas = Image.new("RGB", (_MAP, _MAP), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    middle = _MAP / 2
+    for line in ((0, middle, _MAP, middle), (middle, 0, middle, _MAP)):
+        draw.line(line, fill=LINE, width=2)
+    reach = max(float(np.abs(points).max()), 1e-12)
+    dots = middle + points * np.array([1, -1]) / reach * (middle - _PAD)  # up is up
+    places = _spread(dots)
+    for dot, place in zip(dots, places, strict=True):
+        draw.line((*dot, *place), fill=hue, width=3)
+        draw.ellipse((*(dot - 7), *(dot + 7)), fill=hue)
+    for place, crop, label in zip(places, crops, labels, strict=True):
+        corner = tuple(np.rint(place - _FACE / 2).astype(int).tolist())
+        draw.ellipse((*(place - _FACE / 2 - 4), *(place + _FACE / 2 + 4)), fill=hue)
+        face, mask = _round(crop, _FACE, corner=_FACE // 2)
+        canvas.paste(face, corner, mask)
+        _tag(draw, (corner[0] + 4, corner[1] + 4), label)
+    return canvas
+
+
+def _spread(dots: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Push places apart until faces hardly overlap."""
+    turn = np.arange(len(dots)) * 2.4  # points on one another part in different directions
+    places = dots + np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    for _ in range(200):
+        apart = places[:, None] - places[None]
+        far = np.linalg.norm(apart, axis=-1) + 1e-9
+        push = np.maximum(0.94 * _FACE - far, 0) * ~np.eye(len(dots), dtype=bool)
+        places += 0.3 * (apart / far[..., None] * push[..., None]).sum(1)
+        places = places.clip(_FACE / 2 + 6, _MAP - _FACE / 2 - 6)
+        if push.max(initial=0.0) < 1:
+            break
+    return places
+
+
+def dot_map(
+    points: Float[np.ndarray, "n 2"],
+    groups: Int[np.ndarray, " n"],
+    *,
+    reach: float,
+    names: Sequence[str] = (),
+    paths: Int[np.ndarray, " n"] | None = None,
+) -> Image.Image:
+    """Draw points, coloured by group.
+
+    Args:
+        points: about the origin.
+        groups: 0, 1, 2, ...: the group of each point.
+        reach: how far the axes go, so that maps of several steps compare; points beyond lie on the rim.
+        names: of all groups, for a legend; none for no legend.
+        paths: points of equal number are tied by a thin line, in order.
+    """
+    lines = -(-len(names) // _COLUMNS)
+    canvas = Image.new("RGB", (2 * _DOTS, 2 * (_DOTS + 34 * lines)), PAPER)  # drawn twice as large: smooth
+    draw = ImageDraw.Draw(canvas)
+    for at in np.linspace(0, 2 * _DOTS - 1, 5):
+        draw.line((at, 0, at, 2 * _DOTS), fill=LINE, width=2)
+        draw.line((0, at, 2 * _DOTS, at), fill=LINE, width=2)
+    places = _DOTS + (points * np.array([1, -1]) / reach).clip(-0.98, 0.98) * _DOTS
+    for number in np.unique(paths) if paths is not None else ():
+        draw.line(places[paths == number].flatten().tolist(), fill=SOFT, width=2)
+    for place, group in zip(places, groups, strict=True):
+        _draw_dot(draw, place, int(group))
+    for number, name in enumerate(names):
+        x, y = number % _COLUMNS * 2 * _DOTS / _COLUMNS, 2 * (_DOTS + 18 + 34 * (number // _COLUMNS))
+        _draw_dot(draw, np.array([x + 22, y]), number)
+        draw.text((x + 46, y), name, fill=INK, font=ImageFont.load_default(38), anchor="lm")
+    return canvas.resize((canvas.width // 2, canvas.height // 2), Image.LANCZOS)
+
+
+def _draw_dot(draw: ImageDraw.ImageDraw, place: Float[np.ndarray, "2"], group: int) -> None:
+    shapes = (draw.ellipse, draw.rectangle)
+    shape = shapes[group // len(SERIES) % len(shapes)]
+    for radius, fill in ((19, PAPER), (15, SERIES[group % len(SERIES)])):
+        shape((*(place - radius), *(place + radius)), fill=fill)
+
+
+def _round(crop: UInt8[np.ndarray, "_ _ 3"], size: int, *, corner: int) -> tuple[Image.Image, Image.Image]:
+    """Return a crop at `size`, and the mask that rounds its corners."""
+    mask = Image.new("L", (4 * size, 4 * size))
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * size - 1, 4 * size - 1), radius=4 * corner, fill=255)
+    face = Image.fromarray(crop).resize((size, size), Image.LANCZOS)
+    return face, mask.resize((size, size), Image.LANCZOS)
+
+
+def _tag(draw: ImageDraw.ImageDraw, corner: tuple[int, int], label: str) -> None:
+    """Write a label on a small dark plate."""
+    x, y = corner
+    font = ImageFont.load_default(24)
+    draw.rounded_rectangle((x, y, x + font.getlength(label) + 14, y + 30), radius=8, fill=INK)
+    draw.text((x + 7, y + 15), label, fill=PAPER, font=font, anchor="lm")

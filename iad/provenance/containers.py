@@ -1,0 +1,171 @@
+"""What is inside a file from anywhere: its kind, its size, its comment, and its pictures to the last bit.
+
+Kinds are told by the first bytes, never by the name: FFmpeg left to guess would also follow playlists, which
+open other files and addresses.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+MOST_PIXELS = 40_000_000  # a picture
+MOST_SHOWN = 500_000_000  # pixels of all pictures together; far more than any model here makes
+
+MIME = {
+    "mp4": "video/mp4", "mov": "video/quicktime", "gif": "image/gif", "png": "image/png",
+    "webm": "video/webm", "mkv": "video/x-matroska", "avi": "video/avi",
+}  # fmt: skip
+_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "avi": "avi"}
+
+
+@dataclass(frozen=True)
+class Media:
+    """What is to be known of a file without looking at its pictures."""
+
+    format: str
+    width: int
+    height: int
+    frames: int | None  # None where the file does not say
+    fps: float | None
+    sound: bool
+    comment: str | bytes
+
+
+def recognise(start: bytes) -> str | None:
+    """Name a file's kind by its first 64 bytes; None for all that is not read here."""
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if start.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    if start[4:8] == b"ftyp":
+        return "mov" if start[8:12] == b"qt  " else "mp4"
+    if start[4:8] in (b"moov", b"mdat", b"wide", b"free"):
+        return "mov"
+    if start.startswith(b"\x1a\x45\xdf\xa3"):
+        return "webm" if b"webm" in start else "mkv"
+    return "avi" if start.startswith(b"RIFF") and start[8:12] == b"AVI " else None
+
+
+def inspect(file: io.BufferedIOBase) -> Media:
+    """Look at a file's head.
+
+    Raises:
+        ValueError: it is not readable; a sentence that begins with "it".
+    """
+    kind = _find_kind(file)
+    try:
+        if kind in _DEMUXERS:
+            return _inspect_video(file, kind)
+        with _open_picture(file) as picture:
+            frames = getattr(picture, "n_frames", 1)
+            milliseconds = picture.info.get("duration") or 0
+            comment = picture.info.get("Comment") or picture.info.get("comment") or ""
+            fps = 1000 / milliseconds if frames > 1 and milliseconds else None
+            return Media(kind, *picture.size, frames, fps, False, comment)
+    except (OSError, SyntaxError, EOFError) as error:
+        raise ValueError("it is damaged") from error
+
+
+def list_pictures(file: io.BufferedIOBase) -> Iterator[bytes]:
+    """Yield what a player would show, picture by picture, with size and time, and how many tracks there are.
+
+    Decoders of H.264 agree to the last bit, so the same file gives the same bytes everywhere.
+
+    Raises:
+        ValueError: it is not readable, or there are too many pictures.
+    """
+    kind = _find_kind(file)
+    try:
+        shown = 0
+        for head, body in _decode(file) if kind in _DEMUXERS else _unfold(file):
+            shown += head[1] * head[2]
+            if shown > MOST_SHOWN:
+                raise ValueError("it has too many pictures")
+            yield " ".join(map(str, head)).encode()
+            yield body
+    except (OSError, SyntaxError, EOFError) as error:
+        raise ValueError("it is damaged") from error
+
+
+def _find_kind(file: io.BufferedIOBase) -> str:
+    file.seek(0)
+    kind = recognise(file.read(64))
+    file.seek(0)
+    if kind is None:
+        raise ValueError("it is of another kind")
+    return kind
+
+
+def _inspect_video(file: io.BufferedIOBase, kind: str) -> Media:
+    with _open_video(file, kind) as (container, stream):
+        rate = float(stream.average_rate) if stream.average_rate else None
+        seconds = (container.duration or 0) / 1e6
+        frames = stream.frames or (round(seconds * rate) if rate and seconds else None)
+        words = {key.lower(): value for key, value in container.metadata.items()}
+        codec = stream.codec_context
+        return Media(
+            kind,
+            codec.width,
+            codec.height,
+            frames,
+            rate,
+            bool(container.streams.audio),
+            words.get("comment", ""),
+        )
+
+
+@contextlib.contextmanager
+def _open_video(file: io.BufferedIOBase, kind: str) -> Iterator[tuple[Any, Any]]:
+    import av
+
+    try:
+        with av.open(file, format=_DEMUXERS[kind]) as container:
+            if not container.streams.video:
+                raise ValueError("it has no picture")
+            stream = container.streams.video[0]
+            if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
+                raise ValueError("its frames have more than 40 megapixels")
+            yield container, stream
+    except av.FFmpegError as error:
+        raise ValueError("it is damaged") from error
+
+
+@contextlib.contextmanager
+def _open_picture(file: io.BufferedIOBase) -> Iterator[Image.Image]:
+    try:
+        opened = Image.open(file, formats=("GIF", "PNG"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError("it is damaged") from error
+    with opened as picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise ValueError("it has more than 40 megapixels")
+        yield picture
+
+
+def _decode(file: io.BufferedIOBase) -> Iterator[tuple[tuple, bytes]]:
+    with _open_video(file, _find_kind(file)) as (container, stream):
+        begin = None
+        for frame in container.decode(stream):
+            time = frame.time or 0.0
+            begin = time if begin is None else begin
+            # Another container may count in milliseconds, so no finer.
+            head = (
+                len(container.streams),
+                frame.width,
+                frame.height,
+                round(1000 * (time - begin)),
+                frame.format.name,
+            )
+            # the planes as they were decoded: how they become red, green and blue varies between versions
+            yield head, frame.to_ndarray().tobytes()
+
+
+def _unfold(file: io.BufferedIOBase) -> Iterator[tuple[tuple, bytes]]:
+    with _open_picture(file) as picture:
+        for number in range(getattr(picture, "n_frames", 1)):
+            picture.seek(number)
+            yield (1, *picture.size, picture.info.get("duration", 0), "rgb"), picture.convert("RGB").tobytes()

@@ -1,0 +1,124 @@
+"""The Portrait tab without a browser: its timeline, its link, its outlined faces, its use of photos."""
+
+import re
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from iad.config import PRESETS
+from iad.demo.examples import digest, load_examples
+from iad.demo.faceview import OTHER_PHOTO, outline_faces
+from iad.demo.link import Setting, read_link
+from iad.demo.studio import Studio
+from iad.demo.timeline import draw_bar, fill_rows, read_rows
+from iad.demo.wording import draw_line
+from iad.faces import Box
+from iad.text import parse_prompt
+
+EMPTY = [None, None, ""]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["[0-1s] smiles [1-2s] nods", "a woman [0.5-1.5s] laughs", "[0-0.5s] winks [0.5-1s] smiles [1-2s] nods"],
+)
+def test_the_timeline_mirrors_the_prompt(prompt):
+    cells = fill_rows(prompt, 2.0)
+    assert len(cells) == 12
+    assert parse_prompt(read_rows(prompt, cells, 2.0)) == parse_prompt(prompt)
+
+
+def test_rows_of_the_timeline_write_the_prompt():
+    row = [0.0, 1.0, "smiles"]
+    assert read_rows("", row + EMPTY * 3, 2.0) == "[0-1s] smiles"
+    # A row without times goes on where the one before ends; what holds for all stays.
+    written = read_rows("a man [0-2s] nods", [0, 0.5, "smiles", None, None, "winks"] + EMPTY * 2, 2.0)
+    assert written == "a man [0-0.5s] smiles [0.5-1.5s] winks"
+    assert read_rows("a man nods", EMPTY * 4, 2.0) == "a man nods"
+    assert read_rows("a man [0-1s] nods", EMPTY * 4, 2.0) == "a man"
+    with pytest.raises(gr.Error, match="the end must follow the start"):
+        read_rows("", [1.0, 0.5, "smiles"] + EMPTY * 3, 2.0)
+
+
+def test_half_a_prompt_fills_no_row():
+    assert fill_rows("[0-1s smiles", 2.0) == EMPTY * 4 == fill_rows("smiles", 2.0)
+
+
+def test_the_bar_shows_when_what_happens():
+    bar = draw_bar("[0-0.5s] <b> [1-2s] nods", 2.0)
+    assert re.findall(r"left:([\d.]+)%;width:([\d.]+)%", bar) == [("0.0", "25.0"), ("50.0", "50.0")]
+    assert "&lt;b&gt;" in bar and "<b>" not in bar
+    assert "width:100.0%" in draw_bar("nods", 2.0)
+
+
+SETTINGS = (
+    Setting("prompt", ""),
+    Setting("seed", 0, low=0, high=100),
+    Setting("identity", 1.0, low=0, high=2),
+    Setting("arm", "iad", choices=("iad", "consisid")),
+)
+
+
+def test_a_link_is_read_and_nonsense_in_it_is_not():
+    good = {"prompt": "nods", "seed": "7", "identity": "0.5", "arm": "consisid"}
+    assert read_link(good, SETTINGS) == ["nods", 7, 0.5, "consisid"]
+    bad = {"seed": "-1", "identity": "nan", "arm": "pixie"}
+    assert read_link(bad, SETTINGS) == ["", 0, 1.0, "iad"] == read_link({}, SETTINGS)
+    assert len(read_link({"prompt": "x" * 9999}, SETTINGS)[0]) == 1000
+
+
+def test_every_face_is_outlined_where_it_is_and_can_be_chosen():
+    picture = np.zeros((100, 200, 3), np.uint8)
+    view = outline_faces(picture, [Box(20, 10, 60, 50), Box(150, -5, 210, 40)], chosen=1)
+    assert "left:10.00%;top:10.00%;width:20.00%;height:40.00%" in view
+    assert "left:75.00%;top:0.00%" in view  # cut at the photo's edge
+    pressed = re.findall(r'data-index="(\d)" aria-pressed="(\w+)"', view)
+    assert pressed == [("0", "false"), ("1", "true")] and "2 faces found" in view
+    assert f'data-index="{OTHER_PHOTO}"' in view and "url(" not in view and "http" not in view
+
+
+def test_a_photo_without_consent_is_not_looked_at(photo, monkeypatch):
+    import iad.demo.studio as room
+
+    seen = []
+    monkeypatch.setattr(room, "detect_faces", lambda picture: seen.append(picture) or [Box(0, 0, 9, 9)])
+    studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
+    view, shown, _ = studio.look_for_faces(photo, False)
+    assert "Tick the box" in view and shown["visible"] is True and not seen
+    view, shown, _ = studio.look_for_faces(photo, True)
+    assert "outlined" in view and shown["visible"] == "hidden" and len(seen) == 1
+
+
+def test_another_photo_makes_room(photo):
+    studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
+    view, shown, face = studio.choose_face(photo, True, gr.EventData(None, {"index": OTHER_PHOTO}))
+    assert view == "" and shown["value"] is None and shown["visible"] is True and face == 0
+
+
+def test_an_example_needs_no_consent_and_shows_its_clip(tmp_path):
+    examples = load_examples()
+    if not examples:
+        pytest.skip("No examples are installed; they come with the folder examples or with scikit-image.")
+    studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
+    picture, prompt, clip, words = next(studio.choose_example(gr.EventData(None, {"index": 0})))
+    assert prompt == examples[0].prompt and (clip is None) == (examples[0].clip is None)
+    assert not clip or prompt in words
+    Image.fromarray(picture).save(tmp_path / "copy.png")
+    opened = studio._open_photos(str(tmp_path / "copy.png"), None, None, "words", False)
+    assert digest(opened[0]) == examples[0].digest
+    changed = picture.copy()
+    changed[0, 0] ^= 1
+    Image.fromarray(changed).save(tmp_path / "other.png")
+    with pytest.raises(ValueError, match="Tick the box"):
+        studio._open_photos(str(tmp_path / "other.png"), None, None, "words", False)
+
+
+def test_the_line_follows_the_values():
+    heights = [
+        float(y)
+        for y in re.findall(r",([\d.]+)", re.search(r'points="([^"]+)', draw_line(np.array([0, 0.5, 1])))[1])
+    ]
+    assert heights == [30, 16, 2]
