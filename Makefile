@@ -1,7 +1,7 @@
-# make setup | demo | test | clean. Needs make and Python 3.11 or newer; everything goes into .venv.
+# make setup | demo | test | notebooks | clean. Needs make and Python 3.11 or newer; everything goes into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clean chromium
+.PHONY: help setup demo test notebooks clean chromium
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -9,10 +9,11 @@ PORT ?= 7860
 CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
 
 help:
-	@echo "make setup   create .venv and install what the project needs"
-	@echo "make demo    set up, then open the app on http://127.0.0.1:$(PORT)"
-	@echo "make test    set up, then check the style and run the tests"
-	@echo "make clean   remove .venv and every cache"
+	@echo "make setup       create .venv and install what the project needs"
+	@echo "make demo        set up, then open the app on http://127.0.0.1:$(PORT)"
+	@echo "make test        set up, then check the style and run the tests"
+	@echo "make notebooks   set up, then run every tutorial anew and store what it shows"
+	@echo "make clean       remove .venv and every cache"
 
 setup: .venv/.installed
 	@echo "Ready: try make demo"
@@ -23,6 +24,9 @@ demo: .venv/.installed
 test: .venv/.installed-dev chromium
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+notebooks: .venv/.installed-dev
+	$(BIN)/python notebooks/run.py
 
 # A candidate counts only when it runs: a name on the PATH may be a stub without a Python behind it.
 .venv/bin/python:

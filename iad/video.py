@@ -183,7 +183,7 @@ def _encode_mp4(frames: Frames, fps: float, comment: str) -> bytes:
         with av.open(str(file), "w", options={"movflags": "+faststart"}) as container:
             container.metadata["comment"] = comment
             stream = container.add_stream(
-                "libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "16", "preset": "slow"}
+                "libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "16", "preset": "fast"}
             )
             stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
             codec = stream.codec_context

@@ -107,7 +107,7 @@ def test_a_photo_and_a_prompt_make_an_enlarged_clip_that_says_what_it_is(client,
     frames, fps = read_video(path_of(clip), 100)
     tiny = PRESETS["tiny"]
     smooth = (tiny.frames - 1) * SMOOTH + 1
-    assert frames.shape == (smooth, 4 * tiny.size, 4 * tiny.size, 3) and fps == SMOOTH * tiny.fps
+    assert frames.shape == (smooth, 3 * tiny.size, 3 * tiny.size, 3) and fps == SMOOTH * tiny.fps
     assert read_metadata(path_of(clip))["seed"] == 7 == report["seed"]
     assert len(report["identity"]) == tiny.frames and 0 <= report["detected"] <= 1 and report["steps"] == 1
     assert report["identity_share"] + report["action_share"] == pytest.approx(1)

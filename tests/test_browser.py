@@ -14,7 +14,7 @@ FLAGS = (
 )  # fmt: skip
 DESK, PHONE = (1280, 900), (390, 844)
 TABS = ("Portrait", "Compare", "Inside the embedding", "Losses", "Verify", "About")
-WAIT = 120_000  # milliseconds; a busy machine is slow
+WAIT = 60_000  # milliseconds; a busy machine is slow
 CLIP = "document.querySelector('#clip video')"
 
 
@@ -86,7 +86,7 @@ def test_a_visitor_makes_a_clip_that_plays(page, photo):
     page.click("#generate")
     page.wait_for_selector("#scores .score")
     assert page.locator("#scores .score").count() == 4
-    page.wait_for_function(f"{CLIP}.currentTime > 0.05 && !{CLIP}.paused && {CLIP}.videoWidth === 512")
+    page.wait_for_function(f"{CLIP}.currentTime > 0.05 && !{CLIP}.paused && {CLIP}.videoWidth === 384")
     # It loops: the time runs on, and then back.
     page.evaluate("() => { window.latest = 0 }")
     page.wait_for_function(

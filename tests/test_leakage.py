@@ -134,6 +134,25 @@ def test_closed_form_within_the_span_is_the_closed_form(samples):
         assert torch.allclose(one, other, atol=1e-3)
 
 
+def test_makers_of_the_closed_form_split_by_the_people_who_teach(samples):
+    rows = plant(samples, person=1, action=1)
+    one, other = measures.create_folds(samples.person, (0,))
+    makers = leakage.closed_form_makers(rows, samples, rank=3)
+    for fold in (one, other):
+        identity, action = (make(fold) for make in makers)
+        mean = rows[torch.from_numpy(fold.taught)].mean(0)
+        assert torch.allclose(identity + action, rows - mean, atol=1e-4)
+        assert torch.linalg.matrix_rank(action, atol=1e-3) == 3
+    assert not torch.allclose(makers[0](one), makers[0](other), atol=1e-3)
+
+
+def test_rows_and_what_makes_them_are_measured_alike(samples):
+    rows = plant(samples, person=1, action=1)
+    folds = measures.create_folds(samples.person, (0,))[:1]
+    given, made = (measures.measure(x, samples, folds, kinds=("linear",)) for x in (rows, lambda fold: rows))
+    assert given == made and given["expression"]["linear"]["value"] > 0.5
+
+
 def test_normalising_uses_the_raw_row_of_the_same_source():
     def row(source, part, value):
         return {"source": source, "part": part} | {

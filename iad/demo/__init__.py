@@ -40,7 +40,7 @@ def build_demo(pipeline: Any) -> Any:
     with gr.Blocks(title="IaD video portraits", analytics_enabled=False, delete_cache=(kept, kept)) as demo:
         gr.HTML(TITLE, elem_id="title")
         consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Portrait", id="portrait"):
                 build_portrait(pipeline, consent)
             with gr.Tab("Compare", id="compare"):
@@ -85,7 +85,9 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
 def create_demo() -> Any:
     """Build the page around the model that IAD_MODEL names, mini by default; it loads when first needed."""
     from iad.demo.hardware import choose_hardware
+    from iad.provenance import check_signing
 
+    check_signing()
     return build_demo(BackgroundPipeline(choose_hardware().model))
 
 
@@ -95,10 +97,12 @@ def launch(port: int | None = None) -> None:
     The page is up while the model still loads.
 
     Raises:
-        ValueError: no such model, or no weights of it.
+        ValueError: no such model, no weights of it, or a certificate that cannot sign.
     """
     from iad.demo.hardware import choose_hardware
+    from iad.provenance import check_signing
 
+    check_signing()
     pipeline = BackgroundPipeline(choose_hardware().model)  # before anything touches CUDA
     demo = build_demo(pipeline)
     serve(demo, port=port, wait=False)

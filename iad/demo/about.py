@@ -1,5 +1,6 @@
 """The About tab: what runs here, how well, where it comes from, and how to use it from a program."""
 
+import html
 from typing import Any
 
 import gradio as gr
@@ -32,7 +33,8 @@ def build_about(pipeline: Any) -> None:
     gr.HTML(f'<h2 class="section">Does it work?</h2>{_make_results()}{RESULTS_NOTE}', elem_id="about-results")
     gr.HTML(f'<div class="about-cards">{"".join(_make_card(*card) for card in CARDS.items())}</div>')
     gr.HTML('<h2 class="section">Use it from a program</h2>')
-    gr.Markdown(PYTHON.format(address=ADDRESS), elem_id="about-code")
+    code = html.escape(PYTHON.format(address=ADDRESS))
+    gr.HTML(f'<pre tabindex="0" aria-label="Python code"><code>{code}</code></pre>', elem_id="about-code")
     gr.HTML(
         f'<p class="quiet">{MCP_ON if has_mcp() else MCP_OFF} '
         "Put this page’s own address into the third line. "

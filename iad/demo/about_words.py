@@ -6,7 +6,13 @@ RESULTS = {
     "consisid": ("ConsisID’s recipe", "17 %", "0.70", "0.69", "82 %"),
     "id-animator": ("ID-Animator’s recipe", "42 %", "0.03", "0.42", "12 %"),
 }
-COLUMNS = ("", "Action seen", "Photo’s expression copied", "Likeness, FaceSim-Arc", "Right person of 64")
+COLUMNS = (
+    "Method",
+    "Action seen",
+    "Photo’s expression copied",
+    "Likeness, FaceSim-Arc",
+    "Right person of 64",
+)
 FACE_LEFT, FACE_KEPT, CHANCE, CLIP_SECONDS = "0.83", "0.25", "0.11", "0.92"
 
 LEAD = """
@@ -91,9 +97,7 @@ Of mini, at a glance. Of larger models not for long; so label what you make, and
 alone.
 """,
 }
-PYTHON = """
-```python
-from gradio_client import Client, handle_file
+PYTHON = """from gradio_client import Client, handle_file
 
 page = Client("{address}")
 clip, report, *_ = page.predict(
@@ -106,7 +110,6 @@ split = page.predict(
     files=[handle_file("photo.jpg")], prompts="smiling\\neyes closed", consent=True, api_name="/decouple"
 )
 said = page.predict(file=handle_file("clip.mp4"), api_name="/verify")
-```
 """
 ADDRESS = "http://127.0.0.1:7860"
 MCP_ON = """

@@ -25,6 +25,10 @@ INTRODUCTION = """
 model. Choose a photo whose expression is <em>not</em> what you ask for: whoever copies the photo gives itself
 away. These are our small re-implementations of the two recipes, not the published systems.</p>
 """
+LEGEND = """
+<p class="quiet">Cosines of the model’s own embeddings: 1 is the same, 0 unrelated. Little should be copied,
+unless the photo shows what you asked for. What independent judges say is in the project’s results.</p>
+"""
 COLUMNS = ("Method", "Likeness to the photo", "Action asked for", "Photo’s own action copied", "Seconds")
 PROMPTS = ("opens the mouth wide", "smiles", "closes the eyes", "nods", "raises the eyebrows")
 # Autoplay alone starts each clip when it happens to have loaded; here all start together and stay together.
@@ -187,9 +191,7 @@ def show_table(reports: Mapping[str, Mapping[str, Any]] | None) -> str:
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in reports["iad"]["notes"])
     heads = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
     return (
-        f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}'
-        '<p class="quiet">Cosines of the model’s own embeddings: 1 is the same, 0 unrelated. Little should be '
-        "copied, unless the photo shows what you asked for. Independent judges: see docs.</p>"
+        f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}{LEGEND}'
     )
 
 

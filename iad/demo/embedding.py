@@ -137,7 +137,7 @@ class EmbeddingActions:
                 describe_faces(crops, labels, report, [face.count for face in looked.faces]),
                 draw_tables(crops, labels, report) if several else "",
                 draw_maps(crops, labels, *(stack(looked.faces, p) for p in ("identity", "action")))
-                if several
+                if len(crops) > 2  # two points lie at the two ends of any map
                 else "",
                 gr.update(choices=labels, value=labels[0]),
                 gr.update(choices=labels, value=labels[int(alike[0].argmin())]),
@@ -192,6 +192,11 @@ def build_embedding(pipeline: Any, consent: Any) -> None:
             )  # fmt: skip
             files.preprocess = _get_paths
             gr.HTML(show_strip([load_image(file) for file in actions.examples]))
+            more = gr.UploadButton(
+                "Add more photos", file_count="multiple", file_types=["image"], visible=False, size="sm",
+                elem_id="inside-more",
+            )  # fmt: skip
+            more.preprocess = _get_paths
             sample = gr.Button("Try six examples", elem_id="inside-examples", visible=bool(actions.examples))
         with gr.Column(scale=5, min_width=300):
             prompts = gr.Textbox(
@@ -219,6 +224,8 @@ def build_embedding(pipeline: Any, consent: Any) -> None:
     drawn = run.success(actions.draw, looked, shown, **QUIET)
     drawn.success(None, js=_scroll_to("inside-results", "start"), **QUIET)
     examples = [str(file) for file in actions.examples]
+    more.upload(lambda old, new: [*(old or []), *new], [files, more], files, **QUIET)
+    files.change(lambda paths: gr.update(visible=bool(paths)), files, more, **QUIET)
     sample.click(lambda count: (examples, count + 1), asked, [files, asked], api_visibility="private")
 
 

@@ -31,7 +31,7 @@ do, only the two embeddings. The small model draws it softly.</p>
 def show_strip(pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> str:
     """Show the examples in a row."""
     faces = "".join(f'<img src="{make_thumbnail(picture, 128)}" alt="">' for picture in pictures)
-    return f'<div class="strip">{faces}</div>'
+    return f'<div class="face-strip">{faces}</div>'
 
 
 def describe_faces(
@@ -53,7 +53,7 @@ def describe_faces(
     return (
         '<h2 class="section">Each face in two parts</h2><p class="quiet">The bar shows how much of the '
         "embedding's squared length is identity and how much action; below it, the words that the model "
-        f'finds nearest to the action (cosine).</p><div class="faces">{cards}</div>'
+        f'finds nearest to the action (cosine).</p><div class="face-cards">{cards}</div>'
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,10 @@ class Recordings:
         self.logs = lru_cache(maxsize=None)(lambda name: load_curves(folder / "logs" / f"{name}.jsonl"))
         self.probe = lru_cache(maxsize=None)(self._probe)
         self.shipped_panel = lru_cache(maxsize=256)(self._draw_shipped)
-        self.ablated_panel = lru_cache(maxsize=1024)(self._draw_ablated)
+        self.ablated_panel = lru_cache(maxsize=256)(self._draw_ablated)
         self.reach = lru_cache(maxsize=None)(self._reach)
-        self.map = lru_cache(maxsize=512)(self._draw_map)
-        self.probe_panel = lru_cache(maxsize=512)(self._draw_probe)
+        self.map = lru_cache(maxsize=256)(self._draw_map)
+        self.probe_panel = lru_cache(maxsize=256)(self._draw_probe)
 
     def show_shipped(self, terms: Sequence[str], scale: str, smoothing: float) -> str:
         """Show the chosen terms over the shipped model's training."""
@@ -86,6 +86,12 @@ class Recordings:
             maps = [self.map(run, part, int(place), colours) for run in names for part in PARTS]
             probes = [self.probe_panel(name, probe, int(place)) for probe in PROBES]
         return show_grid(maps), show_grid(probes)
+
+    def play(self, name: str, colours: str) -> Iterator[tuple[int, str, str]]:
+        """Walk through the snapshots: where the slider stands, and what belongs there."""
+        for place in range(1, len(self.load(FULL).snapshots) + 1):
+            yield place, *self.show_step(name, place, colours)
+            time.sleep(PAUSE)
 
     def _draw_shipped(self, term: str, log: bool, smoothing: float) -> str:
         split, joint = self.logs("decoupler"), self.logs("joint")
@@ -252,23 +258,16 @@ def _lay_out_ablations(recordings: Recordings, *, opened: list[Any], look: list[
         )  # fmt: skip
     play = gr.Button("Play the training", size="sm", elem_id="losses-play")
     maps, probes = gr.HTML(WAITING, elem_id="losses-maps"), gr.HTML(WAITING, elem_id="losses-probes")
-    moved = [*opened, run.change, place.change, colours.change]
+    moved = [*opened, run.change, place.input, colours.change]
     gr.on(moved, recordings.show_step, [run, place, colours], [maps, probes], **_DRAWING)
     play.click(
-        partial(_play, count), outputs=place, api_visibility="private", concurrency_limit=8,
-        show_progress="hidden",
+        recordings.play, [run, colours], [place, maps, probes], api_visibility="private",
+        concurrency_limit=8, show_progress="hidden",
     )  # fmt: skip
     shipped, last = recordings.logs("decoupler"), full.snapshots[-1]
     longest = max(int(curve.steps[-1]) for curve in shipped.values())
     people = len(np.unique(last.person))
     gr.HTML(describe_limits(steps=full.steps, shipped=longest, faces=len(last.person), people=people))
-
-
-def _play(count: int) -> Iterator[int]:
-    """Walk through the snapshots; each moves the slider, which draws the maps."""
-    for place in range(1, count + 1):
-        yield place
-        time.sleep(PAUSE)
 
 
 _DRAWING = QUIET | {"show_progress": "hidden", "trigger_mode": "always_last"}

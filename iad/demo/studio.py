@@ -20,7 +20,7 @@ from iad.photos import load_image
 from iad.result import Result
 from iad.video import make_contact_sheet
 
-ENLARGED = 4  # a clip of 128 pixels would be a stamp
+ENLARGED = 3  # a clip of 128 pixels would be a stamp
 SMOOTH = 3  # 8 frames a second stutter
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
 MOST_PHOTOS = 5

@@ -131,7 +131,7 @@ def describe(report: dict[str, Any]) -> str:
 
 def _choose_tone(report: dict[str, Any]) -> str:
     if report["content"] == "altered" or report["signature"] == "broken":
-        return "plain"
+        return "warning"
     if report["made_here"] and report["signature"] == "valid":
         return "good"
     return "note" if report["made_here"] else "plain"

@@ -7,7 +7,7 @@ and must know them in others.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class Fold:
 Make = Callable[[Fold], Float[Tensor, "n d"]]  # an embedding; the closed form is another one in every fold
 
 
+@runtime_checkable
 class Faces(Protocol):
     """What is known of faces: `Samples`, or the tutorials' `Collection`."""
 

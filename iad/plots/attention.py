@@ -37,6 +37,6 @@ def overlay_attention(
 
 
 def cell_box(index: int, side: int) -> tuple[float, float, float, float]:
-    """Return left, top, right, bottom of cell `index`, in rows, of a picture cut into `side` x `side` cells."""
+    """Return left, top, right, bottom of cell `index` of a picture, cut row by row into `side` x `side`."""
     y, x = divmod(index, side)
     return x / side, y / side, (x + 1) / side, (y + 1) / side

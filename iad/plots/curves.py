@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +12,8 @@ from iad.plots.style import INK, LINE, SOFT, create_figure, to_hex, to_picture
 
 _WIDTH, _HEIGHT = 3.7, 2.5  # inches: letters stay readable where a panel is as wide as a phone
 _LEGEND = 0.16  # inches a line of the legend
-_FLOOR = 0.02  # of the largest value: below it a logarithmic axis of values that cross zero is linear
+_RIM = (0.52, 0.1, 0.3, 0.48)  # inches left, right, above and below the axes, without the legend
+_FLOOR = 0.1  # of the largest value: below it a logarithmic axis of values that cross zero is linear
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,6 @@ def draw_curves(
     log: bool = False,
     bounds: tuple[float, float] | None = None,
     levels: Sequence[tuple[float, str]] = (),
-    events: Sequence[tuple[float, str]] = (),
     now: float | None = None,
 ) -> Image.Image:
     """Draw one panel.
@@ -46,21 +47,14 @@ def draw_curves(
         log: a logarithmic vertical axis; linear near zero where values go below it.
         bounds: of the vertical axis.
         levels: heights to name, such as chance.
-        events: places on the horizontal axis to name, by a dashed line.
         now: a place on the horizontal axis to point out.
     """
-    figure, ((panel,),) = create_figure(_WIDTH, _HEIGHT + _LEGEND * (len(traces) // 2))
+    figure, panel = _create_panel(len(traces))
     for height, name in levels:
         panel.axhline(height, color=to_hex(SOFT), linewidth=1, linestyle=(0, (2, 2)))
         panel.annotate(
             name, (0, height), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
             fontsize=8, color=to_hex(SOFT),
-        )  # fmt: skip
-    for place, name in events:
-        panel.axvline(place, color=to_hex(SOFT), linewidth=1, linestyle=(0, (4, 3)))
-        panel.annotate(
-            name, (place, 1), (4, -3), xycoords=("data", "axes fraction"), textcoords="offset points",
-            va="top", fontsize=8, color=to_hex(SOFT),
         )  # fmt: skip
     if now is not None:
         panel.axvline(now, color=to_hex(LINE), linewidth=7, zorder=0)
@@ -72,9 +66,24 @@ def draw_curves(
     panel.set(xlabel=across, **({"ylim": bounds} if bounds else {}))
     panel.margins(x=0.02)
     if len(traces) > 1:
-        below = {"loc": "outside lower center", "ncols": 2, "columnspacing": 1.2, "labelspacing": 0.3}
-        figure.legend(frameon=False, fontsize=8, handlelength=1.8, **below)
+        place = {"loc": "lower center", "ncols": 2, "borderaxespad": 0.2}
+        figure.legend(
+            frameon=False, fontsize=8, handlelength=1.8, columnspacing=1.2, labelspacing=0.3, **place
+        )
     return to_picture(figure)
+
+
+def _create_panel(count: int) -> tuple[Any, Any]:
+    """Create axes at a fixed place: finding one would take twice as long as drawing."""
+    legend = _LEGEND * -(-count // 2) if count > 1 else 0.0
+    height = _HEIGHT + legend
+    figure, ((panel,),) = create_figure(_WIDTH, height)
+    figure.set_layout_engine(None)
+    left, right, top, bottom = _RIM
+    figure.subplots_adjust(
+        left=left / _WIDTH, right=1 - right / _WIDTH, top=1 - top / height, bottom=(bottom + legend) / height
+    )
+    return figure, panel
 
 
 def _draw_trace(panel, trace: Trace) -> None:
@@ -91,9 +100,15 @@ def _draw_trace(panel, trace: Trace) -> None:
 
 
 def _scale(panel, traces: Sequence[Trace]) -> None:
+    from matplotlib.ticker import LogLocator
+
     values = np.concatenate([trace.y for trace in traces if len(trace.y)] or [np.ones(1)])
     if values.min() > 0:
         panel.set_yscale("log")
-        return
-    panel.set_yscale("symlog", linthresh=max(_FLOOR * float(np.abs(values).max()), 1e-6))
-    panel.axhline(0, color=to_hex(INK), linewidth=0.6)
+        named = (1, 2, 5) if values.max() < 100 * values.min() else (1,)
+        panel.yaxis.set_major_locator(LogLocator(subs=named))
+        panel.yaxis.set_minor_formatter("")
+    else:
+        panel.set_yscale("symlog", linthresh=max(_FLOOR * float(np.abs(values).max()), 1e-6))
+        panel.axhline(0, color=to_hex(INK), linewidth=0.6)
+    panel.yaxis.set_major_formatter("{x:g}")

@@ -129,7 +129,7 @@ def dot_map(
         x, y = number % _COLUMNS * 2 * _DOTS / _COLUMNS, 2 * (_DOTS + 18 + 34 * (number // _COLUMNS))
         _draw_dot(draw, np.array([x + 22, y]), number)
         draw.text((x + 46, y), name, fill=INK, font=ImageFont.load_default(38), anchor="lm")
-    return canvas.resize((canvas.width // 2, canvas.height // 2), Image.LANCZOS)
+    return canvas.reduce(2)
 
 
 def _draw_dot(draw: ImageDraw.ImageDraw, place: Float[np.ndarray, "2"], group: int) -> None:

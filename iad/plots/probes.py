@@ -84,7 +84,7 @@ def confusion_table(
 ) -> Image.Image:
     """Draw what is taken for what: a row for each true class, shares of it in percent."""
     table = count_confusions(truth, told, len(names))
-    side = 1.5 + 0.43 * len(names)
+    side = 1.4 + 0.36 * len(names)
     figure, axes = create_figure(side, side - 0.6)
     panel = axes[0, 0]
     panel.imshow(table, cmap=_ramp(), vmin=0, vmax=1, aspect="auto")
@@ -92,7 +92,7 @@ def confusion_table(
         value = table[row, column]
         if value >= 0.005:
             tone = PAPER if value > 0.55 else INK
-            panel.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=8, color=to_hex(tone))
+            panel.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=7.5, color=to_hex(tone))
     panel.set_xticks(range(len(names)), names, rotation=40, ha="right")
     panel.set_yticks(range(len(names)), names)
     panel.set(title=title, xlabel="what the reader says", ylabel="what the face does")

@@ -1,0 +1,224 @@
+"""The Verify tab judges a file and forgets it, the About tab says what was measured, hardware is found."""
+
+import os
+import re
+import subprocess
+import sys
+import types
+from dataclasses import asdict
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from iad import video
+from iad.config import PRESETS
+from iad.demo import about_words as words
+from iad.demo.about import build_about
+from iad.demo.hardware import MOST_SECONDS, Duration, Hardware, choose_hardware, gpu, has_mcp
+from iad.demo.verify import build_verify, describe
+from iad.provenance import verify
+
+ROOT = Path(__file__).parents[1]
+
+
+def _save(path, **metadata):
+    frames = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3)).astype(np.uint8)
+    return video.save(path, frames, 8, metadata={"model": "mini", "arm": "iad", "seed": 5} | metadata)
+
+
+def _build():
+    """Build the tab, and return the page and what its public endpoint calls."""
+    with gr.Blocks() as page:
+        gr.Video(elem_id="clip")
+        build_verify(None, None)
+    (endpoint,) = (block for block in page.fns.values() if block.api_visibility == "public")
+    assert endpoint.api_name == "verify"
+    return page, endpoint.fn
+
+
+def test_a_file_is_judged_and_deleted(tmp_path):
+    _, check = _build()
+    (tmp_path / "upload").mkdir()
+    path = _save(tmp_path / "upload" / "a.mp4")
+    expected = asdict(verify(path))
+    assert check(str(path)) == expected and expected["made_here"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_judged_is_deleted_as_well(tmp_path):
+    _, check = _build()
+    path = tmp_path / "a.mp4"
+    path.write_text("words")
+    with pytest.raises(gr.Error, match="another kind"):
+        check(str(path))
+    assert not path.exists()
+    with pytest.raises(gr.Error, match="no longer here"):
+        check(str(path))
+    with pytest.raises(gr.Error, match="no file yet"):
+        check(None)
+
+
+def test_a_clip_that_the_page_still_shows_is_kept(tmp_path):
+    page, check = _build()
+    path = _save(tmp_path / "a.mp4")
+    clip = next(block for block in page.blocks.values() if block.elem_id == "clip")
+    clip.temp_files.add(str(path))  # where gradio notes a component's own files
+    assert check(str(path))["made_here"] and path.exists()
+
+
+def test_the_card_shows_verdict_settings_and_facts(tmp_path):
+    card = describe(asdict(verify(_save(tmp_path / "a.mp4", prompt="smiles"))))
+    for text in (
+        "Says that it was made with IaD",
+        "not signed",
+        "unchanged",
+        "smiles",
+        "32 × 32",
+        "4 frames, 0.5 s",
+    ):
+        assert text in card
+    assert 'class="verdict note"' in card and 'scope="row">Seed</th><td>5<' in card
+    video.save_picture(tmp_path / "b.png", np.zeros((8, 8, 3), np.uint8))
+    card = describe(asdict(verify(tmp_path / "b.png")))
+    assert 'class="verdict plain"' in card and "proves nothing" in card and "Settings" not in card
+    path = _save(tmp_path / "c.mp4")
+    path.write_bytes(path.read_bytes().replace(b'"seed": 5', b'"seed": 6'))
+    assert 'class="verdict warning"' in describe(asdict(verify(path)))
+
+
+def test_what_a_stranger_wrote_stays_text(tmp_path):
+    hostile = "<img src=x onerror=alert(1)>"
+    card = describe(asdict(verify(_save(tmp_path / "a.png", prompt=hostile, **{hostile: "1"}))))
+    assert "<img" not in card and card.count("&lt;img") == 2
+
+
+# About
+
+
+def test_the_numbers_are_those_of_the_results():
+    text = (ROOT / "docs" / "results.md").read_text()
+    for arm, (_, seen, copied, likeness, found) in words.RESULTS.items():
+        rows = [re.split(r"\s*\|\s*", line) for line in text.splitlines() if line.startswith(f"| {arm} |")]
+        who, does = rows[0], rows[1]  # of all people
+        assert who[2].split(" [")[0] == likeness and who[7].split(" [")[0] == found
+        assert does[2].split(" [")[0] == seen and does[3].split(" [")[0] == copied
+    table = text[text.index("### What probes can read") :]
+    probes = re.findall(r"^\| (f, facial|i, identity|chance) \| ([\d.]+)", table, re.MULTILINE)[:3]
+    assert dict(probes) == {
+        "f, facial": words.FACE_LEFT,
+        "i, identity": words.FACE_KEPT,
+        "chance": words.CHANCE,
+    }
+    assert f"| **a clip** | **{words.CLIP_SECONDS}** |" in text
+
+
+def test_about_is_complete_and_its_code_runs():
+    with gr.Blocks() as page:
+        build_about(types.SimpleNamespace(preset=PRESETS["mini"]))
+    text = "".join(str(block.value) for block in page.blocks.values() if hasattr(block, "value"))
+    for part in (
+        "arXiv 2606.22347",
+        "CPU, mini",
+        "Apache-2.0",
+        "128 × 128",
+        "Consent",
+    ):
+        assert part in text
+    assert "{" not in "".join(words.QUESTIONS.values())  # every number was filled in
+    code = words.PYTHON.format(address=words.ADDRESS)
+    compile(code, "about", "exec")
+    assert set(re.findall(r'api_name="(/\w+)"', code)) == {"/generate", "/compare", "/decouple", "/verify"}
+
+
+# Hardware
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    for name in ("SPACES_ZERO_GPU", "IAD_MODEL", "IAD_BIG_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("iad.demo.hardware._finds_cuda", lambda: False)
+    choose_hardware.cache_clear()
+    yield monkeypatch
+    choose_hardware.cache_clear()
+
+
+def test_a_cpu_runs_mini_and_nothing_else(plain):
+    plain.setenv("IAD_BIG_MODEL", "some-5b")
+    assert choose_hardware() == Hardware("none", "mini", None)
+    assert choose_hardware().describe() == "Runs on: CPU, mini."
+
+
+def test_a_gpu_runs_the_big_model_beside_mini(plain):
+    plain.setattr("iad.demo.hardware._finds_cuda", lambda: True)
+    assert choose_hardware() == Hardware("cuda", "mini", None)
+    choose_hardware.cache_clear()
+    plain.setenv("IAD_BIG_MODEL", "some-5b")
+    assert choose_hardware().describe() == "Runs on: CPU, mini."  # named, but not there
+    sentence = choose_hardware().describe(big_ready=True)
+    assert sentence == "Runs on: CPU, mini, at once; some-5b on this computer's GPU."
+
+
+SPACES = """
+import sys
+assert 'torch' not in sys.modules and 'gradio' not in sys.modules, 'too late'
+def GPU(function, duration):
+    return lambda **words: (function(**words), duration(**words))
+"""
+
+
+def test_zero_gpu_is_prepared_before_anything_touches_cuda(tmp_path):
+    # `spaces` itself needs a CUDA build of torch where SPACES_ZERO_GPU is set, so another stands in for it.
+    (tmp_path / "spaces.py").write_text(SPACES)
+    program = (
+        "import sys\n"
+        "from iad.demo.hardware import choose_hardware, gpu, Duration\n"
+        "print(choose_hardware().accelerator, 'spaces' in sys.modules)\n"
+        "work = lambda num_inference_steps: 'made'\n"
+        "print(gpu(work, duration=Duration(1, 2, 3))(num_inference_steps=5))\n"
+    )
+    for zero, big, expected in (
+        ("true", "some-5b", ["zerogpu True", "('made', 11)"]),
+        ("true", "", ["zerogpu False"]),  # asked for when the first function needs it
+        ("", "some-5b", ["False", "made"]),
+    ):
+        settings = {"SPACES_ZERO_GPU": zero, "IAD_BIG_MODEL": big, "PYTHONPATH": str(tmp_path)}
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | settings,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        said = run.stdout.splitlines()
+        assert len(said) >= len(expected) and all(line in said[k] for k, line in enumerate(expected)), (
+            run.stderr
+        )
+
+
+def test_elsewhere_a_function_stays_itself(plain):
+    def work():
+        return 1
+
+    assert gpu(work, duration=Duration(5, 1, 10)) is work
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds"), [(None, 20), (4, 14), (1, 11), (50, 60), (500, MOST_SECONDS), (1000, MOST_SECONDS)]
+)
+def test_durations_follow_the_steps_within_a_visitors_quota(steps, seconds):
+    duration = Duration(setup=10, per_step=1, steps=10)
+    assert duration("photo", prompt="smiles", num_inference_steps=steps) == seconds
+    assert Duration(0, 0.01, 1)() == 1
+
+
+def test_mcp_is_found_only_where_it_works(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not has_mcp()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "gradio.mcp", None)  # the package is there, and gradio cannot use it
+    assert not has_mcp()
+    monkeypatch.setitem(sys.modules, "gradio.mcp", types.ModuleType("gradio.mcp"))
+    assert has_mcp()
