@@ -104,4 +104,5 @@ def make_faces() -> None:
 
 
 if __name__ == "__main__":
-    {"portraits": make_portraits, "pairs": make_pairs, "faces": make_faces, "gallery": make_gallery}[sys.argv[1]]()
+    makers = (make_portraits, make_pairs, make_faces, make_gallery)
+    {maker.__name__.removeprefix("make_"): maker for maker in makers}[sys.argv[1]]()

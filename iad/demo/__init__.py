@@ -63,12 +63,13 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
     The host is 127.0.0.1, or what GRADIO_SERVER_NAME says.
     """
     from iad.demo.hardware import has_mcp
-    from iad.demo.theme import CSS, create_theme
+    from iad.demo.theme import CSS, NAME_EMPTY_JS, create_theme
 
     _, address, _ = demo.launch(
         server_port=port,
         theme=create_theme(),
         css=CSS,
+        js=NAME_EMPTY_JS,
         share=False,
         run_history=False,
         ssr_mode=False,

@@ -200,7 +200,7 @@ def build_embedding(pipeline: Any, consent: Any) -> None:
             sample = gr.Button("Try six examples", elem_id="inside-examples", visible=bool(actions.examples))
         with gr.Column(scale=5, min_width=300):
             prompts = gr.Textbox(
-                "\n".join(PROMPTS), label="What the faces may be doing, one a line", lines=5, max_lines=8,
+                "\n".join(PROMPTS), label="What the faces may be doing, one a line", lines=5, max_lines=12,
                 max_length=MOST_PROMPTS * LONGEST_PROMPT, elem_id="inside-prompts",
             )  # fmt: skip
     look = gr.Button("Look inside", variant="primary", elem_id="inside-look")

@@ -6,6 +6,13 @@ from typing import Any
 CSS = "\n".join(file.read_text() for file in sorted((Path(__file__).parent / "css").glob("*.css")))
 
 
+# Gradio labels the empty place of a video without saying what it is, which screen readers must then skip.
+NAME_EMPTY_JS = """
+() => new MutationObserver(() => document.querySelectorAll('[aria-label="Empty value"]:not([role])')
+  .forEach(place => place.setAttribute('role', 'img'))).observe(document.body, {childList: true, subtree: true})
+"""
+
+
 def create_theme() -> Any:
     """Build the theme; nothing of it is fetched."""
     import gradio as gr

@@ -83,31 +83,24 @@ class Tally:
         return by_person(lambda drawn: 1 - wrong[drawn].sum() / base[drawn].sum(), len(people))
 
 
-def measure(
+def probe(
     make: Make | Float[Tensor, "n d"],
     samples: Faces,
     folds: Sequence[Fold],
     *,
     kinds: Sequence[probes.Kind] = probes.KINDS,
-) -> dict[str, Any]:
-    """Ask everything of one embedding, or of what is made in every fold; see `QUESTIONS`.
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Ask `QUESTIONS` of one embedding, or of what is made in every fold, by readers of these kinds.
 
-    Returns for each question and kind of reader its value, interval and the value with shuffled labels;
-    then verification (`equal_error_rate`, `rank_one`) and dependence (`hsic_expression`, `hsic_person`).
+    Returns for each question and kind of reader its value, interval, the value with shuffled labels, and how
+    much it is better than that.
     """
     tallies: dict[tuple[str, str, bool], Tally] = {}
-    checks, found = [], Tally()
     acted = samples.action != TURNED
     for fold in folds:
-        rows = make(fold) if callable(make) else make
-        for key, answer in _ask(rows, samples, fold, acted, kinds):
+        for key, answer in _ask(_rows(make, fold), samples, fold, acted, kinds):
             tallies.setdefault(key, Tally()).add(*answer)
-        centre = rows[torch.from_numpy(fold.taught)].mean(0)
-        alike = probes.cosines(rows[torch.from_numpy(fold.asked & acted)], centre)
-        who, what = samples.person[fold.asked & acted], samples.action[fold.asked & acted]
-        checks.append((alike, who, what))
-        found.add(*rank_one(alike, who, what))
-    report: dict[str, Any] = {question: {} for question in QUESTIONS}
+    report: dict[str, dict[str, dict[str, float]]] = {question: {} for question in QUESTIONS}
     for (question, kind, shuffled), tally in tallies.items():
         value, low, high = tally.sum_up()
         entry = report[question].setdefault(kind, {})
@@ -115,9 +108,38 @@ def measure(
     for question in QUESTIONS:
         for entry in report[question].values():
             entry["selectivity"] = entry["value"] - entry["shuffled"]
+    return report
+
+
+def measure(
+    make: Make | Float[Tensor, "n d"],
+    samples: Faces,
+    folds: Sequence[Fold],
+    *,
+    kinds: Sequence[probes.Kind] = probes.KINDS,
+) -> dict[str, Any]:
+    """Ask everything of one embedding, or of what is made in every fold.
+
+    Returns what `probe` does, then verification (`equal_error_rate`, `rank_one`) and dependence
+    (`hsic_expression`, `hsic_person`).
+    """
+    report: dict[str, Any] = probe(make, samples, folds, kinds=kinds)
+    checks, found = [], Tally()
+    acted = samples.action != TURNED
+    for fold in folds:
+        rows = _rows(make, fold)
+        centre = rows[torch.from_numpy(fold.taught)].mean(0)
+        alike = probes.cosines(rows[torch.from_numpy(fold.asked & acted)], centre)
+        who, what = samples.person[fold.asked & acted], samples.action[fold.asked & acted]
+        checks.append((alike, who, what))
+        found.add(*rank_one(alike, who, what))
     report["equal_error_rate"] = dict(zip(("value", "low", "high"), verify(checks), strict=True))
     report["rank_one"] = dict(zip(("value", "low", "high"), found.sum_up(), strict=True))
-    return report | _depend(make(folds[0]) if callable(make) else make, samples, folds[0].asked & acted)
+    return report | _depend(_rows(make, folds[0]), samples, folds[0].asked & acted)
+
+
+def _rows(make: Make | Tensor, fold: Fold) -> Tensor:
+    return make(fold) if callable(make) else make
 
 
 def _ask(rows: Tensor, samples: Faces, fold: Fold, acted: np.ndarray, kinds: Sequence[probes.Kind]):

@@ -111,4 +111,10 @@ def _scale(panel, traces: Sequence[Trace]) -> None:
     else:
         panel.set_yscale("symlog", linthresh=max(_FLOOR * float(np.abs(values).max()), 1e-6))
         panel.axhline(0, color=to_hex(INK), linewidth=0.6)
-    panel.yaxis.set_major_formatter("{x:g}")
+    panel.yaxis.set_major_formatter(_write_short)
+
+
+def _write_short(value: float, _place: int | None = None) -> str:
+    """Write a number in so few letters that it has room beside the axis."""
+    text = f"{value:g}"
+    return text if len(text) <= 5 else f"{value:.0e}".replace("e-0", "e-")

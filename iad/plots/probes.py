@@ -92,7 +92,9 @@ def confusion_table(
         value = table[row, column]
         if value >= 0.005:
             tone = PAPER if value > 0.55 else INK
-            panel.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=7.5, color=to_hex(tone))
+            panel.text(
+                column, row, f"{value:.0%}", ha="center", va="center", fontsize=7.5, color=to_hex(tone)
+            )
     panel.set_xticks(range(len(names)), names, rotation=40, ha="right")
     panel.set_yticks(range(len(names)), names)
     panel.set(title=title, xlabel="what the reader says", ylabel="what the face does")

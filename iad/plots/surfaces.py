@@ -77,7 +77,7 @@ def draw_motion(
     spatial = next(iter(panels.values())).shape[2] == 3
     rows = -(-len(panels) // columns)
     options = {"subplot_kw": {"projection": "3d"}} if spatial else {}
-    side = _SIDE if columns < 4 else 0.7 * _SIDE  # many panels, smaller ones
+    side = _SIDE if columns < 4 else 0.63 * _SIDE  # many panels, smaller ones
     figure, axes = create_figure(side * columns, side * rows, rows=rows, columns=columns, **options)
     for panel in axes.flat[len(panels) :]:
         panel.set_axis_off()
