@@ -3,7 +3,7 @@
 python -m examples.make portraits     (needs the morphable head: python -m iad data download)
 python -m examples.make pairs         (needs the head, too: one person in two facial actions, for the app)
 python -m examples.make faces         (needs the head, too: the collection of the tutorials)
-python -m examples.make gallery       (needs the shipped weights only)
+python -m examples.make gallery       (needs the shipped weights only: clips, and the README's strip)
 """
 
 import json
@@ -17,17 +17,18 @@ from iad.video import save_picture
 FOLDER = Path(__file__).parent
 # Rendered people kept from training (seeds of the form 8k + 3), what each shows, and what to ask for.
 PORTRAITS = [
-    (3, "smile", "closes her eyes, then smiles broadly"),
+    (131, "smile", "[0-1s] frowns [1-2s] opens his mouth"),
     (19, "neutral", "an older woman laughs"),
     (35, "frown", "a woman raises her eyebrows in surprise"),
     (99, "neutral", "a man nods"),
-    (131, "smile", "[0-1s] frowns [1-2s] opens his mouth"),
     (179, "neutral", "an older man smiles"),
     (187, "mouth open", "a woman turns her head to the left"),
     (219, "neutral", "a man blows a kiss"),
     (251, "frown", "an older man shakes his head"),
     (291, "neutral", "she winks with her left eye"),
+    (3, "smile", "closes her eyes, then smiles broadly"),
 ]
+STRIP = ("person-131.png", "person-035.png", "person-187.png", "person-219.png")
 PAIRED, PAIRED_ACTIONS = (3, 99, 187), ("smile", "eyes closed")
 COLLECTED = range(403, 723, 8)  # 40 more rendered people kept from training, for `iad.collection`
 SWAY = (1.5, 4.0)  # degrees by which heads are not held straight, in the first and in the second take
@@ -65,15 +66,18 @@ def make_pairs() -> None:
 
 
 def make_gallery() -> None:
-    """Generate each example's clip with seed 0: an mp4 twice enlarged and a contact sheet."""
+    """Generate each example's clip with seed 0 as the app shows it, and a strip of some for the README."""
     from iad import IaDPipeline
 
-    pipe = IaDPipeline.from_pretrained("mini")
+    pipe, rows = IaDPipeline.from_pretrained("mini"), []
     for entry in json.loads((FOLDER / "prompts.json").read_text()):
         result = pipe(FOLDER / entry["image"], entry["prompt"], seed=0)
-        stem = Path(entry["image"]).stem
-        result.save(FOLDER / "gallery" / f"{stem}.mp4", scale=2)
-        result.save(FOLDER / "gallery" / f"{stem}.png")
+        name = f"{Path(entry['image']).stem}.mp4"
+        result.save(FOLDER / "gallery" / name, scale=2, smooth=3, label=True)
+        if entry["image"] in STRIP:
+            photo = pipe.find_face(FOLDER / entry["image"]).image
+            rows.append(np.concatenate([photo, *result.frames[1::3]], axis=1))
+    save_picture(FOLDER / "strip.png", np.concatenate(rows))
 
 
 def make_faces() -> None:
