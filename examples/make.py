@@ -28,7 +28,7 @@ PORTRAITS = [
     (291, "neutral", "she winks with her left eye"),
     (3, "smile", "closes her eyes, then smiles broadly"),
 ]
-STRIP = ("person-131.png", "person-035.png", "person-187.png", "person-219.png")
+STRIP = ("person-131.png", "person-291.png", "person-003.png", "person-035.png")
 PAIRED, PAIRED_ACTIONS = (3, 99, 187), ("smile", "eyes closed")
 COLLECTED = range(403, 723, 8)  # 40 more rendered people kept from training, for `iad.collection`
 SWAY = (1.5, 4.0)  # degrees by which heads are not held straight, in the first and in the second take

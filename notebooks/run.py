@@ -106,7 +106,7 @@ def _shrink(data: dict) -> None:
     picture.save(forms["image/jpeg"], "JPEG", quality=JPEG_QUALITY)
     few.save(forms["image/png"], "PNG", optimize=True)
     sizes = {kind: len(buffer.getvalue()) for kind, buffer in forms.items()}
-    soft = sizes["image/jpeg"] < sizes["image/png"] / 2  # a photo, even where few colours would do
+    soft = sizes["image/jpeg"] < 0.7 * sizes["image/png"]  # a photo, even where few colours would do
     kind = "image/jpeg" if soft or _difference(picture, few.convert("RGB")) > NEARLY else "image/png"
     data.pop("image/png", None)
     data[kind] = base64.b64encode(forms[kind].getvalue()).decode()
