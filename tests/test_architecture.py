@@ -157,7 +157,9 @@ def test_files_stay_small():
     assert not app.exists() or len(app.read_text().splitlines()) <= 120
 
 
-@pytest.mark.parametrize("room", ["config", "video", "faces", "text", "comparison", "maps", "history", "plots", "cli"])
+@pytest.mark.parametrize(
+    "room", ["config", "video", "faces", "text", "comparison", "maps", "history", "plots", "cli"]
+)
 def test_light_rooms_load_nothing_heavy(room):
     heavy = ["torch", "diffusers", "transformers", "gradio", "dlib", "numba"]
     program = f"import sys, iad.{room}; print([m for m in {heavy} if m in sys.modules])"

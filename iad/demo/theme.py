@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-CSS = "\n".join(file.read_text() for file in sorted((Path(__file__).parent / "css").glob("*.css")))
+_SHEETS = sorted((Path(__file__).parent / "css").glob("*.css"))
+CSS = "\n".join(sheet.read_text() for sheet in _SHEETS)
 
 
 # Gradio labels the empty place of a video without saying what it is, which screen readers must then skip.
 NAME_EMPTY_JS = """
 () => new MutationObserver(() => document.querySelectorAll('[aria-label="Empty value"]:not([role])')
-  .forEach(place => place.setAttribute('role', 'img'))).observe(document.body, {childList: true, subtree: true})
+  .forEach(place => place.setAttribute('role', 'img'))
+).observe(document.body, {childList: true, subtree: true})
 """
 
 
