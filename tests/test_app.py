@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -87,6 +88,16 @@ def test_the_label_is_there_unless_it_is_switched_off(client, photo):
     rows, columns = np.nonzero(changed)
     assert len(rows) > 100  # in one corner, and nowhere else
     assert np.ptp(rows) < 0.2 * a.shape[1] and np.ptp(columns) < 0.5 * a.shape[2]
+
+
+def test_a_clip_is_recognised_and_an_altered_one_too(client, photo, tmp_path):
+    clip, _ = ask(client, photo, seed=5, steps=1)
+    found = client.predict(file=handle_file(path_of(clip)), api_name="/verify")
+    assert found["made_here"] and found["content"] == "unchanged" and found["settings"]["seed"] == 5
+    data = Path(path_of(clip)).read_bytes()
+    (tmp_path / "forged.mp4").write_bytes(data.replace(b'"seed": 5', b'"seed": 6'))
+    found = client.predict(file=handle_file(str(tmp_path / "forged.mp4")), api_name="/verify")
+    assert found["made_here"] and found["content"] == "altered"
 
 
 def test_three_methods_answer_one_request(client, photo):
