@@ -5,7 +5,6 @@ have made equal steps whenever training stops. `OUTPUT/ablations/NAME/` gets a l
 small snapshots for pictures, and the weights, for more rows in the tables of `iad.evaluation.leakage`.
 """
 
-import copy
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -148,7 +147,7 @@ def train_ablations(
             taken += 1
             for variant in variants:  # a run that is cut off leaves what it had here
                 save_snapshot(folder / variant.name, variant, shown, step)
-                _save(folder / variant.name, variant, preset, options, step)
+                _save_log(folder / variant.name, variant, options, step)
         if progress >= 1:
             break
         batch = variants[0].stage.batch(step)
@@ -159,6 +158,8 @@ def train_ablations(
         bar.n = min(bar.total, round(spent))
         bar.set_postfix(step=step)
     bar.close()
+    for variant in variants:  # once: finding what to erase takes as long as many steps
+        _save_weights(folder / variant.name, variant, preset, options)
     return folder
 
 
@@ -196,15 +197,17 @@ def project(rows: Float[Tensor, "n d"], *, dim: int = SNAPSHOT_DIM) -> Float[Ten
     return rows @ axes.to(rows.device)
 
 
-def _save(folder: Path, variant: Variant, preset: Preset, options: "Options", steps: int) -> None:
-    model = copy.deepcopy(variant.stage.model)  # what centring erases must not be missed in training
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        variant.stage.centre(model)
+def _save_log(folder: Path, variant: Variant, options: "Options", steps: int) -> None:
     lines = [json.dumps(line) for line in thin(variant.log, LOG_LINES)]
     (folder / "log.jsonl").write_text("".join(line + "\n" for line in lines))
     facts = {"without": ABLATIONS[variant.name], "steps": steps, "seed": options.seed}
     facts |= {"L_ID": vars(variant.stage.identity_weights), "L_TA": vars(variant.stage.text_weights)}
     (folder / "ablation.json").write_text(json.dumps(facts, indent=1))
+
+
+def _save_weights(folder: Path, variant: Variant, preset: Preset, options: "Options") -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        variant.stage.centre(variant.stage.model)
     checkpoint.save_preset(folder, preset)
-    checkpoint.save_part(folder, "decoupling", model.state_dict())
+    checkpoint.save_part(folder, "decoupling", variant.stage.model.state_dict())
