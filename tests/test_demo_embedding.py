@@ -18,6 +18,7 @@ from iad import IaDPipeline
 from iad.comparison import cosines, write_csv
 from iad.demo.embedding import EXAMPLES, KEPT, MOST_FACES, EmbeddingActions, build_embedding
 from iad.demo.embedding_words import describe_swap
+from iad.demo.studio import ENLARGED, SMOOTH
 from iad.photos import load_image
 from iad.video import read_metadata, read_video
 
@@ -189,7 +190,8 @@ def test_a_swap_takes_the_person_of_one_and_the_action_of_another(actions, found
     assert np.array_equal(person, load_image(PAIRS[2])) and np.array_equal(action, load_image(PAIRS[1]))
     frames, _ = read_video(clip, 100)
     tiny = actions.pipeline.preset
-    assert frames.shape == (tiny.frames, 3 * tiny.size, 3 * tiny.size, 3)
+    side = ENLARGED * tiny.size
+    assert frames.shape == (SMOOTH * (tiny.frames - 1) + 1, side, side, 3)
     assert read_metadata(clip)["arm"] == "iad"
     assert "AI-generated" in words
     run.close()

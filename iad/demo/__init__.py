@@ -42,9 +42,9 @@ def build_demo(pipeline: Any) -> Any:
         consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Portrait", id="portrait"):
-                build_portrait(pipeline, consent)
+                studio = build_portrait(pipeline, consent)
             with gr.Tab("Compare", id="compare"):
-                build_compare(pipeline, consent)
+                build_compare(studio, consent)
             with gr.Tab("Inside the embedding", id="embedding"):
                 build_embedding(pipeline, consent)
             with gr.Tab("Losses", id="losses"):

@@ -55,7 +55,8 @@ The example faces do not exist either, but for the astronaut, a NASA photo in th
     "Consent and privacy": """
 Use photos only of people who agreed; the box at the top asks, and an upload is not looked at without.
 
-Photos and clips are deleted within two hours, files to verify at once. Embeddings are not kept.
+Photos and clips are deleted within two hours, files to verify at once; embeddings
+stay in your session's memory for half an hour at most.
 
 No analytics, no outside request, no history. Other visitors cannot see yours.
 

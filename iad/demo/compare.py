@@ -11,8 +11,9 @@ import numpy as np
 
 from iad.config import ARMS
 from iad.demo.examples import make_thumbnail
-from iad.demo.runs import QUIET, plain_errors
-from iad.demo.studio import ENLARGED, SMOOTH, Studio, make_report, name_file
+from iad.demo.faceview import FACE_JS
+from iad.demo.runs import QUIET, Runs, plain_errors
+from iad.demo.studio import ENLARGED, SMOOTH, Studio, check_request, make_report, name_file
 from iad.demo.uploads import keep_path, open_photo
 
 HEADINGS = {
@@ -56,9 +57,8 @@ IN_STEP_JS = """
 class Comparison:
     """What the tab's events call."""
 
-    def __init__(self, pipeline: Any):
-        self.studio = Studio(pipeline)
-        self.pipeline, self.runs = pipeline, self.studio.runs
+    def __init__(self, studio: Studio):
+        self.studio, self.pipeline, self.runs = studio, studio.pipeline, Runs()
 
     def choose(self, event: gr.EventData) -> np.ndarray:
         """Take an example's picture."""
@@ -89,10 +89,7 @@ class Comparison:
         """
         with plain_errors(), tempfile.TemporaryDirectory() as folder:
             picture = open_photo(photo, consent=consent, known=self.studio.known)
-            if not prompt.strip():
-                raise ValueError('The prompt is empty; say what happens, for example "laughs".')
-            if seed is None:
-                raise ValueError("The seed is empty; give a whole number, for example 0.")
+            check_request(prompt, seed)
             follow = self.runs.follow(request, progress, doing="Drawing three clips")
             clips, reports = [], {}
             for k, arm in enumerate(ARMS):
@@ -104,14 +101,14 @@ class Comparison:
             yield *clips, reports
 
 
-def build_compare(pipeline: Any, consent: Any) -> None:
+def build_compare(studio: Studio, consent: Any) -> None:
     """Lay out the tab inside the current block.
 
     Args:
-        pipeline: an `IaDPipeline`, or a `BackgroundPipeline`.
+        studio: the Portrait tab's, for its pipeline and its examples.
         consent: the page's checkbox.
     """
-    comparison = Comparison(pipeline)
+    comparison = Comparison(studio)
     gr.HTML(INTRODUCTION, elem_classes="introduction")
     with gr.Row(equal_height=False, elem_id="compare-request"):
         with gr.Column(scale=2, min_width=220):
@@ -129,7 +126,7 @@ def build_compare(pipeline: Any, consent: Any) -> None:
                 )  # fmt: skip
             )
         with gr.Column(scale=5, min_width=300):
-            cards = gr.HTML(_list_faces(comparison.studio), elem_id="compare-faces", js_on_load=FACES_JS)
+            cards = gr.HTML(_list_faces(comparison.studio), elem_id="compare-faces", js_on_load=FACE_JS)
             prompt = gr.Textbox(PROMPTS[0], label="What happens", max_length=1000, elem_id="compare-prompt")
             with gr.Row(elem_classes="chips"):
                 for words in PROMPTS:
@@ -148,16 +145,8 @@ def build_compare(pipeline: Any, consent: Any) -> None:
         [run.click, prompt.submit], comparison.compare, [photo, prompt, consent, seed], [*clips, report],
         buttons=[run, cancel], api_name="compare", progress_on=clips,
     )  # fmt: skip
-    done.success(show_table, report, table, js=None, **QUIET)
+    done.success(show_table, report, table, **QUIET)
     done.success(None, js=IN_STEP_JS, **QUIET)
-
-
-FACES_JS = """
-element.addEventListener('click', event => {
-  const card = event.target.closest('button');
-  if (card) trigger('click', {index: Number(card.dataset.index)});
-});
-"""
 
 
 def _first_picture(studio: Studio) -> np.ndarray | None:

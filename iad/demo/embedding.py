@@ -24,6 +24,7 @@ from iad.demo.embedding_words import (
 )
 from iad.demo.examples import digest
 from iad.demo.runs import QUIET, Runs, plain_errors
+from iad.demo.studio import ENLARGED, SMOOTH
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.photos import load_image
 from iad.plots import list_labels
@@ -32,7 +33,6 @@ from iad.result import DecoupledFace
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pairs"
 MOST_FACES, MOST_PROMPTS, LONGEST_PROMPT = 8, 30, 200
 KEPT = 1800  # seconds that a visitor's embeddings stay in memory
-ENLARGED = 3  # a clip of 128 pixels would be a stamp
 SCENE = "a portrait"  # a swap's words: they name no action
 PROMPTS = (
     "smiling", "laughing", "mouth open", "eyes closed", "eyebrows raised", "frowning", "blowing a kiss",
@@ -112,7 +112,8 @@ class EmbeddingActions:
                 action_reference=self._open(looked.paths[what], consent),
                 callback=self.swaps.follow(request, progress, doing="Drawing the clip"),
             )
-            path = result.save(Path(folder) / f"swap-{person}-{action}.mp4", scale=ENLARGED)
+            path = Path(folder) / f"swap-{person}-{action}.mp4"
+            path = result.save(path, scale=ENLARGED, smooth=SMOOTH, label=True)
             pair = [looked.faces[who], looked.faces[what]]
             yield (
                 str(path),

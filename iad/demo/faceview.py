@@ -1,7 +1,6 @@
 """The photo as the page shows it: every face outlined, each outline a button that chooses it."""
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 
@@ -21,20 +20,17 @@ element.addEventListener('click', event => {
 OTHER_PHOTO = -1  # the index that the button "Other photo" carries
 
 
-def outline_faces(
-    picture: UInt8[np.ndarray, "h w 3"], boxes: Sequence[Box], *, chosen: int, alt: str = "Your photo"
-) -> str:
+def outline_faces(picture: UInt8[np.ndarray, "h w 3"], boxes: Sequence[Box], *, chosen: int) -> str:
     """Draw the photo with a button on every face.
 
     Args:
         picture: the photo, upright.
         boxes: its faces, largest first.
         chosen: which of them is used.
-        alt: what a screen reader says of the photo.
     """
     outlines = "".join(_outline(box, picture.shape[:2], k, chosen) for k, box in enumerate(boxes))
     several = f"{len(boxes)} faces found; click the one to use." if len(boxes) > 1 else "Face found."
-    photo = f'<img src="{to_data_uri(picture, LARGEST_SIDE)}" alt="{html.escape(alt)}">'
+    photo = f'<img src="{to_data_uri(picture, LARGEST_SIDE)}" alt="Your photo">'
     other = f'<button type="button" class="other" data-index="{OTHER_PHOTO}">Other photo</button>'
     return (
         f'<figure class="outlined"><div>{photo}{outlines}</div><figcaption>'

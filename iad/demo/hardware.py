@@ -20,9 +20,7 @@ class Hardware:
 
     accelerator: Literal["zerogpu", "cuda", "none"]
     model: str  # ready at once, on the CPU
-    big_model: (
-        str | None
-    )  # beside it, on the accelerator; None where nobody named one or nothing could run it
+    big_model: str | None  # beside it, on the accelerator; None: nobody named one, or nothing could run it
 
     def describe(self, *, big_ready: bool = False) -> str:
         """Say on the page what runs where; of the big model only when it is really there."""

@@ -8,7 +8,7 @@ import gradio as gr
 from iad.demo.faceview import FACE_JS
 from iad.demo.link import Setting, link_settings
 from iad.demo.runs import QUIET
-from iad.demo.studio import ACTION_SOURCES, Studio
+from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
 from iad.demo.timeline import build_timeline
 from iad.demo.uploads import keep_path
 from iad.demo.wording import ARM_CHOICES, CARDS_JS, describe_examples
@@ -17,7 +17,6 @@ CHIPS = (
     "smiles", "laughs", "looks surprised", "closes the eyes", "winks", "frowns", "nods",
     "turns the head left", "[0-1s] smiles [1-2s] looks sad",
 )  # fmt: skip
-MOST_PHOTOS = 4  # of the same person, beside the first
 # On a phone the clip lies below the button.
 SHOW_CLIP_JS = """
 () => {
@@ -64,7 +63,7 @@ def build_portrait(pipeline: Any, consent: Any) -> Studio:
         buttons=[generate, cancel], api_name="generate", progress_on=clip, js=SHOW_CLIP_JS,
     )  # fmt: skip
     shown = run.success(studio.show_scores, report, scores, **QUIET)
-    shown.success(studio.offer_files, [clip, result], [*files, sheet], **QUIET)
+    shown.success(studio.offer_files, [clip, result, label], [*files, sheet], **QUIET)
     linked = [prompt, seed, identity, action, steps, guidance, arm]
     script = link_settings(_list_settings(preset), linked, examples=studio.examples, photo=photo)
     run.success(None, linked, js=script, **QUIET)
@@ -88,7 +87,7 @@ def _lay_out_photo(studio: Studio) -> tuple[Any, Any, Any]:
     view = gr.HTML(elem_id="face", js_on_load=FACE_JS)
     with gr.Accordion("More photos of the same person", open=False, elem_id="more-photos"):
         more = gr.File(
-            label=f"Up to {MOST_PHOTOS} more photos",
+            label=f"Up to {MOST_PHOTOS - 1} more photos",
             file_count="multiple", file_types=[".jpg", ".jpeg", ".png", ".webp"], height=150, elem_id="more",
         )  # fmt: skip
     return photo, view, more

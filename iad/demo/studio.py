@@ -13,7 +13,7 @@ import numpy as np
 from iad.demo.examples import Example, digest, load_examples
 from iad.demo.faceview import OTHER_PHOTO, outline_faces, to_data_uri
 from iad.demo.runs import Runs, plain_errors
-from iad.demo.uploads import open_photo
+from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.demo.wording import ASK_FOR_CONSENT, describe_prepared, describe_scores, describe_sheet
 from iad.faces import detect_faces
 from iad.photos import load_image
@@ -23,7 +23,7 @@ from iad.video import make_contact_sheet
 ENLARGED = 3  # a clip of 128 pixels would be a stamp
 SMOOTH = 3  # 8 frames a second stutter
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
-MOST_PHOTOS = 5
+MOST_PHOTOS = 5  # of one person
 SHEET_SIDE = 1040  # pixels, of the contact sheet on the page
 
 
@@ -119,7 +119,11 @@ class Studio:
         """
         with plain_errors(), tempfile.TemporaryDirectory() as folder:
             driver = {"words": None, "picture": driving_picture, "video": driving_video}[action_from]
-            self._check(prompt, seed, action_from, driver)
+            if action_from != "words" and driver is None:
+                raise ValueError(
+                    f"The driving {action_from} is missing; add it, or let the words say the action."
+                )
+            check_request(prompt, seed, needs_words=driver is None)
             people = self._open_photos(photo, more_photos, driver, action_from, consent)
             waiting = not getattr(self.pipeline, "ready", True)
             progress(0, desc="Loading the model, once" if waiting else "Finding the face")
@@ -141,16 +145,6 @@ class Studio:
             clip = str(result.save(path, scale=ENLARGED, smooth=SMOOTH, label=label))
             yield clip, make_report(result), result
 
-    def _check(self, prompt: str, seed: float | None, action_from: str, driver: str | None) -> None:
-        if not prompt.strip() and action_from == "words":
-            raise ValueError('The prompt is empty; say what happens, for example "laughs".')
-        if seed is None:
-            raise ValueError("The seed is empty; give a whole number, for example 0.")
-        if action_from != "words" and driver is None:
-            raise ValueError(
-                f"The driving {action_from} is missing; add it, or let the words say the action."
-            )
-
     def _open_photos(
         self, photo: str | None, more: Sequence[str] | None, driver: str | None, source: str, consent: bool
     ) -> list[np.ndarray]:
@@ -161,16 +155,14 @@ class Studio:
         if driver and source == "picture":
             open_photo(driver, consent=consent, known=self.known)
         if driver and source == "video" and not consent:
-            raise ValueError(
-                "Tick the box at the top first: the person in the video must be you or have agreed."
-            )
+            raise ValueError(CONSENT_NEEDED)
         return pictures
 
     def show_scores(self, report: dict[str, Any] | None) -> str:
         """Write the scores under the clip; a cancelled run ends here too, without any."""
         return describe_scores(report) if report else ""
 
-    def offer_files(self, clip: str | None, result: Result | None) -> Iterator[tuple[Any, ...]]:
+    def offer_files(self, clip: str | None, result: Result | None, label: bool) -> Iterator[tuple[Any, ...]]:
         """Offer the clip as mp4, gif and contact sheet, and show all its frames."""
         if clip is None or result is None:
             yield *(gr.update(visible=False),) * 4, ""
@@ -180,11 +172,23 @@ class Studio:
             stem = Path(folder) / Path(clip).stem
             files = [
                 clip,
-                result.save(stem.with_suffix(".gif"), scale=2, label=True),
-                result.save(stem.with_suffix(".png")),
+                result.save(stem.with_suffix(".gif"), scale=2, label=label),
+                result.save(stem.with_suffix(".png"), label=label),
             ]
             offered = [gr.DownloadButton(value=str(file), visible=True) for file in files]
             yield *offered, gr.update(visible=True), describe_sheet(sheet, len(result.frames))
+
+
+def check_request(prompt: str, seed: float | None, *, needs_words: bool = True) -> None:
+    """Make sure that something is asked for.
+
+    Raises:
+        ValueError: an empty prompt where the words say the action, or no seed.
+    """
+    if needs_words and not prompt.strip():
+        raise ValueError('The prompt is empty; say what happens, for example "laughs".')
+    if seed is None:
+        raise ValueError("The seed is empty; give a whole number, for example 0.")
 
 
 def make_report(result: Result) -> dict[str, Any]:
