@@ -17,9 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from iad.adapters import is_adapter_key
+from iad.checkpoint import check_fit
 from iad.config import Preset
 from iad.decoupling import Reader
-from iad.transformer import IaDTransformer3DModel, create_transformer, is_adapter_key
+from iad.transformer import IaDTransformer3DModel, create_transformer
 
 QUERIES = 16  # of ID-Animator
 
@@ -54,6 +56,7 @@ class Baseline(nn.Module):
             queries=recipe.queries or preset.decoupler.queries,
             action_queries=preset.decoupler.queries if recipe.actions else 0,
             local=recipe.queries is None,
+            patch=recipe.actions,
             crop=recipe.crop,
         )
         share_base(self.transformer, base)
@@ -74,14 +77,7 @@ class Baseline(nn.Module):
         Raises:
             ValueError: keys are missing, extra or misshapen.
         """
-        own = self.own_state()
-        wrong = sorted(own.keys() ^ state.keys())
-        wrong += [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
-        if wrong:
-            raise ValueError(
-                f"The weights of this arm do not fit the model: {len(wrong)} keys are missing, extra or "
-                f"misshapen ({', '.join(wrong[:5])}); use weights of the same preset."
-            )
+        check_fit(self.own_state(), state, what="weights of this arm")
         self.load_state_dict(state, strict=False)
 
 

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
-from iad.config import Preset, preset_from_dict
+from iad.config import FullSizePreset, Preset, preset_from_dict
 
 MANIFEST = "manifest.json"
 SHARD_SIZE = "9MB"
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def save_part(folder: Path, part: str, state: dict[str, Tensor], *, half: bool = False) -> None:
+def save_part(
+    folder: Path, part: str, state: dict[str, Tensor], *, half: bool = False, shard_size: str = SHARD_SIZE
+) -> None:
     """Write one part's weights as shards `part*.safetensors` and enter their checksums in the manifest.
 
     Args:
@@ -21,6 +24,7 @@ def save_part(folder: Path, part: str, state: dict[str, Tensor], *, half: bool =
         part: name of the part, as in `iad.pipeline.split_parts`.
         state: its weights by parameter name.
         half: store floating-point weights as float16.
+        shard_size: of one file at most, such as "9MB".
     """
     from huggingface_hub import save_torch_state_dict
 
@@ -30,7 +34,7 @@ def save_part(folder: Path, part: str, state: dict[str, Tensor], *, half: bool =
     state = {k: v.half() if half and v.is_floating_point() else v for k, v in state.items()}
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     pattern = f"{part}{{suffix}}.safetensors"
-    save_torch_state_dict(state, folder, filename_pattern=pattern, max_shard_size=SHARD_SIZE)
+    save_torch_state_dict(state, folder, filename_pattern=pattern, max_shard_size=shard_size)
     (folder / f"{part}.safetensors.index.json").unlink(missing_ok=True)  # the manifest serves
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
     manifest["files"] = {k: v for k, v in manifest["files"].items() if (folder / k).exists()}
@@ -38,14 +42,14 @@ def save_part(folder: Path, part: str, state: dict[str, Tensor], *, half: bool =
     _write_manifest(folder, manifest)
 
 
-def save_preset(folder: Path, preset: Preset) -> None:
+def save_preset(folder: Path, preset: Preset | FullSizePreset) -> None:
     """Enter the preset in the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
     _write_manifest(folder, manifest | {"preset": preset.to_dict()})
 
 
-def load_preset(folder: Path) -> Preset:
+def load_preset(folder: Path) -> Preset | FullSizePreset:
     """Read the preset of a weights folder."""
     return preset_from_dict(read_manifest(folder)["preset"])
 
@@ -70,6 +74,22 @@ def load_part(folder: Path, part: str) -> dict[str, Tensor]:
             raise ValueError(f"The weights file {path} was altered (checksum differs); copy it again.")
         state |= {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     return state
+
+
+def check_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], *, what: str) -> None:
+    """Make sure that weights fit a model, name by name and shape by shape.
+
+    Raises:
+        ValueError: some are missing, extra or misshapen; at most five are named.
+    """
+    wrong = sorted(expected.keys() ^ state.keys())
+    wrong += sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
+    if wrong:
+        shown = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+        raise ValueError(
+            f"The {what} do not fit this model: {len(wrong)} keys are missing, extra or misshapen ({shown}); "
+            "use weights of the same preset."
+        )
 
 
 def has_part(folder: Path, part: str) -> bool:

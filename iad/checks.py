@@ -23,13 +23,6 @@ def check_model(name: str) -> None:
         check_name(name, tuple(PRESETS), what="model")
 
 
-def is_small(name: str) -> bool:
-    """Tell whether `name` is one of the small models, which find faces as `iad.faces` does."""
-    from iad.config import PRESETS
-
-    return name in PRESETS or Path(name).is_dir()
-
-
 def check_number(value: float | None, option: str, *, low: float, high: float) -> None:
     """Make sure that a given number lies within its range."""
     if value is not None and not low <= value <= high:

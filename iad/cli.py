@@ -16,6 +16,8 @@ from iad.commands.evaluate import SUITES
 from iad.training import STAGES
 
 ARMS = "iad, consisid, id-animator, consisid-cross, entangled"  # --help does without iad.config
+MEMORY_MODES = "auto, full, offload, sequential, int8, fp8"
+CACHES = "first-block, mag, taylorseer, pab"
 FACE_PROMPTS = ("smiling", "mouth open", "eyes closed", "eyebrows raised", "frowning", "puckered lips")
 
 
@@ -115,13 +117,18 @@ def _add_generate(commands: Any) -> None:
     add("--steps", type=int, metavar="N", help="denoising steps (default: the model's own)")
     add("--identity-scale", type=float, default=1.0, metavar="X", help="weight of the identity (default: 1)")
     add("--action-scale", type=float, default=1.0, metavar="X", help="weight of the action (default: 1)")
-    add(
-        "--memory",
-        default="auto",
-        metavar="NAME",
-        help="how to fit a large model into memory (default: auto)",
+    add("--frames", type=int, metavar="N", help="how many (default: the model's own)")
+    large = parser.add_argument_group("a large model only").add_argument
+    large("--memory", default="auto", metavar="NAME", help=f"{MEMORY_MODES} (default: auto)")
+    large("--cache", metavar="NAME", help=f"a step cache: {CACHES} (default: none)")
+    large("--height", type=int, metavar="N", help="pixels, a multiple of 16 (default: the model's own)")
+    large("--width", type=int, metavar="N", help="likewise")
+    large("--baseline", metavar="P", help="where the weights of --arm consisid or id-animator are")
+    large(
+        "--accept-licence",
+        action="store_true",
+        help="of InsightFace's weights: non-commercial research only",
     )
-    add("--cache", metavar="NAME", help="a step cache for the large model (default: none)")
 
 
 def _add_batch(commands: Any) -> None:

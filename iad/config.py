@@ -1,11 +1,12 @@
 """Every number of every model size, as frozen dataclasses; no torch here.
 
-`PRESETS` maps a name to a `Preset`: "mini" (ours, CPU, shipped) and "tiny" (random weights, for tests). The
-same classes read both.
+`PRESETS` maps a name to a `Preset`, "mini" (ours, CPU, shipped) or "tiny" (random weights, for tests), or to
+the `FullSizePreset` "cogvideox-5b" (CUDA). The same classes read all of them.
 """
 
 import difflib
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Arm = Literal["iad", "consisid", "id-animator"]
@@ -63,7 +64,7 @@ class DecouplerConfig:
 class TextConfig:
     """Token states of a frozen sentence encoder, and the temporal network T that reads them."""
 
-    name: Literal["minilm", "hashed"] = "minilm"
+    name: Literal["minilm", "hashed", "t5"] = "minilm"
     state_dim: int = 384
     tokens: int = 32
     dim: int = 192  # width of T
@@ -125,6 +126,25 @@ class Preset:
         """Latent frames of one clip."""
         return self.frames // self.frames_per_latent
 
+    def seconds(self, latent_frames: int) -> float:
+        """Return how long so many latent frames last."""
+        return latent_frames * self.frames_per_latent / self.fps
+
+    @property
+    def vector_dim(self) -> int:
+        """Length of the face encoder's global vector: who it is, and what the face seems to do."""
+        return self.encoder.global_dim + TRACK
+
+    @property
+    def token_dim(self) -> int:
+        """Width of the face encoder's spatial tokens."""
+        return self.encoder.token_dim
+
+    @property
+    def token_grid(self) -> int:
+        """Spatial tokens a side."""
+        return self.latent_size
+
     @property
     def latent_size(self) -> int:
         """Side of a latent frame."""
@@ -140,21 +160,134 @@ class Preset:
         return asdict(self)
 
 
-PRESETS: dict[str, Preset] = {
+FaceEncoderName = Literal["insightface", "clip", "mini"]
+# vector, token width, tokens a side: ArcFace 512 ++ CLIP 768; mini's 256 + 60 ++ CLIP 768; mini's alone
+_FACE_SIZES = {"insightface": (1280, 1024, 24), "clip": (1084, 1024, 24), "mini": (316, 224, 8)}
+
+
+@dataclass(frozen=True)
+class FaceConfig:
+    """The frozen face encoder of a full-size model.
+
+    "insightface" is antelopev2 beside CLIP ViT-L/14-336 (its weights are for non-commercial research); "clip"
+    has mini's recogniser in antelopev2's place; "mini" is mini's encoder alone, which needs no download.
+    """
+
+    name: FaceEncoderName = "insightface"
+
+    @property
+    def vector_dim(self) -> int:
+        """Length of the global vector."""
+        return _FACE_SIZES[self.name][0]
+
+    @property
+    def token_dim(self) -> int:
+        """Width of a spatial token."""
+        return _FACE_SIZES[self.name][1]
+
+    @property
+    def grid(self) -> int:
+        """Spatial tokens a side."""
+        return _FACE_SIZES[self.name][2]
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """The published model that adapters belong to; they fit no other."""
+
+    repo: str = "THUDM/CogVideoX-5b"
+    revision: str = "8d6ea3f817438460b25595a120f109b88d5fdfad"
+    dim: int = 3072
+    layers: int = 42
+    text_dim: int = 4096
+
+
+@dataclass(frozen=True)
+class AdapterSizes:
+    """The cross-attentions inside every `interval`-th block; narrower than the block, to stay within 5 %."""
+
+    token_dim: int = 512
+    heads: int = 8
+    head_dim: int = 64
+    interval: int = 2
+
+
+@dataclass(frozen=True)
+class FullSizePreset:
+    """A published text-to-video model with our adapters, and the clip it makes."""
+
+    name: str
+    base: BaseConfig = field(default_factory=BaseConfig)
+    face: FaceConfig = field(default_factory=FaceConfig)
+    adapters: AdapterSizes = field(default_factory=AdapterSizes)
+    decoupler: DecouplerConfig = field(
+        default_factory=lambda: DecouplerConfig(queries=64, dim=512, layers=4, heads=8, code_dim=64)
+    )
+    text: TextConfig = field(
+        default_factory=lambda: TextConfig("t5", state_dim=4096, tokens=226, dim=512, layers=4, heads=8)
+    )
+    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(50, 6.0, 1.0))
+    size: int = 336  # pixels of a face crop, both sides
+    height: int = 480
+    width: int = 720
+    frames: int = 49
+    fps: int = 8
+    frames_per_latent: int = 4  # after the first frame, which has a latent frame of its own
+
+    @property
+    def duration(self) -> float:
+        """Seconds of one clip."""
+        return self.frames / self.fps
+
+    @property
+    def latent_frames(self) -> int:
+        """Latent frames of one clip."""
+        return self.count_latents(self.frames)
+
+    def count_latents(self, frames: int) -> int:
+        """Return how many latent frames so many frames have."""
+        return (frames - 1) // self.frames_per_latent + 1
+
+    def seconds(self, latent_frames: int) -> float:
+        """Return how long so many latent frames last."""
+        return ((latent_frames - 1) * self.frames_per_latent + 1) / self.fps
+
+    @property
+    def vector_dim(self) -> int:
+        """Length of the face encoder's global vector."""
+        return self.face.vector_dim
+
+    @property
+    def token_dim(self) -> int:
+        """Width of the face encoder's spatial tokens."""
+        return self.face.token_dim
+
+    @property
+    def token_grid(self) -> int:
+        """Spatial tokens a side."""
+        return self.face.grid
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; `preset_from_dict` reads them back."""
+        return asdict(self)
+
+
+PRESETS: dict[str, Preset | FullSizePreset] = {
     "mini": Preset(name="mini"),
     "tiny": Preset(
         name="tiny",
         autoencoder=AutoencoderConfig(4, (16, 16, 16), (1, 0, 0)),
         encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16, components=4),
-        decoupler=DecouplerConfig(queries=4, dim=16, layers=1, heads=2, code_dim=8, erased=4),
+        decoupler=DecouplerConfig(queries=16, dim=16, layers=1, heads=2, code_dim=8, erased=4),
         text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),
         transformer=TransformerConfig(heads=2, head_dim=16, layers=2, time_embed_dim=16),
         sampler=SamplerConfig(steps=2),
     ),
+    "cogvideox-5b": FullSizePreset(name="cogvideox-5b"),
 }
 
 
-def get_preset(name: str) -> Preset:
+def get_preset(name: str) -> Preset | FullSizePreset:
     """Return the preset called `name`.
 
     Raises:
@@ -167,8 +300,15 @@ def get_preset(name: str) -> Preset:
     raise ValueError(f"Unknown model preset {name!r}; {hint}")
 
 
-def preset_from_dict(values: dict[str, Any]) -> Preset:
-    """Rebuild a preset from `Preset.to_dict`, as stored beside weights (JSON turns tuples to lists)."""
+def is_full_size(name: str | Path) -> bool:
+    """Tell whether a model's name, folder or hub id means a full-size model."""
+    if Path(name).is_dir():
+        return (Path(name) / "model_index.json").exists()
+    return isinstance(PRESETS.get(str(name)), FullSizePreset) or str(name).count("/") == 1
+
+
+def preset_from_dict(values: dict[str, Any]) -> Preset | FullSizePreset:
+    """Rebuild a preset from its `to_dict`, as stored beside weights (JSON turns tuples to lists)."""
     parts = {
         "autoencoder": AutoencoderConfig,
         "encoder": EncoderConfig,
@@ -176,9 +316,12 @@ def preset_from_dict(values: dict[str, Any]) -> Preset:
         "text": TextConfig,
         "transformer": TransformerConfig,
         "sampler": SamplerConfig,
+        "base": BaseConfig,
+        "face": FaceConfig,
+        "adapters": AdapterSizes,
     }
     values = dict(values)
-    for key, part in parts.items():
+    for key in parts.keys() & values.keys():
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values[key].items()}
-        values[key] = part(**fields)
-    return Preset(**values)
+        values[key] = parts[key](**fields)
+    return FullSizePreset(**values) if "base" in values else Preset(**values)

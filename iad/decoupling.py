@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, layer_norm, normalize
 from torch.nn.functional import scaled_dot_product_attention as dot_product_attention
 
-from iad.config import TRACK, Preset
+from iad.config import TRACK, FullSizePreset, Preset
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class Split:
 
 
 class Attention(nn.Module):
-    """Multi-head attention of `x` to `context` with normalised queries and keys."""
+    """Multi-head attention of `x` to `context` with normalised queries and keys; `inner` wide, or `dim`."""
 
-    def __init__(self, dim: int, context_dim: int, heads: int):
+    def __init__(self, dim: int, context_dim: int, heads: int, inner: int | None = None):
         super().__init__()
-        self.heads = heads
+        self.heads, inner = heads, inner or dim
         self.norm, self.context_norm = nn.LayerNorm(dim), nn.LayerNorm(context_dim)
-        self.to_q = nn.Linear(dim, dim, bias=False)
-        self.to_kv = nn.Linear(context_dim, 2 * dim, bias=False)
-        self.q_norm, self.k_norm = nn.LayerNorm(dim // heads), nn.LayerNorm(dim // heads)
-        self.to_out = nn.Linear(dim, dim)
+        self.to_q = nn.Linear(dim, inner, bias=False)
+        self.to_kv = nn.Linear(context_dim, 2 * inner, bias=False)
+        self.q_norm, self.k_norm = nn.LayerNorm(inner // heads), nn.LayerNorm(inner // heads)
+        self.to_out = nn.Linear(inner, dim)
 
     def keys_values(self, context: Float[Tensor, "b n e"]) -> tuple[Tensor, Tensor]:
         """Project a context once; it may then serve many calls."""
@@ -79,23 +79,21 @@ def feed_forward(dim: int) -> nn.Sequential:
 class Reader(nn.Module):
     """Reads the facial embedding by learned queries; nothing is split yet.
 
-    Args:
-        preset: the model size.
-        queries: tokens to read; None the preset's own number, each of which starts from its own cell of the
-            picture. Another number starts from nowhere, as ID-Animator's queries do.
+    The preset's own number of queries start each from its own cell of the picture; another number of
+    `queries` from nowhere, as ID-Animator's do.
     """
 
-    def __init__(self, preset: Preset, *, queries: int | None = None):
+    def __init__(self, preset: Preset | FullSizePreset, *, queries: int | None = None):
         super().__init__()
-        config, token_dim = preset.decoupler, preset.encoder.token_dim
+        config, token_dim = preset.decoupler, preset.token_dim
         dim, heads = config.dim, config.heads
         side = round(config.queries**0.5)
-        cell = preset.latent_size // side
+        cell = preset.token_grid // side
         self.queries = nn.Parameter(torch.randn(queries or config.queries, dim) * 0.5)
-        self.places = nn.Parameter(torch.randn(preset.latent_size**2, token_dim) * 0.5)
+        self.places = nn.Parameter(torch.randn(preset.token_grid**2, token_dim) * 0.5)
         # a cell and a rim around it, for faces are not cut to the pixel
         self.from_cell = None if queries else nn.Conv2d(token_dim, dim, cell + 2, stride=cell, padding=1)
-        self.from_global = nn.Linear(preset.encoder.global_dim + TRACK, dim)
+        self.from_global = nn.Linear(preset.vector_dim, dim)
         self.reads = nn.ModuleList(Attention(dim, token_dim, heads) for _ in range(config.layers))
         self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
         self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(config.layers))
@@ -117,7 +115,7 @@ class Reader(nn.Module):
 class Decoupler(Reader):
     """Splits every token that it reads."""
 
-    def __init__(self, preset: Preset):
+    def __init__(self, preset: Preset | FullSizePreset):
         super().__init__(preset)
         config = preset.decoupler
         queries, dim, code_dim = config.queries, config.dim, config.code_dim
@@ -167,7 +165,7 @@ class TextAction(nn.Module):
 
     FEATURES = 4  # seconds since the segment began, its length, its phase, seconds since the clip began
 
-    def __init__(self, preset: Preset):
+    def __init__(self, preset: Preset | FullSizePreset):
         super().__init__()
         config = preset.text
         dim, heads = config.dim, config.heads
@@ -187,7 +185,7 @@ class TextAction(nn.Module):
     ) -> Float[Tensor, "b f c"]:
         """Return the codes; `segment` and `times` are those of `frame_times`, `mask` is True at words."""
         b, f = segment.shape
-        rows = rearrange(torch.arange(b, device=states.device), "b -> b 1").expand(b, f)
+        rows = torch.arange(b, device=states.device)[:, None].expand(b, f)
         seen = rearrange(mask[rows, segment], "b f n -> (b f) 1 1 n")
         x = self.when(_waves(times))
         for read, mix, feed in zip(self.reads, self.mixes, self.feeds, strict=True):
@@ -220,27 +218,23 @@ def _waves(times: Float[Tensor, "b f k"]) -> Float[Tensor, "b f m"]:
     return torch.cat([times[..., None], angles.sin(), angles.cos()], dim=-1).flatten(2)
 
 
+def create_split(preset: Preset | FullSizePreset) -> nn.ModuleDict:
+    """Build the split and T."""
+    return nn.ModuleDict({"decoupler": Decoupler(preset), "text_action": TextAction(preset)})
+
+
 def create_decoupling(preset: Preset) -> nn.ModuleDict:
-    """Build all that learns by L_ID and L_TA: the split, T, and two linear heads that hold them to the truth.
+    """Build all that learns by L_ID and L_TA: the split, T, and the heads that hold them to the truth.
 
     `coefficients` reads action coefficients from a code; `portrait` reads the latents of the person's calm
     portrait from the identity tokens, each token its own cell of the picture.
     """
-    config = preset.decoupler
-    cell = preset.latent_size**2 // config.queries
-    return nn.ModuleDict(
-        {
-            "decoupler": Decoupler(preset),
-            "text_action": TextAction(preset),
-            "coefficients": nn.Linear(config.code_dim, TRACK),
-            "portrait": nn.Linear(config.dim, cell * preset.autoencoder.latent_channels),
-            "picture": nn.Sequential(
-                nn.Linear(config.dim, 2 * config.dim),
-                nn.GELU(),
-                nn.Linear(2 * config.dim, cell * preset.autoencoder.latent_channels),
-            ),
-        }
-    )
+    config, modules = preset.decoupler, create_split(preset)
+    dim, cell = config.dim, preset.latent_size**2 // config.queries * preset.autoencoder.latent_channels
+    modules["coefficients"] = nn.Linear(config.code_dim, TRACK)
+    modules["portrait"] = nn.Linear(dim, cell)
+    modules["picture"] = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, cell))
+    return modules
 
 
 @dataclass(frozen=True)
@@ -302,8 +296,7 @@ def swap(
 
 def relative_error(x: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"]) -> Float[Tensor, ""]:
     """Mean squared difference over the batch's own variance, so that shrinking does not pay."""
-    spread = (x.var(0).mean() + y.var(0).mean()) / 2
-    return (x - y).pow(2).mean() / (spread + 1e-6)
+    return (x - y).pow(2).mean() / ((x.var(0).mean() + y.var(0).mean()) / 2 + 1e-6)
 
 
 def independence(code: Float[Tensor, "b c"], person: Int[Tensor, " b"]) -> Float[Tensor, ""]:

@@ -54,7 +54,7 @@ class Face:
     `index` which of them this is, largest first.
     """
 
-    image: UInt8[np.ndarray, "128 128 3"]
+    image: UInt8[np.ndarray, "s s 3"]
     box: tuple[int, int, int, int]
     landmarks: Float32[np.ndarray, "68 2"]
     affine: Float[np.ndarray, "2 3"]

@@ -6,12 +6,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from iad import checkpoint
+from iad.adapters import is_adapter_key
 from iad.autoencoder import create_autoencoder
 from iad.baselines import Baseline, create_baseline
 from iad.config import Preset
 from iad.decoupling import create_decoupling
 from iad.encoders import create_face_encoder
-from iad.transformer import create_transformer, is_adapter_key
+from iad.transformer import create_transformer
 
 PREFIXES = {  # weight file -> the network it belongs to; "decoupling" holds several
     "autoencoder": "autoencoder.",
@@ -55,14 +56,7 @@ def load_parts(parts: nn.ModuleDict, folder: Path, *, only: Sequence[str] | None
         if only and name not in only:
             continue
         loaded = checkpoint.load_part(folder, name)
-        wrong = [k for k in expected if k not in loaded or loaded[k].shape != expected[k].shape]
-        wrong += [k for k in loaded if k not in expected]
-        if wrong:
-            shown = ", ".join(wrong[:5])
-            raise ValueError(
-                f"The {name!r} weights in {folder} do not fit this model: {len(wrong)} keys are missing, "
-                f"extra or misshapen ({shown}); use weights of the same preset."
-            )
+        checkpoint.check_fit(expected, loaded, what=f"{name!r} weights in {folder}")
         state |= {PREFIXES.get(name, "") + k: v for k, v in loaded.items()}
     parts.load_state_dict(state)
 

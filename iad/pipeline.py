@@ -21,25 +21,21 @@ from torch.nn.functional import cosine_similarity
 from iad import checkpoint
 from iad.autoencoder import decode_latents, to_tensor, to_uint8
 from iad.baselines import RECIPES, Baseline, create_baseline
-from iad.config import ARMS, CONTROLS, Preset, get_preset
-from iad.decoupling import Split, frame_times
-from iad.encoders import as_landmarker
-from iad.faces import Face, crop, detect_faces, find_face
+from iad.config import ARMS, CONTROLS, Preset, get_preset, is_full_size
+from iad.faces import Face, detect_faces
+from iad.full_size.pipeline import FullSizePipeline
 from iad.parts import arm_part, create_parts, find_arms, load_baseline, load_parts, split_parts
-from iad.photos import load_image
 from iad.portraits.wording import known_actions
-from iad.result import DecoupledFace, Result
+from iad.result import Result
 from iad.sampling import Conditions, Guidance, sample
+from iad.splitting import Reference, Splitting, check_seed, face_notes
 from iad.text import NEUTRAL_PROMPT, Action, create_text_encoder, load_text_encoder, parse_prompt
 from iad.transformer import create_scheduler
-from iad.video import VIDEO_SUFFIXES, read_video
 
 CALM_NOTE = "The prompt names no known facial action, so the portrait stays calm; try 'smiles' or 'nods'."
 
-Reference = str | Path | Any  # path, PIL image or uint8 array
 
-
-class IaDPipeline:
+class IaDPipeline(Splitting):
     """All parts of one model size, ready to generate. Build it with `from_pretrained` or `create`."""
 
     def __init__(
@@ -50,11 +46,11 @@ class IaDPipeline:
         *,
         baselines: Mapping[str, Callable[[], Baseline]] | None = None,
     ):
+        super().__init__()
         self.preset, self.parts, self.text_encoder = preset, parts.eval().requires_grad_(False), text_encoder
         self.scheduler = create_scheduler(preset)
         self._baselines = dict(baselines or {})  # loaded when first asked for
         self._loaded: dict[str, Baseline] = {}
-        self._told: tuple[tuple[str, ...], list[Tensor]] = ((), [])  # the last prompts, as action embeddings
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -73,16 +69,24 @@ class IaDPipeline:
         return cls(preset, parts, text_encoder, baselines={a: partial(made.get, a) for a in made})
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, *, adapter: str | Path | None = None) -> "IaDPipeline":
-        """Load a preset by name ("mini"), or a folder written by `save_pretrained`.
+    def from_pretrained(
+        cls, name: str | Path, *, adapter: str | Path | None = None, **full_size: Any
+    ) -> "IaDPipeline | FullSizePipeline":
+        """Load a model by name ("mini", "cogvideox-5b"), from a folder, or from the hub.
 
         Args:
-            name: a preset or a folder.
-            adapter: a folder whose adapters and split replace those of the model.
+            name: a preset, a folder written by `save_pretrained` or by diffusers, or a hub id.
+            adapter: a folder whose adapters and split replace those of the model; at full size also a hub id.
+            full_size: for a full-size model only: `arms` to load at once, and the fields of
+                `iad.full_size.pipeline.Sources`: baselines, memory, cache, device, accept_licence.
 
         Raises:
-            ValueError: unknown name, no weights, or weights that were altered.
+            ValueError: unknown name, no weights, or weights that were altered or do not fit.
         """
+        if is_full_size(name):
+            return FullSizePipeline.open(name, adapter=adapter, **full_size)
+        if full_size:
+            raise ValueError(f"{', '.join(full_size)}: only full-size models take these; leave them out.")
         if str(name) == "tiny":
             return cls.create("tiny")
         shipped = checkpoint.WEIGHTS / str(name)
@@ -157,6 +161,8 @@ class IaDPipeline:
         """
         begun = time.perf_counter()
         settings = self._settings(arm, num_inference_steps, num_frames, seed)
+        if action_reference is not None and arm != "iad" and not self.baseline(arm).recipe.actions:
+            raise ValueError(f"The arm {arm!r} follows words alone; leave out the action reference.")
         guidance = self._guidance(guidance_scale, identity_guidance_scale, identity_scale, action_scale)
         settings |= {"prompt": prompt} | asdict(guidance)
         words = NEUTRAL_PROMPT if action_reference is not None and not prompt.strip() else prompt
@@ -164,7 +170,7 @@ class IaDPipeline:
         references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
         faces = [self.find_face(photo, face) for photo in references]
         latent_frames = settings["frames"] // self.preset.frames_per_latent
-        code, notes = self._action_codes(segments, action_reference, arm, latent_frames)
+        code, notes = self._action_codes(segments, action_reference, latent_frames)
         latents = sample(
             self.parts["transformer"] if arm == "iad" else self.baseline(arm).transformer,
             self.scheduler,
@@ -179,45 +185,8 @@ class IaDPipeline:
         frames = to_uint8(decoded[0])
         scores = self._score(frames, faces, code)
         seconds = time.perf_counter() - begun
-        notes = _face_notes(faces, face) + notes
+        notes = face_notes(faces, face) + notes
         return Result(frames, self.preset.fps, seed, seconds, scores, settings, notes)
-
-    def find_face(self, photo: Reference, index: int | None = None) -> Face:
-        """Detect and align one face of a photo."""
-        return find_face(load_image(photo), as_landmarker(self.parts["encoder"]), index=index)
-
-    @torch.inference_mode()
-    def decouple(self, photo: Reference, *, face: int | None = None) -> DecoupledFace:
-        """Split the facial embedding of one face into identity and action."""
-        found = self.find_face(photo, face)
-        centred = self._centre(self._split(found.image[None]))
-        shares = [float(share[0]) for share in centred.shares()]
-        vectors = [getattr(centred, key)[0].flatten().numpy() for key in ("facial", "identity", "action")]
-        return DecoupledFace(*vectors, *shares, found.box, found.image, found.count)
-
-    @torch.inference_mode()
-    def match_actions(self, face: DecoupledFace, prompts: Sequence[str]) -> list[tuple[str, float]]:
-        """Rank prompts by how well they say what the face does; cosine of action embeddings, best first."""
-        action, told = torch.from_numpy(face.action), self._told
-        if told[0] != tuple(prompts):  # the same prompts are often asked of several faces in a row
-            self._told = told = tuple(prompts), [self._tell(prompt) for prompt in prompts]
-        found = [
-            (prompt, float(cosine_similarity(x, action[None]).max())) for prompt, x in zip(*told, strict=True)
-        ]
-        return sorted(found, key=lambda pair: -pair[1])
-
-    def _tell(self, prompt: str) -> Float[Tensor, "f d"]:
-        segments = parse_prompt(prompt, None, duration=self.preset.duration)
-        codes = self.text_codes(segments, self.preset.latent_frames)
-        return (self.parts["decoupler"].expand(codes)[0] - self.parts["decoupler"].mean_action).flatten(1)
-
-    def text_codes(self, segments: Sequence[Action], latent_frames: int) -> Float[Tensor, "1 f c"]:
-        """Let T say what is done in every latent frame."""
-        encoded = self.text_encoder.encode([s.prompt for s in segments])
-        duration = latent_frames * self.preset.frames_per_latent / self.preset.fps
-        spans = [(s.start, s.end) for s in segments]
-        places, times = frame_times(spans, frames=latent_frames, duration=duration)
-        return self.parts["text_action"](encoded.states[None], encoded.mask[None], places[None], times[None])
 
     def _settings(self, arm, steps, frames, seed) -> dict[str, Any]:
         sampler, stack = self.preset.sampler, self.preset.frames_per_latent
@@ -227,8 +196,7 @@ class IaDPipeline:
         if arm not in self.arms:
             have = ", ".join(self.arms)
             raise ValueError(f"The arm {arm!r} has no weights for {self.preset.name!r}; it has {have}.")
-        if not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"The seed is {seed!r}; give a whole number of 0 or more.")
+        check_seed(seed)
         if steps is not None and not 1 <= steps <= sampler.timesteps:
             raise ValueError(f"num_inference_steps is {steps}; give 1 to {sampler.timesteps}.")
         if frames is not None and (frames < stack or frames % stack or frames > self.preset.frames):
@@ -252,17 +220,13 @@ class IaDPipeline:
             action_scale=action_scale,
         )
 
-    def _action_codes(self, segments, source, arm: str, latent_frames: int) -> tuple[Tensor, list[str]]:
+    def _action_codes(self, segments, source: Reference | None, latent_frames: int):
         """Return the action codes (1, f, c), told by the words or shown by a driver, and a note if calm."""
-        if source is None:
-            named = [bool(known_actions(s.prompt)) for s in segments]
-            told = [
-                s if k else replace(s, prompt=NEUTRAL_PROMPT) for s, k in zip(segments, named, strict=True)
-            ]
-            return self.text_codes(told, latent_frames), [] if any(named) else [CALM_NOTE]
-        if arm != "iad" and not self.baseline(arm).recipe.actions:
-            raise ValueError(f"The arm {arm!r} follows words alone; leave out the action reference.")
-        return self._driving_codes(source, latent_frames), []
+        if source is not None:
+            return self._driving_codes(source, latent_frames), []
+        named = [bool(known_actions(s.prompt)) for s in segments]
+        told = [s if k else replace(s, prompt=NEUTRAL_PROMPT) for s, k in zip(segments, named, strict=True)]
+        return self.text_codes(told, latent_frames), [] if any(named) else [CALM_NOTE]
 
     def _conditions(self, arm: str, faces: list[Face], code: Tensor, segments) -> Conditions:
         crops = np.stack([f.image for f in faces])
@@ -283,29 +247,9 @@ class IaDPipeline:
         shape = (1, latent_frames, preset.latent_channels, preset.latent_size, preset.latent_size)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
-    def _split(self, crops: UInt8[np.ndarray, "b h w 3"]) -> Split:
-        features = self.parts["encoder"](to_tensor(crops))
-        return self.parts["decoupler"](features.vector, features.tokens)
-
-    def _centre(self, split: Split) -> Split:
-        """See a split relative to the average face."""
-        decoupler = self.parts["decoupler"]
-        identity, action = split.identity - decoupler.mean_identity, split.action - decoupler.mean_action
-        return Split(identity + action, identity, action, split.code)
-
     def _text_states(self, segments: Sequence[Action]) -> Float[Tensor, "1 n e"]:
         prompts = list(dict.fromkeys(s.prompt for s in segments))
         return self.text_encoder.encode([", then ".join(prompts)]).states
-
-    def _driving_codes(self, source: Reference, latent_frames: int) -> Float[Tensor, "1 f c"]:
-        if isinstance(source, (str, Path)) and Path(source).suffix.lower() in VIDEO_SUFFIXES:
-            video, _ = read_video(source, self.preset.frames, fps=self.preset.fps)
-            place = find_face(video[0], as_landmarker(self.parts["encoder"])).affine
-            picks = np.linspace(0, len(video) - 1, latent_frames).round().astype(int)
-            # one framing for all, so that head motion stays
-            crops = np.stack([crop(video[k], place, self.preset.size) for k in picks])
-            return self._split(crops).code[None]
-        return repeat(self._split(self.find_face(source).image[None]).code, "1 c -> 1 f c", f=latent_frames)
 
     def _score(self, frames: UInt8[np.ndarray, "f h w 3"], faces: list[Face], code: Tensor) -> dict[str, Any]:
         """Judge a clip by the conditioning encoder itself; `iad.evaluation` has independent judges."""
@@ -313,7 +257,7 @@ class IaDPipeline:
         features = self.parts["encoder"](to_tensor(crops))
         n, decoupler = len(frames), self.parts["decoupler"]
         reference = features.embedding[n:].mean(0, keepdim=True)
-        split = self._centre(decoupler(features.vector, features.tokens))
+        split = self.centre(decoupler(features.vector, features.tokens))
         shown, photo = split.action[:n].flatten(1), split.action[n:].flatten(1).mean(0, keepdim=True)
         shares = [float(share[n:].mean()) for share in split.shares()]
         wanted = decoupler.expand(code[0]) - decoupler.mean_action
@@ -333,14 +277,6 @@ def _shows_face(frame: UInt8[np.ndarray, "h w 3"]) -> bool:
         return bool(detect_faces(frame))
     except ValueError:
         return False
-
-
-def _face_notes(faces: list[Face], asked: int | None) -> list[str]:
-    return [
-        f"{face.count} faces found in photo {k + 1}; using the largest (choose another with face=N, from 0)."
-        for k, face in enumerate(faces)
-        if face.count > 1 and asked is None
-    ]
 
 
 def _text_encoder(preset: Preset):

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from iad.adapters import AdapterStates
 from iad.baselines import crop_condition
-from iad.transformer import AdapterStates, IaDTransformer3DModel
+from iad.transformer import IaDTransformer3DModel
 
 
 @dataclass(frozen=True)

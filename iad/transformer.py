@@ -2,11 +2,11 @@
 
 Every second block gets two decoupled cross-attentions *inside* it (between the blocks they would break step
 caches): all latents look at the identity tokens, the latents of a frame at the action tokens of that frame.
-Their output layers start at zero, so an untrained adapter is exactly the base model. Keys and values do not
-depend on the denoising step: `adapt` computes them once per video.
+Before the first block, a patch is also told its own cells' identity tokens (`IdentityPatch`; mini only, whose
+picture is the portrait that the tokens were read from). All output layers start at zero, so an untrained
+adapter is exactly the base model. Nothing of it depends on the denoising step: `adapt` runs once per video.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,46 +15,24 @@ from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBloc
 from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
+from iad.adapters import (
+    AdapterConfig,
+    AdapterStates,
+    IdentityPatch,
+    KeysValues,
+    WidenedPatch,
+    is_adapter_key,
+    squared_distance,
+)
 from iad.config import Preset
 from iad.decoupling import Attention
 
-KeysValues = tuple[Tensor, Tensor]
-
 FOCUS = 4.0  # how much less a head looks at a query one cell away, in logits
-ADAPTER_SETTINGS = ("token_dim", "queries", "action_queries", "adapter_interval", "local", "crop")
-ADAPTER_KEYS = (
-    "identity_attention",
-    "action_attention",
-    "identity_slots",
-    "action_slots",
-    "identity_focus",
-    "crop_weight",
-)
-
-
-@dataclass(frozen=True)
-class AdapterStates:
-    """Keys and values of the adapters, one entry per adapted block; valid for all steps of one video."""
-
-    identity: list[KeysValues]
-    action: list[KeysValues] | None  # an arm without action channel has none
-    identity_scale: Float[Tensor, "#b 1 1"]  # 0 switches identity off, per sample
-    action_scale: Float[Tensor, "#b 1 1"]
-    frames: int
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """What the adapters of one transformer look at."""
-
-    token_dim: int
-    queries: int  # identity tokens a person
-    action_queries: int  # action tokens a latent frame
-    grid: tuple[int, int]  # patches of a latent frame, down and across
-    local: bool = True  # heads begin with the queries of a patch's own cells
-    actions: bool = True  # there is an action channel
+ADAPTER_SETTINGS = (
+    "token_dim", "queries", "action_queries", "adapter_interval", "adapter_heads", "adapter_head_dim",
+    "focus", "local", "patch", "crop",
+)  # fmt: skip
 
 
 class IaDBlock(CogVideoXBlock):
@@ -62,25 +40,32 @@ class IaDBlock(CogVideoXBlock):
 
     index: int | None = None  # place in `AdapterStates`; None in a block without adapter
 
-    def add_adapter(self, config: AdapterConfig, *, dim: int, heads: int, index: int) -> None:
-        """Create the cross-attentions."""
-        self.index = index
-        self.identity_attention = Attention(dim, config.token_dim, heads)
-        self.identity_slots = nn.Parameter(torch.randn(config.queries, config.token_dim) * 0.5)
-        self.identity_focus = nn.Parameter(torch.full((heads,), FOCUS if config.local else 0.0))
-        distance = _squared_distance(config.grid, config.queries, heads)
-        self.register_buffer("distance", distance, persistent=False)
-        attentions = [self.identity_attention]
-        if config.actions:
-            self.action_attention = Attention(dim, config.token_dim, heads)
-            self.action_slots = nn.Parameter(torch.randn(config.action_queries, config.token_dim) * 0.5)
-            attentions.append(self.action_attention)
-        for attention in attentions:
-            nn.init.zeros_(attention.to_out.weight)
-            nn.init.zeros_(attention.to_out.bias)
+    def add_adapter(self, config: AdapterConfig, *, dim: int, index: int) -> None:
+        """Create the cross-attentions, and in the first block what tells patches of their cells."""
+        self.index, width = index, config.token_dim
+        self.identity_attention = Attention(dim, width, config.heads, config.inner)
+        self.identity_slots = nn.Parameter(torch.randn(config.queries, width) * 0.5)
+        self.identity_focus = self.identity_patch = None
+        if config.focus:
+            self.identity_focus = nn.Parameter(torch.full((config.heads,), FOCUS if config.local else 0.0))
+            distance = squared_distance(config.grid, config.queries, config.heads)
+            self.register_buffer("distance", distance, persistent=False)
+        last = [self.identity_attention.to_out]
+        if config.action_queries:
+            self.action_attention = Attention(dim, width, config.heads, config.inner)
+            self.action_slots = nn.Parameter(torch.randn(config.action_queries, width) * 0.5)
+            last.append(self.action_attention.to_out)
+        if config.patch and not index:
+            self.identity_patch = IdentityPatch(config, dim)
+            last.append(self.identity_patch.out)
+        for layer in last:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
-    def focus_bias(self, frames: int) -> Float[Tensor, "1 h n q"]:
+    def focus_bias(self, frames: int) -> Float[Tensor, "1 h n q"] | None:
         """Return how much less each head looks, in logits, at identity tokens far from a latent's patch."""
+        if self.identity_focus is None:
+            return None
         bias = -self.identity_focus[:, None, None] * self.distance  # (h, s, q)
         return repeat(bias, "h s q -> 1 h (f s) q", f=frames)
 
@@ -95,10 +80,15 @@ class IaDBlock(CogVideoXBlock):
         """Run on latents (b, f s, d) and text; `attention_kwargs` may hold `AdapterStates` as "adapter"."""
         kwargs = dict(attention_kwargs or {})
         states: AdapterStates | None = kwargs.pop("adapter", None)
-        x, text = super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, kwargs)
+        x = hidden_states
+        if self.index == 0 and states is not None and states.patch is not None:
+            told = repeat(states.patch, "b s d -> b (f s) d", f=states.frames)
+            x = x + states.identity_scale * told
+        x, text = super().forward(x, encoder_hidden_states, temb, image_rotary_emb, kwargs)
         if states is None or self.index is None:
             return x, text
-        bias = self.focus_bias(states.frames).to(x.dtype)
+        bias = self.focus_bias(states.frames)
+        bias = None if bias is None else bias.to(x.dtype)
         identity = self.identity_attention.attend(x, states.identity[self.index], bias)
         seen = states.identity_scale * identity
         if states.action is not None:
@@ -108,22 +98,6 @@ class IaDBlock(CogVideoXBlock):
         return x + seen, text
 
 
-class WidenedPatch(nn.Conv2d):
-    """A patch embedding that also takes the latents of a face crop, in channels after the noisy ones."""
-
-    @classmethod
-    def over(cls, conv: nn.Conv2d) -> "WidenedPatch":
-        """Widen a convolution in place; the new weights start at zero."""
-        conv.__class__ = cls
-        conv.crop_weight = nn.Parameter(torch.zeros_like(conv.weight))
-        return conv
-
-    def forward(self, x: Float[Tensor, "b c2 y x"]) -> Float[Tensor, "b d y2 x2"]:
-        """Embed (noisy latents, crop latents), joined in the channels."""
-        noisy, crop = x.chunk(2, dim=1)
-        return super().forward(noisy) + conv2d(crop, self.crop_weight, stride=self.stride)
-
-
 class IaDTransformer3DModel(CogVideoXTransformer3DModel):
     """`CogVideoXTransformer3DModel` with adapters in every `adapter_interval`-th block.
 
@@ -131,7 +105,11 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
         token_dim: width of identity and action tokens.
         queries: identity tokens a person.
         action_queries: action tokens a latent frame; 0 for an arm without action channel.
-        local: heads of the identity attention begin with the cells under their patch.
+        adapter_heads: heads of the cross-attentions; None those of the block.
+        adapter_head_dim: width of each; None that of the block's.
+        focus: heads of the identity attention have a place to look at first.
+        local: that place begins as the cells under their patch.
+        patch: patches are told their own cells' identity tokens before the first block.
         crop: the patch embedding is widened by the latents of a face crop, as ConsisID's.
     """
 
@@ -173,7 +151,11 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
         queries: int = 64,
         action_queries: int = 64,
         adapter_interval: int = 2,
+        adapter_heads: int | None = None,
+        adapter_head_dim: int | None = None,
+        focus: bool = True,
         local: bool = True,
+        patch: bool = False,
         crop: bool = False,
     ):
         base = dict(locals())
@@ -182,23 +164,53 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
         super().__init__(**base)
         if crop:
             self.patch_embed.proj = WidenedPatch.over(self.patch_embed.proj)
-        dim = num_attention_heads * attention_head_dim
-        for place, block in enumerate(self.transformer_blocks):
+        for block in self.transformer_blocks:
             block.__class__ = IaDBlock  # same weights, same place; only `forward` grows
-            if place % adapter_interval == 0:
-                block.add_adapter(
-                    AdapterConfig(
-                        token_dim=token_dim,
-                        queries=queries,
-                        action_queries=action_queries,
-                        grid=(sample_height // patch_size, sample_width // patch_size),
-                        local=local,
-                        actions=action_queries > 0,
-                    ),
-                    dim=dim,
-                    heads=num_attention_heads,
-                    index=place // adapter_interval,
-                )
+        self.add_adapters()
+
+    def add_adapters(self) -> None:
+        """Create the adapters anew; before they are trained they change nothing."""
+        c = self.config
+        heads = c.adapter_heads or c.num_attention_heads
+        config = AdapterConfig(
+            token_dim=c.token_dim,
+            queries=c.queries,
+            action_queries=c.action_queries,
+            heads=heads,
+            inner=heads * (c.adapter_head_dim or c.attention_head_dim),
+            grid=(c.sample_height // c.patch_size, c.sample_width // c.patch_size),
+            focus=c.focus,
+            local=c.local,
+            patch=c.patch,
+        )
+        dim = c.num_attention_heads * c.attention_head_dim
+        for index, block in enumerate(self.transformer_blocks[:: c.adapter_interval]):
+            block.add_adapter(config, dim=dim, index=index)
+
+    @classmethod
+    def over(cls, base: CogVideoXTransformer3DModel, **adapters: int | bool) -> "IaDTransformer3DModel":
+        """Put new adapters on a loaded base, whose weights are taken over, not copied.
+
+        Args:
+            base: a stock transformer; in bfloat16, the adapters are so too.
+            adapters: settings by name, see the class.
+
+        Raises:
+            ValueError: a base of another architecture, whose weights do not all find a place.
+        """
+        from accelerate import init_empty_weights
+
+        with init_empty_weights(include_buffers=False):
+            model = cls.from_config(dict(base.config), **adapters)
+        model.add_adapters()  # on no memory so far; diffusers would leave them uninitialised
+        missing, extra = model.load_state_dict(base.state_dict(), strict=False, assign=True)
+        wrong = [key for key in missing if not is_adapter_key(key)] + extra
+        if wrong:
+            raise ValueError(
+                f"The base transformer does not fit: {len(wrong)} keys are missing or extra "
+                f"({', '.join(wrong[:5])}); use a CogVideoX text-to-video model."
+            )
+        return model.to(base.dtype).eval()
 
     def adapt(
         self,
@@ -214,46 +226,31 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
         told = None
         if action is not None:
             flat = rearrange(action, "b f q d -> (b f) q d")
-            told = [b.action_attention.keys_values(flat + b.action_slots) for b in blocks]
+            told = [_project(b.action_attention, flat, b.action_slots) for b in blocks]
+        patch = blocks[0].identity_patch
         return AdapterStates(
-            identity=[b.identity_attention.keys_values(identity + b.identity_slots) for b in blocks],
+            identity=[_project(b.identity_attention, identity, b.identity_slots) for b in blocks],
             action=told,
+            patch=None if patch is None else patch(identity),
             identity_scale=_scale(identity_scale, identity),
             action_scale=_scale(action_scale, identity),
             frames=frames,
         )
 
 
-def _squared_distance(grid: tuple[int, int], queries: int, heads: int) -> Float[Tensor, "h s q"]:
-    """Return squared distances from where heads look first to the cells that queries read, in cell sides.
-
-    Each head begins with one of the cells of the portrait that a patch covers, so that a patch of several
-    cells gets every cell's token apart.
-    """
-    side = round(queries**0.5)
-    patches, cells = (
-        torch.cartesian_prod((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns)
-        for rows, columns in (grid, (side, side))
-    )
-    covered = [max(1, side // size) for size in grid]  # cells a patch covers, down and across
-    inside = torch.cartesian_prod(*(torch.arange(n) - (n - 1) / 2 for n in covered))
-    look = patches * side + inside[torch.arange(heads) % len(inside), None]
-    return torch.cdist(look, (cells * side).expand(heads, -1, -1)).pow(2)[..., :queries]
+def _project(attention: Attention, tokens: Tensor, slots: Tensor) -> KeysValues:
+    """Return keys and values of tokens; an offloaded transformer has its slots in main memory."""
+    return attention.keys_values(tokens.to(slots) + slots)
 
 
 def _scale(value: float | Float[Tensor, " b"], like: Tensor) -> Float[Tensor, "#b 1 1"]:
     return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
 
 
-def is_adapter_key(key: str) -> bool:
-    """Tell the adapters' weights from the base's by name."""
-    return any(part in key for part in ADAPTER_KEYS)
-
-
 def create_transformer(preset: Preset, **adapter: int | bool) -> IaDTransformer3DModel:
     """Build the denoiser of a preset with random weights; `adapter` settings other than iad's by name."""
     config, split = preset.transformer, preset.decoupler
-    settings = {"queries": split.queries, "action_queries": split.queries} | adapter
+    settings = {"queries": split.queries, "action_queries": split.queries, "patch": True} | adapter
     return IaDTransformer3DModel(
         num_attention_heads=config.heads,
         attention_head_dim=config.head_dim,

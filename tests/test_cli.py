@@ -44,7 +44,7 @@ class FakePipeline:
             seconds=1.5,
             scores={"identity": np.array([0.5, 0.7]), "action": float("nan"), "detected": 1.0},
             notes=["3 faces found, using the largest"],
-            save=lambda path: video.save(path, frames, 8),
+            save=lambda path, **options: video.save(path, frames, 8, **options),
         )
 
     def decouple(self, file, face=None):
@@ -91,7 +91,7 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
     }
     assert "using the largest" in captured.err
     assert video.read_video(output, 99)[0].shape == (16, 128, 128, 3)
-    assert pipeline.calls[0] == ("load", "mini", {})
+    assert pipeline.calls[0] == ("load", "mini", {"adapter": None})
     request = pipeline.calls[1][1]
     assert request["seed"] == 3 and request["num_inference_steps"] == 4 and request["reference"] == PORTRAIT
 
@@ -152,9 +152,9 @@ def test_bad_photos_end_in_one_sentence(pipeline, tmp_path, capsys, name, make, 
         ({"extra": ("--arm", "consisd")}, "did you mean 'consisid'"),
         ({"extra": ("--arm", "xyz")}, "iad, consisid, id-animator, consisid-cross, entangled"),
         ({"extra": ("--face", "1")}, "--face"),
-        ({"extra": ("--cache", "mag")}, "for large models; leave them out with a small one"),
+        ({"extra": ("--cache", "mag")}, "only large models take these; leave them out with a small one"),
         ({"extra": ("--memory", "offload")}, "leave them out with a small one"),
-        ({"extra": ("--memory", "offload", "--model", "some/large")}, "this version has none yet"),
+        ({"extra": ("--model", "some/large", "--arm", "entangled")}, "Unknown arm 'entangled'"),
         ({"output": "out.avi"}, "must end in .mp4"),
     ],
 )
@@ -357,6 +357,17 @@ def test_a_large_model_finds_faces_its_own_way(pipeline, tmp_path):
     photo = tmp_path / "wall.png"
     Image.new("RGB", (200, 200), "grey").save(photo)
     assert _generate("--model", "some/large", reference=photo, output=tmp_path / "out.mp4") == 0
+
+
+def test_a_large_model_is_told_where_its_weights_are_and_how_to_fit(pipeline, tmp_path):
+    options = ["--arm", "consisid", "--baseline", "twin", "--memory", "fp8", "--width", "96"]
+    options += ["--accept-licence"]
+    assert _generate("--model", "some/large", *options, output=tmp_path / "out.mp4") == 0
+    assert pipeline.calls[0][2] == {
+        "adapter": None, "arms": ("consisid",), "baselines": {"consisid": "twin"}, "memory": "fp8",
+        "cache": None, "accept_licence": True,
+    }  # fmt: skip
+    assert pipeline.calls[1][1]["width"] == 96 and "height" not in pipeline.calls[1][1]
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_watching_an_arm_without_action_channel():
     preset = get_preset("tiny")
     model = create_transformer(preset, action_queries=0).eval()
     frames, side = preset.latent_frames, preset.latent_size
-    states = model.adapt(torch.randn(1, 4, preset.decoupler.dim), None, frames=frames)
+    states = model.adapt(torch.randn(1, preset.decoupler.queries, preset.decoupler.dim), None, frames=frames)
     noise = torch.randn(1, frames, preset.latent_channels, side, side)
     words = torch.randn(1, preset.text.tokens, preset.text.state_dim)
     with torch.no_grad(), watch_adapters(model) as looks:

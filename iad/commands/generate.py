@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_driver, check_model, check_name, check_number, check_photo, is_small
+from iad.checks import check_driver, check_model, check_name, check_number, check_photo
 from iad.commands.loading import Progress, get_duration, load_pipeline
 
 
@@ -14,7 +14,7 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make a video portrait."""
     output = _check(arguments)
     start = time.perf_counter()
-    pipeline = load_pipeline(arguments.model, adapter=arguments.adapter)
+    pipeline = load_pipeline(arguments.model, adapter=arguments.adapter, **_list_sources(arguments))
     loaded = time.perf_counter()
     references = arguments.reference
     with Progress("generate") as progress:
@@ -26,11 +26,13 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
             identity_scale=arguments.identity_scale,
             action_scale=arguments.action_scale,
             num_inference_steps=arguments.steps,
+            num_frames=arguments.frames,
             seed=arguments.seed,
             callback=progress,
-            **({} if arguments.face is None else {"face": arguments.face}),
+            face=arguments.face,
+            **{side: getattr(arguments, side) for side in ("height", "width") if getattr(arguments, side)},
         )
-    result.save(output, **({"label": True} if arguments.label else {}))
+    result.save(output, label=arguments.label)
     for note in result.notes:
         print(note, file=sys.stderr)
     report = _describe(result, output, arguments.arm, loaded - start)
@@ -41,33 +43,58 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _check(arguments: argparse.Namespace) -> Path:
     """Find whatever is wrong with the words, and return the file to be written."""
-    from iad.config import ARMS, CONTROLS
+    from iad.config import ARMS, CONTROLS, is_full_size
     from iad.photos import load_image
     from iad.provenance import check_signing
     from iad.text import parse_prompt
     from iad.video import check_output
 
-    check_name(arguments.arm, (*ARMS, *CONTROLS), what="arm")
     check_model(arguments.model)
+    small = not is_full_size(arguments.model)
+    check_name(arguments.arm, (*ARMS, *CONTROLS) if small else ARMS, what="arm")
     check_number(arguments.seed, "--seed", low=0, high=2**63 - 1)
     check_number(arguments.steps, "--steps", low=1, high=1000)
+    check_number(arguments.frames, "--frames", low=1, high=1000)
     check_number(arguments.identity_scale, "--identity-scale", low=0, high=10)
     check_number(arguments.action_scale, "--action-scale", low=0, high=10)
-    small = is_small(arguments.model)
-    if arguments.memory != "auto" or arguments.cache:
-        reason = "leave them out with a small one" if small else "this version has none yet, leave them out"
-        raise ValueError(f"--memory and --cache are for large models; {reason}.")
+    if small:
+        _refuse_full_size_options(arguments)
     parse_prompt(arguments.prompt, duration=get_duration(arguments.model))
     output = check_output(arguments.output)
     check_signing()
     for reference in arguments.reference:
         if small:
             check_photo(reference, arguments.face)
-        else:  # a large model finds faces its own way
+        else:  # its model is the slower thing to find missing
             load_image(reference)
     if arguments.action_reference:
         check_driver(arguments.action_reference, small=small)
     return output
+
+
+def _refuse_full_size_options(arguments: argparse.Namespace) -> None:
+    options = ("cache", "baseline", "height", "width", "accept_licence")
+    given = [f"--{name.replace('_', '-')}" for name in options if getattr(arguments, name)]
+    given += ["--memory"] if arguments.memory != "auto" else []
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: only large models take these; leave them out with a small one."
+        )
+
+
+def _list_sources(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what only a full-size model is told."""
+    from iad.config import is_full_size
+
+    if not is_full_size(arguments.model):
+        return {}
+    return {
+        "arms": (arguments.arm,),
+        "baselines": {arguments.arm: arguments.baseline} if arguments.baseline else {},
+        "memory": arguments.memory,
+        "cache": arguments.cache,
+        "accept_licence": arguments.accept_licence,
+    }
 
 
 def _describe(result: Any, output: Path, arm: str, load_seconds: float) -> dict[str, Any]:

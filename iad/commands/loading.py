@@ -11,11 +11,11 @@ def get_duration(model: str) -> float:
     return PRESETS.get(model, PRESETS["mini"]).duration  # mini's is the shortest clip
 
 
-def load_pipeline(model: str, *, adapter: str | None = None) -> Any:
+def load_pipeline(model: str, *, adapter: str | None = None, **full_size: Any) -> Any:
     """Load a pipeline, with its own adapters unless others are named."""
     from iad import IaDPipeline
 
-    return IaDPipeline.from_pretrained(model, **({"adapter": adapter} if adapter else {}))
+    return IaDPipeline.from_pretrained(model, adapter=adapter, **full_size)
 
 
 class Progress:

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from iad.adapters import is_adapter_key
 from iad.autoencoder import decode_latents, to_uint8
 from iad.baselines import RECIPES, Recipe, create_baseline, crop_condition
 from iad.config import Preset
 from iad.training.decoupler import DecouplerStage
 from iad.training.pool import Pool
 from iad.training.prepare import Prepared
-from iad.transformer import create_scheduler, create_transformer, is_adapter_key
+from iad.transformer import create_scheduler, create_transformer
 from iad.video import save_picture
 
 Part = Literal["base", "adapters", "joint"]

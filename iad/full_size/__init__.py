@@ -1,0 +1,1 @@
+"""Full size: CogVideoX-5B with IaD's adapters, and the real ConsisID and ID-Animator beside it."""

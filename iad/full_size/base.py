@@ -1,0 +1,183 @@
+"""The published CogVideoX with IaD's adapters on its transformer, and the folder that holds the adapters."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iad import checkpoint
+from iad.adapters import is_adapter_key
+from iad.config import BaseConfig, FullSizePreset
+from iad.decoupling import create_split
+from iad.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel
+
+ADAPTER_FOLDER = "iad"  # within a saved pipeline
+SHARD_SIZE = "2GB"
+SPLIT, ADAPTERS = "decoupling", "adapters-iad"  # weight files
+
+
+def read_preset(folder: Path, preset: FullSizePreset) -> FullSizePreset:
+    """Take over the sizes of a downloaded base: its width and depth, its text, the clip it makes.
+
+    Raises:
+        ValueError: the folder holds no CogVideoX text-to-video model.
+    """
+    index = _read_json(folder / "model_index.json")
+    if index.get("_class_name") != "CogVideoXPipeline":
+        raise ValueError(
+            f"{folder} holds a {index.get('_class_name', 'pipeline of an unknown kind')}; IaD's adapters "
+            "belong to a CogVideoX text-to-video model (CogVideoXPipeline)."
+        )
+    config = _read_json(folder / "transformer" / "config.json")
+    vae = _read_json(folder / "vae" / "config.json")
+    if config.get("patch_size_t"):
+        raise ValueError(f"{folder} holds a CogVideoX 1.5, whose patches span frames; use CogVideoX-5b.")
+    side = 2 ** (len(vae["block_out_channels"]) - 1)  # pixels of a latent
+    base = replace(
+        preset.base,
+        dim=config["num_attention_heads"] * config["attention_head_dim"],
+        layers=config["num_layers"],
+        text_dim=config["text_embed_dim"],
+    )
+    text = replace(preset.text, state_dim=base.text_dim, tokens=config["max_text_seq_length"])
+    return replace(
+        preset,
+        base=base,
+        text=text,
+        height=config["sample_height"] * side,
+        width=config["sample_width"] * side,
+        frames=config["sample_frames"],
+        frames_per_latent=config["temporal_compression_ratio"],
+    )
+
+
+def load_base(folder: Path, preset: FullSizePreset, *, dtype: torch.dtype = torch.float32, **components):
+    """Load the base with untrained adapters on its transformer: it makes what the base makes, to the bit.
+
+    Args:
+        folder: a CogVideoX text-to-video pipeline as diffusers saves it.
+        preset: its sizes, see `read_preset`.
+        dtype: of all weights.
+        components: parts to take instead of the folder's; `vae=None` leaves one out.
+    """
+    from diffusers import CogVideoXPipeline
+
+    pipeline = CogVideoXPipeline.from_pretrained(folder, torch_dtype=dtype, **components)
+    if pipeline.transformer is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            over = IaDTransformer3DModel.over(pipeline.transformer, **adapter_settings(preset))
+        pipeline.register_modules(transformer=over.requires_grad_(False))
+    return pipeline
+
+
+def adapter_settings(preset: FullSizePreset) -> dict[str, int | bool]:
+    """Return the adapters' settings as `IaDTransformer3DModel` names them."""
+    sizes, queries = preset.adapters, preset.decoupler.queries
+    return {
+        "token_dim": preset.decoupler.dim,
+        "queries": queries,
+        "action_queries": queries,
+        "adapter_interval": sizes.interval,
+        "adapter_heads": sizes.heads,
+        "adapter_head_dim": sizes.head_dim,
+        "focus": False,  # a face may be anywhere in the picture
+    }
+
+
+def create_full_split(preset: FullSizePreset, *, seed: int = 0) -> nn.ModuleDict:
+    """Build an untrained decoupler and T, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return create_split(preset)
+
+
+def save_adapter(
+    folder: str | Path, preset: FullSizePreset, split: nn.ModuleDict, transformer: nn.Module
+) -> None:
+    """Write decoupler, T and adapters, which is all that training changes; the base stays where it is."""
+    folder, learned = Path(folder), {key: split[key] for key in ("decoupler", "text_action")}
+    own = {k: v for k, v in transformer.state_dict().items() if is_adapter_key(k)}
+    checkpoint.save_preset(folder, preset)
+    checkpoint.save_part(folder, SPLIT, nn.ModuleDict(learned).state_dict(), shard_size=SHARD_SIZE)
+    checkpoint.save_part(folder, ADAPTERS, own, shard_size=SHARD_SIZE)
+
+
+def load_adapter_preset(folder: Path) -> FullSizePreset:
+    """Read what an adapter folder was trained for.
+
+    Raises:
+        ValueError: the folder holds no adapters of a full-size model.
+    """
+    preset = checkpoint.load_preset(folder)
+    if not isinstance(preset, FullSizePreset):
+        raise ValueError(f"The adapter in {folder} is for {preset.name!r}, not for a full-size model.")
+    return preset
+
+
+def check_base(adapter: BaseConfig, base: BaseConfig, *, folder: Path) -> None:
+    """Make sure that an adapter was trained on a base of these sizes.
+
+    Raises:
+        ValueError: it was not.
+    """
+    wants, has = ((b.dim, b.layers, b.text_dim) for b in (adapter, base))
+    if wants != has:
+        described = "width {}, {} blocks and text of width {}"
+        raise ValueError(
+            f"The adapter in {folder} is for a base of {described.format(*wants)} ({adapter.repo}); this one "
+            f"has {described.format(*has)}; give the base that it was trained on."
+        )
+
+
+def load_split(split: nn.ModuleDict, folder: Path) -> None:
+    """Fill decoupler and T from an adapter folder.
+
+    Raises:
+        ValueError: weights are missing, altered, extra or misshapen.
+    """
+    _fill(split, checkpoint.load_part(folder, SPLIT), what=f"{SPLIT!r} weights in {folder}")
+
+
+def load_adapters(transformer: nn.Module, folder: Path) -> None:
+    """Fill the adapters of a transformer from an adapter folder; the base's weights stay.
+
+    Raises:
+        ValueError: weights are missing, altered, extra or misshapen.
+    """
+    own = {k: v for k, v in transformer.state_dict().items() if is_adapter_key(k)}
+    state = checkpoint.load_part(folder, ADAPTERS)
+    checkpoint.check_fit(own, state, what=f"{ADAPTERS!r} weights in {folder}")
+    transformer.load_state_dict(state, strict=False)
+
+
+def save_base(pipeline, folder: Path) -> None:
+    """Write the base as diffusers does, without the adapters: any program that knows CogVideoX reads it."""
+    from accelerate import init_empty_weights
+    from diffusers import CogVideoXPipeline, CogVideoXTransformer3DModel
+
+    ours = pipeline.transformer
+    settings = {k: v for k, v in ours.config.items() if k not in ADAPTER_SETTINGS}
+    with init_empty_weights(include_buffers=False):
+        stock = CogVideoXTransformer3DModel.from_config(settings)
+    base = {k: v for k, v in ours.state_dict().items() if not is_adapter_key(k)}
+    stock.load_state_dict(base, assign=True)
+    CogVideoXPipeline(**{**pipeline.components, "transformer": stock}).save_pretrained(folder)
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor], *, what: str) -> None:
+    checkpoint.check_fit(module.state_dict(), state, what=what)
+    module.load_state_dict(dict(state))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} is missing or unreadable; the folder is no whole copy of a model, download it again."
+        ) from error

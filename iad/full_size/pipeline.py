@@ -1,0 +1,329 @@
+"""Photo + sentence -> clip at full size: a stock CogVideoX pipeline, whose transformer carries our adapters.
+
+Nothing is loaded before it is needed: the real ConsisID runs without CogVideoX-5B, and a face is decoupled
+without either.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import repeat
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from iad.autoencoder import to_uint8
+from iad.config import ARMS, PRESETS, FaceConfig, FullSizePreset
+from iad.encoders import as_landmarker
+from iad.faces import Face
+from iad.full_size import base as published
+from iad.full_size.requests import RealBaseline, RequestDefaults, check_frames, check_sides
+from iad.full_size.scoring import score_clip
+from iad.photos import load_image
+from iad.result import Result
+from iad.splitting import Reference, Splitting, check_seed, face_notes
+from iad.text import NEUTRAL_PROMPT, Action, parse_prompt
+
+UNTRAINED_NOTE = (
+    "No adapter is loaded, so the clip follows the words alone, whoever is in the photo; give a trained one "
+    "by adapter=FOLDER (--adapter)."
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the weights of a full-size pipeline come from, and how they are kept in memory."""
+
+    base: str | Path | None = None  # a folder or a hub id; None the preset's own
+    adapter: Path | None = None
+    baselines: Mapping[str, str | Path] = field(default_factory=dict)  # arms whose weights are elsewhere
+    memory: str = "auto"
+    cache: str | None = None
+    device: str | None = None  # None: CUDA where there is one
+    accept_licence: bool = False  # of InsightFace's weights: non-commercial research only
+
+
+class FullSizePipeline(Splitting):
+    """IaD on CogVideoX, and the real baselines beside it, behind the same call as `IaDPipeline`."""
+
+    arms = ARMS
+
+    def __init__(self, preset: FullSizePreset, sources: Sources):
+        super().__init__()
+        from iad.full_size.memory import find_device
+
+        self.preset, self.sources = preset, sources
+        self.device = find_device(sources.device)
+        self._loaded: dict[str, RealBaseline] = {}
+
+    @classmethod
+    def open(
+        cls,
+        name: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        arms: Sequence[str] = ("iad",),
+        **sources: Any,
+    ) -> "FullSizePipeline":
+        """Build a pipeline and load what `arms` need, so that what is missing is said at once.
+
+        Args:
+            name: a preset, a folder in diffusers' layout, or a hub id.
+            adapter: a folder or hub id of trained adapters; None those saved within the folder, if any.
+            arms: which arms will be asked for.
+            sources: see `Sources`.
+
+        Raises:
+            ValueError: weights are missing, half-downloaded, altered, of another base, or too large.
+        """
+        from iad.full_size.hub import fetch_model
+
+        known = PRESETS.get(str(name))
+        preset = known or replace(PRESETS["cogvideox-5b"], name=Path(name).name)
+        within = Path(name) / published.ADAPTER_FOLDER
+        found = within if adapter is None and within.is_dir() else None
+        if adapter is not None:
+            found = fetch_model(adapter, files=("*.json", "*.safetensors"))
+        if found is None:  # no adapter reads the face, so the encoder that is here does for the scores
+            preset = replace(preset, face=FaceConfig("mini"))
+        else:
+            trained = published.load_adapter_preset(found)
+            preset = replace(trained, name=preset.name, base=replace(trained.base, repo=preset.base.repo))
+        pipeline = cls(preset, Sources(base=None if known else name, adapter=found, **sources))
+        for arm in arms:
+            _ = pipeline.base if arm == "iad" else pipeline.baseline(arm)
+        return pipeline
+
+    @cached_property
+    def base(self):
+        """The stock pipeline with our transformer, in its memory mode; loaded when first asked for."""
+        from iad.full_size.caching import enable_cache
+        from iad.full_size.hub import fetch_model
+        from iad.full_size.memory import apply_memory, check_mode, refuse_without_cuda
+
+        sources, wanted = self.sources, self.preset.base
+        check_mode(sources.memory, self.device)
+        folder = fetch_model(sources.base or wanted.repo, revision=None if sources.base else wanted.revision)
+        refuse_without_cuda(folder, device=self.device)
+        self.preset = published.read_preset(folder, self.preset)
+        if sources.adapter is not None:
+            published.check_base(wanted, self.preset.base, folder=sources.adapter)
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        pipeline = published.load_base(folder, self.preset, dtype=dtype)
+        if sources.adapter is not None:
+            published.load_adapters(pipeline.transformer, sources.adapter)
+        self.memory = apply_memory(pipeline, sources.memory, device=self.device)
+        if sources.cache:
+            enable_cache(pipeline.transformer, sources.cache, steps=self.preset.sampler.steps)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    @cached_property
+    def parts(self) -> nn.ModuleDict:
+        """Face encoder, decoupler and T; loaded when first asked for."""
+        from iad.full_size.encoder import load_face_encoder
+
+        _ = self.base  # says how wide its text is
+        split = published.create_full_split(self.preset)
+        if self.sources.adapter is not None:
+            published.load_split(split, self.sources.adapter)
+        accept = self.sources.accept_licence
+        split["encoder"] = load_face_encoder(self.preset.face, device=self.device, accept_licence=accept)
+        return split.eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    def text_encoder(self):
+        """The base's T5."""
+        from iad.full_size.text import T5TextEncoder
+
+        return T5TextEncoder(self.preset.text, self.base)
+
+    @cached_property
+    def landmarker(self):
+        """Mini's face encoder, which ships with the package, finds the landmarks at every size."""
+        from iad.checkpoint import WEIGHTS, load_part, load_preset
+        from iad.encoders import create_face_encoder
+
+        encoder = create_face_encoder(load_preset(WEIGHTS / "mini"))
+        encoder.load_state_dict(load_part(WEIGHTS / "mini", "encoder"))
+        return as_landmarker(encoder.eval().requires_grad_(False))
+
+    def baseline(self, arm: str) -> RealBaseline:
+        """Return one of the real baselines, loading it the first time.
+
+        Raises:
+            ValueError: its weights or packages are missing.
+        """
+        if arm not in self._loaded:
+            from iad.full_size.consisid import load_consisid
+            from iad.full_size.id_animator import load_id_animator
+
+            load = {"consisid": load_consisid, "id-animator": load_id_animator}[arm]
+            source, memory = self.sources.baselines.get(arm), self.sources.memory
+            self._loaded[arm] = load(source, memory=memory, device=str(self.device))
+        return self._loaded[arm]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write base and adapters; the base as diffusers writes it, the adapters in a folder within."""
+        published.save_base(self.base, Path(folder))
+        self.save_adapter(Path(folder) / published.ADAPTER_FOLDER)
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Write decoupler, T and adapters alone."""
+        published.save_adapter(folder, self.preset, self.parts, self.base.transformer)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        reference: Reference | Sequence[Reference],
+        prompt: str = "",
+        *,
+        timeline: Sequence[Action] | None = None,
+        action_reference: Reference | None = None,
+        arm: str = "iad",
+        face: int | None = None,
+        identity_scale: float = 1.0,
+        action_scale: float = 1.0,
+        guidance_scale: float | None = None,
+        num_inference_steps: int | None = None,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        seed: int = 0,
+        callback: Callable[[int, int], None] | None = None,
+    ) -> Result:
+        """Generate a clip of the reference's person doing what the prompt says.
+
+        Args:
+            reference: path, PIL image or uint8 array; or several photos of one person.
+            prompt: what the person does, in words; with an action reference it may be empty.
+            timeline: actions with times; also read from the prompt, "[0-1s] smiles [1-2s] nods".
+            action_reference: image or video that drives the action instead of the prompt.
+            arm: "iad", or the real "consisid" or "id-animator", which hear the words alone.
+            face: which face of the reference, 0 the largest.
+            identity_scale: weight of the identity; 0 leaves it out.
+            action_scale: weight of the action; 0 leaves it out.
+            guidance_scale: how far the words are exaggerated; 1 not at all, None the model's.
+            num_inference_steps: denoising steps; None the model's.
+            num_frames: 8k + 1 video frames; None the model's.
+            height: pixels, a multiple of 16; None the model's.
+            width: likewise.
+            seed: same seed, same machine, same frames.
+            callback: called with (step, total) after every step.
+
+        Raises:
+            ValueError: bad input, or too little memory, in one sentence that says what to do.
+        """
+        begun = time.perf_counter()
+        check_seed(seed)
+        defaults = self._defaults(arm)
+        request = {
+            "frames": num_frames or defaults.frames,
+            "height": height or defaults.height,
+            "width": width or defaults.width,
+            "steps": num_inference_steps or defaults.steps,
+            "guidance_scale": defaults.guidance_scale if guidance_scale is None else guidance_scale,
+        }
+        words = NEUTRAL_PROMPT if action_reference is not None and not prompt.strip() else prompt
+        segments = parse_prompt(words, timeline, duration=request["frames"] / defaults.fps)
+        references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
+        faces = [self.find_face(photo, face) for photo in references]
+        told, code, notes = _join(segments), None, face_notes(faces, face)
+        if arm == "iad":
+            frames, code = self._generate(
+                faces, told, segments, action_reference, request,
+                scales=(identity_scale, action_scale), seed=seed, callback=callback,
+            )  # fmt: skip
+            notes += [] if self.sources.adapter else [UNTRAINED_NOTE]
+        else:
+            if action_reference is not None:
+                raise ValueError(f"The real {arm} follows words alone; leave out the action reference.")
+            photos = [load_image(photo) for photo in references]
+            frames = self.baseline(arm).generate(photos, told, **request, seed=seed, callback=callback)
+        scores = score_clip(self, frames, faces, code)
+        settings = {"model": self.preset.name, "arm": arm, "seed": seed, "prompt": prompt} | request
+        return Result(frames, defaults.fps, seed, time.perf_counter() - begun, scores, settings, notes)
+
+    def _defaults(self, arm: str) -> RequestDefaults:
+        if arm not in self.arms:
+            raise ValueError(f"Unknown arm {arm!r}; at full size there are {', '.join(self.arms)}.")
+        if arm != "iad":
+            return self.baseline(arm).defaults
+        _ = self.base  # its own sizes
+        p = self.preset
+        return RequestDefaults(p.frames, p.height, p.width, p.fps, p.sampler.steps, p.sampler.guidance_scale)
+
+    def _generate(
+        self,
+        faces: list[Face],
+        told: str,
+        segments,
+        driver,
+        request: dict[str, Any],
+        *,
+        scales,
+        seed,
+        callback,
+    ) -> tuple[UInt8[np.ndarray, "f h w 3"], Tensor]:
+        from iad.full_size.memory import explain_out_of_memory
+
+        check_frames(request["frames"], most=self.preset.frames)
+        check_sides(request["height"], request["width"])
+        latent_frames = self.preset.count_latents(request["frames"])
+        if driver is None:
+            code = self.text_codes(segments, latent_frames)
+        else:
+            code = self._driving_codes(driver, latent_frames)
+        guidance, steps = request["guidance_scale"], request["steps"]
+        kwargs = {"adapter": self._adapt(faces, code, guided=guidance > 1, scales=scales)}
+        with explain_out_of_memory(self.memory):
+            clip = self.base(
+                prompt=told,
+                height=request["height"],
+                width=request["width"],
+                num_frames=request["frames"],
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                use_dynamic_cfg=True,
+                generator=torch.Generator().manual_seed(seed),
+                attention_kwargs=kwargs,
+                max_sequence_length=self.preset.text.tokens,
+                callback_on_step_end=_follow(callback, steps),
+                output_type="pt",
+            ).frames[0]
+        return to_uint8(clip.float()), code
+
+    def _adapt(self, faces: list[Face], code: Tensor, *, guided: bool, scales: tuple[float, float]):
+        """Project identity and action once per video; without words, the person is left to themselves."""
+        transformer, rows = self.base.transformer, 2 if guided else 1
+        crops = np.stack([face.image for face in faces])
+        identity = self._split(crops).identity.mean(0, keepdim=True)
+        action = self.parts["decoupler"].expand(code)
+        dtype = self.base.text_encoder.dtype
+        states = transformer.adapt(
+            repeat(identity, "1 q d -> r q d", r=rows).to(dtype),
+            repeat(action, "1 f q d -> r f q d", r=rows).to(dtype),
+            frames=code.shape[1],
+            identity_scale=torch.full((rows,), scales[0]),
+            action_scale=scales[1] * torch.tensor([0.0, 1.0])[-rows:],
+        )
+        return states.to(self.device)
+
+
+def _join(segments: Sequence[Action]) -> str:
+    """Say all actions in one sentence, in their order."""
+    return ", then ".join(dict.fromkeys(segment.prompt for segment in segments))
+
+
+def _follow(callback: Callable[[int, int], None] | None, steps: int):
+    def after_step(_pipeline, step: int, _timestep, tensors: dict) -> dict:
+        if callback:
+            callback(step + 1, steps)
+        return tensors
+
+    return after_step

@@ -1,0 +1,69 @@
+"""What a full-size model is asked for: frames, sides and steps, checked before any work begins."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+FRAME_GROUP = 8  # CogVideoX makes 8k + 1 frames; of another number it silently makes fewer or more
+SIDE_STEP = 16  # pixels of a patch: 8 a latent, 2 latents a patch
+
+
+@dataclass(frozen=True)
+class RequestDefaults:
+    """What a system makes when the caller does not say."""
+
+    frames: int
+    height: int
+    width: int
+    fps: int
+    steps: int
+    guidance_scale: float
+
+
+@runtime_checkable
+class RealBaseline(Protocol):
+    """A published system that takes the same request as IaD."""
+
+    defaults: RequestDefaults
+
+    def generate(
+        self,
+        photos: list[UInt8[np.ndarray, "h w 3"]],
+        prompt: str,
+        *,
+        frames: int,
+        height: int,
+        width: int,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
+        callback: Callable[[int, int], None] | None = None,
+    ) -> UInt8[np.ndarray, "f h w 3"]:
+        """Make a clip of the person in the photos; same seed, same machine, same frames."""
+        ...
+
+
+def check_frames(frames: int, *, most: int) -> None:
+    """Refuse a number of frames that CogVideoX cannot make.
+
+    Raises:
+        ValueError: not 8k + 1, or more than `most`; the message names the nearest number that it can make.
+    """
+    if frames > most or frames < 1 or (frames - 1) % FRAME_GROUP:
+        near = min(max(round((frames - 1) / FRAME_GROUP) * FRAME_GROUP + 1, 1), most)
+        raise ValueError(f"num_frames is {frames}; this model makes 8k + 1 frames up to {most}, try {near}.")
+
+
+def check_sides(height: int, width: int) -> None:
+    """Refuse sides that CogVideoX cannot make.
+
+    Raises:
+        ValueError: not positive multiples of 16; the message names the nearest.
+    """
+    for name, side in (("height", height), ("width", width)):
+        if side < SIDE_STEP or side % SIDE_STEP:
+            near = max(SIDE_STEP, round(side / SIDE_STEP) * SIDE_STEP)
+            raise ValueError(f"The {name} is {side} pixels; give a multiple of {SIDE_STEP}, try {near}.")

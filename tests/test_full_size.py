@@ -1,0 +1,197 @@
+"""The full-size pipeline on a tiny twin of CogVideoX, saved in the layout in which it is published."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from iad import IaDPipeline
+from iad.adapters import is_adapter_key
+from iad.config import PRESETS, FullSizePreset, preset_from_dict
+from iad.text import parse_prompt
+from tests.made_up import ASTRONAUT
+from tests.twins import write_cogvideox
+
+STEPS = {"num_inference_steps": 2, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_cogvideox(tmp_path_factory.mktemp("twin") / "cogvideox")
+
+
+@pytest.fixture(scope="module")
+def pipeline(folder):
+    return IaDPipeline.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """A pipeline whose adapters do something."""
+    pipeline = IaDPipeline.from_pretrained(folder)
+    torch.manual_seed(1)
+    for key, parameter in pipeline.base.transformer.named_parameters():
+        if "to_out" in key and is_adapter_key(key):
+            torch.nn.init.normal_(parameter, std=0.3)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "pipeline"
+    trained.save_pretrained(folder)
+    return folder
+
+
+def test_untrained_adapters_make_what_the_base_makes_to_the_bit(folder, pipeline):
+    from diffusers import CogVideoXPipeline
+
+    result = pipeline(ASTRONAUT, "she laughs", **STEPS)
+    stock = CogVideoXPipeline.from_pretrained(folder)
+    stock.vae.enable_slicing()
+    if pipeline.base.vae.use_tiling:
+        stock.vae.enable_tiling()
+    frames = stock(
+        "she laughs", num_inference_steps=2, guidance_scale=6.0, use_dynamic_cfg=True, output_type="pt",
+        generator=torch.Generator().manual_seed(3),
+    ).frames[0]  # fmt: skip
+    expected = (frames.movedim(1, -1).clamp(0, 1) * 255).round().byte().numpy()
+    assert np.array_equal(result.frames, expected)
+    assert any("No adapter is loaded" in note for note in result.notes)
+
+
+def test_the_base_says_how_large_a_clip_is(pipeline):
+    assert (pipeline.preset.height, pipeline.preset.width, pipeline.preset.frames) == (64, 96, 9)
+    assert pipeline.preset.base.dim == 64
+    result = pipeline(ASTRONAUT, "laughs", **STEPS)
+    assert result.frames.shape == (9, 64, 96, 3) and result.frames.dtype == np.uint8
+    assert result.settings["arm"] == "iad" and result.settings["steps"] == 2
+    assert result.scores["identity"].shape == (9,)
+
+
+def test_trained_adapters_carry_the_person_and_the_action(trained):
+    made = trained(ASTRONAUT, "laughs", **STEPS).frames
+    assert np.array_equal(made, trained(ASTRONAUT, "laughs", **STEPS).frames)
+    others = [
+        trained("examples/person-003.png", "laughs", **STEPS).frames,
+        trained(ASTRONAUT, "laughs", identity_scale=0.0, **STEPS).frames,
+        trained(ASTRONAUT, "laughs", action_scale=0.0, **STEPS).frames,
+        trained(ASTRONAUT, "laughs", action_reference="examples/person-003.png", **STEPS).frames,
+    ]
+    assert all(not np.array_equal(made, other) for other in others)
+
+
+def test_words_reach_each_latent_frame_apart(trained):
+    smiles, nods, both = (
+        trained.text_codes(parse_prompt(prompt, duration=9 / 8), 3)[0]
+        for prompt in ("smiles", "nods", "[0-0.5s] smiles [0.5-1.1s] nods")
+    )
+    nearest = [[(frame - other[k]).norm() for other in (smiles, nods)] for k, frame in enumerate(both)]
+    assert nearest[0][0] < nearest[0][1] and nearest[2][0] > nearest[2][1]
+
+
+def test_a_saved_pipeline_makes_the_same_frames_to_the_bit(trained, saved):
+    again = IaDPipeline.from_pretrained(saved)
+    assert np.array_equal(
+        again(ASTRONAUT, "nods", **STEPS).frames, trained(ASTRONAUT, "nods", **STEPS).frames
+    )
+
+
+def test_a_saved_base_is_stock_cogvideox(folder, saved):
+    from diffusers import CogVideoXPipeline
+
+    old, new = (CogVideoXPipeline.from_pretrained(f).transformer.state_dict() for f in (folder, saved))
+    assert old.keys() == new.keys() and all(torch.equal(old[k], new[k]) for k in old)
+
+
+def test_an_adapter_goes_on_a_fresh_base(folder, trained, saved):
+    over = IaDPipeline.from_pretrained(folder, adapter=saved / "iad")
+    assert np.array_equal(over(ASTRONAUT, "nods", **STEPS).frames, trained(ASTRONAUT, "nods", **STEPS).frames)
+
+
+def test_an_adapter_of_another_base_is_refused(saved, tmp_path):
+    wider = write_cogvideox(tmp_path / "wider", heads=6)
+    with pytest.raises(ValueError, match="width 64, 4 blocks .* has width 96, 4 blocks"):
+        IaDPipeline.from_pretrained(wider, adapter=saved / "iad")
+
+
+def test_keys_that_do_not_fit_are_named_and_counted(folder, saved, tmp_path):
+    import json
+    import shutil
+
+    from iad.checkpoint import _digest
+
+    broken = shutil.copytree(saved / "iad", tmp_path / "iad")
+    file = next(broken.glob("adapters-iad*"))
+    state = load_file(file)
+    for key in [k for k in state if "to_q" in k][:3]:
+        del state[key]
+    state["transformer_blocks.0.identity_slots"] = torch.zeros(1, 1)
+    save_file(state | {"more": torch.zeros(1)}, file)
+    with pytest.raises(ValueError, match="altered"):
+        IaDPipeline.from_pretrained(folder, adapter=broken)
+    manifest = json.loads((broken / "manifest.json").read_text())
+    manifest["files"][file.name] = _digest(file)
+    (broken / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"5 keys are missing, extra or misshapen \(more, transformer"):
+        IaDPipeline.from_pretrained(folder, adapter=broken)
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"num_frames": 10}, "num_frames is 10; this model makes 8k \\+ 1 frames up to 9, try 9"),
+        ({"num_frames": 49}, "try 9"),
+        ({"height": 70}, "The height is 70 pixels; give a multiple of 16, try 64"),
+        ({"width": 8}, "The width is 8 pixels; give a multiple of 16, try 16"),
+        ({"arm": "entangled"}, "at full size there are iad, consisid, id-animator"),
+        ({"seed": -1}, "The seed is -1"),
+    ],
+)
+def test_what_cannot_be_made_is_said_before_work_begins(pipeline, request_, sentence):
+    called = []
+    with pytest.raises(ValueError, match=sentence):
+        pipeline(ASTRONAUT, "laughs", **{"seed": 0, **request_}, callback=lambda *step: called.append(step))
+    assert not called
+
+
+def test_every_step_is_reported(pipeline):
+    steps = []
+    pipeline(ASTRONAUT, "laughs", **STEPS, callback=lambda *step: steps.append(step))
+    assert steps == [(1, 2), (2, 2)]
+
+
+def test_a_face_comes_apart_at_full_size_too(trained):
+    face = trained.decouple(ASTRONAUT)
+    assert face.identity.shape == (64 * 512,)
+    assert np.allclose(face.facial, face.identity + face.action, atol=1e-4)
+    assert face.identity_share + face.action_share == pytest.approx(1)
+    assert face.crop.shape == (336, 336, 3)
+    ranked = trained.match_actions(face, ["smiles", "closes the eyes"])
+    assert {prompt for prompt, _ in ranked} == {"smiles", "closes the eyes"}
+
+
+def test_another_kind_of_pipeline_is_refused(folder, tmp_path):
+    import json
+    import shutil
+
+    other = shutil.copytree(folder, tmp_path / "other")
+    index = json.loads((other / "model_index.json").read_text())
+    (other / "model_index.json").write_text(json.dumps(index | {"_class_name": "WanPipeline"}))
+    with pytest.raises(ValueError, match="holds a WanPipeline; .*CogVideoXPipeline"):
+        IaDPipeline.from_pretrained(other)
+
+
+def test_small_models_take_no_full_size_settings():
+    with pytest.raises(ValueError, match="memory: only full-size models"):
+        IaDPipeline.from_pretrained("tiny", memory="full")
+
+
+def test_the_preset_comes_back_from_json():
+    import json
+
+    preset = replace(PRESETS["cogvideox-5b"], height=64)
+    assert isinstance(preset, FullSizePreset)
+    assert preset_from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
