@@ -211,8 +211,10 @@ def _add_train(commands: Any) -> None:
         summary="Train one stage; the later ones build on the earlier ones: " + ", ".join(STAGES) + ".",
         example="python -m iad train decoupler --preset mini --data clips --minutes 20 --output runs/split",
     )
-    parser.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
-    parser.add_argument("--preset", default="mini", metavar="NAME", help="which model (default: mini)")
+    parser.add_argument("stage", metavar="STAGE", help=f"{', '.join(STAGES)}; iad at full size")
+    parser.add_argument(
+        "--preset", default="mini", metavar="NAME", help="mini or cogvideox-5b (default: mini)"
+    )
     parser.add_argument(
         "--arm",
         nargs="+",
@@ -223,7 +225,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--without", nargs="+", metavar="TERM", help="loss terms to leave out, such as swap, L_ID or L_TA"
     )
-    parser.add_argument("--data", metavar="DIR", help="clips, from: python -m iad data render")
+    parser.add_argument("--data", metavar="DIR", help="clips, from: python -m iad data render, or prepare")
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
     parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
@@ -231,6 +233,18 @@ def _add_train(commands: Any) -> None:
         "--resume", action="store_true", help="go on from the checkpoint in the output folder"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="where checkpoints and weights go")
+    _add_full_size_training(parser.add_argument_group("at full size only").add_argument)
+
+
+def _add_full_size_training(add: Callable) -> None:
+    add("--base", metavar="P", help="folder or hub id of the base model (default: the preset's own)")
+    add("--adapter", metavar="P", help="a folder of adapters to begin from")
+    add("--batch", type=int, metavar="N", help="clips a step on each device (default: 1)")
+    add("--accumulate", type=int, metavar="N", help="steps between two updates (default: 1)")
+    add("--learning-rate", type=float, metavar="X", help="of the adapters (default: 1e-4)")
+    add("--lora-rank", type=int, metavar="N", help="also train the base's attention by LoRA (default: not)")
+    add("--track", metavar="NAME", help="wandb or tensorboard")
+    add("--no-gradient-checkpointing", action="store_true", help="faster, and takes far more memory")
 
 
 def _add_data(commands: Any) -> None:
@@ -261,6 +275,27 @@ def _add_data(commands: Any) -> None:
     render.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     render.add_argument(
         "--held-out", action="store_true", help="of the people that training never sees, for evaluation"
+    )
+    prepare = _add_command(
+        kinds,
+        "prepare",
+        run.prepare,
+        summary="Prepare a folder of videos with captions for training at full size.",
+        example="python -m iad data prepare videos --face-encoder clip --workers 8\n\n"
+        "a line of videos/captions.jsonl:\n"
+        '  {"video": "a.mp4", "caption": "a man laughs", "person": "p1"}\n\n'
+        'person is optional, and so is timeline: [[0, 1, "smiles"], [1, 2, "nods"]]',
+    )
+    prepare.add_argument("folder", metavar="DIR", help="holds the videos and captions.jsonl")
+    prepare.add_argument("--preset", default="cogvideox-5b", metavar="NAME", help="(default: cogvideox-5b)")
+    prepare.add_argument(
+        "--base", metavar="P", help="folder or hub id of the base (default: the preset's own)"
+    )
+    prepare.add_argument("--face-encoder", default="insightface", metavar="NAME", help="or clip, or mini")
+    prepare.add_argument("--output", metavar="DIR", help="where the clips go (default: DIR/prepared)")
+    prepare.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    prepare.add_argument(
+        "--accept-licence", action="store_true", help="of InsightFace: non-commercial research only"
     )
     preview = _add_command(
         kinds,

@@ -210,7 +210,10 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
                 f"The base transformer does not fit: {len(wrong)} keys are missing or extra "
                 f"({', '.join(wrong[:5])}); use a CogVideoX text-to-video model."
             )
-        return model.to(base.dtype).eval()
+        for key, parameter in model.named_parameters():
+            if is_adapter_key(key):
+                parameter.data = parameter.data.to(base.dtype)
+        return model.eval()
 
     def adapt(
         self,

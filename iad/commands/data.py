@@ -1,9 +1,12 @@
-"""`python -m iad data`: fetch, render and look at training data."""
+"""`python -m iad data`: fetch, render, prepare and look at training data."""
 
 import argparse
-from typing import Any
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
 
-from iad.checks import check_number
+from iad.checks import check_name, check_number
 
 
 def download(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -45,6 +48,35 @@ def render(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     report = {"output": str(output), "clips": arguments.clips, "seed": arguments.seed}
     return report | ({"held_out": True} if held_out else {})
+
+
+def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Prepare a folder of videos for training at full size."""
+    from iad.config import FaceConfig, FaceEncoderName, FullSizePreset, get_preset
+
+    preset = get_preset(arguments.preset)
+    if not isinstance(preset, FullSizePreset):
+        raise ValueError(f"{arguments.preset!r} is trained on rendered clips; run: python -m iad data render")
+    check_name(arguments.face_encoder, get_args(FaceEncoderName), what="face encoder")
+    check_number(arguments.workers, "--workers", low=1, high=1024)
+    if not Path(arguments.folder).is_dir():
+        raise ValueError(f"There is no folder '{arguments.folder}'; give one with videos and captions.jsonl.")
+
+    from iad.training.footage import prepare_footage
+
+    report = prepare_footage(
+        arguments.folder,
+        preset=replace(preset, face=FaceConfig(arguments.face_encoder)),
+        base=arguments.base,
+        output=arguments.output,
+        workers=arguments.workers,
+        accept_licence=arguments.accept_licence,
+    )
+    for skipped in report["skipped"]:
+        print(f"skipped {skipped['video']}: {skipped['reason']}", file=sys.stderr)
+    if not arguments.json:
+        print(f"{report['output']}: {report['clips']} clips, {len(report['skipped'])} skipped")
+    return report
 
 
 def preview(arguments: argparse.Namespace) -> dict[str, Any]:

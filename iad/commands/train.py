@@ -6,21 +6,38 @@ from typing import Any
 
 from iad.checks import check_name, check_number
 
+FULL_SIZE_STAGE = "iad"
+FULL_SIZE_OPTIONS = (
+    "base", "adapter", "batch", "accumulate", "learning_rate", "lora_rank", "track",
+    "no_gradient_checkpointing",
+)  # fmt: skip
+
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one stage."""
     from iad import training
-    from iad.config import ARMS, CONTROLS, get_preset
+    from iad.config import ARMS, CONTROLS, FullSizePreset, get_preset
     from iad.video import check_folder
 
-    check_name(arguments.stage, training.STAGES, what="stage")
+    check_name(arguments.stage, (*training.STAGES, FULL_SIZE_STAGE), what="stage")
     arms = tuple(dict.fromkeys(arguments.arm))
     for arm in arms:
         check_name(arm, (*ARMS, *CONTROLS), what="arm")
-    get_preset(arguments.preset)
+    preset = get_preset(arguments.preset)
     check_number(arguments.minutes, "--minutes", low=0.01, high=1e6)
     check_number(arguments.seed, "--seed", low=0, high=2**32 - 1)
     check_number(arguments.steps, "--steps", low=1, high=10**9)
+    if isinstance(preset, FullSizePreset) != (arguments.stage == FULL_SIZE_STAGE):
+        raise ValueError(
+            f"The stage {arguments.stage!r} is not one of {arguments.preset!r}; a full-size preset has "
+            f"{FULL_SIZE_STAGE!r} alone, a small one {', '.join(training.STAGES)}."
+        )
+    if isinstance(preset, FullSizePreset):
+        return _train_full_size(arguments, preset)
+    given = [name for name in FULL_SIZE_OPTIONS if getattr(arguments, name)]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"{names}: only training at full size takes these; leave them out.")
     if arguments.data and not Path(arguments.data).is_dir():
         raise ValueError(f"There is no folder '{arguments.data}'; render clips: python -m iad data render")
     output = check_folder(arguments.output)
@@ -40,3 +57,39 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         **{name: value for name, value in given.items() if value is not None},
     )
     return {"stage": arguments.stage, "arms": list(arms), "seed": arguments.seed, "output": str(output)}
+
+
+def _train_full_size(arguments: argparse.Namespace, preset: Any) -> dict[str, Any]:
+    """Train decoupler, T and adapters on a prepared folder of videos."""
+    from iad.video import check_folder
+
+    if tuple(arguments.arm) != ("iad",):
+        raise ValueError("At full size only 'iad' is trained; the other arms are the published systems.")
+    for option, low in (("batch", 1), ("accumulate", 1), ("lora_rank", 1)):
+        check_number(getattr(arguments, option), f"--{option.replace('_', '-')}", low=low, high=4096)
+    check_number(arguments.learning_rate, "--learning-rate", low=1e-8, high=1)
+    if arguments.track:
+        check_name(arguments.track, ("wandb", "tensorboard"), what="tracker")
+    if not arguments.data or not Path(arguments.data).is_dir():
+        where = f"There is no folder '{arguments.data}'" if arguments.data else "No --data is given"
+        raise ValueError(f"{where}; prepare videos: python -m iad data prepare DIR")
+    output = check_folder(arguments.output)
+
+    from iad.training.full_size import FullSizeOptions, train_full_size
+
+    names = ("base", "minutes", "steps", "batch", "accumulate", "learning_rate", "lora_rank", "track")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    folder = train_full_size(
+        FullSizeOptions(
+            preset=preset,
+            data=Path(arguments.data),
+            output=output,
+            seed=arguments.seed,
+            resume=arguments.resume,
+            adapter=arguments.adapter and Path(arguments.adapter),
+            without=tuple(arguments.without or ()),
+            gradient_checkpointing=not arguments.no_gradient_checkpointing,
+            **given,
+        )
+    )
+    return {"stage": arguments.stage, "arms": ["iad"], "seed": arguments.seed, "output": str(folder)}

@@ -18,6 +18,7 @@ from iad.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel
 ADAPTER_FOLDER = "iad"  # within a saved pipeline
 SHARD_SIZE = "2GB"
 SPLIT, ADAPTERS = "decoupling", "adapters-iad"  # weight files
+TRAINED = ("face", "adapters", "decoupler", "text", "size")  # what adapters decide of a preset
 
 
 def read_preset(folder: Path, preset: FullSizePreset) -> FullSizePreset:

@@ -39,7 +39,7 @@ UNTRAINED_NOTE = (
 class Sources:
     """Where the weights of a full-size pipeline come from, and how they are kept in memory."""
 
-    base: str | Path | None = None  # a folder or a hub id; None the preset's own
+    base: Path | None = None  # None: the preset's own, from the hub
     adapter: Path | None = None
     baselines: Mapping[str, str | Path] = field(default_factory=dict)  # arms whose weights are elsewhere
     memory: str = "auto"
@@ -83,18 +83,21 @@ class FullSizePipeline(Splitting):
         """
         from iad.full_size.hub import fetch_model
 
-        known = PRESETS.get(str(name))
-        preset = known or replace(PRESETS["cogvideox-5b"], name=Path(name).name)
-        within = Path(name) / published.ADAPTER_FOLDER
-        found = within if adapter is None and within.is_dir() else None
+        preset, base, found = PRESETS.get(str(name)), None, None
+        if preset is None:
+            base = fetch_model(name)
+            preset = published.read_preset(base, replace(PRESETS["cogvideox-5b"], name=Path(name).name))
+            within = base / published.ADAPTER_FOLDER
+            found = within if within.is_dir() else None
         if adapter is not None:
             found = fetch_model(adapter, files=("*.json", "*.safetensors"))
         if found is None:  # no adapter reads the face, so the encoder that is here does for the scores
             preset = replace(preset, face=FaceConfig("mini"))
         else:
             trained = published.load_adapter_preset(found)
-            preset = replace(trained, name=preset.name, base=replace(trained.base, repo=preset.base.repo))
-        pipeline = cls(preset, Sources(base=None if known else name, adapter=found, **sources))
+            published.check_base(trained.base, preset.base, folder=found)
+            preset = replace(preset, **{part: getattr(trained, part) for part in published.TRAINED})
+        pipeline = cls(preset, Sources(base=base, adapter=found, **sources))
         for arm in arms:
             _ = pipeline.base if arm == "iad" else pipeline.baseline(arm)
         return pipeline
@@ -106,13 +109,10 @@ class FullSizePipeline(Splitting):
         from iad.full_size.hub import fetch_model
         from iad.full_size.memory import apply_memory, check_mode, refuse_without_cuda
 
-        sources, wanted = self.sources, self.preset.base
+        sources, base = self.sources, self.preset.base
         check_mode(sources.memory, self.device)
-        folder = fetch_model(sources.base or wanted.repo, revision=None if sources.base else wanted.revision)
+        folder = sources.base or fetch_model(base.repo, revision=base.revision)
         refuse_without_cuda(folder, device=self.device)
-        self.preset = published.read_preset(folder, self.preset)
-        if sources.adapter is not None:
-            published.check_base(wanted, self.preset.base, folder=sources.adapter)
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         pipeline = published.load_base(folder, self.preset, dtype=dtype)
         if sources.adapter is not None:
@@ -128,7 +128,6 @@ class FullSizePipeline(Splitting):
         """Face encoder, decoupler and T; loaded when first asked for."""
         from iad.full_size.encoder import load_face_encoder
 
-        _ = self.base  # says how wide its text is
         split = published.create_full_split(self.preset)
         if self.sources.adapter is not None:
             published.load_split(split, self.sources.adapter)
@@ -245,7 +244,7 @@ class FullSizePipeline(Splitting):
                 raise ValueError(f"The real {arm} follows words alone; leave out the action reference.")
             photos = [load_image(photo) for photo in references]
             frames = self.baseline(arm).generate(photos, told, **request, seed=seed, callback=callback)
-        scores = score_clip(self, frames, faces, code)
+        scores = score_clip(self, frames, faces, code, split=self.sources.adapter is not None)
         settings = {"model": self.preset.name, "arm": arm, "seed": seed, "prompt": prompt} | request
         return Result(frames, defaults.fps, seed, time.perf_counter() - begun, scores, settings, notes)
 
@@ -254,7 +253,6 @@ class FullSizePipeline(Splitting):
             raise ValueError(f"Unknown arm {arm!r}; at full size there are {', '.join(self.arms)}.")
         if arm != "iad":
             return self.baseline(arm).defaults
-        _ = self.base  # its own sizes
         p = self.preset
         return RequestDefaults(p.frames, p.height, p.width, p.fps, p.sampler.steps, p.sampler.guidance_scale)
 
