@@ -10,11 +10,14 @@ from safetensors.torch import load_file, save_file
 from iad import IaDPipeline
 from iad.adapters import is_adapter_key
 from iad.config import PRESETS, FullSizePreset, preset_from_dict
+from iad.faces import Face
+from iad.full_size.pipeline import _single_out
 from iad.full_size.scoring import score_clip
 from iad.photos import load_image
 from iad.text import parse_prompt
 from tests.made_up import ASTRONAUT
 from tests.twins import write_cogvideox
+from tests.twins_animator import write_id_animator
 
 STEPS = {"num_inference_steps": 2, "seed": 3}
 
@@ -216,3 +219,29 @@ def test_a_clip_of_the_photo_itself_is_wholly_like_it(trained):
 def test_a_clip_without_a_face_has_no_likeness(trained):
     scores = score_clip(trained, np.zeros((5, 64, 64, 3), np.uint8), [trained.find_face(ASTRONAUT)], None)
     assert scores["detected"] == 0.0 and np.isnan(scores["identity"]).all() and "copied" not in scores
+
+
+@pytest.fixture(scope="module")
+def animator(tmp_path_factory):
+    return write_id_animator(tmp_path_factory.mktemp("animator") / "twin")
+
+
+def test_the_real_id_animator_answers_the_same_request(folder, animator):
+    pipeline = IaDPipeline.from_pretrained(folder, arms=("id-animator",), baselines={"id-animator": animator})
+    request = {"arm": "id-animator", "num_frames": 2, "height": 64, "width": 64, **STEPS}
+    result = pipeline(ASTRONAUT, "she laughs", **request)
+    assert result.frames.shape == (2, 64, 64, 3) and result.settings["arm"] == "id-animator"
+    assert set(result.scores) == {"identity", "detected"}
+    assert "base" not in vars(pipeline)  # CogVideoX stays on the disk
+    with pytest.raises(ValueError, match="real id-animator follows words alone"):
+        pipeline(ASTRONAUT, "she laughs", action_reference=ASTRONAUT, **request)
+
+
+def test_of_a_group_the_published_systems_get_the_chosen_face():
+    photo, both = load_image(ASTRONAUT), load_image(ASTRONAUT)
+    photo = np.concatenate([photo, photo[:, ::-1]], axis=1)
+    crop, points = np.zeros((8, 8, 3), np.uint8), np.zeros((68, 2), np.float32)
+    face = Face(crop, (700, 80, 800, 180), points, np.eye(2, 3), 2, 1)
+    cut = _single_out(photo, face)
+    assert np.array_equal(cut, photo[30:230, 650:850])
+    assert _single_out(both, replace(face, count=1)) is both

@@ -35,6 +35,9 @@ UNTRAINED_NOTE = (
 )
 
 
+GROUP_MARGIN = 0.5  # of a face's box, around it
+
+
 @dataclass(frozen=True)
 class Sources:
     """Where the weights of a full-size pipeline come from, and how they are kept in memory."""
@@ -242,7 +245,7 @@ class FullSizePipeline(Splitting):
         else:
             if action_reference is not None:
                 raise ValueError(f"The real {arm} follows words alone; leave out the action reference.")
-            photos = [load_image(photo) for photo in references]
+            photos = [_single_out(load_image(p), f) for p, f in zip(references, faces, strict=True)]
             frames = self.baseline(arm).generate(photos, told, **request, seed=seed, callback=callback)
         scores = score_clip(self, frames, faces, code, split=self.sources.adapter is not None)
         settings = {"model": self.preset.name, "arm": arm, "seed": seed, "prompt": prompt} | request
@@ -311,6 +314,16 @@ class FullSizePipeline(Splitting):
             action_scale=scales[1] * torch.tensor([0.0, 1.0])[-rows:],
         )
         return states.to(self.device)
+
+
+def _single_out(photo: UInt8[np.ndarray, "h w 3"], face: Face) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Cut the chosen face out of a group, for the published systems take the largest they find."""
+    if face.count == 1:
+        return photo
+    left, top, right, bottom = face.box
+    margin = round(GROUP_MARGIN * max(right - left, bottom - top))
+    rows = slice(max(0, top - margin), bottom + margin)
+    return photo[rows, max(0, left - margin) : right + margin]
 
 
 def _join(segments: Sequence[Action]) -> str:

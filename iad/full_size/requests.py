@@ -31,7 +31,7 @@ class RealBaseline(Protocol):
 
     def generate(
         self,
-        photos: list[UInt8[np.ndarray, "h w 3"]],
+        photos: list[UInt8[np.ndarray, "_ _ 3"]],
         prompt: str,
         *,
         frames: int,
@@ -57,13 +57,13 @@ def check_frames(frames: int, *, most: int) -> None:
         raise ValueError(f"num_frames is {frames}; this model makes 8k + 1 frames up to {most}, try {near}.")
 
 
-def check_sides(height: int, width: int) -> None:
-    """Refuse sides that CogVideoX cannot make.
+def check_sides(height: int, width: int, *, step: int = SIDE_STEP) -> None:
+    """Refuse sides that a model cannot make.
 
     Raises:
-        ValueError: not positive multiples of 16; the message names the nearest.
+        ValueError: not positive multiples of `step` pixels; the message names the nearest.
     """
     for name, side in (("height", height), ("width", width)):
-        if side < SIDE_STEP or side % SIDE_STEP:
-            near = max(SIDE_STEP, round(side / SIDE_STEP) * SIDE_STEP)
-            raise ValueError(f"The {name} is {side} pixels; give a multiple of {SIDE_STEP}, try {near}.")
+        if side < step or side % step:
+            near = max(step, round(side / step) * step)
+            raise ValueError(f"The {name} is {side} pixels; give a multiple of {step}, try {near}.")

@@ -1,0 +1,171 @@
+"""ID-Animator's face adapter: read under its published names and put into diffusers' AnimateDiff.
+
+In: `animator.safetensors` or the published `animator.ckpt`. It holds a resampler, which makes sixteen
+tokens of a face out of CLIP's patches, and for every cross-attention of the UNet keys and values of these
+tokens, beside a LoRA of all four projections. Out: the same pipeline, conditioned on faces. The resampler
+and the attention to its tokens are those of diffusers' IP-Adapter Plus; the LoRA, never off as published,
+is added to the weights.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+ADAPTERS = ("animator.safetensors", "animator.ckpt")  # the first that is there is read
+TOKENS = 16
+RANK = 128  # of the LoRA
+HEAD_DIM = 64  # of the resampler
+DEPTH = 4
+SHOWN = 5  # keys in one message
+
+_RESAMPLER, _ATTENTION = "image_proj_model.", "adapter_modules."
+_BY_PART = {
+    "image_proj": _RESAMPLER,
+    "face_adapter": _ATTENTION,
+}  # the file's other form
+
+
+class PhotoMean(nn.Module):
+    """Project every photo of one person and give the mean of their tokens, as ID-Animator mixes faces.
+
+    Args:
+        projection: diffusers' `MultiIPAdapterImageProjection`, which alone shows the tokens of every photo.
+    """
+
+    def __init__(self, projection: nn.Module):
+        super().__init__()
+        self.projection = projection
+
+    @property
+    def image_projection_layers(self) -> nn.ModuleList:
+        """The projections by adapter; the pipeline asks for them to know what they take."""
+        return self.projection.image_projection_layers
+
+    def forward(self, image_embeds: list[Float[Tensor, "b n p e"]]) -> list[Float[Tensor, "b 1 t c"]]:
+        """Return what the cross-attention reads: one set of tokens for each adapter."""
+        return [tokens.mean(dim=1, keepdim=True) for tokens in self.projection(image_embeds)]
+
+
+def read_adapter(file: Path) -> dict[str, Tensor]:
+    """Read the weights of an adapter file by their published names; nothing in it is run.
+
+    Raises:
+        ValueError: the file cannot be read, or holds more than weights.
+    """
+    from diffusers.models.model_loading_utils import load_state_dict  # of a .ckpt it reads weights only
+
+    try:
+        content = load_state_dict(str(file), disable_mmap=True)  # a mapped file must not change
+    except OSError as error:
+        raise ValueError(
+            f"{file} cannot be read as weights: it is damaged, or holds more than weights; download it again."
+        ) from error
+    named = _flatten(content)
+    weights = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    if not weights:
+        raise ValueError(f"{file} holds no weights by name; download it again.")
+    return weights
+
+
+def _flatten(content: Any) -> dict[str, Any]:
+    if not isinstance(content, Mapping):
+        return {}
+    content = content.get("state_dict", content)
+    if content.keys() >= _BY_PART.keys():
+        return {start + name: v for part, start in _BY_PART.items() for name, v in content[part].items()}
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def check_adapter(state: Mapping[str, Tensor], unet: nn.Module, *, token_dim: int, file: Path) -> None:
+    """Refuse an adapter that was made for another model.
+
+    Args:
+        state: the weights by published name.
+        unet: a `UNetMotionModel`.
+        token_dim: width of the image encoder's patches.
+        file: where the weights come from, for the message.
+
+    Raises:
+        ValueError: keys are missing, extra or misshapen; at most five are named.
+    """
+    shapes = list_shapes(unet, token_dim=token_dim)
+    faults = [f"{name} is missing" for name in shapes if name not in state]
+    for name, value in state.items():
+        found, wanted = tuple(value.shape), shapes.get(name)
+        if found != wanted:
+            faults.append(f"{name} is {found}, not {wanted}" if wanted else f"{name} is extra")
+    if faults:
+        shown = "; ".join(faults[:SHOWN]) + ("; ..." if len(faults) > SHOWN else "")
+        count = "1 key is" if len(faults) == 1 else f"{len(faults)} keys are"
+        raise ValueError(
+            f"{file} does not fit the base model and image encoder: {count} missing, extra or misshapen "
+            f"({shown}); download it again, and use Stable Diffusion 1.5 with CLIP ViT-H/14."
+        )
+
+
+def list_shapes(unet: nn.Module, *, token_dim: int) -> dict[str, tuple[int, ...]]:
+    """List the shape of every weight that an adapter for this UNet has, by published name."""
+    shapes = {
+        _RESAMPLER + name: shape
+        for name, shape in _resampler_shapes(unet.config.cross_attention_dim, token_dim).items()
+    }
+    for index, place in list_places(unet).items():
+        inner, width = unet.get_submodule(place).to_k.weight.shape
+        for name, takes in (("to_q", inner), ("to_k", width), ("to_v", width), ("to_out", inner)):
+            shapes[f"{_ATTENTION}{index}.{name}_lora.down.weight"] = (RANK, takes)
+            shapes[f"{_ATTENTION}{index}.{name}_lora.up.weight"] = (inner, RANK)
+        for name in ("to_k_face", "to_v_face"):
+            shapes[f"{_ATTENTION}{index}.{name}.weight"] = (inner, width)
+    return shapes
+
+
+def _resampler_shapes(dim: int, token_dim: int) -> dict[str, tuple[int, ...]]:
+    inner = dim // HEAD_DIM * HEAD_DIM
+    shapes = {"latents": (1, TOKENS, dim)}
+    shapes |= {"proj_in.weight": (dim, token_dim), "proj_in.bias": (dim,)}
+    shapes |= {"proj_out.weight": (dim, dim), "proj_out.bias": (dim,)}
+    norms = ["norm_out"]
+    for layer in (f"layers.{depth}." for depth in range(DEPTH)):
+        norms += [f"{layer}0.norm1", f"{layer}0.norm2", f"{layer}1.0"]
+        shapes |= {f"{layer}0.to_q.weight": (inner, dim), f"{layer}0.to_kv.weight": (2 * inner, dim)}
+        shapes |= {f"{layer}0.to_out.weight": (dim, inner)}
+        shapes |= {f"{layer}1.1.weight": (4 * dim, dim), f"{layer}1.3.weight": (dim, 4 * dim)}
+    return shapes | {f"{norm}.{part}": (dim,) for norm in norms for part in ("weight", "bias")}
+
+
+def list_places(unet: nn.Module) -> dict[int, str]:
+    """Name the cross-attentions by their number in the file, which passes over the motion modules."""
+    names = [name for name in unet.attn_processors if "motion_modules" not in name]
+    return {k: name.removesuffix(".processor") for k, name in enumerate(names) if ".attn2." in name}
+
+
+def install_adapter(pipeline: Any, state: Mapping[str, Tensor]) -> None:
+    """Condition an `AnimateDiffPipeline` on faces; `check_adapter` comes first."""
+    places = list_places(pipeline.unet)
+    for index, place in places.items():
+        _add_lora(pipeline.unet.get_submodule(place), state, f"{_ATTENTION}{index}.")
+    resampler = {k.removeprefix(_RESAMPLER): v for k, v in state.items() if k.startswith(_RESAMPLER)}
+    attention = {
+        f"{index}.{name}_ip.weight": state[f"{_ATTENTION}{index}.{name}_face.weight"]
+        for index in places
+        for name in ("to_k", "to_v")
+    }
+    pipeline.load_ip_adapter(
+        {"image_proj": resampler, "ip_adapter": attention},
+        subfolder="",
+        weight_name="",
+        low_cpu_mem_usage=False,  # the other way does not notice a weight that it does not fill
+    )
+    pipeline.unet.encoder_hid_proj = PhotoMean(pipeline.unet.encoder_hid_proj)
+
+
+@torch.no_grad()
+def _add_lora(attention: nn.Module, state: Mapping[str, Tensor], start: str) -> None:
+    layers = {name: getattr(attention, name) for name in ("to_q", "to_k", "to_v")}
+    for name, layer in (layers | {"to_out": attention.to_out[0]}).items():
+        up, down = (state[f"{start}{name}_lora.{half}.weight"].float() for half in ("up", "down"))
+        layer.weight.copy_(layer.weight.float() + up @ down)
