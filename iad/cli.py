@@ -121,6 +121,7 @@ def _add_generate(commands: Any) -> None:
     large = parser.add_argument_group("a large model only").add_argument
     large("--memory", default="auto", metavar="NAME", help=f"{MEMORY_MODES} (default: auto)")
     large("--cache", metavar="NAME", help=f"a step cache: {CACHES} (default: none)")
+    large("--compile", action="store_true", help="compile the blocks: for many clips with one load")
     large("--height", type=int, metavar="N", help="pixels, a multiple of 16 (default: the model's own)")
     large("--width", type=int, metavar="N", help="likewise")
     large("--baseline", metavar="P", help="where the weights of --arm consisid or id-animator are")

@@ -365,7 +365,7 @@ def test_a_large_model_is_told_where_its_weights_are_and_how_to_fit(pipeline, tm
     assert _generate("--model", "some/large", *options, output=tmp_path / "out.mp4") == 0
     assert pipeline.calls[0][2] == {
         "adapter": None, "arms": ("consisid",), "baselines": {"consisid": "twin"}, "memory": "fp8",
-        "cache": None, "accept_licence": True,
+        "cache": None, "compile": False, "accept_licence": True,
     }  # fmt: skip
     assert pipeline.calls[1][1]["width"] == 96 and "height" not in pipeline.calls[1][1]
 

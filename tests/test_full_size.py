@@ -11,7 +11,7 @@ from iad import IaDPipeline
 from iad.adapters import is_adapter_key
 from iad.config import PRESETS, FullSizePreset, preset_from_dict
 from iad.faces import Face
-from iad.full_size.pipeline import _single_out
+from iad.full_size.requests import single_out
 from iad.full_size.scoring import score_clip
 from iad.photos import load_image
 from iad.text import parse_prompt
@@ -153,6 +153,7 @@ def test_keys_that_do_not_fit_are_named_and_counted(folder, saved, tmp_path):
         ({"width": 8}, "The width is 8 pixels; give a multiple of 16, try 16"),
         ({"arm": "entangled"}, "at full size there are iad, consisid, id-animator"),
         ({"seed": -1}, "The seed is -1"),
+        ({"num_inference_steps": 0}, "num_inference_steps is 0"),
     ],
 )
 def test_what_cannot_be_made_is_said_before_work_begins(pipeline, request_, sentence):
@@ -187,6 +188,38 @@ def test_another_kind_of_pipeline_is_refused(folder, tmp_path):
     (other / "model_index.json").write_text(json.dumps(index | {"_class_name": "WanPipeline"}))
     with pytest.raises(ValueError, match="holds a WanPipeline; .*CogVideoXPipeline"):
         IaDPipeline.from_pretrained(other)
+
+
+@pytest.mark.parametrize(
+    ("sources", "sentence"),
+    [
+        ({"memory": "ful"}, "Unknown memory mode 'ful'; choose one of auto, full"),
+        ({"memory": "offload"}, "'offload' needs a CUDA device; a CPU allows auto, full"),
+        ({"cache": "fast"}, "Unknown step cache 'fast'; choose one of first-block"),
+        ({"device": "cuda"}, "no CUDA device"),
+        ({"cache": "pab", "arms": ("consisid",)}, "consisid has no step caches"),
+        ({"baselines": {"id-animator": "nowhere"}, "arms": ("id-animator",)}, "nowhere"),
+        ({"adapter": "nowhere"}, "'nowhere' is neither a folder nor a hub id"),
+    ],
+)
+def test_what_cannot_be_set_up_is_said_in_a_sentence(folder, sources, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        IaDPipeline.from_pretrained(folder, **sources)
+
+
+def test_a_cached_clip_is_another_and_the_next_is_whole_again(trained, saved):
+    cached = IaDPipeline.from_pretrained(saved, cache="first-block")
+    whole = trained(ASTRONAUT, "nods", num_inference_steps=6).frames
+    quick = [cached(ASTRONAUT, "nods", num_inference_steps=6).frames for _ in range(2)]
+    assert np.array_equal(*quick)  # nothing is left over from the first
+    assert np.abs(quick[0].astype(int) - whole).mean() < 20
+
+
+def test_rounded_weights_are_not_saved(folder, tmp_path):
+    rounded = IaDPipeline.from_pretrained(folder, memory="fp8")
+    with pytest.raises(ValueError, match="'fp8' weights are rounded"):
+        rounded.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
 
 
 def test_small_models_take_no_full_size_settings():
@@ -242,6 +275,6 @@ def test_of_a_group_the_published_systems_get_the_chosen_face():
     photo = np.concatenate([photo, photo[:, ::-1]], axis=1)
     crop, points = np.zeros((8, 8, 3), np.uint8), np.zeros((68, 2), np.float32)
     face = Face(crop, (700, 80, 800, 180), points, np.eye(2, 3), 2, 1)
-    cut = _single_out(photo, face)
+    cut = single_out(photo, face)
     assert np.array_equal(cut, photo[30:230, 650:850])
-    assert _single_out(both, replace(face, count=1)) is both
+    assert single_out(both, replace(face, count=1)) is both

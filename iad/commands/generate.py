@@ -73,7 +73,7 @@ def _check(arguments: argparse.Namespace) -> Path:
 
 
 def _refuse_full_size_options(arguments: argparse.Namespace) -> None:
-    options = ("cache", "baseline", "height", "width", "accept_licence")
+    options = ("cache", "compile", "baseline", "height", "width", "accept_licence")
     given = [f"--{name.replace('_', '-')}" for name in options if getattr(arguments, name)]
     given += ["--memory"] if arguments.memory != "auto" else []
     if given:
@@ -93,6 +93,7 @@ def _list_sources(arguments: argparse.Namespace) -> dict[str, Any]:
         "baselines": {arguments.arm: arguments.baseline} if arguments.baseline else {},
         "memory": arguments.memory,
         "cache": arguments.cache,
+        "compile": arguments.compile,
         "accept_licence": arguments.accept_licence,
     }
 

@@ -67,6 +67,9 @@ def load_base(folder: Path, preset: FullSizePreset, *, dtype: torch.dtype = torc
     """
     from diffusers import CogVideoXPipeline
 
+    from iad.full_size.published import check_tokenizer
+
+    check_tokenizer(folder / "tokenizer")
     pipeline = CogVideoXPipeline.from_pretrained(folder, torch_dtype=dtype, **components)
     if pipeline.transformer is not None:
         with torch.random.fork_rng(devices=[]):

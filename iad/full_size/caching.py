@@ -6,6 +6,7 @@ adapters sit inside the blocks: what is reused includes what a block was told of
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ MAG_THRESHOLD = 0.06  # accumulated error, the default of MagCache
 TAYLOR_INTERVAL = 3  # every third step is computed
 PAB_RANGE = 2  # every second self-attention is computed,
 PAB_TIMESTEPS = (100, 800)  # in the middle of the way
+_RATIOS = "_mag_ratios"  # where a transformer keeps what was measured on it
 COMPILED_PARTS = ("norm1", "attn1", "norm2", "ff")  # of a CogVideoX block
 
 
@@ -33,13 +35,21 @@ def step_cache(
         transformer: the denoiser of a pipeline.
         name: one of `CACHES`.
         steps: denoising steps of the clip.
-        ratios: what `measure_ratios` found on this checkpoint; only "mag" needs them.
+        ratios: what `measure_ratios` found on this checkpoint, for "mag". Without them the first clip is used
+            to measure them, and clips are quicker from the second on.
 
     Raises:
         ValueError: an unknown cache, or a denoiser that cannot have one.
     """
     if name is None:
         yield
+        return
+    _check_cache(transformer, name)
+    if name == "mag" and not (ratios or transformer.__dict__.get(_RATIOS)):
+        print("The cache 'mag' measures its ratios on this clip; the next is quicker.", file=sys.stderr)
+        with measure_ratios(transformer) as measured:
+            yield
+        transformer.__dict__[_RATIOS] = measured
         return
     enable_cache(transformer, name, steps=steps, ratios=ratios)
     try:
@@ -50,17 +60,12 @@ def step_cache(
 
 def enable_cache(transformer, name: str, *, steps: int, ratios: Sequence[float] | None = None) -> None:
     """Cache steps from now on; prefer `step_cache`, which forgets one clip before the next."""
-    if name not in CACHES:
-        raise ValueError(f"Unknown cache {name!r}; choose one of {', '.join(CACHES)}.")
-    kind = type(transformer).__name__
-    if not hasattr(transformer, "enable_cache"):
-        raise ValueError(
-            f"{kind} has no step caches in diffusers; leave out the cache {name!r} for this arm."
-        )
-    if name == "mag" and ratios is None:
+    _check_cache(transformer, name)
+    ratios = ratios or transformer.__dict__.get(_RATIOS)
+    if name == "mag" and not ratios:
         raise ValueError(
             "The cache 'mag' needs ratios measured on this checkpoint, and none are published for CogVideoX; "
-            "measure them once with iad.full_size.caching.measure_ratios, or choose first-block."
+            "make a clip within iad.full_size.caching.step_cache, which measures them, or choose first-block."
         )
     _register_block()
     transformer.enable_cache(_configure(transformer, name, steps, ratios))
@@ -121,6 +126,16 @@ def compile_parts(transformer, *, backend: str | Callable = "inductor") -> None:
     for block in transformer.transformer_blocks:
         for part in COMPILED_PARTS:
             getattr(block, part).compile(backend=backend)
+
+
+def _check_cache(transformer, name: str) -> None:
+    if name not in CACHES:
+        raise ValueError(f"Unknown cache {name!r}; choose one of {', '.join(CACHES)}.")
+    kind = type(transformer).__name__
+    if not hasattr(transformer, "enable_cache"):
+        raise ValueError(
+            f"{kind} has no step caches in diffusers; leave out the cache {name!r} for this arm."
+        )
 
 
 def _configure(transformer, name: str, steps: int, ratios: Sequence[float] | None) -> Any:

@@ -22,7 +22,7 @@ from iad.config import ARMS, PRESETS, FaceConfig, FullSizePreset
 from iad.encoders import as_landmarker
 from iad.faces import Face
 from iad.full_size import base as published
-from iad.full_size.requests import RealBaseline, RequestDefaults, check_frames, check_sides
+from iad.full_size.requests import RealBaseline, RequestDefaults, check_frames, check_sides, single_out
 from iad.full_size.scoring import score_clip
 from iad.photos import load_image
 from iad.result import Result
@@ -34,8 +34,7 @@ UNTRAINED_NOTE = (
     "by adapter=FOLDER (--adapter)."
 )
 
-
-GROUP_MARGIN = 0.5  # of a face's box, around it
+MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,8 @@ class Sources:
     adapter: Path | None = None
     baselines: Mapping[str, str | Path] = field(default_factory=dict)  # arms whose weights are elsewhere
     memory: str = "auto"
-    cache: str | None = None
+    cache: str | None = None  # of steps, one of `iad.full_size.caching.CACHES`
+    compile: bool = False  # the blocks, on CUDA: minutes at first, quicker clips after
     device: str | None = None  # None: CUDA where there is one
     accept_licence: bool = False  # of InsightFace's weights: non-commercial research only
 
@@ -58,10 +58,14 @@ class FullSizePipeline(Splitting):
 
     def __init__(self, preset: FullSizePreset, sources: Sources):
         super().__init__()
-        from iad.full_size.memory import find_device
+        from iad.full_size.caching import CACHES
+        from iad.full_size.memory import check_mode, find_device
 
         self.preset, self.sources = preset, sources
         self.device = find_device(sources.device)
+        check_mode(sources.memory, self.device)
+        if sources.cache not in (None, *CACHES):
+            raise ValueError(f"Unknown step cache {sources.cache!r}; choose one of {', '.join(CACHES)}.")
         self._loaded: dict[str, RealBaseline] = {}
 
     @classmethod
@@ -108,12 +112,11 @@ class FullSizePipeline(Splitting):
     @cached_property
     def base(self):
         """The stock pipeline with our transformer, in its memory mode; loaded when first asked for."""
-        from iad.full_size.caching import enable_cache
+        from iad.full_size.caching import compile_blocks
         from iad.full_size.hub import fetch_model
-        from iad.full_size.memory import apply_memory, check_mode, refuse_without_cuda
+        from iad.full_size.memory import apply_memory, refuse_without_cuda
 
         sources, base = self.sources, self.preset.base
-        check_mode(sources.memory, self.device)
         folder = sources.base or fetch_model(base.repo, revision=base.revision)
         refuse_without_cuda(folder, device=self.device)
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
@@ -121,8 +124,8 @@ class FullSizePipeline(Splitting):
         if sources.adapter is not None:
             published.load_adapters(pipeline.transformer, sources.adapter)
         self.memory = apply_memory(pipeline, sources.memory, device=self.device)
-        if sources.cache:
-            enable_cache(pipeline.transformer, sources.cache, steps=self.preset.sampler.steps)
+        if sources.compile:
+            compile_blocks(pipeline.transformer)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -161,18 +164,29 @@ class FullSizePipeline(Splitting):
         Raises:
             ValueError: its weights or packages are missing.
         """
+        if self.sources.cache:
+            raise ValueError(f"The real {arm} has no step caches here; leave the cache out.")
         if arm not in self._loaded:
             from iad.full_size.consisid import load_consisid
             from iad.full_size.id_animator import load_id_animator
 
             load = {"consisid": load_consisid, "id-animator": load_id_animator}[arm]
-            source, memory = self.sources.baselines.get(arm), self.sources.memory
-            self._loaded[arm] = load(source, memory=memory, device=str(self.device))
+            given = {"memory": self.sources.memory, "device": str(self.device)}
+            if arm == "consisid":  # the one that reads faces by InsightFace
+                given["accept_licence"] = self.sources.accept_licence
+            self._loaded[arm] = load(self.sources.baselines.get(arm), **given)
         return self._loaded[arm]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write base and adapters; the base as diffusers writes it, the adapters in a folder within."""
-        published.save_base(self.base, Path(folder))
+        """Write base and adapters; the base as diffusers writes it, the adapters in a folder within.
+
+        Raises:
+            ValueError: the base's weights are at one byte each, and so no longer what was loaded.
+        """
+        base = self.base  # and with it, the mode
+        if self.memory in ("int8", "fp8"):
+            raise ValueError(f"In the memory mode {self.memory!r} weights are rounded; save in another mode.")
+        published.save_base(base, Path(folder))
         self.save_adapter(Path(folder) / published.ADAPTER_FOLDER)
 
     def save_adapter(self, folder: str | Path) -> None:
@@ -224,13 +238,11 @@ class FullSizePipeline(Splitting):
         begun = time.perf_counter()
         check_seed(seed)
         defaults = self._defaults(arm)
-        request = {
-            "frames": num_frames or defaults.frames,
-            "height": height or defaults.height,
-            "width": width or defaults.width,
-            "steps": num_inference_steps or defaults.steps,
-            "guidance_scale": defaults.guidance_scale if guidance_scale is None else guidance_scale,
-        }
+        asked = {"frames": num_frames, "height": height, "width": width}
+        asked |= {"steps": num_inference_steps, "guidance_scale": guidance_scale}
+        request = {k: getattr(defaults, k) if value is None else value for k, value in asked.items()}
+        if num_inference_steps is not None and not 1 <= num_inference_steps <= MOST_STEPS:
+            raise ValueError(f"num_inference_steps is {num_inference_steps}; give 1 to {MOST_STEPS}.")
         words = NEUTRAL_PROMPT if action_reference is not None and not prompt.strip() else prompt
         segments = parse_prompt(words, timeline, duration=request["frames"] / defaults.fps)
         references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
@@ -245,7 +257,7 @@ class FullSizePipeline(Splitting):
         else:
             if action_reference is not None:
                 raise ValueError(f"The real {arm} follows words alone; leave out the action reference.")
-            photos = [_single_out(load_image(p), f) for p, f in zip(references, faces, strict=True)]
+            photos = [single_out(load_image(p), f) for p, f in zip(references, faces, strict=True)]
             frames = self.baseline(arm).generate(photos, told, **request, seed=seed, callback=callback)
         scores = score_clip(self, frames, faces, code, split=self.sources.adapter is not None)
         settings = {"model": self.preset.name, "arm": arm, "seed": seed, "prompt": prompt} | request
@@ -271,6 +283,7 @@ class FullSizePipeline(Splitting):
         seed,
         callback,
     ) -> tuple[UInt8[np.ndarray, "f h w 3"], Tensor]:
+        from iad.full_size.caching import step_cache
         from iad.full_size.memory import explain_out_of_memory
 
         check_frames(request["frames"], most=self.preset.frames)
@@ -282,7 +295,8 @@ class FullSizePipeline(Splitting):
             code = self._driving_codes(driver, latent_frames)
         guidance, steps = request["guidance_scale"], request["steps"]
         kwargs = {"adapter": self._adapt(faces, code, guided=guidance > 1, scales=scales)}
-        with explain_out_of_memory(self.memory):
+        cached = step_cache(self.base.transformer, self.sources.cache, steps=steps)
+        with explain_out_of_memory(self.memory), cached:
             clip = self.base(
                 prompt=told,
                 height=request["height"],
@@ -314,16 +328,6 @@ class FullSizePipeline(Splitting):
             action_scale=scales[1] * torch.tensor([0.0, 1.0])[-rows:],
         )
         return states.to(self.device)
-
-
-def _single_out(photo: UInt8[np.ndarray, "h w 3"], face: Face) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Cut the chosen face out of a group, for the published systems take the largest they find."""
-    if face.count == 1:
-        return photo
-    left, top, right, bottom = face.box
-    margin = round(GROUP_MARGIN * max(right - left, bottom - top))
-    rows = slice(max(0, top - margin), bottom + margin)
-    return photo[rows, max(0, left - margin) : right + margin]
 
 
 def _join(segments: Sequence[Action]) -> str:

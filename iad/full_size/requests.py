@@ -7,8 +7,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from iad.faces import Face
+
 FRAME_GROUP = 8  # CogVideoX makes 8k + 1 frames; of another number it silently makes fewer or more
 SIDE_STEP = 16  # pixels of a patch: 8 a latent, 2 latents a patch
+GROUP_MARGIN = 0.5  # of a face's box, around it
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,13 @@ def check_sides(height: int, width: int, *, step: int = SIDE_STEP) -> None:
         if side < step or side % step:
             near = max(step, round(side / step) * step)
             raise ValueError(f"The {name} is {side} pixels; give a multiple of {step}, try {near}.")
+
+
+def single_out(photo: UInt8[np.ndarray, "h w 3"], face: Face) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Cut the chosen face out of a group, for the published systems take the largest they find."""
+    if face.count == 1:
+        return photo
+    left, top, right, bottom = face.box
+    margin = round(GROUP_MARGIN * max(right - left, bottom - top))
+    rows = slice(max(0, top - margin), bottom + margin)
+    return photo[rows, max(0, left - margin) : right + margin]
