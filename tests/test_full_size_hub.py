@@ -114,6 +114,11 @@ def test_only_the_files_asked_for_are_needed(model):
         check_folder(model, files=["*.safetensors"])
 
 
+def test_a_file_asked_for_by_its_name_is_missed(model):
+    with pytest.raises(ValueError, match=r"1 file is missing or incomplete \(faces/eva.pt\)"):
+        check_folder(model, files=["*.json", "*.safetensors", "faces/eva.pt"])
+
+
 @pytest.mark.parametrize("source", ["no/such/folder", "/nowhere", "model", "../x", "a b/c"])
 def test_what_is_neither_folder_nor_hub_id_is_said(source):
     with pytest.raises(ValueError, match="neither a folder nor a hub id"):

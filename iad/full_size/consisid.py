@@ -219,12 +219,6 @@ def fetch_consisid(source: str | Path | None = None, *, accept_licence: bool = F
         _check_licence(str(source), revision, accept_licence)
     folder = fetch_model(source, revision=revision, files=FILES)
     _check_kind(folder)
-    missing = [name for name in FACE_FILES if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"The ConsisID folder {folder} is only half there, it lacks {', '.join(missing)}; download it "
-            "again."
-        )
     return folder
 
 

@@ -77,20 +77,20 @@ class InsightFaceAntelope:
         from iad.full_size.recogniser import load_recogniser
 
         recogniser = load_recogniser(folder, device="cpu", accept_licence=True)
-        self._detector, self._arcface = recogniser._detector, recogniser._arcface
+        self.detector, self.arcface = recogniser.detector, recogniser.arcface
 
     def find(
         self, photo: UInt8[np.ndarray, "h w 3"]
     ) -> tuple[Float32[np.ndarray, "e"], Float32[np.ndarray, "5 2"]]:
         """Return the embedding, as long as the network gives it, and the five points of the largest face."""
         picture = np.ascontiguousarray(photo[..., ::-1])  # it wants BGR
-        boxes, points = self._detector.detect(picture, input_size=DETECTION_SIZE)
+        boxes, points = self.detector.detect(picture, input_size=DETECTION_SIZE)
         if not len(boxes):
             raise ValueError(NO_FACE)
         largest = int(np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of scikit-image, at how InsightFace calls it
-            who = self._arcface.get(picture, SimpleNamespace(kps=points[largest]))
+            who = self.arcface.get(picture, SimpleNamespace(kps=points[largest]))
         return np.float32(who), np.float32(points[largest])
 
 

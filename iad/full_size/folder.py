@@ -64,6 +64,8 @@ def list_faults(folder: Path, files: Sequence[str] | None = None) -> list[str]:
     for path in (*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")):
         if _read_header(path) is None:
             faults.append(str(path.relative_to(folder)))
+    exact = [name for name in files or () if not any(sign in name for sign in "*?[")]
+    faults += [name for name in exact if not (folder / name).exists()]
     if (folder / "model_index.json").exists():
         faults += _list_missing_components(folder, files)
     return list(dict.fromkeys(faults))
@@ -86,9 +88,8 @@ def _list_missing_components(folder: Path, files: Sequence[str] | None) -> list[
 def _wanted(component: str, files: Sequence[str] | None) -> bool:
     if files is None:
         return True
-    folders = [
-        pattern.split("/")[0] if "/" in pattern else pattern[:1] for pattern in files
-    ]  # "*" is any depth
+    # a pattern without a folder is of any depth
+    folders = [pattern.split("/")[0] if "/" in pattern else pattern[:1] for pattern in files]
     return any(fnmatch(component, folder) for folder in folders)
 
 

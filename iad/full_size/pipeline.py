@@ -151,12 +151,9 @@ class FullSizePipeline(Splitting):
     @cached_property
     def landmarker(self):
         """Mini's face encoder, which ships with the package, finds the landmarks at every size."""
-        from iad.checkpoint import WEIGHTS, load_part, load_preset
-        from iad.encoders import create_face_encoder
+        from iad.full_size.encoder import load_mini_encoder
 
-        encoder = create_face_encoder(load_preset(WEIGHTS / "mini"))
-        encoder.load_state_dict(load_part(WEIGHTS / "mini", "encoder"))
-        return as_landmarker(encoder.eval().requires_grad_(False))
+        return as_landmarker(load_mini_encoder())
 
     def baseline(self, arm: str) -> RealBaseline:
         """Return one of the real baselines, loading it the first time.

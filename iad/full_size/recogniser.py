@@ -1,0 +1,180 @@
+"""Who a face is, by InsightFace's antelopev2, which conditions a full-size model; buffalo_l only ever scores.
+
+In: crops in the framing of `iad.faces` with our own landmarks. Out: ArcFace's embeddings, as the network
+gives them. Nothing is fetched before the weights' licence is accepted, and nothing runs on a CPU unasked.
+"""
+
+import contextlib
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+PACK = "antelopev2"
+PACKS = Path("~/.insightface")  # InsightFace's own folder
+ACCEPT = "IAD_ACCEPT_INSIGHTFACE"
+LICENCE = "The weights of InsightFace's antelopev2 are licensed for non-commercial research only."
+DETECTION_SIZE = (320, 320)  # pixels: a face fills the crop
+
+_INSTEAD = "the face encoder 'clip' does without InsightFace"
+_INSTALL = (
+    "InsightFace is not installed; install it with: pip install --no-deps insightface, then pip install onnx "
+    "onnxruntime (onnxruntime-gpu on a GPU). Its dependency opencv-python, left out so, wants libGL and "
+    f"overwrites opencv-python-headless. Or choose another encoder: {_INSTEAD}."
+)
+
+
+class Recogniser:
+    """ArcFace on the chip that InsightFace's detector, or else our own landmarks, cut out of a crop.
+
+    Args:
+        analysis: InsightFace's `FaceAnalysis`, with a detector and a recogniser.
+    """
+
+    def __init__(self, analysis: object):
+        self.detector, self.arcface = analysis.models["detection"], analysis.models["recognition"]
+        self.dim = int(self.arcface.output_shape[-1])
+
+    def embed(
+        self, crops: UInt8[np.ndarray, "b h w 3"], landmarks: Float32[np.ndarray, "b 68 2"]
+    ) -> Float32[np.ndarray, "b e"]:
+        """Embed who each crop shows; the rows are of no particular length.
+
+        Args:
+            crops: RGB, in the framing of `iad.faces`.
+            landmarks: in the unit square of each crop; they serve where the detector sees no face.
+        """
+        chips = [self._cut(crop, marks) for crop, marks in zip(crops, landmarks, strict=True)]
+        return self.arcface.get_feat(chips)
+
+    def _cut(self, crop: np.ndarray, marks: np.ndarray) -> np.ndarray:
+        from insightface.utils.face_align import norm_crop
+
+        picture = np.ascontiguousarray(crop[..., ::-1])  # it wants BGR
+        _, found = self.detector.detect(picture, max_num=1)
+        # a unit square's edge is the outer edge of its first pixel
+        points = found[0] if found is not None and len(found) else five_points(marks) * len(crop) - 0.5
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of scikit-image, at how InsightFace calls it
+            return norm_crop(picture, np.float32(points), self.arcface.input_size[0])
+
+
+def five_points(landmarks: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
+    """Take ArcFace's five points out of Multi-PIE's: both eyes, the nose, both corners of the mouth."""
+    eyes = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
+    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
+
+
+def load_recogniser(
+    pack: str | Path | None = None, *, device: str = "cpu", accept_licence: bool = False
+) -> Recogniser:
+    """Load antelopev2; where it is missing, fetch it, once its licence is accepted.
+
+    Args:
+        pack: a folder with the pack's .onnx files; None is InsightFace's own place.
+        device: "cpu", or "cuda" with or without an index.
+        accept_licence: the caller accepts `LICENCE`; so does IAD_ACCEPT_INSIGHTFACE=1 in the environment.
+
+    Raises:
+        ValueError: InsightFace, its GPU runtime or the pack is missing or broken, or the licence is not
+            accepted.
+    """
+    create = _import_insightface()
+    providers = choose_providers(device)
+    home = PACKS.expanduser() / "models" / PACK
+    if pack is None and not home.exists():
+        _fetch(accept_licence)
+    folder = find_models(home if pack is None else Path(pack).expanduser())
+    try:
+        analysis = create(name=str(folder), allowed_modules=["detection", "recognition"], providers=providers)
+    except Exception as error:  # a dozen kinds, one of them without a word
+        reason = str(error).strip().split("\n")[0] or "no face detector in it"
+        raise ValueError(
+            f"The InsightFace pack in {folder} cannot be read ({reason}); delete it and fetch it again."
+        ) from error
+    if "recognition" not in analysis.models:
+        raise ValueError(f"The InsightFace pack in {folder} holds no recogniser; delete and fetch it again.")
+    _check_device(analysis, device)
+    analysis.prepare(ctx_id=-1 if device == "cpu" else 0, det_size=DETECTION_SIZE)
+    return Recogniser(analysis)
+
+
+def find_models(folder: Path) -> Path:
+    """Return the folder with a pack's .onnx files: this one, or one in it, as antelopev2's archive is nested.
+
+    Raises:
+        ValueError: there are none.
+    """
+    inner = sorted(place for place in folder.glob("*") if place.is_dir())
+    for place in (folder, *inner):
+        if any(place.glob("*.onnx")):
+            return place
+    lack = "holds no .onnx files" if folder.is_dir() else "is no folder"
+    raise ValueError(
+        f"The InsightFace pack {folder} {lack}; unpack {PACK}.zip there, or delete it so that it is fetched."
+    )
+
+
+def choose_providers(device: str) -> list[str | tuple[str, dict]]:
+    """Name what ONNX Runtime shall run on.
+
+    Raises:
+        ValueError: a GPU is asked for, and the installed ONNX Runtime offers none.
+    """
+    import onnxruntime
+
+    kind, _, index = device.partition(":")
+    if kind != "cuda":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise ValueError(_gpu_lacks("the installed onnxruntime is built for the CPU alone"))
+    return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
+
+
+def _check_device(analysis: object, device: str) -> None:
+    """ONNX Runtime falls back to the CPU with a mere warning where CUDA's libraries do not load."""
+    used = {model.session.get_providers()[0] for model in analysis.models.values()}
+    if device.startswith("cuda") and used != {"CUDAExecutionProvider"}:
+        raise ValueError(_gpu_lacks("CUDA's or cuDNN's libraries did not load"))
+
+
+def _gpu_lacks(reason: str) -> str:
+    return (
+        f"InsightFace was asked to run on the GPU, but {reason}; install onnxruntime-gpu for this CUDA "
+        f"(pip uninstall onnxruntime, then pip install onnxruntime-gpu), or load the face encoder on 'cpu'."
+    )
+
+
+def _import_insightface():
+    try:
+        from insightface.app import FaceAnalysis
+    except ImportError as error:
+        if (error.name or "").startswith("insightface"):
+            raise ValueError(_INSTALL) from error
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"InsightFace is installed but does not start ({reason}); mend that, or choose: {_INSTEAD}."
+        ) from error
+    return FaceAnalysis
+
+
+def _fetch(accept_licence: bool) -> None:
+    if not (accept_licence or os.environ.get(ACCEPT) == "1"):
+        raise ValueError(
+            f"{LICENCE} They are not here yet; accept this with accept_licence=True or {ACCEPT}=1 and they "
+            f"are fetched to {PACKS}, or choose another encoder: {_INSTEAD}."
+        )
+    from insightface.utils import ensure_available
+
+    print(LICENCE, file=sys.stderr)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it prints where it loads from
+            ensure_available("models", PACK, root=str(PACKS.expanduser()))
+    except Exception as error:
+        raise ValueError(
+            f"InsightFace could not fetch {PACK} ({type(error).__name__}); check the connection, or unpack "
+            f"{PACK}.zip of its model zoo into {PACKS}/models/{PACK}."
+        ) from error
