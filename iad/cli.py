@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
-    if arguments.json:
+    if arguments.json and os.environ.get("RANK", "0") == "0":  # of several processes, the first speaks
         print(json.dumps(report))
     return 0
 
@@ -293,6 +293,8 @@ def _add_data(commands: Any) -> None:
         "--base", metavar="P", help="folder or hub id of the base (default: the preset's own)"
     )
     prepare.add_argument("--face-encoder", default="insightface", metavar="NAME", help="or clip, or mini")
+    for side, what in (("frames", "8k + 1"), ("height", "pixels, a multiple of 16"), ("width", "likewise")):
+        prepare.add_argument(f"--{side}", type=int, metavar="N", help=f"{what} (default: the model's own)")
     prepare.add_argument("--output", metavar="DIR", help="where the clips go (default: DIR/prepared)")
     prepare.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     prepare.add_argument(

@@ -179,6 +179,18 @@ def test_a_face_comes_apart_at_full_size_too(trained):
     assert {prompt for prompt, _ in ranked} == {"smiles", "closes the eyes"}
 
 
+def test_an_adapter_with_a_lora_asks_for_peft(folder, saved, tmp_path):
+    import shutil
+    from importlib.util import find_spec
+
+    if find_spec("peft"):
+        pytest.skip("peft is installed")
+    with_lora = shutil.copytree(saved / "iad", tmp_path / "iad")
+    save_file({"x": torch.zeros(1)}, with_lora / "pytorch_lora_weights.safetensors")
+    with pytest.raises(ValueError, match="holds a LoRA, which needs peft"):
+        IaDPipeline.from_pretrained(folder, adapter=with_lora)
+
+
 def test_another_kind_of_pipeline_is_refused(folder, tmp_path):
     import json
     import shutil

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from iad.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel
 ADAPTER_FOLDER = "iad"  # within a saved pipeline
 SHARD_SIZE = "2GB"
 SPLIT, ADAPTERS = "decoupling", "adapters-iad"  # weight files
+LORA_FILE = "pytorch_lora_weights.safetensors"  # as diffusers names it
 TRAINED = ("face", "adapters", "decoupler", "text", "size")  # what adapters decide of a preset
 
 
@@ -70,7 +72,7 @@ def load_base(folder: Path, preset: FullSizePreset, *, dtype: torch.dtype = torc
     from iad.full_size.published import check_tokenizer
 
     check_tokenizer(folder / "tokenizer")
-    pipeline = CogVideoXPipeline.from_pretrained(folder, torch_dtype=dtype, **components)
+    pipeline = CogVideoXPipeline.from_pretrained(folder, dtype=dtype, **components)
     if pipeline.transformer is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -157,6 +159,19 @@ def load_adapters(transformer: nn.Module, folder: Path) -> None:
     state = checkpoint.load_part(folder, ADAPTERS)
     checkpoint.check_fit(own, state, what=f"{ADAPTERS!r} weights in {folder}")
     transformer.load_state_dict(state, strict=False)
+
+
+def load_lora(pipeline, folder: Path) -> None:
+    """Put the LoRA on the base's attention that an adapter folder may hold.
+
+    Raises:
+        ValueError: it holds one, and peft is not installed.
+    """
+    if not (folder / LORA_FILE).exists():
+        return
+    if find_spec("peft") is None:
+        raise ValueError(f"The adapter in {folder} holds a LoRA, which needs peft; run: pip install peft")
+    pipeline.load_lora_weights(folder, weight_name=LORA_FILE)
 
 
 def save_base(pipeline, folder: Path) -> None:

@@ -123,6 +123,7 @@ class FullSizePipeline(Splitting):
         pipeline = published.load_base(folder, self.preset, dtype=dtype)
         if sources.adapter is not None:
             published.load_adapters(pipeline.transformer, sources.adapter)
+            published.load_lora(pipeline, sources.adapter)
         self.memory = apply_memory(pipeline, sources.memory, device=self.device)
         if sources.compile:
             compile_blocks(pipeline.transformer)

@@ -1,0 +1,218 @@
+"""Training at full size, on one GPU or many: adapters, split and T on a frozen base that does not change.
+
+`accelerate launch --config_file examples/accelerate/ddp.yaml -m iad train iad --preset cogvideox-5b ...` runs
+on many GPUs; without `accelerate launch` it takes the one that is there. Killed, it goes on from its last
+checkpoint as if nothing had been: the same batches, the same noise, the same steps.
+"""
+
+import json
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from iad.training import full_size_state as state
+from iad.training.footage import fetch_base
+from iad.training.footage_clips import Clips, to_device
+from iad.training.full_size_model import (
+    FullSizeOptions,
+    check_packages,
+    create_loss,
+    fit_preset,
+    write_adapter,
+)
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["FullSizeOptions", "train_full_size"]
+
+PATIENCE = timedelta(hours=3)  # of the other processes while one downloads
+BETAS, WEIGHT_DECAY, LARGEST_GRADIENT = (0.9, 0.95), 0.01, 1.0
+
+
+def train_full_size(options: FullSizeOptions) -> Path:
+    """Train and return the folder of the adapter, for `IaDPipeline.from_pretrained(..., adapter=)`.
+
+    Writes `log.jsonl`, `checkpoint/` and `adapter/` below `options.output`.
+
+    Raises:
+        ValueError: no prepared clips, clips of another size, a missing package, a model that cannot be
+            loaded, or a checkpoint of other parts.
+    """
+    check_packages(options)
+    clips = Clips(Path(options.data), options.preset)
+    accelerator = _create_accelerator(options)
+    with accelerator.main_process_first():  # one process downloads
+        base = fetch_base(options.preset, options.base, parts=("scheduler", "transformer", "vae"))
+    options = replace(options, preset=fit_preset(base, clips))
+    model = create_loss(options, base, device=accelerator.device)
+    folder = options.output / "checkpoint"
+    facts = state.read_facts(folder) if options.resume else None
+    if facts:
+        state.load_weights(folder, model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, options.learning_rate, BETAS, weight_decay=WEIGHT_DECAY)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    if facts:
+        _restore_optimizer(folder, accelerator, model, optimizer)
+    run = _Run(options, clips, accelerator, model, optimizer)
+    run.train(_begin(options, facts, run.facts(0), accelerator))
+    if accelerator.is_main_process:
+        write_adapter(options, clips, device=accelerator.device)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return options.output / "adapter"
+
+
+def _create_accelerator(options: FullSizeOptions) -> "Accelerator":
+    from accelerate import Accelerator, InitProcessGroupKwargs
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    cuda = torch.cuda.is_available()
+    accelerator = Accelerator(
+        cpu=not cuda,  # several processes without GPUs talk over gloo
+        mixed_precision="bf16" if cuda else "no",
+        gradient_accumulation_steps=options.accumulate,
+        log_with=options.track,
+        project_dir=options.output,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+    )
+    joined = accelerator.gradient_accumulation_steps
+    if joined != options.accumulate:
+        raise ValueError(
+            f"The launcher's settings join {joined} steps and the training {options.accumulate}; give both "
+            "the same number."
+        )
+    if is_deepspeed(accelerator):  # it asks, for it is given no data loader
+        plugin = accelerator.state.deepspeed_plugin
+        plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = options.batch
+    if options.track:
+        plain = {k: str(v) if isinstance(v, Path | tuple) else v for k, v in vars(options).items()}
+        plain = {k: v for k, v in plain.items() if isinstance(v, str | int | float)}
+        accelerator.init_trackers("iad", config=plain | {"preset": options.preset.name})
+    return accelerator
+
+
+def _restore_optimizer(folder: Path, accelerator: "Accelerator", model, optimizer) -> None:
+    if is_deepspeed(accelerator):
+        accelerator.print("DeepSpeed keeps its own optimiser, whose moments start anew; the rest goes on.")
+    else:
+        state.load_optimizer(folder, model, optimizer.optimizer)
+
+
+def is_deepspeed(accelerator: "Accelerator") -> bool:
+    """Tell whether DeepSpeed shards the optimiser, where nobody else can read it."""
+    return str(accelerator.distributed_type).endswith("DEEPSPEED")
+
+
+def _begin(options: FullSizeOptions, facts: dict | None, now: dict, accelerator: "Accelerator") -> int:
+    """Return the step to begin with, and make the log end there."""
+    step = facts["step"] if facts else 0
+    changed = [key for key, value in now.items() if facts and key != "step" and facts[key] != value]
+    if changed:
+        names = ", ".join(changed)
+        accelerator.print(f"Changed since the checkpoint: {names}; the data comes in another order.")
+    log = options.output / "log.jsonl"
+    if accelerator.is_main_process:
+        lines = log.read_text().splitlines(keepends=True) if log.exists() and facts else []
+        whole = [line for line in lines if line.endswith("\n")]
+        log.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+    return step
+
+
+class _Run:
+    """The loop."""
+
+    def __init__(self, options: FullSizeOptions, clips: Clips, accelerator: "Accelerator", model, optimizer):
+        self.options, self.clips, self.accelerator = options, clips, accelerator
+        self.model, self.optimizer, self.begun = model, optimizer, time.monotonic()
+
+    def facts(self, step: int) -> dict[str, Any]:
+        """Return where this run stands and what its data order follows from."""
+        o = self.options
+        world = self.accelerator.num_processes
+        order = {"processes": world, "batch": o.batch, "accumulate": o.accumulate, "seed": o.seed}
+        return {"step": step, "clips": len(self.clips)} | order
+
+    def train(self, step: int) -> None:
+        """Go on from `step` until steps or minutes are over; leaves a checkpoint behind."""
+        from tqdm import tqdm
+
+        main = self.accelerator.is_main_process
+        bar = tqdm(total=self.options.steps, initial=step, unit="step", desc="iad", disable=not main)
+        saved = None
+        while step < self.options.steps and not self._late():
+            terms = self._step(step)
+            step += 1
+            bar.update()
+            if step % self.options.log_every == 0:
+                self._log(step, terms, bar)
+            if step % self.options.checkpoint_every == 0:
+                self._save(step)
+                saved = step
+        if saved != step:
+            self._save(step)
+        bar.close()
+
+    def _late(self) -> bool:
+        """Tell whether time is up, on any process's clock."""
+        if self.options.minutes is None:
+            return False
+        late = time.monotonic() - self.begun > self.options.minutes * 60
+        flag = torch.tensor([float(late)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
+
+    def _step(self, step: int) -> dict[str, Tensor]:
+        options, accelerator = self.options, self.accelerator
+        rate = options.learning_rate * min(1.0, (step + 1) / options.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        sums: dict[str, Tensor] = {}
+        for micro in range(options.accumulate):
+            with accelerator.accumulate(self.model):
+                terms = self.model(self._batch(step * options.accumulate + micro))
+                accelerator.backward(terms["total"])
+                if accelerator.sync_gradients:
+                    trained = [p for p in self.model.parameters() if p.requires_grad]
+                    sums["gradient"] = accelerator.clip_grad_norm_(trained, LARGEST_GRADIENT)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value.detach() / options.accumulate
+        return sums
+
+    def _batch(self, step: int) -> dict[str, Any]:
+        o, accelerator = self.options, self.accelerator
+        place = {"rank": accelerator.process_index, "world": accelerator.num_processes}
+        draw = self.clips.draw(step, **place, batch=o.batch, split=o.split_batch, seed=o.seed)
+        return to_device(self.clips.batch(draw), accelerator.device)
+
+    def _log(self, step: int, terms: dict[str, Tensor], bar) -> None:
+        device = self.accelerator.device
+        values = [torch.as_tensor(value, device=device).float() for value in terms.values()]
+        mean = self.accelerator.reduce(torch.stack(values), "mean").tolist()
+        found = dict(zip(terms, mean, strict=True))
+        self.accelerator.log(found, step=step)
+        bar.set_postfix(total=f"{found['total']:.4f}")
+        if self.accelerator.is_main_process:
+            minutes = round((time.monotonic() - self.begun) / 60, 3)
+            with (self.options.output / "log.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step, "minutes": minutes} | found) + "\n")
+
+    def _save(self, step: int) -> None:
+        model, optimizer = self.model, self.optimizer.optimizer
+        if is_deepspeed(self.accelerator):
+            model, optimizer = self.accelerator.unwrap_model(model), None
+        state.save_state(
+            self.options.output / "checkpoint",
+            model,
+            optimizer,
+            facts=self.facts(step),
+            main=self.accelerator.is_main_process,
+        )
+        self.accelerator.wait_for_everyone()
