@@ -62,13 +62,10 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     if not Path(arguments.folder).is_dir():
         raise ValueError(f"There is no folder '{arguments.folder}'; give one with videos and captions.jsonl.")
 
-    from iad.full_size.requests import check_frames, check_sides
     from iad.training.footage import prepare_footage
 
     asked = {side: getattr(arguments, side) for side in ("frames", "height", "width")}
     preset = replace(preset, **{side: value for side, value in asked.items() if value is not None})
-    check_frames(preset.frames, most=get_preset(arguments.preset).frames)
-    check_sides(preset.height, preset.width)
     report = prepare_footage(
         arguments.folder,
         preset=replace(preset, face=FaceConfig(arguments.face_encoder)),
