@@ -48,6 +48,7 @@ def test_four_public_endpoints_with_typed_signatures(client):
     assert set(types) == {
         "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "steps", "guidance_scale",
         "face", "arm", "more_photos", "action_from", "driving_picture", "driving_video", "label",
+        "model",
     }  # fmt: skip
     for endpoint in endpoints.values():
         assert endpoint["parameters"] and all(p["label"] for p in endpoint["parameters"])
@@ -178,9 +179,10 @@ def test_cancel_leaves_the_pipeline_at_the_next_step(photo):
     studio = Studio(pipeline)
     request = gr.Request(session_hash="visitor")
     studio.runs.start(request)
-    given = (photo, "nods", True, 0, 1, 1, 2, 1.5, 0, "iad", None, "words", None, None, True, request)
+    given = (photo, "nods", True, 0, 1, 1, 2, 1.5, 0, "iad", None, "words", None, None, True)
     outcome = []
-    thread = threading.Thread(target=lambda: outcome.extend(studio.generate(*given, lambda *_, **__: None)))
+    more = {"request": request, "progress": lambda *_, **__: None}
+    thread = threading.Thread(target=lambda: outcome.extend(studio.generate(*given, **more)))
     thread.start()
     while not pipeline.steps:
         time.sleep(0.02)

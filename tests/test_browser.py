@@ -1,10 +1,12 @@
 """The app in a browser: what a visitor does, on a desk and on a phone, with a mouse and with a keyboard."""
 
+import re
 import shutil
 
 import pytest
 from app_server import ROOT, start_app
 from PIL import Image
+from twins import write_cogvideox
 
 pytestmark = pytest.mark.browser
 
@@ -31,14 +33,14 @@ def browser():
         browser.close()
 
 
-def open_page(browser, *, size=DESK, query=""):
+def open_page(browser, *, size=DESK, query="", **settings):
     context = browser.new_context(viewport={"width": size[0], "height": size[1]})
     page = context.new_page()
     page.set_default_timeout(WAIT)
     page.requested, page.mistakes = [], []
     page.on("request", lambda sent: page.requested.append(sent.url))
     page.on("pageerror", lambda error: page.mistakes.append(str(error)))
-    page.goto(start_app() + query)
+    page.goto(start_app(**settings) + query)
     page.wait_for_selector("#generate")
     return page
 
@@ -294,3 +296,44 @@ def test_three_clips_play_in_step(page):
         )
         gaps = [abs(t - now[0]) for t in now]
         assert max(min(gap, length - gap) for gap in gaps) < 0.2
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory):
+    return str(write_cogvideox(tmp_path_factory.mktemp("twin") / "cogvideox"))
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_visitor_chooses_the_full_size_model(browser, twin, photo, size):
+    page = open_page(browser, size=size, IAD_BIG_MODEL=twin, IAD_DEVICE="cpu", IAD_ARMS="iad")
+    upload(page, photo)
+    page.wait_for_selector("#face img")
+    page.fill("#prompt textarea", "nods")
+    page.get_by_role("radio", name="cogvideox").check()
+    page.wait_for_selector("#estimate b")
+    page.click("#advanced button")
+    many = read_seconds(page)
+    page.fill("#full-steps input[type=number]", "2")
+    page.press("#full-steps input[type=number]", "Tab")
+    page.wait_for_function(
+        "document.querySelector('#estimate').innerText.includes('2 steps, 9 frames of 96')"
+    )
+    assert read_seconds(page) < many
+    assert not page.locator("#steps").is_visible() and page.locator("#cache").is_visible()
+    page.click("#generate")
+    page.wait_for_selector("#scores .note:has-text('No adapter is loaded')")
+    page.wait_for_function(f"{CLIP}.videoWidth === 288 && {CLIP}.currentTime > 0.05")
+    ratio = page.evaluate(f"{CLIP}.clientWidth / {CLIP}.clientHeight")
+    assert abs(ratio - 1.5) < 0.02
+    page.wait_for_function("location.search.includes('model=full-size')")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("radio", name="tiny").check()
+    page.wait_for_selector("#steps", state="visible")
+    page.click("#generate")
+    page.wait_for_function(f"{CLIP}.videoWidth === 384")
+    assert page.mistakes == []
+    page.context.close()
+
+
+def read_seconds(page):
+    return int(re.search(r"About (\d+) s", page.inner_text("#estimate"))[1])

@@ -1,8 +1,6 @@
-"""The Verify tab judges a file and forgets it, the About tab says what was measured, hardware is found."""
+"""The Verify tab judges a file and forgets it, the About tab says what was measured."""
 
-import os
 import re
-import subprocess
 import sys
 import types
 from dataclasses import asdict
@@ -16,7 +14,7 @@ from iad import video
 from iad.config import PRESETS
 from iad.demo import about_words as words
 from iad.demo.about import build_about
-from iad.demo.hardware import MOST_SECONDS, Duration, Hardware, choose_hardware, gpu, has_mcp
+from iad.demo.hardware import has_mcp
 from iad.demo.verify import build_verify, describe
 from iad.provenance import verify
 
@@ -130,88 +128,6 @@ def test_about_is_complete_and_its_code_runs():
     code = words.PYTHON.format(address=words.ADDRESS)
     compile(code, "about", "exec")
     assert set(re.findall(r'api_name="(/\w+)"', code)) == {"/generate", "/compare", "/decouple", "/verify"}
-
-
-# Hardware
-
-
-@pytest.fixture
-def plain(monkeypatch):
-    for name in ("SPACES_ZERO_GPU", "IAD_MODEL", "IAD_BIG_MODEL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("iad.demo.hardware._finds_cuda", lambda: False)
-    choose_hardware.cache_clear()
-    yield monkeypatch
-    choose_hardware.cache_clear()
-
-
-def test_a_cpu_runs_mini_and_nothing_else(plain):
-    plain.setenv("IAD_BIG_MODEL", "some-5b")
-    assert choose_hardware() == Hardware("none", "mini", None)
-    assert choose_hardware().describe() == "Runs on: CPU, mini."
-
-
-def test_a_gpu_runs_the_big_model_beside_mini(plain):
-    plain.setattr("iad.demo.hardware._finds_cuda", lambda: True)
-    assert choose_hardware() == Hardware("cuda", "mini", None)
-    choose_hardware.cache_clear()
-    plain.setenv("IAD_BIG_MODEL", "some-5b")
-    assert choose_hardware().describe() == "Runs on: CPU, mini."  # named, but not there
-    sentence = choose_hardware().describe(big_ready=True)
-    assert sentence == "Runs on: CPU, mini, at once; some-5b on this computer's GPU."
-
-
-SPACES = """
-import sys
-assert 'torch' not in sys.modules and 'gradio' not in sys.modules, 'too late'
-def GPU(function, duration):
-    return lambda **words: (function(**words), duration(**words))
-"""
-
-
-def test_zero_gpu_is_prepared_before_anything_touches_cuda(tmp_path):
-    # `spaces` itself needs a CUDA build of torch where SPACES_ZERO_GPU is set, so another stands in for it.
-    (tmp_path / "spaces.py").write_text(SPACES)
-    program = (
-        "import sys\n"
-        "from iad.demo.hardware import choose_hardware, gpu, Duration\n"
-        "print(choose_hardware().accelerator, 'spaces' in sys.modules)\n"
-        "work = lambda num_inference_steps: 'made'\n"
-        "print(gpu(work, duration=Duration(1, 2, 3))(num_inference_steps=5))\n"
-    )
-    for zero, big, expected in (
-        ("true", "some-5b", ["zerogpu True", "('made', 11)"]),
-        ("true", "", ["zerogpu False"]),  # asked for when the first function needs it
-        ("", "some-5b", ["False", "made"]),
-    ):
-        settings = {"SPACES_ZERO_GPU": zero, "IAD_BIG_MODEL": big, "PYTHONPATH": str(tmp_path)}
-        run = subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | settings,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        said = run.stdout.splitlines()
-        assert len(said) >= len(expected) and all(line in said[k] for k, line in enumerate(expected)), (
-            run.stderr
-        )
-
-
-def test_elsewhere_a_function_stays_itself(plain):
-    def work():
-        return 1
-
-    assert gpu(work, duration=Duration(5, 1, 10)) is work
-
-
-@pytest.mark.parametrize(
-    ("steps", "seconds"), [(None, 20), (4, 14), (1, 11), (50, 60), (500, MOST_SECONDS), (1000, MOST_SECONDS)]
-)
-def test_durations_follow_the_steps_within_a_visitors_quota(steps, seconds):
-    duration = Duration(setup=10, per_step=1, steps=10)
-    assert duration("photo", prompt="smiles", num_inference_steps=steps) == seconds
-    assert Duration(0, 0.01, 1)() == 1
 
 
 def test_mcp_is_found_only_where_it_works(monkeypatch):

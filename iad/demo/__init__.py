@@ -15,11 +15,12 @@ MOST_WAITING = 20
 KEPT_SECONDS = 3600  # files older than this are deleted, looked for as often
 
 
-def build_demo(pipeline: Any) -> Any:
+def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     """Lay out the page.
 
     Args:
         pipeline: an `IaDPipeline`, or a `BackgroundPipeline` that is still loading.
+        full_size: a `FullSize` to choose beside it, where there is a GPU.
 
     Returns:
         A `gradio.Blocks`, not launched; `serve` launches it with its looks.
@@ -30,11 +31,10 @@ def build_demo(pipeline: Any) -> Any:
     from iad.demo.about import build_about
     from iad.demo.compare import build_compare
     from iad.demo.embedding import build_embedding
-    from iad.demo.hardware import choose_hardware
     from iad.demo.losses import build_losses
     from iad.demo.portrait import build_portrait
     from iad.demo.verify import build_verify
-    from iad.demo.wording import CONSENT, TITLE, describe_model
+    from iad.demo.wording import CONSENT, TITLE
 
     kept = int(os.environ.get("IAD_KEPT_SECONDS", KEPT_SECONDS))
     with gr.Blocks(title="IaD video portraits", analytics_enabled=False, delete_cache=(kept, kept)) as demo:
@@ -42,7 +42,7 @@ def build_demo(pipeline: Any) -> Any:
         consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Portrait", id="portrait"):
-                studio = build_portrait(pipeline, consent)
+                studio = build_portrait(pipeline, consent, full_size)
             with gr.Tab("Compare", id="compare"):
                 build_compare(studio, consent)
             with gr.Tab("Inside the embedding", id="embedding"):
@@ -53,8 +53,26 @@ def build_demo(pipeline: Any) -> Any:
                 build_verify(pipeline, consent)
             with gr.Tab("About", id="about"):
                 build_about(pipeline)
-        gr.HTML(describe_model(pipeline.preset, choose_hardware().describe()), elem_id="honesty")
+        _lay_out_honesty(pipeline, full_size)
     return demo.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
+
+
+def _lay_out_honesty(pipeline: Any, full_size: Any) -> None:
+    """Say at the foot of the page what runs here, and what more could."""
+    import gradio as gr
+
+    from iad.demo.hardware import choose_hardware
+    from iad.demo.wording import MISSING, describe_model
+
+    def describe() -> str:
+        big = full_size.name if full_size is not None and full_size.loaded else None
+        more = MISSING if full_size is None else ""
+        return describe_model(pipeline.preset, choose_hardware().describe(big=big), more)
+
+    words = gr.HTML(describe(), elem_id="honesty")
+    if full_size is not None:  # by the time somebody comes, it may be there
+        page = gr.context.Context.root_block
+        page.load(describe, outputs=words, api_visibility="private", queue=False, show_progress="hidden")
 
 
 def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
@@ -84,28 +102,38 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
 
 
 def create_demo() -> Any:
-    """Build the page around the model that IAD_MODEL names, mini by default; it loads when first needed."""
-    from iad.demo.hardware import choose_hardware
-    from iad.provenance import check_signing
-
-    check_signing()
-    return build_demo(BackgroundPipeline(choose_hardware().model))
+    """Build the page around the models that the hardware allows; they load when first needed."""
+    return build_demo(*_prepare())
 
 
 def launch(port: int | None = None) -> None:
     """Serve the app until it is interrupted.
 
-    The page is up while the model still loads.
+    The page is up while the models still load; only ZeroGPU wants the large one loaded before.
 
     Raises:
-        ValueError: no such model, no weights of it, or a certificate that cannot sign.
+        ValueError: no such model, no weights of it, a setting or a certificate that will not do.
     """
+    pipeline, full_size = _prepare()
+    demo = build_demo(pipeline, full_size)
+    if full_size is not None and full_size.hardware.accelerator == "zerogpu":
+        full_size.start(here=True)
+    serve(demo, port=port, wait=False)
+    pipeline.start()
+    if full_size is not None and full_size.hardware.named:
+        full_size.start()
+    demo.block_thread()
+
+
+def _prepare() -> tuple[Any, Any]:
+    """Make what stands for the models: IAD_MODEL, mini by default, and a full-size one where it can run."""
     from iad.demo.hardware import choose_hardware
     from iad.provenance import check_signing
 
     check_signing()
-    pipeline = BackgroundPipeline(choose_hardware().model)  # before anything touches CUDA
-    demo = build_demo(pipeline)
-    serve(demo, port=port, wait=False)
-    pipeline.start()
-    demo.block_thread()
+    hardware = choose_hardware()  # before anything touches CUDA
+    if hardware.big_model is None:
+        return BackgroundPipeline(hardware.model), None
+    from iad.demo.full_size import FullSize
+
+    return BackgroundPipeline(hardware.model), FullSize(hardware)

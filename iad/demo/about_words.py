@@ -1,5 +1,7 @@
 """What the About tab says. Entries of a card are parted by empty lines."""
 
+from iad.demo.hardware import FULL_SIZE_GB
+
 # From docs/results.md, 64 held-out people x 8 actions x 3 seeds; a test compares.
 RESULTS = {
     "iad": ("IaD", "87 %", "0.01", "0.58", "23 %"),
@@ -87,8 +89,8 @@ tells a little of the person. It is far less than in the undivided embedding, an
 gone.
 """,
     "Which hardware does it need?": f"""
-mini needs none but a CPU: {CLIP_SECONDS} s for a clip on two cores, less than 1 GB of memory. A big
-model needs a GPU.
+mini needs none but a CPU: {CLIP_SECONDS} s for a clip on two cores, less than 1 GB of memory. The full-size
+model, CogVideoX-5B, needs a CUDA GPU with about {FULL_SIZE_GB} GB, and minutes for a clip.
 """,
     "Is this the authors’ code?": """
 No. It is the first open implementation, by others, from the abstract.

@@ -10,27 +10,17 @@ import gradio as gr
 import numpy as np
 
 from iad.config import ARMS
+from iad.demo.compare_words import COLUMNS, FULL_HEADINGS, FULL_INTRODUCTION, HEADINGS, INTRODUCTION, LEGEND
 from iad.demo.examples import make_thumbnail
 from iad.demo.faceview import FACE_JS
-from iad.demo.runs import QUIET, Runs, plain_errors
-from iad.demo.studio import ENLARGED, SMOOTH, Studio, check_request, make_report, name_file
+from iad.demo.model_choice import AT_ONCE, FULL, HIDDEN, MINI, describe_failure
+from iad.demo.requests import SYSTEMS, Request
+from iad.demo.runs import QUIET, Follower, Runs, plain_errors
+from iad.demo.studio import Studio, check_request, make_report, name_file, save_clip
+from iad.demo.timing import write_seconds
 from iad.demo.uploads import keep_path, open_photo
+from iad.result import Result
 
-HEADINGS = {
-    "iad": ("IaD", "Only the identity part of the photo goes in; the action comes from the words."),
-    "consisid": ("ConsisID’s recipe", "The face crop itself goes in, with its expression."),
-    "id-animator": ("ID-Animator’s recipe", "The undivided face tokens go in, without the crop."),
-}
-INTRODUCTION = """
-<p>All three share one base model, data, steps, noise and prompt. They differ in what of the photo reaches the
-model. Choose a photo whose expression is <em>not</em> what you ask for: whoever copies the photo gives itself
-away. These are our small re-implementations of the two recipes, not the published systems.</p>
-"""
-LEGEND = """
-<p class="quiet">Cosines of the model’s own embeddings: 1 is the same, 0 unrelated. Little should be copied,
-unless the photo shows what you asked for. What independent judges say is in the project’s results.</p>
-"""
-COLUMNS = ("Method", "Likeness to the photo", "Action asked for", "Photo’s own action copied", "Seconds")
 PROMPTS = ("opens the mouth wide", "smiles", "closes the eyes", "nods", "raises the eyebrows")
 # Autoplay alone starts each clip when it happens to have loaded; here all start together and stay together.
 IN_STEP_JS = """
@@ -45,6 +35,7 @@ IN_STEP_JS = """
     begun = true;
     const [first, ...others] = videos;
     others.forEach(video => {
+      if (Math.abs(video.duration - first.duration) > 0.1) return;
       let gap = Math.abs(video.currentTime - first.currentTime);
       gap = Math.min(gap, Math.abs(video.duration - gap));
       if (gap > 0.08) video.currentTime = first.currentTime;
@@ -70,9 +61,10 @@ class Comparison:
         prompt: str,
         consent: bool,
         seed: float | None,
-        request: gr.Request,
+        model: str = MINI,
+        request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
-    ) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    ) -> Iterator[tuple[str | None, str | None, str | None, dict[str, Any]]]:
         """Make the same clip by three methods: IaD, ConsisID's recipe, ID-Animator's recipe.
 
         Args:
@@ -80,12 +72,14 @@ class Comparison:
             prompt: "laughs", or with times: "[0-1s] smiles [1-2s] nods".
             consent: that the person in the photo agreed; examples of the page need none.
             seed: the same seed gives all three the same noise.
+            model: "mini", at once, or "full-size", where this page has a GPU: IaD on CogVideoX-5B and the two
+                published systems, minutes.
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 
         Returns:
             Three mp4 files in that order, and a report by method: identity (a number a frame), action,
-            copied, detected, notes, seed, steps, seconds.
+            copied, detected, notes, model, seed, steps, seconds; or problem, why there is no clip.
         """
         with plain_errors(), tempfile.TemporaryDirectory() as folder:
             picture = open_photo(photo, consent=consent, known=self.studio.known)
@@ -94,11 +88,71 @@ class Comparison:
             clips, reports = [], {}
             for k, arm in enumerate(ARMS):
                 progress((k, len(ARMS)), desc=f"Drawing: {HEADINGS[arm][0]}", unit="methods")
-                result = self.pipeline(picture, prompt, arm=arm, seed=int(seed), callback=follow)
+                result = self._draw(model, arm, picture, prompt, int(seed), follow)
+                if isinstance(result, str):
+                    clips.append(None)
+                    reports[arm] = {"model": model, "problem": result}
+                    continue
                 path = Path(folder) / f"{name_file(prompt)}-{arm}-seed{result.seed}.mp4"
-                clips.append(str(result.save(path, scale=ENLARGED, smooth=SMOOTH, label=True)))
+                clips.append(save_clip(result, path, label=True))
                 reports[arm] = make_report(result)
             yield *clips, reports
+
+    def _draw(
+        self, model: str, arm: str, picture: np.ndarray, prompt: str, seed: int, follow: Follower
+    ) -> Result | str:
+        """Make one clip, or say why one of the published systems makes none: the others still do."""
+        if model == MINI:
+            return self.pipeline(picture, prompt, arm=arm, seed=seed, callback=follow)
+        try:
+            return self.studio.draw_full_size(Request((picture,), prompt, arm, seed=seed), follow)
+        except (ValueError, gr.Error) as error:
+            if arm == "iad":
+                raise
+            return getattr(error, "message", None) or str(error)
+
+    def expect(self, model: str) -> tuple[Any, ...]:
+        """Say what a choice compares and how long it takes; choosing the full size loads it."""
+        full, chosen = self.studio.full_size, model == FULL
+        if chosen:
+            full.start()
+        words = [
+            _describe_arm(name.format(model=full.name), said)
+            for name, said in (FULL_HEADINGS if chosen else HEADINGS).values()
+        ]
+        introduction = FULL_INTRODUCTION if chosen else INTRODUCTION
+        if full.failure:
+            said = describe_failure(full, self.pipeline.preset.name)
+            return gr.update(visible=False, value=MINI), said, introduction, *words
+        return gr.update(choices=self.list_models()), self._describe(chosen), introduction, *words
+
+    def list_models(self) -> list[tuple[str, str]]:
+        """List what can be compared, with how long it takes."""
+        full, small = self.studio.full_size, self.pipeline.preset.name
+        if full is None:
+            return [(small, MINI), (FULL, FULL)]
+        seconds = write_seconds(self._expect_seconds())
+        return [
+            (f"The recipes on {small}, at once", MINI),
+            (f"The published systems, about {seconds}", FULL),
+        ]
+
+    def _expect_seconds(self) -> int:
+        full = self.studio.full_size
+        return sum(full.estimate(Request((), "", arm)) for arm in full.arms)
+
+    def _describe(self, chosen: bool) -> str:
+        full = self.studio.full_size
+        if not chosen:
+            return ""
+        parts = ", ".join(
+            f"{SYSTEMS[arm]} {write_seconds(full.estimate(Request((), '', arm)))}" for arm in full.arms
+        )
+        seconds = write_seconds(self._expect_seconds())
+        return (
+            f"<p><b>About {seconds}</b>, an estimate, on {full.hardware.place}: {parts}; the first time "
+            "also loading what is not there yet.</p>"
+        )
 
 
 def build_compare(studio: Studio, consent: Any) -> None:
@@ -109,7 +163,8 @@ def build_compare(studio: Studio, consent: Any) -> None:
         consent: the page's checkbox.
     """
     comparison = Comparison(studio)
-    gr.HTML(INTRODUCTION, elem_classes="introduction")
+    introduction = gr.HTML(INTRODUCTION, elem_classes="introduction")
+    full = studio.full_size
     with gr.Row(equal_height=False, elem_id="compare-request"):
         with gr.Column(scale=2, min_width=220):
             photo = keep_path(
@@ -132,19 +187,30 @@ def build_compare(studio: Studio, consent: Any) -> None:
                 for words in PROMPTS:
                     button = gr.Button(words, size="sm", min_width=0, scale=0)
                     button.click(None, outputs=prompt, js=f"() => {words!r}", api_visibility="private")
+            model = gr.Radio(
+                comparison.list_models(), value=MINI, label="What to compare", elem_id="compare-model",
+                visible=full is not None,
+            )  # fmt: skip
+            line = gr.HTML(elem_id="compare-estimate", visible=full is not None)
             with gr.Row():
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90, scale=1)
                 run = gr.Button("Make three clips", variant="primary", elem_id="compare-run", scale=3)
                 cancel = gr.Button("Cancel", visible=False, elem_id="compare-cancel", scale=3)
     with gr.Row(elem_id="arms"):
-        clips = [_lay_out_arm(arm) for arm in ARMS]
+        headings, clips = zip(*[_lay_out_arm(arm) for arm in ARMS], strict=True)
     report = gr.JSON(visible=False, label="Report")
     table = gr.HTML(elem_id="compare-table")
     cards.click(comparison.choose, outputs=photo, **QUIET)
     done = comparison.runs.wire(
-        [run.click, prompt.submit], comparison.compare, [photo, prompt, consent, seed], [*clips, report],
-        buttons=[run, cancel], api_name="compare", progress_on=clips,
+        [run.click, prompt.submit], comparison.compare, [photo, prompt, consent, seed, model],
+        [*clips, report], buttons=[run, cancel], api_name="compare", progress_on=list(clips),
+        at_once=1 if full is None else AT_ONCE,
     )  # fmt: skip
+    if full is not None:
+        page = gr.context.Context.root_block
+        shown = [model, line, introduction, *headings]
+        gr.on([model.change, page.load], comparison.expect, model, shown, **HIDDEN)
+        done.success(comparison.expect, model, shown, **HIDDEN)
     done.success(show_table, report, table, **QUIET)
     done.success(None, js=IN_STEP_JS, **QUIET)
 
@@ -162,14 +228,17 @@ def _list_faces(studio: Studio) -> str:
     return f'<div class="faces">{faces}</div>' if faces else ""
 
 
-def _lay_out_arm(arm: str) -> Any:
-    name, words = HEADINGS[arm]
+def _lay_out_arm(arm: str) -> tuple[Any, Any]:
     with gr.Column(min_width=240):
-        gr.HTML(f"<h2>{name}</h2><p>{words}</p>", elem_classes="arm-heading")
-        return gr.Video(
-            label=name, show_label=False, autoplay=True, loop=True, interactive=False, buttons=[],
+        heading = gr.HTML(_describe_arm(*HEADINGS[arm]), elem_classes="arm-heading")
+        return heading, gr.Video(
+            label=HEADINGS[arm][0], show_label=False, autoplay=True, loop=True, interactive=False, buttons=[],
             height="auto", elem_classes="arm-clip", elem_id=f"arm-{arm}",
         )  # fmt: skip
+
+
+def _describe_arm(name: str, words: str) -> str:
+    return f"<h2>{name}</h2><p>{words}</p>"
 
 
 def show_table(reports: Mapping[str, Mapping[str, Any]] | None) -> str:
@@ -177,7 +246,9 @@ def show_table(reports: Mapping[str, Mapping[str, Any]] | None) -> str:
     if not reports:
         return ""
     rows = "".join(_table_row(arm, report) for arm, report in reports.items())
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in reports["iad"]["notes"])
+    told = [*reports["iad"]["notes"]]
+    told += [f"{SYSTEMS[arm]}: {report['problem']}" for arm, report in reports.items() if "problem" in report]
+    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in told)
     heads = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
     return (
         f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}{LEGEND}'
@@ -185,6 +256,9 @@ def show_table(reports: Mapping[str, Mapping[str, Any]] | None) -> str:
 
 
 def _table_row(arm: str, report: Mapping[str, Any]) -> str:
-    numbers = (np.mean(report["identity"]), report["action"], report["copied"])
-    cells = "".join(f"<td>{number:.2f}</td>" for number in numbers)
-    return f'<tr><th scope="row">{HEADINGS[arm][0]}</th>{cells}<td>{report["seconds"]:.1f}</td></tr>'
+    seen = [value for value in report.get("identity", ()) if value is not None]
+    numbers = (np.mean(seen) if seen else None, report.get("action"), report.get("copied"))
+    cells = "".join("<td>–</td>" if n is None else f"<td>{n:.2f}</td>" for n in numbers)
+    seconds = f"{report['seconds']:.1f}" if "seconds" in report else "–"
+    name = SYSTEMS[arm] if report["model"] == FULL or "problem" in report else HEADINGS[arm][0]
+    return f'<tr><th scope="row">{name}</th>{cells}<td>{seconds}</td></tr>'

@@ -1,4 +1,4 @@
-"""What the app runs on, found out once at its start: `mini` on the CPU, and a big model where there is a GPU.
+"""What the app runs on, found out once at its start: `mini` on the CPU, beside it a large model on a GPU.
 
 On ZeroGPU, `choose_hardware` must come before anything touches CUDA: `spaces`, which it imports, insists.
 """
@@ -11,54 +11,74 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-MOST_SECONDS = 110  # a visitor without an account has two minutes of GPU a day, and what is asked for counts
+FULL_SIZE = "cogvideox-5b"  # what is offered where nobody named another
+FULL_SIZE_GB = 17  # of GPU memory that it takes with one part on the GPU at a time
+# Operations a second that a denoiser gets out of each multiprocessor at each tick, by compute capability:
+# about half of what the data sheets promise.
+PER_TICK = {8.0: 1300, 9.0: 1700, 10.0: 3000}
+PER_TICK_ELSEWHERE = 360  # cards for games and workstations
+ZERO_GPU_RATE = 1.5e14  # operations a second on a slice of a card
+CPU_RATE = 1e13  # of tiny models, whose autoencoders are tiny too
+_CLOCK, _PROCESSORS, _MAJOR, _MINOR = 13, 16, 75, 76  # attributes, as the driver numbers them
 
 
 @dataclass(frozen=True)
 class Hardware:
     """Where models run. `mini` never waits for a GPU, so that there is a clip at once."""
 
-    accelerator: Literal["zerogpu", "cuda", "none"]
+    accelerator: Literal["zerogpu", "cuda", "cpu", "none"]  # of the big model
     model: str  # ready at once, on the CPU
-    big_model: str | None  # beside it, on the accelerator; None: nobody named one, or nothing could run it
+    big_model: str | None  # beside it, on the accelerator; None: nothing could run it, or nobody wants it
+    rate: float = CPU_RATE  # operations a second, roughly
+    named: bool = False  # whether somebody named the big model, who then wants it loaded at the start
 
-    def describe(self, *, big_ready: bool = False) -> str:
-        """Say on the page what runs where; of the big model only when it is really there."""
+    @property
+    def place(self) -> str:
+        """Name the accelerator as a visitor knows it."""
+        return {
+            "zerogpu": "a GPU shared with other visitors", "cuda": "this computer's GPU", "cpu": "the CPU",
+            "none": "no GPU",
+        }[self.accelerator]  # fmt: skip
+
+    def describe(self, *, big: str | None = None) -> str:
+        """Say on the page what runs where.
+
+        Args:
+            big: the name of the big model, once it is really there.
+        """
         sentence = f"Runs on: CPU, {self.model}"
-        if self.big_model is None or not big_ready:
-            return f"{sentence}."
-        where = "a GPU shared with other visitors" if self.accelerator == "zerogpu" else "this computer's GPU"
-        return f"{sentence}, at once; {self.big_model} on {where}."
-
-
-@dataclass(frozen=True)
-class Duration:
-    """Seconds of GPU to ask for: too many use up a visitor's day, too few end the work before it is done."""
-
-    setup: float
-    per_step: float
-    steps: int  # where the call does not say
-
-    def __call__(self, *_: Any, num_inference_steps: int | None = None, **__: Any) -> int:
-        """Estimate one call, given its own arguments."""
-        seconds = self.setup + self.per_step * (num_inference_steps or self.steps)
-        return round(min(max(seconds, 1), MOST_SECONDS))
+        return f"{sentence}, at once; {big} on {self.place}." if big else f"{sentence}."
 
 
 @functools.cache
 def choose_hardware() -> Hardware:
-    """Find the accelerator and the models: IAD_MODEL, or mini, and IAD_BIG_MODEL, which needs a GPU."""
-    model, big = os.environ.get("IAD_MODEL") or "mini", os.environ.get("IAD_BIG_MODEL") or None
-    if _is_zero_gpu():
+    """Find the accelerator and the models.
+
+    IAD_MODEL, or mini, and beside it on a GPU IAD_BIG_MODEL, or CogVideoX-5B; "none" for none. With
+    IAD_DEVICE=cpu a named big model runs without a GPU, which suits tiny ones.
+    """
+    model, named = os.environ.get("IAD_MODEL") or "mini", os.environ.get("IAD_BIG_MODEL") or None
+    big = None if named == "none" else named or FULL_SIZE
+    if is_zero_gpu():
         if big:
             import spaces  # noqa: F401 (now, before CUDA; mini alone has no use for it)
-        return Hardware("zerogpu", model, big)
-    return Hardware("cuda", model, big) if _finds_cuda() else Hardware("none", model, None)
+        return Hardware("zerogpu", model, big, ZERO_GPU_RATE, named=True)
+    if os.environ.get("IAD_DEVICE") == "cpu":
+        return Hardware("cpu" if named and big else "none", model, named and big, named=True)
+    rate = _rate_cuda()
+    if rate is None:
+        return Hardware("none", model, None)
+    return Hardware("cuda", model, big, rate, named=named is not None)
 
 
-def gpu(function: Callable, *, duration: Duration) -> Callable:
-    """Give a function a GPU for as long as it runs, on ZeroGPU; elsewhere it is the function itself."""
-    if not _is_zero_gpu():
+def gpu(function: Callable, *, duration: Callable[..., int]) -> Callable:
+    """Give a function a GPU for as long as it runs, on ZeroGPU; elsewhere it is the function itself.
+
+    Args:
+        function: on ZeroGPU it runs in another process: what goes in and comes out is pickled.
+        duration: called with the function's own arguments; says for how many seconds to ask.
+    """
+    if not is_zero_gpu():
         return function
     import spaces
 
@@ -76,15 +96,28 @@ def has_mcp() -> bool:
     return True
 
 
-def _is_zero_gpu() -> bool:
-    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # as `spaces` reads it
+def is_zero_gpu() -> bool:
+    """Tell whether this is a Space on ZeroGPU, as `spaces` does."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
-def _finds_cuda() -> bool:
-    """Ask the driver, which is quicker than importing torch, and starts nothing on the GPU."""
+def _rate_cuda() -> float | None:
+    """Return roughly how many operations a second the first GPU does, None without one.
+
+    The driver is asked, which is quicker than importing torch, and starts nothing on the GPU.
+    """
     try:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         count = ctypes.c_int()
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+        if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or count.value < 1:
+            return None
+        clock, processors, major, minor = (_ask(driver, n) for n in (_CLOCK, _PROCESSORS, _MAJOR, _MINOR))
     except (OSError, AttributeError):
-        return False
+        return None
+    return processors * clock * 1e3 * PER_TICK.get(major + minor / 10, PER_TICK_ELSEWHERE)
+
+
+def _ask(driver: Any, attribute: int) -> int:
+    value = ctypes.c_int()
+    driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0)
+    return max(value.value, 1)

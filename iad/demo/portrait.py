@@ -6,12 +6,14 @@ from typing import Any
 import gradio as gr
 
 from iad.demo.faceview import FACE_JS
+from iad.demo.full_size import FullSize
 from iad.demo.link import Setting, link_settings
+from iad.demo.model_choice import AT_ONCE, ModelChoice
 from iad.demo.runs import QUIET
 from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
 from iad.demo.timeline import build_timeline
 from iad.demo.uploads import keep_path
-from iad.demo.wording import ARM_CHOICES, CARDS_JS, describe_examples
+from iad.demo.wording import ARM_CHOICES, ARM_INFO, CARDS_JS, describe_examples
 
 CHIPS = (
     "smiles", "laughs", "looks surprised", "closes the eyes", "winks", "frowns", "nods",
@@ -27,26 +29,33 @@ NEW_SEED_JS = "() => Math.floor(Math.random() * 1e6)"
 COPY_LINK_JS = "() => navigator.clipboard.writeText(location.href)"
 
 
-def build_portrait(pipeline: Any, consent: Any) -> Studio:
+def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = None) -> Studio:
     """Lay out the tab inside the current block, and wire it.
 
     Args:
         pipeline: an `IaDPipeline`, or a `BackgroundPipeline`.
         consent: the page's checkbox.
+        full_size: the model to choose beside it, if there is one.
     """
-    studio, preset = Studio(pipeline), pipeline.preset
+    studio, preset = Studio(pipeline, full_size), pipeline.preset
+    choice = ModelChoice(full_size, small=preset.name, duration=preset.duration)
     cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
     with gr.Row(elem_id="work", equal_height=False):
         with gr.Column(scale=5, min_width=300):
             photo, view, more = _lay_out_photo(studio)
-            prompt = _lay_out_prompt(preset)
+            length = choice.lay_out_length()
+            prompt = _lay_out_prompt(length)
             action_from, picture, video = _lay_out_drivers()
             identity, action = _lay_out_strengths()
+            model, line = choice.lay_out()
             with gr.Row(elem_id="go"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
                 cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
             seed = _lay_out_seed()
-            steps, guidance, arm, label = _lay_out_advanced(preset)
+            with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+                steps, guidance = _lay_out_dials(preset)
+                dials = choice.lay_out_dials()
+                arm, label = _lay_out_method()
             face = gr.Number(0, precision=0, minimum=0, visible=False, label="Face, 0 the largest")
         with gr.Column(scale=6, min_width=300):
             clip, scores, files, sheet = _lay_out_clip(studio)
@@ -54,18 +63,24 @@ def build_portrait(pipeline: Any, consent: Any) -> Studio:
 
     cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     _wire_faces(studio, photo, consent, view, face)
+    more_dials = dials.inputs if dials else []
     inputs = [
         photo, prompt, consent, seed, identity, action, steps, guidance, face, arm,
-        more, action_from, picture, video, label,
+        more, action_from, picture, video, label, model, *more_dials,
     ]  # fmt: skip
     run = studio.runs.wire(
         [generate.click, prompt.submit], studio.generate, inputs, [clip, report, result],
         buttons=[generate, cancel], api_name="generate", progress_on=clip, js=SHOW_CLIP_JS,
+        at_once=AT_ONCE if dials else 1,
     )  # fmt: skip
     shown = run.success(studio.show_scores, report, scores, **QUIET)
     shown.success(studio.offer_files, [clip, result, label], [*files, sheet], **QUIET)
-    linked = [prompt, seed, identity, action, steps, guidance, arm]
-    script = link_settings(_list_settings(preset), linked, examples=studio.examples, photo=photo)
+    if dials:
+        own = [steps, guidance]
+        choice.wire(model, line, arm, dials, small_dials=own, length=length, after=run.success)
+    linked = [prompt, seed, identity, action, steps, guidance, arm, *([model, *more_dials] if dials else [])]
+    settings = (*_list_settings(preset), *choice.list_settings())
+    script = link_settings(settings, linked, examples=studio.examples, photo=photo)
     run.success(None, linked, js=script, **QUIET)
     return studio
 
@@ -102,7 +117,7 @@ def _wire_faces(studio: Studio, photo: Any, consent: Any, view: Any, face: Any) 
     view.click(studio.choose_face, [photo, consent], **look)
 
 
-def _lay_out_prompt(preset: Any) -> Any:
+def _lay_out_prompt(length: Any) -> Any:
     prompt = gr.Textbox(
         label="What happens", placeholder="a woman laughs", lines=1, max_lines=3, max_length=1000,
         elem_id="prompt", submit_btn=False,
@@ -111,7 +126,7 @@ def _lay_out_prompt(preset: Any) -> Any:
         for chip in CHIPS:
             button = gr.Button(chip, size="sm", min_width=0, scale=0)
             button.click(None, outputs=prompt, js=f"() => {chip!r}", api_visibility="private")
-    build_timeline(prompt, preset.duration)
+    build_timeline(prompt, length)
     return prompt
 
 
@@ -165,21 +180,21 @@ def _lay_out_seed() -> Any:
     return seed
 
 
-def _lay_out_advanced(preset: Any) -> tuple[Any, Any, Any, Any]:
+def _lay_out_dials(preset: Any) -> tuple[Any, Any]:
     sampler = preset.sampler
-    with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-        steps = gr.Slider(
-            1, 50, sampler.steps, step=1, label="Steps", info="More are slower and finer", elem_id="steps"
-        )
-        guidance = gr.Slider(
-            1, 6, sampler.guidance_scale, step=0.1, label="Guidance", info="Higher follows more, varies less"
-        )
-        arm = gr.Dropdown(
-            list(ARM_CHOICES), value="iad", label="Method", elem_id="arm",
-            info="Two older recipes, trained on the same data",
-        )  # fmt: skip
-        label = gr.Checkbox(True, label="Write “AI-generated” into a corner of the clip", elem_id="label")
-    return steps, guidance, arm, label
+    steps = gr.Slider(
+        1, 50, sampler.steps, step=1, label="Steps", info="More are slower and finer", elem_id="steps"
+    )
+    guidance = gr.Slider(
+        1, 6, sampler.guidance_scale, step=0.1, label="Guidance", info="Higher follows more, varies less"
+    )
+    return steps, guidance
+
+
+def _lay_out_method() -> tuple[Any, Any]:
+    arm = gr.Dropdown(list(ARM_CHOICES), value="iad", label="Method", elem_id="arm", info=ARM_INFO)
+    label = gr.Checkbox(True, label="Write “AI-generated” into a corner of the clip", elem_id="label")
+    return arm, label
 
 
 def _lay_out_clip(studio: Studio) -> tuple[Any, Any, list[Any], Any]:

@@ -1,8 +1,11 @@
 """A visitor's run: the two buttons that start and stop it, its progress, and its mistakes as one sentence."""
 
 import contextlib
-import threading
+import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,19 +13,62 @@ import gradio as gr
 QUIET = {"api_visibility": "private", "queue": False}
 
 
-class _Cancelled(Exception):
+class Cancelled(Exception):
     """Raised in the sampler's callback: it leaves the pipeline at the next step."""
+
+
+def _name_file() -> Path:
+    return Path(tempfile.gettempdir()) / f"iad-stop-{secrets.token_hex(16)}"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Tells a run to leave, in whichever process it is: by a file, which the run takes away."""
+
+    file: Path = field(default_factory=_name_file)
+
+    def set(self) -> None:
+        """Let the run leave."""
+        self.file.touch()
+
+    def check(self) -> None:
+        """Leave, if the visitor has cancelled."""
+        if self.file.exists():
+            self.file.unlink(missing_ok=True)
+            raise Cancelled
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A pipeline's callback: it shows the steps, and leaves when the visitor has cancelled.
+
+    Plain data, because ZeroGPU draws in another process.
+    """
+
+    stop: Stop
+    progress: Any
+    doing: str
+
+    def __call__(self, step: int, total: int) -> None:
+        """Show a step."""
+        self.stop.check()
+        self.progress((step, total), desc=self.doing, unit="steps")
+
+    def say(self, what: str) -> None:
+        """Show what is done before the steps."""
+        self.stop.check()
+        self.progress(0, desc=what)
 
 
 class Runs:
     """The runs of one tab; every visitor's can be stopped by its session, and by nobody else."""
 
     def __init__(self) -> None:
-        self.stops: dict[str, threading.Event] = {}
+        self.stops: dict[str, Stop] = {}
 
     def start(self, request: gr.Request) -> tuple[Any, Any]:
         """Show Cancel instead of Generate."""
-        self.stops[request.session_hash or ""] = threading.Event()
+        self.stops[request.session_hash or ""] = Stop()
         return gr.update(visible=False), gr.update(visible=True)
 
     def finish(self, request: gr.Request) -> tuple[Any, Any]:
@@ -42,16 +88,10 @@ class Runs:
         if stop:
             stop.set()
 
-    def follow(self, request: gr.Request, progress: Any, *, doing: str) -> Callable[[int, int], None]:
-        """Make the pipeline's callback: it shows the steps, and leaves when the visitor has cancelled."""
-        stop = self.stops.setdefault(request.session_hash or "", threading.Event())
-
-        def report_step(step: int, total: int) -> None:
-            if stop.is_set():
-                raise _Cancelled
-            progress((step, total), desc=doing, unit="steps")
-
-        return report_step
+    def follow(self, request: gr.Request, progress: Any, *, doing: str) -> Follower:
+        """Make the pipeline's callback for a visitor's run."""
+        stop = self.stops.setdefault(request.session_hash or "", Stop())
+        return Follower(stop, progress, doing)
 
     def wire(
         self,
@@ -64,6 +104,7 @@ class Runs:
         api_name: str | None,
         progress_on: Any,
         js: str | None = None,
+        at_once: int = 1,
     ) -> Any:
         """Let the triggers run `function`, and Cancel stop it; returns the event, to follow up its success.
 
@@ -76,11 +117,12 @@ class Runs:
             api_name: the public name of the endpoint; None keeps it private.
             progress_on: the component that shows the progress.
             js: run in the browser at the start.
+            at_once: how many visitors' runs; more than one only where each model takes turns by itself.
         """
         started = gr.on(list(triggers), self.start, outputs=list(buttons), js=js, **QUIET)
         named = {"api_name": api_name} if api_name else {"api_visibility": "private"}
         run = started.then(
-            function, list(inputs), list(outputs), concurrency_id="model", concurrency_limit=1,
+            function, list(inputs), list(outputs), concurrency_id="model", concurrency_limit=at_once,
             show_progress_on=progress_on, **named,
         )  # fmt: skip
         run.success(self.finish, outputs=list(buttons), **QUIET)
@@ -95,7 +137,7 @@ def plain_errors() -> Iterator[None]:
     """Turn a caller's mistake into one sentence on the page, and a stop into nothing."""
     try:
         yield
-    except _Cancelled:
+    except Cancelled:
         return
     except FileNotFoundError as error:
         raise _tell("The file is no longer here; add it again.") from error

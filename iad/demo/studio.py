@@ -12,9 +12,18 @@ import numpy as np
 
 from iad.demo.examples import Example, digest, load_examples
 from iad.demo.faceview import OTHER_PHOTO, outline_faces, to_data_uri
-from iad.demo.runs import Runs, plain_errors
+from iad.demo.full_size import FullSize
+from iad.demo.model_choice import count_frames
+from iad.demo.requests import Request
+from iad.demo.runs import Follower, Runs, plain_errors
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
-from iad.demo.wording import ASK_FOR_CONSENT, describe_prepared, describe_scores, describe_sheet
+from iad.demo.wording import (
+    ASK_FOR_CONSENT,
+    MISSING,
+    describe_prepared,
+    describe_scores,
+    describe_sheet,
+)
 from iad.faces import detect_faces
 from iad.photos import load_image
 from iad.result import Result
@@ -22,16 +31,22 @@ from iad.video import make_contact_sheet
 
 ENLARGED = 3  # a clip of 128 pixels would be a stamp
 SMOOTH = 3  # 8 frames a second stutter
+SMALL = 256  # pixels: clips with shorter sides are enlarged and smoothed
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
 MOST_PHOTOS = 5  # of one person
 SHEET_SIDE = 1040  # pixels, of the contact sheet on the page
 
 
 class Studio:
-    """Makes clips for visitors; keeps nothing of theirs."""
+    """Makes clips for visitors; keeps nothing of theirs.
 
-    def __init__(self, pipeline: Any):
-        self.pipeline = pipeline
+    Args:
+        pipeline: an `IaDPipeline`, or a `BackgroundPipeline`.
+        full_size: the full-size model beside it, if there is one.
+    """
+
+    def __init__(self, pipeline: Any, full_size: FullSize | None = None):
+        self.pipeline, self.full_size = pipeline, full_size
         self.runs = Runs()
         self.examples = load_examples()
         self.known = {example.digest for example in self.examples}
@@ -89,6 +104,11 @@ class Studio:
         driving_picture: str | None = None,
         driving_video: str | None = None,
         label: bool = True,
+        model: str = "mini",
+        full_steps: float | None = None,
+        frames: float | None = None,
+        full_guidance_scale: float | None = None,
+        cache: str = "",
         request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
     ) -> Iterator[tuple[str, dict[str, Any], Result]]:
@@ -110,12 +130,17 @@ class Studio:
             driving_picture: a file whose face shows the action, with "picture".
             driving_video: a file whose face performs the action, with "video".
             label: write "AI-generated" into a corner of the clip.
+            model: "mini", at once, or "full-size", where this page has a GPU: minutes a clip.
+            full_steps: instead of steps, with "full-size".
+            frames: with "full-size" 8k + 1 of them; ID-Animator makes 16.
+            full_guidance_scale: instead of guidance_scale, with "full-size".
+            cache: with "full-size" and "iad": "", "first-block", "taylorseer" or "pab", which are quicker.
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 
         Returns:
             The mp4 file, and a report: identity (a number a frame), action, copied, detected, identity_share,
-            action_share, notes, seed, steps, seconds.
+            action_share, notes, model, arm, seed, steps, seconds. What was not measured is null.
         """
         with plain_errors(), tempfile.TemporaryDirectory() as folder:
             driver = {"words": None, "picture": driving_picture, "video": driving_video}[action_from]
@@ -125,25 +150,32 @@ class Studio:
                 )
             check_request(prompt, seed, needs_words=driver is None)
             people = self._open_photos(photo, more_photos, driver, action_from, consent)
-            waiting = not getattr(self.pipeline, "ready", True)
-            progress(0, desc="Loading the model, once" if waiting else "Finding the face")
-            result = self.pipeline(
-                people,
-                prompt,
-                action_reference=driver,
-                face=int(face) if face else None,
-                arm=arm,
-                identity_scale=identity_scale,
-                action_scale=action_scale,
-                guidance_scale=guidance_scale,
-                num_inference_steps=int(steps),
-                seed=int(seed),
-                callback=self.runs.follow(request, progress, doing="Drawing the clip"),
-            )
+            dials = {"face": int(face) if face else None, "arm": arm, "seed": int(seed)}
+            dials |= {"identity_scale": identity_scale, "action_scale": action_scale}
+            follow = self.runs.follow(request, progress, doing="Drawing the clip")
+            if model == "mini":
+                dials |= {"guidance_scale": guidance_scale, "num_inference_steps": int(steps)}
+                waiting = not getattr(self.pipeline, "ready", True)
+                follow.say("Loading the model, once" if waiting else "Finding the face")
+                result = self.pipeline(people, prompt, action_reference=driver, callback=follow, **dials)
+            else:
+                dials |= {"guidance_scale": full_guidance_scale, "cache": cache or None, "driver": driver}
+                dials |= {"steps": int(full_steps) if full_steps else None}
+                dials |= {"frames": count_frames(arm, frames)}
+                result = self.draw_full_size(Request(tuple(people), prompt, **dials), follow)
             path = Path(folder) / f"{name_file(prompt)}-seed{result.seed}.mp4"
             # Gradio copies the file before it asks for more; then the folder goes.
-            clip = str(result.save(path, scale=ENLARGED, smooth=SMOOTH, label=label))
-            yield clip, make_report(result), result
+            yield save_clip(result, path, label=label), make_report(result), result
+
+    def draw_full_size(self, request: Request, follow: Follower) -> Result:
+        """Let the full-size model make a clip.
+
+        Raises:
+            ValueError: there is none here, or see `FullSize.draw`.
+        """
+        if self.full_size is None:
+            raise ValueError(f"There is no full-size model on this page. {MISSING}")
+        return self.full_size.draw(request, follow)
 
     def _open_photos(
         self, photo: str | None, more: Sequence[str] | None, driver: str | None, source: str, consent: bool
@@ -168,11 +200,12 @@ class Studio:
             yield *(gr.update(visible=False),) * 4, ""
             return
         sheet = to_data_uri(make_contact_sheet(result.frames), SHEET_SIDE)
+        scale = 2 if is_small(result) else 1
         with tempfile.TemporaryDirectory() as folder:
             stem = Path(folder) / Path(clip).stem
             files = [
                 clip,
-                result.save(stem.with_suffix(".gif"), scale=2, label=label),
+                result.save(stem.with_suffix(".gif"), scale=scale, label=label),
                 result.save(stem.with_suffix(".png"), label=label),
             ]
             offered = [gr.DownloadButton(value=str(file), visible=True) for file in files]
@@ -191,13 +224,25 @@ def check_request(prompt: str, seed: float | None, *, needs_words: bool = True) 
         raise ValueError("The seed is empty; give a whole number, for example 0.")
 
 
+def is_small(result: Result) -> bool:
+    """Tell whether a clip would be a stamp on the page."""
+    return min(result.frames.shape[1:3]) < SMALL
+
+
+def save_clip(result: Result, path: Path, *, label: bool) -> str:
+    """Write a clip as the page shows it: small ones enlarged, and with frames in between."""
+    small = is_small(result)
+    return str(result.save(path, scale=ENLARGED if small else 1, smooth=SMOOTH if small else 1, label=label))
+
+
 def make_report(result: Result) -> dict[str, Any]:
-    """List what is known of a clip, as plain numbers."""
+    """List what is known of a clip, as plain numbers; None where nothing was measured."""
     numbers = ("action", "copied", "detected", "identity_share", "action_share")
     return {
-        "identity": [round(float(x), 4) for x in result.scores["identity"]],
-        **{name: float(result.scores[name]) for name in numbers},
+        "identity": [None if np.isnan(x) else round(float(x), 4) for x in result.scores["identity"]],
+        **{name: float(result.scores[name]) if name in result.scores else None for name in numbers},
         "notes": list(result.notes),
+        "model": result.settings["model"],
         "arm": result.settings["arm"],
         "seed": result.seed,
         "steps": result.settings["steps"],

@@ -12,18 +12,28 @@ from iad.text import Action, split_prompt, write_timeline
 ROWS = 4
 
 
-def build_timeline(prompt: Any, duration: float) -> None:
-    """Lay out the editor inside the current block, and keep it and `prompt` in step."""
+def build_timeline(prompt: Any, length: Any) -> None:
+    """Lay out the editor inside the current block, and keep it and `prompt` in step.
+
+    Args:
+        prompt: the textbox.
+        length: a number, the seconds of the clip; its maximum is that of all times.
+    """
     with gr.Accordion("Timeline: what happens when", open=False, elem_id="timeline"):
-        bar = gr.HTML(draw_bar("", duration), elem_id="timeline-bar")
-        rows = [_lay_out_row(k, duration) for k in range(ROWS)]
+        bar = gr.HTML(draw_bar("", length.value), elem_id="timeline-bar")
+        rows = [_lay_out_row(k, length.maximum) for k in range(ROWS)]
     cells = list(itertools.chain.from_iterable(rows))
     quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-    prompt.change(lambda text: draw_bar(text, duration), prompt, bar, trigger_mode="always_last", **quiet)
-    gr.on([prompt.blur, prompt.submit], lambda text: fill_rows(text, duration), prompt, cells, **quiet)
+    shown = {"trigger_mode": "always_last", **quiet}
+    gr.on([prompt.change, length.change], draw_bar, [prompt, length], bar, **shown)
+    gr.on([prompt.blur, prompt.submit], fill_rows, [prompt, length], cells, **quiet)
     for start, end, action in rows:
         for event in (start.blur, end.blur, action.blur, start.submit, end.submit, action.submit):
-            event(lambda text, *values: read_rows(text, values, duration), [prompt, *cells], prompt, **quiet)
+            event(_read_cells, [prompt, length, *cells], prompt, **quiet)
+
+
+def _read_cells(prompt: str, duration: float, *values: float | str | None) -> str:
+    return read_rows(prompt, values, duration)
 
 
 def _lay_out_row(index: int, duration: float) -> tuple[Any, Any, Any]:
@@ -97,5 +107,7 @@ def draw_bar(prompt: str, duration: float) -> str:
         f'title="{a.start:g} to {a.end:g} s">{html.escape(a.prompt)}</span>'
         for a in actions
     )
-    ticks = "".join(f'<i style="left:{s / duration:.1%}">{s:g} s</i>' for s in (0, duration / 2, duration))
+    ticks = "".join(
+        f'<i style="left:{s / duration:.1%}">{round(s, 1):g} s</i>' for s in (0, duration / 2, duration)
+    )
     return f'<div class="timeline" aria-hidden="true"><div>{blocks}</div>{ticks}</div>'

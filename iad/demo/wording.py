@@ -9,11 +9,24 @@ import numpy as np
 
 from iad.config import Preset
 from iad.demo.examples import Example, make_thumbnail
+from iad.demo.hardware import FULL_SIZE_GB
 
 ARM_CHOICES = (
     ("IaD: identity and action decoupled", "iad"),
     ("ConsisID's recipe: the face crop, as it is", "consisid"),
     ("ID-Animator's recipe: the face's tokens, as they are", "id-animator"),
+)
+ARM_INFO = "Two older recipes, trained on the same data"
+FULL_ARM_INFO = "The two older systems themselves, with the weights that their authors published"
+FULL_ARM_CHOICES = (
+    ("IaD: identity and action decoupled", "iad"),
+    ("ConsisID, the published system", "consisid"),
+    ("ID-Animator, the published system", "id-animator"),
+)
+MISSING = (
+    "CogVideoX-5B and the published ConsisID and ID-Animator take a CUDA GPU with about "
+    f"{FULL_SIZE_GB} GB, or a Space on ZeroGPU, where this page offers them (IAD_BIG_MODEL and IAD_ADAPTER "
+    "name the weights)."
 )
 # Cosines of the model's own embeddings, from the highest down.
 LIKENESS = ((0.92, "very close"), (0.8, "close"), (0.5, "some likeness"), (-1.0, "little likeness"))
@@ -48,14 +61,15 @@ element.addEventListener('click', event => {
 """
 
 
-def describe_model(preset: Preset, place: str) -> str:
-    """Say honestly what the model is, where it runs, and what becomes of a photo."""
+def describe_model(preset: Preset, place: str, more: str = "") -> str:
+    """Say honestly what the model is, where it runs, what more there could be, what becomes of a photo."""
     small = "is a small model, trained only on people who do not exist; so far its pictures are soft and the "
     small += "likeness is rough. It "
     return (
         f"<p><b>{preset.name}</b> {small if preset.name == 'mini' else ''}makes clips of {preset.size} × "
         f"{preset.size} pixels and {preset.duration:g} seconds. {place} Everything it makes is AI-generated, "
-        "and each file says so. Photos serve for nothing but your clip and are deleted within two hours.</p>"
+        "and each file says so. Photos serve for nothing but your clip and are deleted within two hours. "
+        f"{more}</p>"
     )
 
 
@@ -74,14 +88,17 @@ def describe_prepared(prompt: str) -> str:
 
 def describe_scores(report: Mapping[str, Any]) -> str:
     """Say how well a clip came out: scores in words, likeness over time, shares, notes, how it was made."""
-    identity = np.asarray(report["identity"], float)
+    identity = np.asarray(report["identity"], float)  # None becomes NaN
+    seen = identity[np.isfinite(identity)]
     rows = (
-        ("Likeness to the photo", float(identity.mean()), LIKENESS, draw_line(identity)),
+        ("Likeness to the photo", float(seen.mean()) if seen.size else None, LIKENESS, draw_line(identity)),
         ("Action asked for", report["action"], ACTION, ""),
         ("Face detected", report["detected"], DETECTED, ""),
     )
     body = "".join(
-        _score_row(name, value, pick_words(value, scale), line) for name, value, scale, line in rows
+        _score_row(name, value, pick_words(value, scale), line)
+        for name, value, scale, line in rows
+        if value is not None
     )
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in report["notes"])
     steps = "1 step" if report["steps"] == 1 else f"{report['steps']} steps"
@@ -100,6 +117,8 @@ def _score_row(name: str, value: float, words: str, line: str) -> str:
 
 def _share_row(report: Mapping[str, Any]) -> str:
     identity, action = report["identity_share"], report["action_share"]
+    if identity is None:
+        return ""
     return (
         '<div class="score"><span>Your photo’s embedding</span>'
         f"<b>{identity:.0%} identity<small>{action:.0%} action, left out</small></b>"
@@ -108,11 +127,13 @@ def _share_row(report: Mapping[str, Any]) -> str:
 
 
 def draw_line(values: np.ndarray) -> str:
-    """Draw values between 0 and 1 over time, a line of its box's full width."""
+    """Draw values between 0 and 1 over time, a line of its box's full width; it runs straight over gaps."""
+    known = np.isfinite(values)
+    if not known.any():
+        return ""
+    places, values = np.linspace(0, 200, len(values))[known], values[known]
     heights = 30 - 28 * np.clip(values, 0, 1)
-    points = " ".join(
-        f"{x:.1f},{y:.1f}" for x, y in zip(np.linspace(0, 200, len(values)), heights, strict=True)
-    )
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(places, heights, strict=True))
     low, high = float(np.min(values)), float(np.max(values))
     return (
         f'<svg class="line" viewBox="0 0 200 32" preserveAspectRatio="none" role="img" '

@@ -209,6 +209,7 @@ class FullSizePipeline(Splitting):
         height: int | None = None,
         width: int | None = None,
         seed: int = 0,
+        cache: str | None = None,
         callback: Callable[[int, int], None] | None = None,
     ) -> Result:
         """Generate a clip of the reference's person doing what the prompt says.
@@ -228,6 +229,7 @@ class FullSizePipeline(Splitting):
             height: pixels, a multiple of 16; None the model's.
             width: likewise.
             seed: same seed, same machine, same frames.
+            cache: a step cache for this clip; None the pipeline's own, if any.
             callback: called with (step, total) after every step.
 
         Raises:
@@ -249,7 +251,7 @@ class FullSizePipeline(Splitting):
         if arm == "iad":
             frames, code = self._generate(
                 faces, told, segments, action_reference, request,
-                scales=(identity_scale, action_scale), seed=seed, callback=callback,
+                scales=(identity_scale, action_scale), seed=seed, cache=cache, callback=callback,
             )  # fmt: skip
             notes += [] if self.sources.adapter else [UNTRAINED_NOTE]
         else:
@@ -279,6 +281,7 @@ class FullSizePipeline(Splitting):
         *,
         scales,
         seed,
+        cache,
         callback,
     ) -> tuple[UInt8[np.ndarray, "f h w 3"], Tensor]:
         from iad.full_size.caching import step_cache
@@ -293,7 +296,7 @@ class FullSizePipeline(Splitting):
             code = self._driving_codes(driver, latent_frames)
         guidance, steps = request["guidance_scale"], request["steps"]
         kwargs = {"adapter": self._adapt(faces, code, guided=guidance > 1, scales=scales)}
-        cached = step_cache(self.base.transformer, self.sources.cache, steps=steps)
+        cached = step_cache(self.base.transformer, cache or self.sources.cache, steps=steps)
         with explain_out_of_memory(self.memory), cached:
             clip = self.base(
                 prompt=told,
