@@ -19,7 +19,7 @@ def mini():
 def test_weights_are_small_and_have_a_card():
     sizes = {path.name: path.stat().st_size for path in FOLDER.glob("*.safetensors")}
     beside = [size for name, size in sizes.items() if name.startswith(("arm-", "scorers-"))]
-    assert sum(sizes.values()) - sum(beside) <= 40e6 and sum(beside) <= 30e6
+    assert sum(sizes.values()) - sum(beside) <= 40 * 2**20 and sum(beside) <= 30 * 2**20
     assert max(sizes.values()) <= 9.5e6
     card = (FOLDER / "README.md").read_text()
     assert all(word in card for word in ("Data", "Hardware", "Date", "Limits"))

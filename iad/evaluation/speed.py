@@ -93,7 +93,7 @@ def time_clip(pipe: Any, photo: np.ndarray, way: Denoise, *, seed: int) -> dict[
         faces = [pipe.find_face(photo)]
     with clock("words to action"):
         segments = parse_prompt(PROMPT, duration=preset.duration)
-        code, _ = pipe._action_codes(segments, None, "iad", preset.latent_frames)
+        code, _ = pipe._action_codes(segments, None, preset.latent_frames)
     with clock("encode and split"):
         conditions = pipe._conditions("iad", faces, code, segments)
     with clock("denoise"):
