@@ -80,8 +80,9 @@ Image.fromarray(make_contact_sheet(result.frames))
 
 # %% [markdown]
 # Her photo shows an open mouth. The clip does not copy it: of the photo, only the *identity* reaches the model, and
-# the action comes from your sentence. That is what this project is about. Is it *her*, though? Hair, colours and
-# backdrop come through, the face only roughly. Compare for yourself before you read a score.
+# the action comes from your sentence. That is what this project is about. Is it *her*, though? The colours, the
+# backdrop and the outline of hair and face come through; the curls do not, and the features only roughly. Compare
+# for yourself before you read a score.
 #
 # ## Scores
 #
@@ -128,7 +129,7 @@ face_sheet(np.concatenate([t[shown] for t in takes[1:]]), columns=5, titles=["se
 # %% [markdown]
 # ## One person, four actions
 #
-# The identity stays, the action changes. In the sheet, time runs to the right.
+# The identity should stay while the action changes. In the sheet, time runs to the right.
 
 # %%
 prompts = ["opens her mouth", "closes her eyes", "raises her eyebrows", "turns her head to the left"]
@@ -137,7 +138,8 @@ titles = [words.split(" to ")[0] for words in prompts]
 face_sheet(np.concatenate([clip[shown] for clip in clips]), columns=5, titles=titles)
 
 # %% [markdown]
-# "Left" is the person's own left, which is at the right of the picture.
+# "Left" is the person's own left, which is at the right of the picture. The turned head keeps her least: `mini` blurs
+# there, and shows the edges of its patches.
 #
 # ## A timeline
 #
@@ -187,6 +189,8 @@ driven = [pipe(photo, action_reference=driver, **ask).frames[10] for driver in d
 face_sheet(np.stack([*drivers, *driven]), columns=3, size=128, titles=["driver", "she"])
 
 # %% [markdown]
+# The mouth and the eyes follow the driver. The turned head does not: for a turn `mini` needs the words, as above.
+#
 # ## Saving
 #
 # The suffix decides: `.mp4`, `.gif`, or `.png` for a contact sheet. Every file says that it is AI-generated, by
@@ -236,9 +240,9 @@ for name, value in verify(folder / "laugh.mp4").settings.items():
 # ```
 #
 # The face is found and framed by itself. Hair, colours and backdrop come through; the smile of the photo does not,
-# and should not; the face itself comes through so roughly that a friend would hesitate. `mini` saw no real person
-# in training. And note that she was not asked: for a study at home that is one thing, a clip to be shown around
-# is another.
+# and should not; the face itself blurs as it nods, and comes through so roughly that a friend would hesitate. `mini`
+# saw no real person in training. And note that she was not asked: for a study at home that is one thing, a clip
+# to be shown around is another.
 #
 # </details>
 #

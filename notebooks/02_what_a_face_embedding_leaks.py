@@ -107,7 +107,7 @@ labels = [faces.actions[faces.action[k]] for k in shown]
 face_sheet(faces.crops[shown], labels, columns=5, frames=frames, titles=["smile", "mouth open", "frown"])
 
 # %% [markdown]
-# Skin, hair and light decide much of who is near whom, so not every frame is green. But what the face *does*
+# Skin, hair and light decide much of who is near whom, so most frames are not green. But what the face *does*
 # is in there too. How much, exactly? Neighbours are a blunt instrument. A probe is a sharper one.
 #
 # ## A probe
@@ -213,7 +213,7 @@ probe_bars(found, chance={"expression": 1 / 9, "pose": 0.0, "person": 1 / 20})
 
 # %% [markdown]
 # Read it column by column. A perfect split would put $i$ on the dashed line in the first two panels and $a$ on
-# it in the third. This one is not perfect: whatever stands to the right of the dashed line and of the small
+# it in the third. This one is far from perfect: whatever stands to the right of the dashed line and of the small
 # diamond still leaks. How much is left, as a share of what $f$ gives away, is the *normalised leakage*,
 #
 # $$\frac{\text{probe} - \text{chance}}{\text{probe on } f - \text{chance}}.$$
@@ -271,7 +271,7 @@ for name, rows in parts_by_name.items():
 # ```
 #
 # and `few` in place of `taught`. Two people are enough to be far above chance; more people are better, and the
-# curve has not levelled off at twenty (when this was written: 0.50, 0.60, 0.63 and 0.73 for 2, 5, 10 and 20). So
+# curve has not levelled off at twenty (when this was written: 0.47, 0.61, 0.65 and 0.75 for 2, 5, 10 and 20). So
 # our numbers are lower bounds: with more people to learn from, a reader would find more.
 #
 # </details>
@@ -284,10 +284,10 @@ for name, rows in parts_by_name.items():
 #
 # Paint over what is not face, `crops = faces.crops.copy()`, then
 # `crops[:, :16] = crops[:, :, :24] = crops[:, :, 104:] = 128`, encode, split and measure again. When this was
-# written $f$ and $i$ still knew everybody: it is the face that they know. The *code* of the action fell from 0.44
-# to 0.25: what it knew of persons was in part their backdrop. And something unexpected: $i$ gave away more of
-# the action than before. Grey borders are nothing that the split met in training, and outside of what it was
-# trained on nothing is promised.
+# written $f$ and $i$ still knew everybody: it is the face that they know. The *code* of the action fell from 0.38
+# to 0.23: what it knew of persons was in part their backdrop. And something unexpected: $i$ gave away more of
+# the action than before, 0.70 instead of 0.53. Grey borders are nothing that the split met in training, and
+# outside of what it was trained on nothing is promised.
 #
 # </details>
 #

@@ -18,7 +18,7 @@
 #
 # - the split $f = i + a$ in closed form: a scatter matrix, its eigenvectors, one projection;
 # - why orthogonal parts obey Pythagoras, and what their shares mean;
-# - what the learned split does differently, and on which columns the pencil wins.
+# - what the learned split does differently, and on which column the pencil wins.
 #
 # It takes about 2 minutes on two cores. You need eigenvectors and projections.
 
@@ -228,7 +228,7 @@ for rank in RANKS:
 # A projection is linear and knows nothing of words. The learned split reads tokens from the whole grid of the
 # encoder, computes a *code* of 64 numbers, unfolds it to $a = A(f)$, and takes the rest as $i = f - a$; the last
 # step of its training is the closed form once more, on what was left. Two losses make it true: $L_{ID}$ keeps
-# the parts apart, $L_{TA}$ ties the code to words (tutorial 4). It was trained on thousands of other people,
+# the parts apart, $L_{TA}$ ties the code to words (tutorial 4). It was trained on hundreds of other people,
 # never on these.
 
 # %%
@@ -271,14 +271,16 @@ for question, half, best in (*columns, ("person", "a", min)):
     print(f"{question:>10} from {half}: {numbers:<42} better: {better.split(', ')[1]}")
 
 # %% [markdown]
-# Do not expect one winner. Fitted on twenty people of exactly the kind that it is judged on, the pencil cleans
-# $i$ about as well as the network, and can be ahead: head pose is nearly linear in the embedding, and is what a
-# projection removes best. The network was trained on other people, photographs among them, and its $i$ has to
-# serve a video model besides.
+# Do not expect one winner. The network leaves less of the expression in $i$, and far more of the head's pose. Pose
+# is nearly linear in the embedding: it is what a projection removes best, and the pencil was fitted on twenty people
+# of exactly the kind that it is judged on. The network was trained on other people, photographs among them, and
+# its $i$ has to serve a video model besides. Neither $i$ is clean: a line still reads the expression from both, far
+# above chance.
 #
 # The other half is another matter. The action *by hand* is what eight directions of $f$ hold: it keeps less of
-# the action and more of the person. The learned code keeps nearly all that $f$ knows of the action and much
-# less of who it is. And only the code can be reached from a sentence, so only with it can you write "smiles".
+# the action and more of the person. The learned code gives a line as much of the expression as $f$ does,
+# more of the pose, and much less of who it is. And only the code can be reached from a sentence, so only with it
+# can you write "smiles".
 #
 # Two things the picture cannot show. First, each reader here is linear: what it cannot read may still be there.
 # Second, clips: a control model that gets the undivided $f$, but references in other actions and the same action
