@@ -271,6 +271,8 @@ def test_its_transformer_has_no_step_caches(consisid):
 
 
 def test_another_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is neither a folder nor a hub id"):
+        fetch_consisid(tmp_path / "absent")
     with pytest.raises(ValueError, match="is no ConsisID"):
         fetch_consisid(tmp_path)
     (tmp_path / "model_index.json").write_text('{"_class_name": "CogVideoXPipeline"}')

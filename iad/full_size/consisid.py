@@ -27,7 +27,7 @@ from iad.full_size.consisid_faces import (
     load_face_reader,
     prepare_face,
 )
-from iad.full_size.hub import fetch_model
+from iad.full_size.hub import fetch_model, is_hub_id
 from iad.full_size.memory import (
     apply_memory,
     check_mode,
@@ -215,7 +215,7 @@ def fetch_consisid(source: str | Path | None = None, *, accept_licence: bool = F
     folder = Path(source).expanduser()
     if folder.is_dir():
         _check_kind(folder)
-    else:
+    elif is_hub_id(source):
         _check_licence(str(source), revision, accept_licence)
     folder = fetch_model(source, revision=revision, files=FILES)
     _check_kind(folder)

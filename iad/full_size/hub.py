@@ -44,9 +44,14 @@ def fetch_model(
     return folder
 
 
+def is_hub_id(source: str | Path) -> bool:
+    """Tell whether something can be the name of a repository of the hub."""
+    return _HUB_ID.fullmatch(str(source)) is not None
+
+
 def _fetch(repo: str, revision: str | None, patterns: list[str], needs_bytes: int | None) -> Path:
     """Return the hub's copy of a repository: from the cache, else downloaded."""
-    if not _HUB_ID.fullmatch(repo):
+    if not is_hub_id(repo):
         raise ValueError(f"{repo!r} is neither a folder nor a hub id (owner/name); check the spelling.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
