@@ -15,7 +15,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def save_part(
-    folder: Path, part: str, state: dict[str, Tensor], *, half: bool = False, shard_size: str = SHARD_SIZE
+    folder: Path, part: str, state: dict[str, Tensor], *, half: bool = False, shard_size: str | None = None
 ) -> None:
     """Write one part's weights as shards `part*.safetensors` and enter their checksums in the manifest.
 
@@ -24,7 +24,7 @@ def save_part(
         part: name of the part, as in `iad.pipeline.split_parts`.
         state: its weights by parameter name.
         half: store floating-point weights as float16.
-        shard_size: of one file at most, such as "9MB".
+        shard_size: of one file at most, such as "2GB"; None `SHARD_SIZE`.
     """
     from huggingface_hub import save_torch_state_dict
 
@@ -34,7 +34,7 @@ def save_part(
     state = {k: v.half() if half and v.is_floating_point() else v for k, v in state.items()}
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     pattern = f"{part}{{suffix}}.safetensors"
-    save_torch_state_dict(state, folder, filename_pattern=pattern, max_shard_size=shard_size)
+    save_torch_state_dict(state, folder, filename_pattern=pattern, max_shard_size=shard_size or SHARD_SIZE)
     (folder / f"{part}.safetensors.index.json").unlink(missing_ok=True)  # the manifest serves
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
     manifest["files"] = {k: v for k, v in manifest["files"].items() if (folder / k).exists()}
