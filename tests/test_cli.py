@@ -181,6 +181,16 @@ def test_bad_options_end_in_one_sentence(pipeline, tmp_path, capsys, options, co
         (["evaluate", "--people", "1", "--output", "report"], "--people is 1"),
         (["evaluate", "--seeds", "0", "--output", "report"], "--seeds is 0"),
         (["evaluate", "--model", "minni", "--output", "report"], "did you mean 'mini'"),
+        (["evaluate", "--model", "cogvideox-5b", "--output", "report"], "the suites measure small ones"),
+        (
+            ["train", "joint", "--preset", "cogvideox-5b", "--output", "runs"],
+            "a full-size preset has 'iad' alone",
+        ),
+        (
+            ["train", "joint", "--lora-rank", "4", "--output", "runs"],
+            "--lora-rank: only training at full size",
+        ),
+        (["data", "prepare", "absent"], "no folder 'absent'"),
         (["data", "render", "--clips", "0", "--output", "clips"], "--clips is 0"),
         (["demo", "--port", "70000"], "--port is 70000"),
         (["decouple", PORTRAIT, "--output", "report.pdf"], "must end in .png or .npz or .json"),

@@ -10,11 +10,15 @@ SUITES = ("action", "leakage", "speed", "all")
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure a model; report.json and report.md go to the output folder."""
-    from iad.config import ARMS, CONTROLS
+    from iad.config import ARMS, CONTROLS, is_full_size
     from iad.video import check_folder
 
     check_name(arguments.suite, SUITES, what="suite")
     check_model(arguments.model)
+    if is_full_size(arguments.model):
+        raise ValueError(
+            f"{arguments.model!r} is a full-size model; the suites measure small ones, as 'mini'."
+        )
     arms = tuple(dict.fromkeys(arguments.arms or ARMS))
     for arm in arms:
         check_name(arm, (*ARMS, *CONTROLS), what="arm")

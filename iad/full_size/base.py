@@ -66,13 +66,24 @@ def load_base(folder: Path, preset: FullSizePreset, *, dtype: torch.dtype = torc
         preset: its sizes, see `read_preset`.
         dtype: of all weights.
         components: parts to take instead of the folder's; `vae=None` leaves one out.
-    """
-    from diffusers import CogVideoXPipeline
 
-    from iad.full_size.published import check_tokenizer
+    Raises:
+        ValueError: weights of a part are missing or cannot be read.
+    """
+    import diffusers
+    from transformers import T5EncoderModel
+
+    from iad.full_size.published import check_tokenizer, load_network
 
     check_tokenizer(folder / "tokenizer")
-    pipeline = CogVideoXPipeline.from_pretrained(folder, dtype=dtype, **components)
+    kinds = {
+        "transformer": diffusers.CogVideoXTransformer3DModel,
+        "vae": diffusers.AutoencoderKLCogVideoX,
+        "text_encoder": T5EncoderModel,
+    }
+    for name in kinds.keys() - components.keys():
+        components[name] = load_network(kinds[name], folder / name, dtype=dtype)
+    pipeline = diffusers.CogVideoXPipeline.from_pretrained(folder, dtype=dtype, **components)
     if pipeline.transformer is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
