@@ -28,6 +28,13 @@ def start_app(**settings: str) -> str:
     return _find_app(settings)[0]
 
 
+def stop_app(**settings: str) -> None:
+    """End the app with these settings, whatever it is doing."""
+    _, _, process = _running.pop(tuple(sorted(settings.items())))
+    process.kill()
+    process.wait()
+
+
 def list_cache(**settings: str) -> list[Path]:
     """List the files that an app with these settings keeps for its visitors."""
     return [path for path in _find_app(settings)[1].rglob("*") if path.is_file()]

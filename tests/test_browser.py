@@ -318,7 +318,7 @@ def test_a_visitor_chooses_the_full_size_model(browser, twin, photo, size):
     page.wait_for_function(
         "document.querySelector('#estimate').innerText.includes('2 steps, 9 frames of 96')"
     )
-    assert read_seconds(page) < many
+    assert read_seconds(page) <= many  # whole seconds: a fast machine may round both to the same
     assert not page.locator("#steps").is_visible() and page.locator("#cache").is_visible()
     page.click("#generate")
     page.wait_for_selector("#scores .note:has-text('No adapter is loaded')")

@@ -121,8 +121,9 @@ class Runs:
         """
         started = gr.on(list(triggers), self.start, outputs=list(buttons), js=js, **QUIET)
         named = {"api_name": api_name} if api_name else {"api_visibility": "private"}
+        queue = f"model-{at_once}"  # events that share a queue get the lowest of their limits
         run = started.then(
-            function, list(inputs), list(outputs), concurrency_id="model", concurrency_limit=at_once,
+            function, list(inputs), list(outputs), concurrency_id=queue, concurrency_limit=at_once,
             show_progress_on=progress_on, **named,
         )  # fmt: skip
         run.success(self.finish, outputs=list(buttons), **QUIET)
