@@ -29,6 +29,12 @@ def check_number(value: float | None, option: str, *, low: float, high: float) -
         raise ValueError(f"{option} is {value}; give a number from {low} to {high}.")
 
 
+def check_detail(scale: float, option: str, *, small: bool) -> None:
+    """Make sure that a large model is not asked for the photo's detail."""
+    if not small and scale != 1:
+        raise ValueError(f"{option} is of mini's finisher, which large models do not have; leave it out.")
+
+
 def check_photo(file: str, face: int | None = None) -> None:
     """Make sure that a photo can be read and shows face number `face`."""
     from iad.faces import detect_faces, load_image

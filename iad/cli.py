@@ -117,6 +117,13 @@ def _add_generate(commands: Any) -> None:
     add("--steps", type=int, metavar="N", help="denoising steps (default: the model's own)")
     add("--identity-scale", type=float, default=1.0, metavar="X", help="weight of the identity (default: 1)")
     add("--action-scale", type=float, default=1.0, metavar="X", help="weight of the action (default: 1)")
+    add(
+        "--detail-scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="how much of the photo's detail comes back, 0 to 1 (default: 1); small models only",
+    )
     add("--frames", type=int, metavar="N", help="how many (default: the model's own)")
     large = parser.add_argument_group("a large model only").add_argument
     large("--memory", default="auto", metavar="NAME", help=f"{MEMORY_MODES} (default: auto)")
@@ -142,7 +149,7 @@ def _add_batch(commands: Any) -> None:
         "a line of requests.jsonl:\n"
         '  {"reference": "a.jpg", "prompt": "a man laughs", "seed": 3, "name": "laugh"}\n\n'
         "its keys: reference or references, prompt, action_reference, arm, face, seed, steps,\n"
-        "identity_scale, action_scale, name, format (mp4, gif, png); paths start at the file",
+        "identity_scale, action_scale, detail_scale, name, format (mp4, gif, png); paths start at the file",
     )
     add = parser.add_argument
     add("requests", metavar="FILE", help="a JSONL file")
@@ -201,6 +208,7 @@ def _add_evaluate(commands: Any) -> None:
     add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     add("--people", type=int, default=64, metavar="N", help="how many held-out people (default: 64)")
     add("--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
+    add("--detail-scale", type=float, default=1.0, metavar="X", help="as of generate (default: 1)")
     add("--output", required=True, metavar="DIR", help="where report.json and report.md go")
 
 

@@ -29,6 +29,13 @@ class AutoencoderConfig:
 
 
 @dataclass(frozen=True)
+class FinisherConfig:
+    """The network that brings a photo's detail back into decoded frames."""
+
+    channels: tuple[int, int, int] = (32, 48, 96)  # at 1/2, 1/4 and 1/8 of the frame
+
+
+@dataclass(frozen=True)
 class EncoderConfig:
     """The face encoder: an aligned crop to one global vector and a grid of spatial tokens."""
 
@@ -110,6 +117,7 @@ class Preset:
     fps: int = 8
     frames_per_latent: int = 2  # frames stacked in the channels of one latent frame
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    finisher: FinisherConfig = field(default_factory=FinisherConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoupler: DecouplerConfig = field(default_factory=DecouplerConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -277,6 +285,7 @@ PRESETS: dict[str, Preset | FullSizePreset] = {
     "tiny": Preset(
         name="tiny",
         autoencoder=AutoencoderConfig(4, (16, 16, 16), (1, 0, 0)),
+        finisher=FinisherConfig((8, 8, 8)),
         encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16, components=4),
         decoupler=DecouplerConfig(queries=16, dim=16, layers=1, heads=2, code_dim=8, erased=4),
         text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),
@@ -311,6 +320,7 @@ def preset_from_dict(values: dict[str, Any]) -> Preset | FullSizePreset:
     """Rebuild a preset from its `to_dict`, as stored beside weights (JSON turns tuples to lists)."""
     parts = {
         "autoencoder": AutoencoderConfig,
+        "finisher": FinisherConfig,
         "encoder": EncoderConfig,
         "decoupler": DecouplerConfig,
         "text": TextConfig,

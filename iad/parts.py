@@ -12,14 +12,17 @@ from iad.baselines import Baseline, create_baseline
 from iad.config import Preset
 from iad.decoupling import create_decoupling
 from iad.encoders import create_face_encoder
+from iad.finishing import create_finisher
 from iad.transformer import create_transformer
 
 PREFIXES = {  # weight file -> the network it belongs to; "decoupling" holds several
     "autoencoder": "autoencoder.",
     "encoder": "encoder.",
+    "finisher": "finisher.",
     "base": "transformer.",
     "adapters-iad": "transformer.",
 }
+OPTIONAL = ("finisher",)  # as it is built, it changes nothing
 
 
 def create_parts(preset: Preset) -> nn.ModuleDict:
@@ -28,6 +31,7 @@ def create_parts(preset: Preset) -> nn.ModuleDict:
         "autoencoder": create_autoencoder(preset),
         "encoder": create_face_encoder(preset),
         "transformer": create_transformer(preset),
+        "finisher": create_finisher(preset),
     }
     return nn.ModuleDict(parts | dict(create_decoupling(preset).items()))
 
@@ -35,10 +39,11 @@ def create_parts(preset: Preset) -> nn.ModuleDict:
 def split_parts(parts: nn.ModuleDict) -> dict[str, dict[str, Tensor]]:
     """Sort weights into files: the base transformer and the adapters stay apart."""
     transformer = parts["transformer"].state_dict()
-    learned = {k: m for k, m in parts.items() if k not in ("autoencoder", "encoder", "transformer")}
+    learned = {k: m for k, m in parts.items() if f"{k}." not in PREFIXES.values()}
     return {
         "autoencoder": parts["autoencoder"].state_dict(),
         "encoder": parts["encoder"].state_dict(),
+        "finisher": parts["finisher"].state_dict(),
         "decoupling": nn.ModuleDict(learned).state_dict(),
         "base": {k: v for k, v in transformer.items() if not is_adapter_key(k)},
         "adapters-iad": {k: v for k, v in transformer.items() if is_adapter_key(k)},
@@ -53,7 +58,7 @@ def load_parts(parts: nn.ModuleDict, folder: Path, *, only: Sequence[str] | None
     """
     state = parts.state_dict()
     for name, expected in split_parts(parts).items():
-        if only and name not in only:
+        if only and name not in only or name in OPTIONAL and not checkpoint.has_part(folder, name):
             continue
         loaded = checkpoint.load_part(folder, name)
         checkpoint.check_fit(expected, loaded, what=f"{name!r} weights in {folder}")

@@ -1,7 +1,8 @@
 """Photo + sentence -> clip: `IaDPipeline` loads the parts, splits faces, and generates.
 
 In: reference photos, a prompt, a timeline or driving pictures. Out: a `Result` with frames and scores. What
-never reaches the denoiser: the reference's action part, and the reference's pixels.
+never reaches the denoiser: the reference's action part, and the reference's pixels; the photo's detail comes
+back afterwards, along a motion field (`iad.finishing`), as far as `detail_scale` says.
 """
 
 import time
@@ -22,9 +23,11 @@ from iad import checkpoint
 from iad.autoencoder import decode_latents, to_tensor, to_uint8
 from iad.baselines import RECIPES, Baseline, create_baseline
 from iad.config import ARMS, CONTROLS, Preset, get_preset, is_full_size
-from iad.faces import Face, detect_faces
+from iad.faces import Face, crop, detect_faces
+from iad.finishing import finish, resize
 from iad.full_size.pipeline import FullSizePipeline
 from iad.parts import arm_part, create_parts, find_arms, load_baseline, load_parts, split_parts
+from iad.photos import load_image
 from iad.portraits.wording import known_actions
 from iad.result import Result
 from iad.sampling import Conditions, Guidance, sample
@@ -32,6 +35,7 @@ from iad.splitting import Reference, Splitting, check_seed, face_notes
 from iad.text import NEUTRAL_PROMPT, Action, create_text_encoder, load_text_encoder, parse_prompt
 from iad.transformer import create_scheduler
 
+LARGEST = 4  # times the preset's size
 CALM_NOTE = "The prompt names no known facial action, so the portrait stays calm; try 'smiles' or 'nods'."
 
 
@@ -131,10 +135,12 @@ class IaDPipeline(Splitting):
         face: int | None = None,
         identity_scale: float = 1.0,
         action_scale: float = 1.0,
+        detail_scale: float = 1.0,
         guidance_scale: float | None = None,
         identity_guidance_scale: float | None = None,
         num_inference_steps: int | None = None,
         num_frames: int | None = None,
+        size: int | None = None,
         seed: int = 0,
         callback: Callable[[int, int], None] | None = None,
     ) -> Result:
@@ -149,10 +155,14 @@ class IaDPipeline(Splitting):
             face: which face of the reference, 0 the largest.
             identity_scale: weight of the identity; 0 leaves it out.
             action_scale: weight of the action; 0 leaves it out.
+            detail_scale: how much of the photo's detail the frames get back, 0 to 1; 0 shows what the two
+                embeddings alone carry.
             guidance_scale: how far the words are exaggerated; 1 not at all, None the preset's.
             identity_guidance_scale: how far the person is exaggerated; 1 not at all, None the preset's.
             num_inference_steps: denoising steps; None the preset's.
             num_frames: video frames, at most the preset's and a multiple of `frames_per_latent`.
+            size: pixels a side of the frames, at most `LARGEST` times the preset's, with as much more of the
+                photo's detail; None the preset's.
             seed: same seed, same frames.
             callback: called with (step, total) after every step.
 
@@ -160,21 +170,22 @@ class IaDPipeline(Splitting):
             ValueError: bad input, in one sentence that says what to do.
         """
         begun = time.perf_counter()
-        settings = self._settings(arm, num_inference_steps, num_frames, seed)
+        settings = self._settings(arm, num_inference_steps, num_frames, size, seed)
         if action_reference is not None and arm != "iad" and not self.baseline(arm).recipe.actions:
             raise ValueError(f"The arm {arm!r} follows words alone; leave out the action reference.")
         guidance = self._guidance(guidance_scale, identity_guidance_scale, identity_scale, action_scale)
-        settings |= {"prompt": prompt} | asdict(guidance)
+        settings |= {"prompt": prompt, "detail_scale": detail_scale} | asdict(guidance)
         words = NEUTRAL_PROMPT if action_reference is not None and not prompt.strip() else prompt
         segments = parse_prompt(words, timeline, duration=settings["frames"] / self.preset.fps)
         references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
         faces = [self.find_face(photo, face) for photo in references]
         latent_frames = settings["frames"] // self.preset.frames_per_latent
         code, notes = self._action_codes(segments, action_reference, latent_frames)
+        conditions = self._conditions(arm, faces, code, segments)
         latents = sample(
             self.parts["transformer"] if arm == "iad" else self.baseline(arm).transformer,
             self.scheduler,
-            self._conditions(arm, faces, code, segments),
+            conditions,
             guidance,
             latents=self._noise(seed, latent_frames),
             steps=settings["steps"],
@@ -182,13 +193,15 @@ class IaDPipeline(Splitting):
             callback=callback,
         )
         decoded = decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)
-        frames = to_uint8(decoded[0])
-        scores = self._score(frames, faces, code)
+        heard = None if conditions.action is None else code[0]
+        photo = self._enlarge(faces[0], references[0], settings["size"])
+        frames = self._finish(decoded[0], faces[0], photo, heard, detail_scale * min(identity_scale, 1))
+        scores = self._score(to_uint8(resize(frames, self.preset.size)), faces, code)
         seconds = time.perf_counter() - begun
         notes = face_notes(faces, face) + notes
-        return Result(frames, self.preset.fps, seed, seconds, scores, settings, notes)
+        return Result(to_uint8(frames), self.preset.fps, seed, seconds, scores, settings, notes)
 
-    def _settings(self, arm, steps, frames, seed) -> dict[str, Any]:
+    def _settings(self, arm, steps, frames, size, seed) -> dict[str, Any]:
         sampler, stack = self.preset.sampler, self.preset.frames_per_latent
         known = ARMS + CONTROLS
         if arm not in known:
@@ -203,12 +216,16 @@ class IaDPipeline(Splitting):
             near = max(stack, min(self.preset.frames, round(frames / stack) * stack))
             most = self.preset.frames
             raise ValueError(f"num_frames is {frames}; {self.preset.name!r} makes up to {most}, try {near}.")
+        least, most = self.preset.size, LARGEST * self.preset.size
+        if size is not None and (not least <= size <= most or size % 2):
+            raise ValueError(f"size is {size}; give an even number of pixels from {least} to {most}.")
         return {
             "model": self.preset.name,
             "arm": arm,
             "seed": seed,
             "steps": steps or sampler.steps,
             "frames": frames or self.preset.frames,
+            "size": size or self.preset.size,
         }
 
     def _guidance(self, words, person, identity_scale, action_scale) -> Guidance:
@@ -241,6 +258,18 @@ class IaDPipeline(Splitting):
             crop = self.parts["autoencoder"].encode(pictures[:1]) if baseline.recipe.crop else None
         silence = self.text_encoder.encode([""]).states
         return Conditions(identity.mean(0, keepdim=True), actions, crop, words, silence)
+
+    def _enlarge(self, face: Face, photo: Reference, size: int) -> Float[Tensor, "3 s s"]:
+        """Cut a face out of its photo in another size."""
+        large = size != self.preset.size
+        return to_tensor(crop(load_image(photo), face.affine, size) if large else face.image)
+
+    def _finish(
+        self, frames: Tensor, face: Face, photo: Tensor, code: Tensor | None, scale: float
+    ) -> Float[Tensor, "f 3 s s"]:
+        """Bring the first photo's detail back, in its size; without a person there is none to bring."""
+        own = self._split(face.image[None]).code[0]
+        return finish(self.parts["finisher"], frames, photo, code, own, scale=scale)
 
     def _noise(self, seed: int, latent_frames: int) -> Float[Tensor, "1 f c y x"]:
         preset = self.preset

@@ -48,8 +48,10 @@ def test_four_public_endpoints_with_typed_signatures(client):
     assert set(types) == {
         "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "steps", "guidance_scale",
         "face", "arm", "more_photos", "action_from", "driving_picture", "driving_video", "label",
-        "model",
+        "model", "detail_scale",
     }  # fmt: skip
+    # the last one, so that callers who count their arguments need not count anew
+    assert endpoints["/generate"]["parameters"][-1]["parameter_name"] == "detail_scale"
     for endpoint in endpoints.values():
         assert endpoint["parameters"] and all(p["label"] for p in endpoint["parameters"])
 
@@ -59,6 +61,13 @@ def test_the_method_is_the_callers_choice(client, photo):
     assert read_metadata(path_of(clip))["arm"] == "consisid"
     with pytest.raises(AppError, match="not in the list of choices"):
         ask(client, photo, arm="pixie", steps=1)
+
+
+def test_the_photos_detail_is_the_callers_choice_and_all_of_it_without_one(client, photo):
+    clips = [ask(client, photo, steps=1, **more)[0] for more in ({}, {"detail_scale": 0.25})]
+    assert [read_metadata(path_of(clip))["detail_scale"] for clip in clips] == [1.0, 0.25]
+    with pytest.raises(AppError, match="maximum"):
+        ask(client, photo, steps=1, detail_scale=1.5)
 
 
 def test_more_photos_of_one_person_count(client, photo):

@@ -27,6 +27,7 @@ ORDER = (
     "decoupling",
     "closed_form",
     "autoencoder",
+    "finishing",
     "adapters",
     "transformer",
     "baselines",
@@ -54,7 +55,7 @@ ORDER = (
 
 # These are imported where they are used, or at the top of the rooms named here.
 _LEARNING = {
-    "checkpoint", "patches", "encoders", "decoupling", "closed_form", "autoencoder", "adapters",
+    "checkpoint", "patches", "encoders", "decoupling", "closed_form", "autoencoder", "finishing", "adapters",
     "transformer", "baselines", "sampling", "parts", "splitting", "full_size", "pipeline", "training",
 }  # fmt: skip
 HEAVY = {

@@ -97,7 +97,7 @@ def test_every_request_becomes_a_clip_and_a_result(pipeline, folder, capsys):
         "format": "gif",
         "seed": 7,
     }
-    _write(folder, _request(seed=4, steps=3, action_scale=0.5, face=None), "", second)
+    _write(folder, _request(seed=4, steps=3, action_scale=0.5, detail_scale=0.25, face=None), "", second)
     assert _batch(folder, "--json") == 0
     captured = capsys.readouterr()
     report = json.loads(captured.out.splitlines()[-1])
@@ -119,7 +119,16 @@ def test_every_request_becomes_a_clip_and_a_result(pipeline, folder, capsys):
     one, two = pipeline.calls
     assert one["num_inference_steps"] == 3 and one["action_scale"] == 0.5 and one["face"] is None
     assert one["photos"] == [PORTRAIT.read_bytes()] and two["photos"] == [PORTRAIT.read_bytes()] * 2
+    assert (one["detail_scale"], two["detail_scale"]) == (0.25, 1.0)
     assert "batch" in captured.err
+
+
+def test_a_large_model_is_not_asked_for_the_photos_detail(pipeline, folder):
+    _write(folder, _request(detail_scale=0.5), _request(detail_scale=1))
+    assert _batch(folder, "--model", "some/large") == 2
+    refused, made = _results(folder)
+    assert "detail_scale is of mini's finisher" in refused["error"] and made["status"] == "ok"
+    assert len(pipeline.calls) == 1 and "detail_scale" not in pipeline.calls[0]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +162,7 @@ def test_every_request_becomes_a_clip_and_a_result(pipeline, folder, capsys):
         (_request(steps=0), "steps is 0"),
         (_request(identity_scale="1"), "'identity_scale' must be a number"),
         (_request(action_scale=float("nan")), "action_scale is nan"),
+        (_request(detail_scale=1.5), "detail_scale is 1.5; give a number from 0 to 1"),
         (_request(format="avi"), "Unknown format 'avi'"),
         (_request(name="../a"), "cannot be a file's"),
         (_request(name="/tmp/a"), "cannot be a file's"),

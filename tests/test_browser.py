@@ -244,9 +244,13 @@ def test_a_link_names_settings_and_never_a_photo(page, photo):
     page.wait_for_selector("#face img")
     page.fill("#prompt textarea", "nods")
     page.fill("#seed input", "7")
+    page.fill("#detail input[type=number]", "0.5")
+    page.press("#detail input[type=number]", "Tab")
     page.click("#generate")
     page.wait_for_selector("#scores .score")
-    page.wait_for_function("location.search === '?prompt=nods&seed=7'")
+    page.wait_for_function("location.search === '?prompt=nods&seed=7&detail=0.5'")
+    page.goto(page.url)
+    page.wait_for_function("document.querySelector('#detail input[type=number]')?.value === '0.5'")
 
 
 def test_a_keyboard_is_enough(page):
@@ -320,6 +324,7 @@ def test_a_visitor_chooses_the_full_size_model(browser, twin, photo, size):
     )
     assert read_seconds(page) <= many  # whole seconds: a fast machine may round both to the same
     assert not page.locator("#steps").is_visible() and page.locator("#cache").is_visible()
+    assert not page.locator("#detail").is_visible() and page.locator("#identity").is_visible()
     page.click("#generate")
     page.wait_for_selector("#scores .note:has-text('No adapter is loaded')")
     page.wait_for_function(f"{CLIP}.videoWidth === 288 && {CLIP}.currentTime > 0.05")

@@ -74,7 +74,8 @@ def _generate(*options, reference=PORTRAIT, prompt="a man laughs", output="unuse
 
 def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
     output = tmp_path / "new" / "out.mp4"
-    assert _generate("--seed", "3", "--json", "--steps", "4", output=output) == 0
+    options = ("--seed", "3", "--json", "--steps", "4", "--detail-scale", "0.25")
+    assert _generate(*options, output=output) == 0
     captured = capsys.readouterr()
     report = json.loads(captured.out.splitlines()[-1])
     assert report.pop("seconds")["generate"] == 1.5
@@ -94,6 +95,7 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
     assert pipeline.calls[0] == ("load", "mini", {"adapter": None})
     request = pipeline.calls[1][1]
     assert request["seed"] == 3 and request["num_inference_steps"] == 4 and request["reference"] == PORTRAIT
+    assert request["detail_scale"] == 0.25
 
 
 def test_generate_takes_several_references(pipeline, tmp_path):
@@ -148,6 +150,9 @@ def test_bad_photos_end_in_one_sentence(pipeline, tmp_path, capsys, name, make, 
         ({"extra": ("--seed", "-1")}, "--seed is -1"),
         ({"extra": ("--steps", "0")}, "--steps is 0"),
         ({"extra": ("--identity-scale", "nan")}, "--identity-scale is nan"),
+        ({"extra": ("--detail-scale", "1.5")}, "--detail-scale is 1.5; give a number from 0 to 1"),
+        ({"extra": ("--detail-scale", "nan")}, "--detail-scale is nan"),
+        ({"extra": ("--model", "some/large", "--detail-scale", "0.5")}, "mini's finisher"),
         ({"extra": ("--model", "minni")}, "did you mean 'mini'"),
         ({"extra": ("--arm", "consisd")}, "did you mean 'consisid'"),
         ({"extra": ("--arm", "xyz")}, "iad, consisid, id-animator, consisid-cross, entangled"),
@@ -377,7 +382,8 @@ def test_a_large_model_is_told_where_its_weights_are_and_how_to_fit(pipeline, tm
         "adapter": None, "arms": ("consisid",), "baselines": {"consisid": "twin"}, "memory": "fp8",
         "cache": None, "compile": False, "accept_licence": True,
     }  # fmt: skip
-    assert pipeline.calls[1][1]["width"] == 96 and "height" not in pipeline.calls[1][1]
+    assert pipeline.calls[1][1]["width"] == 96
+    assert not {"height", "detail_scale"} & set(pipeline.calls[1][1])
 
 
 @pytest.mark.parametrize(

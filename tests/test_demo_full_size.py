@@ -31,7 +31,7 @@ from iad.demo.timing import count_step, write_seconds
 from iad.demo.wording import MISSING, describe_scores
 from iad.full_size.memory import GB, Needs
 from iad.result import Result
-from iad.video import read_video
+from iad.video import read_metadata, read_video
 
 H100 = Hardware("cuda", "mini", "cogvideox-5b", rate=4.1e14)
 NAMES = (
@@ -163,11 +163,12 @@ def test_the_dials_follow_the_method_and_the_clip_its_frames(full):
     choice = ModelChoice(full, small="mini", duration=2.0)
     steps, frames, guidance, cache = choice._adopt(FULL, "id-animator")
     assert (steps, guidance) == (30, 8.0) and not frames["visible"] and not cache["visible"]
-    small, _, dials, arm, seconds = choice._switch(FULL, 9)
-    assert not small["visible"] and dials["visible"] and seconds == 9 / 8
+    *small, dials, arm, seconds = choice._switch(FULL, 9)
+    assert [dial["visible"] for dial in small] == [False] * 3 and dials["visible"] and seconds == 9 / 8
     assert [value for _, value in arm["choices"]] == ["iad", "consisid", "id-animator"]
     assert "published" in arm["choices"][1][0]
-    assert choice._switch(MINI, 9)[-1] == 2.0
+    *small, dials, _, seconds = choice._switch(MINI, 9)
+    assert all(dial["visible"] for dial in small) and not dials["visible"] and seconds == 2.0
 
 
 def test_choosing_loads_and_a_failure_is_a_sentence(plain):
@@ -293,6 +294,10 @@ def ask(client, photo, prompt="laughs", **settings):
     return client.predict(**given, api_name="/generate")
 
 
+def path_of(clip):
+    return clip["video"] if isinstance(clip, dict) else clip
+
+
 def test_without_a_gpu_there_is_no_chooser_and_one_sentence(photo):
     address = start_app()
     page = read_page(address)
@@ -312,14 +317,21 @@ def test_the_full_size_model_is_chosen_on_the_page_and_draws(client, photo):
     )
     assert MISSING not in page["honesty"]["value"]
     clip, report = ask(
-        client, photo, "[0-0.5s] smiles [0.5-1s] nods", model="full-size", full_steps=2, frames=9
+        client,
+        photo,
+        "[0-0.5s] smiles [0.5-1s] nods",
+        model="full-size",
+        full_steps=2,
+        frames=9,
+        detail_scale=0.5,
     )
-    frames, _ = read_video(clip["video"] if isinstance(clip, dict) else clip, 99)
+    frames, _ = read_video(path_of(clip), 99)
     assert frames.shape[1:] == (192, 288, 3)  # the twin's 64 x 96, enlarged
     assert report["model"] == "cogvideox" and report["steps"] == 2
     assert any("No adapter is loaded" in note and "IAD_ADAPTER" in note for note in report["notes"])
-    _, small = ask(client, photo)
-    assert small["model"] == "tiny"
+    assert "detail_scale" not in read_metadata(path_of(clip))
+    clip, small = ask(client, photo, detail_scale=0.5)
+    assert small["model"] == "tiny" and read_metadata(path_of(clip))["detail_scale"] == 0.5
 
 
 def test_mistakes_at_full_size_are_sentences(client, photo):

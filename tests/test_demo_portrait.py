@@ -12,6 +12,7 @@ from iad.config import PRESETS
 from iad.demo.examples import digest, load_examples
 from iad.demo.faceview import OTHER_PHOTO, outline_faces
 from iad.demo.link import Setting, read_link
+from iad.demo.portrait import build_portrait
 from iad.demo.studio import Studio
 from iad.demo.timeline import draw_bar, fill_rows, read_rows
 from iad.demo.wording import draw_line
@@ -68,6 +69,19 @@ def test_a_link_is_read_and_nonsense_in_it_is_not():
     bad = {"seed": "-1", "identity": "nan", "arm": "pixie"}
     assert read_link(bad, SETTINGS) == ["", 0, 1.0, "iad"] == read_link({}, SETTINGS)
     assert len(read_link({"prompt": "x" * 9999}, SETTINGS)[0]) == 1000
+
+
+def test_a_link_fills_every_dial_with_its_own_value():
+    with gr.Blocks() as page:
+        build_portrait(SimpleNamespace(preset=PRESETS["tiny"]), gr.Checkbox())
+    (fill,) = (event for event in page.fns.values() if event.name == "fill")
+    names = ("prompt", "seed", "identity", "action", "detail", "steps", "guidance", "arm")
+    values = ("nods", 7, 0.5, 1.5, 0.25, 3, 2.5, "consisid")
+    query = {name: str(value) for name, value in zip(names, values, strict=True)}
+    filled = fill.fn(gr.Request(query_params=query))
+    labels = ["What happens", "Seed", "Identity strength", "Action strength", "Photo detail", "Steps"]
+    labels += ["Guidance", "Method"]
+    assert [part.label for part in fill.outputs[1:]] == labels and filled[1:] == list(values)
 
 
 def test_every_face_is_outlined_where_it_is_and_can_be_chosen():

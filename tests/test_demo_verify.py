@@ -86,6 +86,13 @@ def test_the_card_shows_verdict_settings_and_facts(tmp_path):
     assert 'class="verdict warning"' in describe(asdict(verify(path)))
 
 
+def test_the_photos_detail_is_named_and_a_file_from_before_it_holds(tmp_path):
+    card = describe(asdict(verify(_save(tmp_path / "a.mp4", detail_scale=0.25))))
+    assert 'scope="row">Photo detail</th><td>0.25<' in card and "unchanged" in card
+    card = describe(asdict(verify(_save(tmp_path / "old.mp4"))))
+    assert "detail" not in card and "unchanged" in card
+
+
 def test_what_a_stranger_wrote_stays_text(tmp_path):
     hostile = "<img src=x onerror=alert(1)>"
     card = describe(asdict(verify(_save(tmp_path / "a.png", prompt=hostile, **{hostile: "1"}))))

@@ -16,7 +16,8 @@ from pathlib import Path
 from iad.batch.making import Made, Task, load, make
 from iad.batch.requests import MOST_VIDEO_BYTES, BadLine, Request, read_file, read_requests
 from iad.batch.results import Record, Results
-from iad.config import PRESETS
+from iad.checks import check_detail
+from iad.config import PRESETS, is_full_size
 from iad.photos import MOST_BYTES
 from iad.spread import spread
 from iad.video import check_folder, write_whole
@@ -88,10 +89,11 @@ def run(
 
 def _sort_out(lines: list[Request | BadLine], results: Results, model: str) -> dict[Request, str]:
     """Enter what needs no work, and return the requests that do, with their digests."""
-    todo, digests = {}, _Digests(model)
+    todo, digests, small = {}, _Digests(model), not is_full_size(model)
     for line in lines:
         if isinstance(line, Request):
             try:
+                check_detail(line.detail_scale, "detail_scale", small=small)
                 digest = digests.of(line)
             except (ValueError, OSError) as error:
                 line = BadLine(line.line, str(error), line.name)

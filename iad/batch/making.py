@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from iad.batch.requests import Request
+from iad.config import is_full_size
 
 SCORES = ("identity", "action", "detected")
 
@@ -78,6 +79,7 @@ def _make(task: Task, folder: Path) -> Made:
         action_scale=request.action_scale,
         num_inference_steps=request.steps,
         seed=request.seed,
+        **({} if is_full_size(task.model) else {"detail_scale": request.detail_scale}),
     )
     clip = result.save(folder / request.output).read_bytes()
     scores = mean_scores(result.scores)

@@ -33,6 +33,7 @@ KEYS = {
     "steps": _WHOLE,
     "identity_scale": _NUMBER,
     "action_scale": _NUMBER,
+    "detail_scale": _NUMBER,
     "name": _TEXT,
     "format": _TEXT,
 }
@@ -42,6 +43,7 @@ _RANGES = {
     "steps": (1, 1000),
     "identity_scale": (0, 10),
     "action_scale": (0, 10),
+    "detail_scale": (0, 1),
 }
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 NAME_BYTES = 200
@@ -62,6 +64,7 @@ class Request:
     steps: int | None = None
     identity_scale: float = 1.0
     action_scale: float = 1.0
+    detail_scale: float = 1.0
     format: str = "mp4"
 
     @property

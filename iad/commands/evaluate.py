@@ -25,7 +25,9 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     check_number(arguments.workers, "--workers", low=1, high=1024)
     check_number(arguments.people, "--people", low=2, high=10_000)
     check_number(arguments.seeds, "--seeds", low=1, high=1000)
+    check_number(arguments.detail_scale, "--detail-scale", low=0, high=1)
     output = check_folder(arguments.output)
+    options = {} if arguments.detail_scale == 1 else {"detail_scale": arguments.detail_scale}
 
     from iad.evaluation import run
 
@@ -37,6 +39,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         output=output,
         people=arguments.people,
         seeds=arguments.seeds,
+        **options,
     )
     if not arguments.json:
         print(f"{output / 'report.md'}: the tables")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_driver, check_model, check_name, check_number, check_photo
+from iad.checks import check_detail, check_driver, check_model, check_name, check_number, check_photo
 from iad.commands.loading import Progress, get_duration, load_pipeline
 
 
@@ -30,7 +30,7 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
             seed=arguments.seed,
             callback=progress,
             face=arguments.face,
-            **{side: getattr(arguments, side) for side in ("height", "width") if getattr(arguments, side)},
+            **_list_dials(arguments),
         )
     result.save(output, label=arguments.label)
     for note in result.notes:
@@ -57,6 +57,8 @@ def _check(arguments: argparse.Namespace) -> Path:
     check_number(arguments.frames, "--frames", low=1, high=1000)
     check_number(arguments.identity_scale, "--identity-scale", low=0, high=10)
     check_number(arguments.action_scale, "--action-scale", low=0, high=10)
+    check_number(arguments.detail_scale, "--detail-scale", low=0, high=1)
+    check_detail(arguments.detail_scale, "--detail-scale", small=small)
     if small:
         _refuse_full_size_options(arguments)
     parse_prompt(arguments.prompt, duration=get_duration(arguments.model))
@@ -96,6 +98,15 @@ def _list_sources(arguments: argparse.Namespace) -> dict[str, Any]:
         "compile": arguments.compile,
         "accept_licence": arguments.accept_licence,
     }
+
+
+def _list_dials(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what models of one size are asked and those of the other are not."""
+    from iad.config import is_full_size
+
+    if not is_full_size(arguments.model):
+        return {"detail_scale": arguments.detail_scale}
+    return {side: getattr(arguments, side) for side in ("height", "width") if getattr(arguments, side)}
 
 
 def _describe(result: Any, output: Path, arm: str, load_seconds: float) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class ModelChoice:
             line: says how long it takes.
             arm: the method's chooser.
             dials: of the full-size model.
-            small_dials: mini's steps and guidance.
+            small_dials: mini's detail, steps and guidance.
             length: the hidden number.
             after: a run whose end tells how long a clip really took.
         """
@@ -156,7 +156,7 @@ class ModelChoice:
         choices = [c for c in FULL_ARM_CHOICES if c[1] in self.full_size.arms] if full else list(ARM_CHOICES)
         arm = gr.update(choices=choices, info=FULL_ARM_INFO if full else ARM_INFO)
         own, others = gr.update(visible=not full), gr.update(visible=full)
-        return own, own, others, arm, self._count_seconds(model, frames)
+        return own, own, own, others, arm, self._count_seconds(model, frames)
 
     def _count_seconds(self, model: str, frames: float) -> float:
         return frames / self.full_size.preset.fps if model == FULL else self.duration

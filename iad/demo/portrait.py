@@ -46,7 +46,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
             length = choice.lay_out_length()
             prompt = _lay_out_prompt(length)
             action_from, picture, video = _lay_out_drivers()
-            identity, action = _lay_out_strengths()
+            identity, action, detail = _lay_out_strengths()
             model, line = choice.lay_out()
             with gr.Row(elem_id="go"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
@@ -63,10 +63,11 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
 
     cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     _wire_faces(studio, photo, consent, view, face)
-    more_dials = dials.inputs if dials else []
+    # `generate` takes the detail last; where there is no full-size model, nothing stands for its dials.
+    more_dials = dials.inputs if dials else [gr.State() for _ in range(4)]
     inputs = [
         photo, prompt, consent, seed, identity, action, steps, guidance, face, arm,
-        more, action_from, picture, video, label, model, *more_dials,
+        more, action_from, picture, video, label, model, *more_dials, detail,
     ]  # fmt: skip
     run = studio.runs.wire(
         [generate.click, prompt.submit], studio.generate, inputs, [clip, report, result],
@@ -76,9 +77,10 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     shown = run.success(studio.show_scores, report, scores, **QUIET)
     shown.success(studio.offer_files, [clip, result, label], [*files, sheet], **QUIET)
     if dials:
-        own = [steps, guidance]
+        own = [detail, steps, guidance]
         choice.wire(model, line, arm, dials, small_dials=own, length=length, after=run.success)
-    linked = [prompt, seed, identity, action, steps, guidance, arm, *([model, *more_dials] if dials else [])]
+    linked = [prompt, seed, identity, action, detail, steps, guidance, arm]
+    linked += [model, *more_dials] if dials else []
     settings = (*_list_settings(preset), *choice.list_settings())
     script = link_settings(settings, linked, examples=studio.examples, photo=photo)
     run.success(None, linked, js=script, **QUIET)
@@ -165,11 +167,14 @@ def _lay_out_drivers() -> tuple[Any, Any, Any]:
     return source, picture, video
 
 
-def _lay_out_strengths() -> tuple[Any, Any]:
+def _lay_out_strengths() -> tuple[Any, Any, Any]:
     with gr.Row(elem_id="strengths"):
         identity = gr.Slider(0, 2, 1, step=0.05, label="Identity strength", min_width=140, elem_id="identity")
         action = gr.Slider(0, 2, 1, step=0.05, label="Action strength", min_width=140, elem_id="action")
-    return identity, action
+    detail = gr.Slider(
+        0, 1, 1, step=0.05, label="Photo detail", info="How much of it comes back", elem_id="detail"
+    )
+    return identity, action, detail
 
 
 def _lay_out_seed() -> Any:
@@ -224,6 +229,7 @@ def _list_settings(preset: Any) -> Sequence[Setting]:
         Setting("seed", 0, low=0, high=2**31),
         Setting("identity", 1.0, low=0, high=2),
         Setting("action", 1.0, low=0, high=2),
+        Setting("detail", 1.0, low=0, high=1),
         Setting("steps", sampler.steps, low=1, high=50),
         Setting("guidance", float(sampler.guidance_scale), low=1, high=6),
         Setting("arm", "iad", choices=tuple(value for _, value in ARM_CHOICES)),

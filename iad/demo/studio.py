@@ -109,6 +109,7 @@ class Studio:
         frames: float | None = None,
         full_guidance_scale: float | None = None,
         cache: str = "",
+        detail_scale: float = 1.0,
         request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
     ) -> Iterator[tuple[str, dict[str, Any], Result]]:
@@ -135,6 +136,7 @@ class Studio:
             frames: with "full-size" 8k + 1 of them; ID-Animator makes 16.
             full_guidance_scale: instead of guidance_scale, with "full-size".
             cache: with "full-size" and "iad": "", "first-block", "taylorseer" or "pab", which are quicker.
+            detail_scale: with "mini", how much of the photo's detail comes back, 0 to 1.
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 
@@ -155,6 +157,7 @@ class Studio:
             follow = self.runs.follow(request, progress, doing="Drawing the clip")
             if model == "mini":
                 dials |= {"guidance_scale": guidance_scale, "num_inference_steps": int(steps)}
+                dials |= {"detail_scale": detail_scale}
                 waiting = not getattr(self.pipeline, "ready", True)
                 follow.say("Loading the model, once" if waiting else "Finding the face")
                 result = self.pipeline(people, prompt, action_reference=driver, callback=follow, **dials)

@@ -201,7 +201,8 @@ def _make(bench: Bench, wanted: Wanted, prompt: str) -> UInt8[np.ndarray, "f h w
     seed = 1000 * wanted.seed + wanted.person
     if wanted.row == "warp":
         return animate(bench.puppet(wanted.person, shown), prompt, seed=seed)
-    return bench.pipe(reference, prompt, arm=wanted.row, seed=seed).frames
+    detail = bench.plan.detail_scale
+    return bench.pipe(reference, prompt, arm=wanted.row, seed=seed, detail_scale=detail).frames
 
 
 def _name(plan: Plan, wanted: Wanted) -> dict[str, Any]:

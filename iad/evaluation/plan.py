@@ -25,6 +25,7 @@ class Plan:
     Attributes:
         rows: arms, and of the rows to compare with "still" and "warp" ("truth" is always there).
         degrees: actions a person that are asked for slightly and broadly.
+        detail_scale: how much of the photo's detail the arms' frames get back, 0 to 1.
         teachers: training people who teach the classifiers.
         held_out_words: prompts in wordings that training never saw.
         head: "tiny" is made up and needs no data.
@@ -38,6 +39,7 @@ class Plan:
     seeds: int = 3
     actions: tuple[str, ...] = EIGHT_BASIC
     degrees: int = 2
+    detail_scale: float = 1.0
     teachers: int = 48
     held_out_words: bool = False
     head: HeadName = "ict"

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from iad.autoencoder import decode_latents, to_uint8
+from iad.autoencoder import decode_latents, to_tensor, to_uint8
 from iad.sampling import Conditions, sample
 from iad.text import parse_prompt
 from iad.transformer import create_scheduler
@@ -29,7 +29,7 @@ from iad.transformer import create_scheduler
 CLIPS = 5  # of each kind, after one that warms up
 PLAIN_STEPS, PLAIN_GUIDANCE = 50, 6.0  # as ConsisID's
 PROMPT = "a woman smiles, then nods"
-STAGES = ("find the face", "words to action", "encode and split", "denoise", "decode", "score")
+STAGES = ("find the face", "words to action", "encode and split", "denoise", "decode", "finish", "score")
 
 Denoise = Callable[[Any, Conditions, int], Float[Tensor, "1 f c y x"]]
 
@@ -99,9 +99,11 @@ def time_clip(pipe: Any, photo: np.ndarray, way: Denoise, *, seed: int) -> dict[
     with clock("denoise"):
         latents = way(pipe, conditions, seed)
     with clock("decode"):
-        frames = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, preset.frames_per_latent)[0])
+        decoded = decode_latents(pipe.parts["autoencoder"], latents, preset.frames_per_latent)[0]
+    with clock("finish"):
+        frames = pipe._finish(decoded, faces[0], to_tensor(faces[0].image), code[0], 1.0)
     with clock("score"):
-        pipe._score(frames, faces, code)
+        pipe._score(to_uint8(frames), faces, code)
     return clock.seconds
 
 

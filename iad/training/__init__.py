@@ -1,9 +1,11 @@
-"""Training of every part, stage by stage: autoencoder, encoder, decoupler, base, adapters, scorers."""
+"""Training of every part, stage by stage: from the autoencoder to the finisher; and the judges."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-STAGES = ("autoencoder", "encoder", "decoupler", "base", "adapters", "joint", "scorers", "ablations")
+STAGES = (
+    "autoencoder", "encoder", "decoupler", "base", "adapters", "joint", "finisher", "scorers", "ablations",
+)  # fmt: skip
 
 
 def run(

@@ -117,7 +117,7 @@ class DenoiserStage:
         """Draw a reference a clip; with the crop go the features of the very frame it was cut from."""
         shown = rows if recipe.same_clip else np.array([self.partner[i][0] for i in rows])
         k = rng.integers(self.preset.latent_frames, size=len(rows))
-        references = {"reference": self.split._stack(("global", "tokens"), shown, k)}
+        references = {"reference": self.split._stack(("global", "tokens"), shown, k), "shown": (shown, k)}
         if recipe.crop:
             references["crop"] = self.split._tensor("latents", shown, k * self.preset.frames_per_latent)
         return references
@@ -170,15 +170,18 @@ class DenoiserStage:
         return {"adapter": states}
 
     def _actions(self, batch: dict[str, Any]) -> Tensor:
-        """Return action tokens, half of them told by T; only iad's own turns teach split and T."""
-        by_word = batch["from_text"].to(self.device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and batch["arm"] == "iad"):
-            codes = self.split.text_codes(batch["text"])[:, batch["stretch"]].clone()
-            if not by_word.all():
-                with torch.no_grad():
-                    driver = tuple(x[~by_word.cpu()] for x in batch["driver"])
-                    codes[~by_word] = self.split._split_frames(driver).code
-            return self.model["decoupler"].expand(codes)
+            return self.model["decoupler"].expand(self.codes(batch))
+
+    def codes(self, batch: dict[str, Any]) -> Tensor:
+        """Return action codes (b, f, c), half of them told by T; only iad's own turns teach split and T."""
+        by_word = batch["from_text"].to(self.device)
+        codes = self.split.text_codes(batch["text"])[:, batch["stretch"]].clone()
+        if not by_word.all():
+            with torch.no_grad():
+                driver = tuple(x[~by_word.cpu()] for x in batch["driver"])
+                codes[~by_word] = self.split._split_frames(driver).code
+        return codes
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """Show three clips, each with its reference first: the target, then every arm's from words alone."""

@@ -23,6 +23,7 @@ from iad.training.autoencoder import AutoencoderStage
 from iad.training.decoupler import DecouplerStage
 from iad.training.denoiser import DenoiserStage
 from iad.training.encoder import EncoderStage
+from iad.training.finisher import FinisherStage
 from iad.training.loop import LoopConfig, Stage, fit
 from iad.training.pool import Pool, load_pool
 from iad.training.prepare import Prepared, forget, open_prepared, prepare_shard, prepare_text, sentences_of
@@ -35,6 +36,7 @@ LEARNING_RATES = {
     "base": 1e-3,
     "adapters": 1e-3,
     "joint": 1e-3,
+    "finisher": 1.5e-3,
 }
 NEEDS = {  # weights that must be there before
     "autoencoder": (),
@@ -43,6 +45,7 @@ NEEDS = {  # weights that must be there before
     "base": ("autoencoder", "encoder"),
     "adapters": ("autoencoder", "encoder", "decoupling", "base"),
     "joint": ("autoencoder", "encoder", "decoupling"),
+    "finisher": ("autoencoder", "encoder", "decoupling", "base", "adapters-iad"),
     "ablations": ("autoencoder", "encoder"),
 }
 WRITES = {
@@ -52,6 +55,7 @@ WRITES = {
     "base": ("base",),
     "adapters": ("decoupling", "adapters-iad"),
     "joint": ("decoupling", "base", "adapters-iad"),
+    "finisher": ("finisher",),
 }
 
 
@@ -142,17 +146,20 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
         prepared = open_prepared(options.data, pool)
         weights = (options.identity_weights, options.text_weights)
         learner = _create_decoupler(preset, pool, prepared, parts, options.seed, *weights)
-    if stage in ("base", "adapters", "joint"):
+    if stage in ("base", "adapters", "joint", "finisher"):
         _begin_from(learner.model, parts)
         learner = DenoiserStage(
             preset,
             learner,
-            part=stage,
+            part="adapters" if stage == "finisher" else stage,
             autoencoder=parts["autoencoder"],
             arms=options.arms,
             seed=options.seed,
         )
     _begin_from(learner.model, parts)
+    if stage == "finisher":
+        learner = FinisherStage(preset, learner, seed=options.seed)
+        _begin_from(learner.model, parts)
     weights = options.output / "weights"
     for arm in _baselines(stage, options):
         if checkpoint.has_part(weights, arm_part(arm)):
