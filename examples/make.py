@@ -10,8 +10,10 @@ import json
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 
+from iad.photos import load_image
 from iad.video import save_picture
 
 FOLDER = Path(__file__).parent
@@ -29,6 +31,7 @@ PORTRAITS = [
     (3, "smile", "closes her eyes, then smiles broadly"),
 ]
 STRIP = ("person-131.png", "person-291.png", "person-003.png", "person-035.png")
+STRIP_SIDE = 192  # pixels of a picture in the strip
 PAIRED, PAIRED_ACTIONS = (3, 99, 187), ("smile", "eyes closed")
 COLLECTED = range(403, 723, 8)  # 40 more rendered people kept from training, for `iad.collection`
 SWAY = (1.5, 4.0)  # degrees by which heads are not held straight, in the first and in the second take
@@ -68,15 +71,21 @@ def make_pairs() -> None:
 def make_gallery() -> None:
     """Generate each example's clip with seed 0 as the app shows it, and a strip of some for the README."""
     from iad import IaDPipeline
+    from iad.faces import crop
 
     pipe, rows = IaDPipeline.from_pretrained("mini"), []
     for entry in json.loads((FOLDER / "prompts.json").read_text()):
-        result = pipe(FOLDER / entry["image"], entry["prompt"], seed=0)
+        result = pipe(FOLDER / entry["image"], entry["prompt"], size=pipe.preset.shown_size, seed=0)
         name = f"{Path(entry['image']).stem}.mp4"
-        result.save(FOLDER / "gallery" / name, scale=2, smooth=3, label=True)
+        result.save(FOLDER / "gallery" / name, smooth=3, label=True)
         if entry["image"] in STRIP:
-            photo = pipe.find_face(FOLDER / entry["image"]).image
-            rows.append(np.concatenate([photo, *result.frames[1::3]], axis=1))
+            face = pipe.find_face(FOLDER / entry["image"])
+            photo = crop(load_image(FOLDER / entry["image"]), face.affine, STRIP_SIDE)
+            shown = [
+                cv2.resize(frame, (STRIP_SIDE,) * 2, interpolation=cv2.INTER_AREA)
+                for frame in result.frames[1::3]
+            ]
+            rows.append(np.concatenate([photo, *shown], axis=1))
     save_picture(FOLDER / "strip.png", np.concatenate(rows))
 
 

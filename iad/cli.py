@@ -124,6 +124,7 @@ def _add_generate(commands: Any) -> None:
         metavar="X",
         help="how much of the photo's detail comes back, 0 to 1 (default: 1); small models only",
     )
+    add("--size", type=int, metavar="N", help="pixels a side of a small model's clip, to 512 (default: 384)")
     add("--frames", type=int, metavar="N", help="how many (default: the model's own)")
     large = parser.add_argument_group("a large model only").add_argument
     large("--memory", default="auto", metavar="NAME", help=f"{MEMORY_MODES} (default: auto)")

@@ -125,6 +125,11 @@ class Preset:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
     @property
+    def shown_size(self) -> int:
+        """Pixels a side of clips made to be looked at: with the photo's detail they bear it."""
+        return 3 * self.size
+
+    @property
     def duration(self) -> float:
         """Seconds of one clip."""
         return self.frames / self.fps

@@ -17,6 +17,7 @@ import iad
 from iad import batch, video
 from iad.batch import making
 from iad.cli import main
+from iad.config import PRESETS
 
 PORTRAIT = cut_portrait()
 ROOT = Path(__file__).parents[1]
@@ -26,6 +27,7 @@ class FakePipeline:
     """Stands for the pipeline: frames whose grey is the seed; the prompt "break" breaks it."""
 
     calls: list
+    preset = PRESETS["tiny"]
 
     @classmethod
     def from_pretrained(cls, name):

@@ -17,7 +17,7 @@ import iad
 from iad import video
 from iad.cli import main
 from iad.commands.evaluate import SUITES
-from iad.config import ARMS, CONTROLS
+from iad.config import ARMS, CONTROLS, PRESETS
 
 PORTRAIT = str(ASTRONAUT)
 
@@ -26,6 +26,8 @@ class FakePipeline:
     """Stands for the pipeline: moves the reference sideways, and splits embeddings made of a hash."""
 
     calls: list
+
+    preset = PRESETS["tiny"]
 
     @classmethod
     def from_pretrained(cls, name, **options):

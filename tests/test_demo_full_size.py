@@ -250,8 +250,9 @@ def test_frames_that_were_not_looked_at_do_not_count():
     json.dumps(report, allow_nan=False)
 
 
-def test_only_small_clips_are_enlarged(tmp_path):
-    for (height, width), (times, count) in {(32, 48): (3, 13), (256, 384): (1, 5)}.items():
+def test_only_small_clips_are_enlarged_and_smoothed(tmp_path):
+    expected = {(32, 48): (3, 13), (384, 384): (1, 13), (480, 720): (1, 5)}
+    for (height, width), (times, count) in expected.items():
         clip = save_clip(make_result(height, width), tmp_path / f"{height}.mp4", label=True)
         frames, _ = read_video(clip, 99)
         assert frames.shape == (count, height * times, width * times, 3)

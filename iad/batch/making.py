@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from iad.batch.requests import Request
-from iad.config import is_full_size
+from iad.config import Preset, is_full_size
 
 SCORES = ("identity", "action", "detected")
 
@@ -69,7 +69,8 @@ def _make(task: Task, folder: Path) -> Made:
     driver = None
     if task.driver is not None:
         driver = _put(folder / "driver" / request.action_reference.name, task.driver)
-    result = load(task.model)(
+    pipe = load(task.model)
+    result = pipe(
         reference=photos[0] if len(photos) == 1 else photos,
         prompt=request.prompt,
         action_reference=driver,
@@ -79,11 +80,15 @@ def _make(task: Task, folder: Path) -> Made:
         action_scale=request.action_scale,
         num_inference_steps=request.steps,
         seed=request.seed,
-        **({} if is_full_size(task.model) else {"detail_scale": request.detail_scale}),
+        **({} if is_full_size(task.model) else _list_dials(request, pipe.preset)),
     )
     clip = result.save(folder / request.output).read_bytes()
     scores = mean_scores(result.scores)
     return Made(request, clip, seconds=round(result.seconds, 3), scores=scores, notes=list(result.notes))
+
+
+def _list_dials(request: Request, preset: Preset) -> dict[str, Any]:
+    return {"detail_scale": request.detail_scale, "size": preset.shown_size}
 
 
 def _put(path: Path, data: bytes) -> Path:

@@ -30,7 +30,7 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
             seed=arguments.seed,
             callback=progress,
             face=arguments.face,
-            **_list_dials(arguments),
+            **_list_dials(arguments, pipeline),
         )
     result.save(output, label=arguments.label)
     for note in result.notes:
@@ -59,6 +59,9 @@ def _check(arguments: argparse.Namespace) -> Path:
     check_number(arguments.action_scale, "--action-scale", low=0, high=10)
     check_number(arguments.detail_scale, "--detail-scale", low=0, high=1)
     check_detail(arguments.detail_scale, "--detail-scale", small=small)
+    check_number(arguments.size, "--size", low=16, high=1024)
+    if arguments.size and not small:
+        raise ValueError("--size is of small models; give a large one --height and --width.")
     if small:
         _refuse_full_size_options(arguments)
     parse_prompt(arguments.prompt, duration=get_duration(arguments.model))
@@ -100,12 +103,13 @@ def _list_sources(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _list_dials(arguments: argparse.Namespace) -> dict[str, Any]:
+def _list_dials(arguments: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
     """Return what models of one size are asked and those of the other are not."""
     from iad.config import is_full_size
 
     if not is_full_size(arguments.model):
-        return {"detail_scale": arguments.detail_scale}
+        size = arguments.size or pipeline.preset.shown_size
+        return {"detail_scale": arguments.detail_scale, "size": size}
     return {side: getattr(arguments, side) for side in ("height", "width") if getattr(arguments, side)}
 
 

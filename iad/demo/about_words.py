@@ -77,12 +77,13 @@ The Verify tab reads all three, and says what they prove.
 }
 QUESTIONS = {
     "Why is it not my friend’s exact face?": """
-mini has a few million parameters and learned on two CPU cores from people who do not exist. It takes
-over skin, hair, colours and the outline of the face; what makes a face unmistakable needs a larger
-model.
+mini has a few million parameters and learned on two CPU cores from people who do not exist. Skin, hair and
+features come back from the photo, but the shape of the face is what so small a model drew: it drifts.
 """,
-    "Why 128 pixels?": """
-Every pixel costs training and waiting on a CPU. The page shows the clip enlarged, which adds no detail.
+    "How do 128 pixels become 384?": """
+The model draws 128 pixels, softly: every pixel costs training and waiting on a CPU. A finisher then finds out
+where in the photo each of them comes from, and takes the detail from there. It is ours, not the paper’s; with
+*Photo detail* at 0 a clip shows what the two embeddings alone carry.
 """,
     "Is the identity free of leaks?": f"""
 No. A probe still reads the expression at {FACE_KEPT} where chance is {CHANCE}, and a little of the head’s
@@ -96,8 +97,8 @@ model, CogVideoX-5B, needs a CUDA GPU with about {FULL_SIZE_GB} GB, and minutes 
 No. It is the first open implementation, by others, from the abstract.
 """,
     "Can I tell a clip from a real video?": """
-Of mini, at a glance. Of larger models not for long; so label what you make, and do not rely on notes
-alone.
+Of mini mostly: open mouths and turned heads are soft. Of larger models not for long; so label what you
+make, and do not rely on notes alone.
 """,
 }
 PYTHON = """from gradio_client import Client, handle_file

@@ -103,7 +103,8 @@ class Comparison:
     ) -> Result | str:
         """Make one clip, or say why one of the published systems makes none: the others still do."""
         if model == MINI:
-            return self.pipeline(picture, prompt, arm=arm, seed=seed, callback=follow)
+            size = self.pipeline.preset.shown_size
+            return self.pipeline(picture, prompt, arm=arm, size=size, seed=seed, callback=follow)
         try:
             return self.studio.draw_full_size(Request((picture,), prompt, arm, seed=seed), follow)
         except (ValueError, gr.Error) as error:

@@ -24,7 +24,7 @@ from iad.demo.embedding_words import (
 )
 from iad.demo.examples import digest
 from iad.demo.runs import QUIET, Runs, plain_errors
-from iad.demo.studio import ENLARGED, SMOOTH
+from iad.demo.studio import save_clip
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.photos import load_image
 from iad.plots import list_labels
@@ -110,13 +110,14 @@ class EmbeddingActions:
                 self._open(looked.paths[who], consent),
                 SCENE,
                 action_reference=self._open(looked.paths[what], consent),
+                size=self.pipeline.preset.shown_size,
                 callback=self.swaps.follow(request, progress, doing="Drawing the clip"),
             )
             path = Path(folder) / f"swap-{person}-{action}.mp4"
-            path = result.save(path, scale=ENLARGED, smooth=SMOOTH, label=True)
+            path = save_clip(result, path, label=True)
             pair = [looked.faces[who], looked.faces[what]]
             yield (
-                str(path),
+                path,
                 describe_swap(self._measure(result.frames, pair), [person, action], result.seconds),
             )
 

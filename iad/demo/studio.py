@@ -29,9 +29,9 @@ from iad.photos import load_image
 from iad.result import Result
 from iad.video import make_contact_sheet
 
-ENLARGED = 3  # a clip of 128 pixels would be a stamp
+STAMP, ENLARGED = 192, 3  # clips with shorter sides are enlarged so many times
 SMOOTH = 3  # 8 frames a second stutter
-SMALL = 256  # pixels: clips with shorter sides are enlarged and smoothed
+SMOOTHED = 400  # pixels: larger ones would take long
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
 MOST_PHOTOS = 5  # of one person
 SHEET_SIDE = 1040  # pixels, of the contact sheet on the page
@@ -157,7 +157,7 @@ class Studio:
             follow = self.runs.follow(request, progress, doing="Drawing the clip")
             if model == "mini":
                 dials |= {"guidance_scale": guidance_scale, "num_inference_steps": int(steps)}
-                dials |= {"detail_scale": detail_scale}
+                dials |= {"detail_scale": detail_scale, "size": self.pipeline.preset.shown_size}
                 waiting = not getattr(self.pipeline, "ready", True)
                 follow.say("Loading the model, once" if waiting else "Finding the face")
                 result = self.pipeline(people, prompt, action_reference=driver, callback=follow, **dials)
@@ -203,7 +203,7 @@ class Studio:
             yield *(gr.update(visible=False),) * 4, ""
             return
         sheet = to_data_uri(make_contact_sheet(result.frames), SHEET_SIDE)
-        scale = 2 if is_small(result) else 1
+        scale = 2 if is_stamp(result) else 1
         with tempfile.TemporaryDirectory() as folder:
             stem = Path(folder) / Path(clip).stem
             files = [
@@ -227,15 +227,16 @@ def check_request(prompt: str, seed: float | None, *, needs_words: bool = True) 
         raise ValueError("The seed is empty; give a whole number, for example 0.")
 
 
-def is_small(result: Result) -> bool:
+def is_stamp(result: Result) -> bool:
     """Tell whether a clip would be a stamp on the page."""
-    return min(result.frames.shape[1:3]) < SMALL
+    return min(result.frames.shape[1:3]) < STAMP
 
 
 def save_clip(result: Result, path: Path, *, label: bool) -> str:
-    """Write a clip as the page shows it: small ones enlarged, and with frames in between."""
-    small = is_small(result)
-    return str(result.save(path, scale=ENLARGED if small else 1, smooth=SMOOTH if small else 1, label=label))
+    """Write a clip as the page shows it: stamps enlarged, and not too large ones with frames in between."""
+    scale = ENLARGED if is_stamp(result) else 1
+    smooth = SMOOTH if min(result.frames.shape[1:3]) <= SMOOTHED else 1
+    return str(result.save(path, scale=scale, smooth=smooth, label=label))
 
 
 def make_report(result: Result) -> dict[str, Any]:

@@ -22,9 +22,12 @@ CLIPS = 6  # a step
 LENGTH = 2  # latent frames of each
 DROP_CODES = 0.12  # for the arms that have no action channel
 LATENT_TRUTH = 0.15  # share of clips whose latents are partly the true ones: sharper than the denoiser's
-MOTION_WEIGHT, COARSE_WEIGHT, WARP_WEIGHT = 5.0, 0.5, 0.3
-FACE_WEIGHT = 2.5
+MOTION_WEIGHT, COARSE_WEIGHT, WARP_WEIGHT = 8.0, 0.5, 0.3
+# Expressions are small and would drown: eyes and mouth count more, as pixels and as landmarks.
+FACE_WEIGHT, FEATURE_WEIGHT, LANDMARK_WEIGHT = 2.5, 5.0, 2.5
 FACE = (0.31, 0.91, 0.23, 0.77)  # top, bottom, left, right
+BROWS, EYES, MOUTH = slice(17, 27), (slice(36, 42), slice(42, 48)), slice(48, 68)  # of 68 landmarks
+REACH = (1 / 16, 1 / 16, 3 / 32)  # of the weight of eye, eye and mouth, in pictures
 
 
 class FinisherStage:
@@ -78,17 +81,18 @@ class FinisherStage:
         finished, motions = finisher.compose(frames, photo, change), (change.coarse, change.motion)
         warped = [warp(photo, motion) for motion in motions]
         here = batch["landmarks"].flatten(0, 1).to(self.device) * 2 - 1
+        weights = self.weights.to(self.device) * _feature_weights(here, self.preset.size)
         there = _to_frames(batch["photo_landmarks"], len(photo) // CLIPS).to(self.device) * 2 - 1
         terms = {
-            "pixels": self._difference(finished, target),
-            "edges": sum(self._difference(finished.diff(dim=d), target.diff(dim=d)) for d in (2, 3)),
-            "warped": sum(self._difference(w, target) for w in warped),
+            "pixels": _difference(finished, target, weights),
+            "edges": sum(_difference(finished.diff(dim=d), target.diff(dim=d), weights) for d in (2, 3)),
+            "warped": sum(_difference(w, target, weights) for w in warped),
             "coarse": (avg_pool2d(warped[0], 4) - avg_pool2d(target, 4)).abs().mean(),
             "motion": sum(_motion_error(motion, here, there) for motion in motions),
         }
         total = terms["pixels"] + terms["edges"] + WARP_WEIGHT * terms["warped"]
         total = total + COARSE_WEIGHT * terms["coarse"] + MOTION_WEIGHT * terms["motion"]
-        return {"total": total, "untouched": self._difference(frames, target).detach()} | terms
+        return {"total": total, "untouched": _difference(frames, target, weights).detach()} | terms
 
     @torch.no_grad()
     def generate(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,10 +133,6 @@ class FinisherStage:
         target = batch["target"].flatten(0, 1).to(self.device)
         return [(gain * x + bias).clamp(0, 1) for x in (frames, photo, target)]
 
-    def _difference(self, x: Tensor, y: Tensor) -> Tensor:
-        weights = self.weights.to(x.device)[: x.shape[-2], : x.shape[-1]]
-        return (weights * (x - y).abs()).mean()
-
 
 def _tensor(values: Any) -> Tensor:
     return torch.from_numpy(np.stack(values)).float()
@@ -143,11 +143,27 @@ def _to_frames(x: Tensor, count: int) -> Tensor:
     return x.repeat_interleave(count, dim=0)
 
 
+def _difference(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    return (weights[..., : x.shape[-2], : x.shape[-1]] * (x - y).abs()).mean()
+
+
 def _motion_error(motion: Tensor, here: Tensor, there: Tensor) -> Tensor:
     """Compare the motion (n, 2, h, w) at landmarks (n, 68, 2) of the frame with the way to the photo's."""
     found = grid_sample(motion, here[:, :, None], align_corners=False)[..., 0].mT
     inside = ((here.abs() < 1) & (there.abs() < 1)).all(-1, keepdim=True)
-    return (inside * (found - (there - here)).abs()).mean()
+    weights = torch.ones(here.shape[1], 1, device=here.device)
+    for feature in (BROWS, *EYES, MOUTH):
+        weights[feature] = LANDMARK_WEIGHT
+    return (weights / weights.mean() * inside * (found - (there - here)).abs()).mean()
+
+
+def _feature_weights(landmarks: Tensor, size: int) -> Tensor:
+    """Weigh pixels (n, 1, h, w) around eyes and mouth more; landmarks (n, 68, 2) from -1 to 1."""
+    centres = torch.stack([landmarks[:, feature].mean(1) for feature in (*EYES, MOUTH)], dim=1)
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, size, device=landmarks.device)] * 2, indexing="ij")
+    far = (x - centres[..., 0, None, None]) ** 2 + (y - centres[..., 1, None, None]) ** 2
+    reach = 2 * torch.tensor(REACH, device=landmarks.device)[:, None, None]
+    return 1 + (FEATURE_WEIGHT - 1) * torch.exp(-far / (2 * reach**2)).amax(1, keepdim=True)
 
 
 def _face_weights(size: int) -> Tensor:
