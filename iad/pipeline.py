@@ -171,6 +171,8 @@ class IaDPipeline(Splitting):
         """
         begun = time.perf_counter()
         settings = self._settings(arm, num_inference_steps, num_frames, size, seed)
+        if not 0 <= detail_scale <= 1:
+            raise ValueError(f"detail_scale is {detail_scale}; give a number from 0 to 1.")
         if action_reference is not None and arm != "iad" and not self.baseline(arm).recipe.actions:
             raise ValueError(f"The arm {arm!r} follows words alone; leave out the action reference.")
         guidance = self._guidance(guidance_scale, identity_guidance_scale, identity_scale, action_scale)

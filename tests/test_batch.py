@@ -121,7 +121,7 @@ def test_every_request_becomes_a_clip_and_a_result(pipeline, folder, capsys):
     one, two = pipeline.calls
     assert one["num_inference_steps"] == 3 and one["action_scale"] == 0.5 and one["face"] is None
     assert one["photos"] == [PORTRAIT.read_bytes()] and two["photos"] == [PORTRAIT.read_bytes()] * 2
-    assert (one["detail_scale"], two["detail_scale"]) == (0.25, 1.0)
+    assert (one["detail_scale"], two["detail_scale"]) == (0.25, 1.0) and one["size"] == 384
     assert "batch" in captured.err
 
 

@@ -26,7 +26,6 @@ class FakePipeline:
     """Stands for the pipeline: moves the reference sideways, and splits embeddings made of a hash."""
 
     calls: list
-
     preset = PRESETS["tiny"]
 
     @classmethod
@@ -97,7 +96,14 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
     assert pipeline.calls[0] == ("load", "mini", {"adapter": None})
     request = pipeline.calls[1][1]
     assert request["seed"] == 3 and request["num_inference_steps"] == 4 and request["reference"] == PORTRAIT
-    assert request["detail_scale"] == 0.25
+    assert request["detail_scale"] == 0.25 and request["size"] == 384  # to be looked at
+
+
+def test_the_size_of_a_small_clip_is_chosen(pipeline, tmp_path, capsys):
+    assert _generate("--size", "256", output=tmp_path / "a.mp4") == 0
+    assert pipeline.calls[1][1]["size"] == 256
+    assert _generate("--size", "256", "--model", "some/large", output=tmp_path / "b.mp4") == 2
+    assert "--size is of small models; give a large one --height and --width" in capsys.readouterr().err
 
 
 def test_generate_takes_several_references(pipeline, tmp_path):
@@ -187,6 +193,7 @@ def test_bad_options_end_in_one_sentence(pipeline, tmp_path, capsys, options, co
         (["evaluate", "--arms", "iad", "entangld", "--output", "report"], "did you mean 'entangled'"),
         (["evaluate", "--people", "1", "--output", "report"], "--people is 1"),
         (["evaluate", "--seeds", "0", "--output", "report"], "--seeds is 0"),
+        (["evaluate", "--detail-scale", "2", "--output", "report"], "--detail-scale is 2"),
         (["evaluate", "--model", "minni", "--output", "report"], "did you mean 'mini'"),
         (["evaluate", "--model", "cogvideox-5b", "--output", "report"], "the suites measure small ones"),
         (
@@ -346,8 +353,10 @@ def test_evaluate_passes_its_words_on(tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert report == {"suite": "action", "output": str(output), "report": {"action": {"iad": 0.7}}}
+    assert main([*words, "--detail-scale", "0", "--output", str(output)]) == 0
+    assert calls[1][1]["detail_scale"] == 0
     assert main(["evaluate", "--output", str(output)]) == 0
-    assert calls[1][0] == ("all",) and calls[1][1]["arms"] == ARMS
+    assert calls[2][0] == ("all",) and calls[2][1]["arms"] == ARMS
     assert (*iad.evaluation.SUITES, "all") == SUITES
     assert "report.md" in capsys.readouterr().out
 
@@ -385,7 +394,7 @@ def test_a_large_model_is_told_where_its_weights_are_and_how_to_fit(pipeline, tm
         "cache": None, "compile": False, "accept_licence": True,
     }  # fmt: skip
     assert pipeline.calls[1][1]["width"] == 96
-    assert not {"height", "detail_scale"} & set(pipeline.calls[1][1])
+    assert not {"height", "size", "detail_scale"} & set(pipeline.calls[1][1])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The finisher: untrained it changes nothing, and what it learns is where the photo's pixels went."""
 
 import json
+from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,10 @@ from PIL import Image
 from iad import IaDPipeline
 from iad.autoencoder import to_tensor
 from iad.config import PRESETS
+from iad.evaluation.bench import Bench, _make
+from iad.evaluation.plan import Plan, list_wanted
 from iad.finishing import create_finisher, finish, resize, warp
+from iad.text import parse_prompt
 
 TINY = PRESETS["tiny"]
 CODES = TINY.decoupler.code_dim
@@ -45,6 +50,9 @@ def test_a_still_field_gives_the_photo_back_and_a_shift_moves_it():
     right = still.clone()
     right[:, 0] = 2 * 8 / 128  # eight pixels, in units of half a picture
     assert torch.allclose(warp(photo, right)[..., :-8], photo[..., 8:], atol=1e-4)
+    right[..., 64:, :] = 0  # the lower half stays
+    assert torch.allclose(warp(photo, right)[..., 64:, :], photo[..., 64:, :], atol=1e-4)
+    assert torch.allclose(warp(photo, right)[..., :64, :-8], photo[..., :64, 8:], atol=1e-4)
 
 
 def test_the_scale_goes_from_the_frames_to_the_finished_ones():
@@ -111,6 +119,19 @@ def test_the_size_is_chosen_and_wrong_ones_are_named(pipe, photo):
     for size in (64, 129, 1024):
         with pytest.raises(ValueError, match=f"size is {size}; give an even number .* from 128 to 512"):
             pipe(photo, "smiles", size=size)
+    with pytest.raises(ValueError, match="detail_scale is 2; give a number from 0 to 1"):
+        pipe(photo, "smiles", detail_scale=2)
+
+
+def test_it_hears_the_action_where_the_arm_has_a_channel_for_it(pipe, photo, monkeypatch):
+    heard, look = [], pipe.parts["finisher"].look
+    monkeypatch.setattr(pipe.parts["finisher"], "look", lambda *x: heard.append(x[2:]) or look(*x))
+    for arm in ("iad", "consisid"):
+        pipe(photo, "smiles", arm=arm)
+    told = pipe.text_codes(parse_prompt("smiles", duration=2.0), 8)[0].repeat_interleave(2, 0)
+    own = pipe._split(pipe.find_face(photo).image[None]).code
+    assert torch.allclose(heard[0][0], told) and torch.allclose(heard[0][1], own.expand(16, -1))
+    assert not heard[1][0].any() and not heard[1][1].any()
 
 
 @pytest.mark.parametrize("arm", ["consisid", "id-animator"])
@@ -138,3 +159,12 @@ def test_a_folder_of_older_weights_does_without(photo, tmp_path):
     manifest.write_text(json.dumps(told))
     loaded = IaDPipeline.from_pretrained(tmp_path)
     assert np.array_equal(loaded(photo, "smiles").frames, older(photo, "smiles").frames)
+
+
+def test_evaluation_asks_for_the_detail_of_its_plan(tmp_path):
+    bench = Bench(Plan("tiny", ("iad",), photo=0, rendered=2, head="tiny", detail_scale=0.5), tmp_path)
+    asked, picture = [], np.zeros((128, 128, 3), np.uint8)
+    bench.references = lambda person: defaultdict(lambda: picture)
+    bench.pipe = lambda *_, **options: asked.append(options) or SimpleNamespace(frames=picture[None])
+    _make(bench, next(iter(list_wanted(bench.plan, "iad", 0))), "smiles")
+    assert [options["detail_scale"] for options in asked] == [0.5]

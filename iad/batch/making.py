@@ -88,6 +88,7 @@ def _make(task: Task, folder: Path) -> Made:
 
 
 def _list_dials(request: Request, preset: Preset) -> dict[str, Any]:
+    """Return what only small models are asked."""
     return {"detail_scale": request.detail_scale, "size": preset.shown_size}
 
 

@@ -24,7 +24,7 @@ MATRICES = '<h2 class="section">Who is like whom</h2>'
 SWAP = """
 <h2 class="section">Swap</h2>
 <p class="lead">The person of one photo does what another person's face does: no word says what to
-do, only the two embeddings. The small model draws it softly.</p>
+do, only the two embeddings. Detail comes from the first photo.</p>
 """
 
 

@@ -63,10 +63,10 @@ element.addEventListener('click', event => {
 
 def describe_model(preset: Preset, place: str, more: str = "") -> str:
     """Say honestly what the model is, where it runs, what more there could be, what becomes of a photo."""
-    small = "is a small model, trained only on people who do not exist; so far its pictures are soft and the "
-    small += "likeness is rough. It "
+    small = "is a small model, trained only on people who do not exist; it draws softly and the likeness is "
+    small += f"rough, so detail is taken from the photo ({preset.shown_size} pixels). It "
     return (
-        f"<p><b>{preset.name}</b> {small if preset.name == 'mini' else ''}makes clips of {preset.size} × "
+        f"<p><b>{preset.name}</b> {small if preset.name == 'mini' else ''}draws {preset.size} × "
         f"{preset.size} pixels and {preset.duration:g} seconds. {place} Everything it makes is AI-generated, "
         "and each file says so. Photos serve for nothing but your clip and are deleted within two hours. "
         f"{more}</p>"
