@@ -16,14 +16,14 @@
 # **What you will learn**
 #
 # - how to make a clip, look at it, and read its scores without being fooled by them;
-# - seeds, timelines, the two strength dials, and how to borrow an action from another picture;
+# - seeds, timelines, the three dials, and how to borrow an action from another picture;
 # - what a saved file says of itself, and whom to ask first.
 #
 # It takes about 1 minute on two cores. You need Python, nothing else: no GPU, no network, no account.
 #
-# The model is `mini`. It ships with the repository, is 128 × 128 pixels small, and its likeness is rough: it was
-# built to show the idea on any laptop. Video models of today's full size have some hundred times its parameters, and
-# need a GPU.
+# The model is `mini`. It ships with the repository and was built to show the idea on any laptop: what it draws is
+# 128 × 128 pixels small and soft. A *finisher* then brings back the detail that the photo has. Video models of
+# today's full size have some hundred times its parameters, and need a GPU.
 
 # %%
 import os
@@ -53,15 +53,17 @@ photo
 
 # %% [markdown]
 # ## A clip
+#
+# `size` is that of the frames, from 128, which is where the model draws, to 512.
 
 # %%
-result = pipe(photo, "a woman laughs", seed=0, num_inference_steps=STEPS)
+result = pipe(photo, "a woman laughs", size=384, seed=0, num_inference_steps=STEPS)
 print("frames ", result.frames.shape, result.frames.dtype)
 print(f"seconds {result.seconds:.1f}")
 
 # %% [markdown]
-# Save it, three times as large so that it is worth looking at, and play it here. (`embed` puts the video into this
-# page. Where a page may not play videos, look at the sheet below.)
+# Save it and play it here. (`embed` puts the video into this page. Where a page may not play videos, look at the
+# sheet below: every other frame.)
 
 # %%
 import tempfile
@@ -70,19 +72,19 @@ from pathlib import Path
 from IPython.display import Video
 
 folder = Path(tempfile.mkdtemp())
-clip = result.save(folder / "laugh.mp4", scale=3)
+clip = result.save(folder / "laugh.mp4")
 Video(clip, embed=True, html_attributes="controls loop autoplay muted")
 
 # %%
-from iad.video import make_contact_sheet
+from iad.plots import face_sheet
 
-Image.fromarray(make_contact_sheet(result.frames))
+face_sheet(result.frames[::2], columns=4, size=192)
 
 # %% [markdown]
-# Her photo shows an open mouth. The clip does not copy it: of the photo, only the *identity* reaches the model, and
-# the action comes from your sentence. That is what this project is about. Is it *her*, though? The colours, the
-# backdrop and the outline of hair and face come through; the curls do not, and the features only roughly. Compare
-# for yourself before you read a score.
+# Her photo shows a round, open mouth. The clip does not copy it: of the photo, only the *identity* reaches the
+# denoiser, and the action comes from your sentence. That is what this project is about. Is it *her*, though? Curls,
+# skin and backdrop are hers, for their detail is the photo's own. The shape of the face is what so small a model drew,
+# and the laughing mouth, which the photo does not show, stays soft. Compare for yourself before you read a score.
 #
 # ## Scores
 #
@@ -121,8 +123,6 @@ apart = np.abs(takes[0].astype(int) - takes[2]).mean()
 print(f"another seed: pixels differ by {apart:.1f} of 255 on average")
 
 # %%
-from iad.plots import face_sheet
-
 shown = [3, 6, 9, 12, 15]
 face_sheet(np.concatenate([t[shown] for t in takes[1:]]), columns=5, titles=["seed 0", "seed 1", "seed 2"])
 
@@ -138,8 +138,8 @@ titles = [words.split(" to ")[0] for words in prompts]
 face_sheet(np.concatenate([clip[shown] for clip in clips]), columns=5, titles=titles)
 
 # %% [markdown]
-# "Left" is the person's own left, which is at the right of the picture. The turned head keeps her least: `mini` blurs
-# there, and shows the edges of its patches.
+# "Left" is the person's own left, which is at the right of the picture. The turned head keeps her least: what the
+# photo shows from the front has to be bent farthest there, and blurs.
 #
 # ## A timeline
 #
@@ -157,7 +157,7 @@ times = [f"{k / told.fps:.2f} s" for k in range(0, 16, 2)]
 face_sheet(told.frames[::2], times, columns=8)
 
 # %% [markdown]
-# ## Two dials
+# ## Three dials
 #
 # `identity_scale` and `action_scale` multiply what the two adapters add inside the model. At 0 one of them is
 # silent; 1 is how the model was trained; above 1 it is exaggerated, and far above the picture breaks.
@@ -172,7 +172,21 @@ face_sheet(np.stack(by_action + by_identity), labels, columns=4, size=128, title
 
 # %% [markdown]
 # Without the action adapter the sentence still reaches the model as text, and may be enough for an action as plain
-# as this one. Without the identity adapter it is nobody in particular.
+# as this one. Without the identity adapter it is nobody in particular, and no detail of her photo is brought back.
+#
+# The third, `detail_scale`, says how much of the photo's detail the finisher brings, from 0 to 1. Her photo, then the
+# same frame at three settings:
+
+# %%
+by_detail = [pipe(photo, detail_scale=scale, size=384, **ask).frames[10] for scale in (0.0, 0.5, 1.0)]
+compared = [np.asarray(photo.resize((384, 384))), *by_detail]
+face_sheet(np.stack(compared), ["photo", "0", "0.5", "1"], columns=4, size=192, titles=["detail"])
+
+# %% [markdown]
+# At 0 you see what the identity and the action embedding alone carry: colours, outlines, where things are, and what
+# the face does. At 1 the curls are back, the lines of eyes and brows, and the skin. The finisher is ours, not a part
+# of the paper's method, so tutorials 2, 5 and 7 turn it off wherever they ask what the embeddings carry. Tutorial 5
+# opens it.
 #
 # ## A driving picture
 #
@@ -235,14 +249,15 @@ for name, value in verify(folder / "laugh.mp4").settings.items():
 # ```python
 # import skimage.data
 #
-# nod = pipe(skimage.data.astronaut(), "a woman nods", seed=0)
-# Image.fromarray(make_contact_sheet(nod.frames))
+# nod = pipe(skimage.data.astronaut(), "a woman nods", size=384, seed=0)
+# face_sheet(nod.frames[::2], columns=4, size=192)
 # ```
 #
-# The face is found and framed by itself. Hair, colours and backdrop come through; the smile of the photo does not,
-# and should not; the face itself blurs as it nods, and comes through so roughly that a friend would hesitate. `mini`
-# saw no real person in training. And note that she was not asked: for a study at home that is one thing, a clip
-# to be shown around is another.
+# The face is found and framed by itself. Hair, skin and backdrop come through, and a friend would know her, except
+# where the nod goes down and the face blurs. So does the smile of the photo, and it should not: nobody asked for it,
+# and the finisher took it along with the detail of her mouth. With `detail_scale=0` the smile is gone, and with it
+# most of the likeness. `mini` saw no real person in training. And note that she was not asked: for a study at home
+# that is one thing, a clip to be shown around is another.
 #
 # </details>
 #

@@ -12,9 +12,10 @@
 # # 5 · Injection
 #
 # **What you will learn**: where identity and action enter the video model, why an untrained adapter changes nothing, which
-# token looks where, what the strength dials and guidance do, and how an older recipe copies the photo's expression.
+# token looks where, what the strength dials and guidance do, how an older recipe copies the photo's expression, and
+# what is done to the frames afterwards.
 #
-# **How long it takes**: about 40 minutes to read, two or three minutes to run.
+# **How long it takes**: about 45 minutes to read, three minutes to run.
 
 # %%
 import os
@@ -43,7 +44,8 @@ face_sheet(face.image[None], ["he smiles"], columns=1, size=160)
 # ## 1. What is injected
 #
 # The frozen encoder and the split turn the crop into 64 tokens $f = i + a$, one for every cell of an 8 × 8 grid over the
-# picture. Only $i$ goes on. The photo's own $a$ is dropped here, and so are its pixels.
+# picture. Only $i$ goes on. The photo's own $a$ is dropped here, and so are its pixels;
+# what comes of them at the very end, when the denoiser is done, is the matter of section 11.
 
 # %%
 features = pipe.parts["encoder"](to_tensor(face.image[None]))
@@ -151,8 +153,13 @@ latents = sample(transformer, pipe.scheduler, conditions, guidance, **made)
 clip = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, made["stack"])[0])
 face_sheet(clip[::2], columns=8, titles=["by hand"])
 
+# %% [markdown]
+# The pipeline does the same and then *finishes* the frames with the photo's detail. `detail_scale=0` leaves that out, here and
+# up to section 11: until then the question is what the embeddings alone carry.
+
 # %%
-result = pipe(photo, "opens his mouth", guidance_scale=1.5, identity_guidance_scale=1.2, seed=0)
+plain = {"detail_scale": 0.0, "seed": 0}
+result = pipe(photo, "opens his mouth", guidance_scale=1.5, identity_guidance_scale=1.2, **plain)
 print("the pipeline makes the same clip:", bool((result.frames == clip).all()))
 
 # %% [markdown]
@@ -174,7 +181,7 @@ for weights in layers:
     pictures += [overlay_attention(face.image, maps[q], box=cell_box(q, 8)) for q in queries]
 
 # %%
-face_sheet(np.stack(pictures), columns=7, size=100, titles=["layer 1", "layer 2"])
+face_sheet(np.stack(pictures), columns=7, size=84, titles=["layer 1", "layer 2"])
 
 # %% [markdown]
 # A query is not tied to its own cell: what it needs of its own place comes by a second road (a small convolution over the
@@ -186,7 +193,7 @@ face_sheet(np.stack(pictures), columns=7, size=100, titles=["layer 1", "layer 2"
 
 # %%
 with watch_adapters(transformer) as looks:
-    pipe(photo, "opens his mouth")
+    pipe(photo, "opens his mouth", **plain)
 print(len(looks.identity), "adapted blocks, each with weights of shape")
 print(tuple(looks.identity[0].shape), "(rows, heads, frames, patches, tokens)")
 
@@ -198,7 +205,7 @@ for recorded in (looks.identity, looks.action):
         maps = weights[0, :, frame].mean(0).unflatten(1, (8, 8)).numpy()
         pictures += [overlay_attention(face.image, maps[p], box=cell_box(p, 4)) for p in patches]
 titles = ["identity, first block", "identity, last block", "action, first block", "action, last block"]
-face_sheet(np.stack(pictures), columns=7, size=100, titles=titles)
+face_sheet(np.stack(pictures), columns=7, size=84, titles=titles)
 
 # %% [markdown]
 # **Identity** attention stays under its own patch, nearly always: in the last block the last of these patches looks at the mouth, too.
@@ -264,7 +271,7 @@ for states in heard:
 
 # %%
 titles = [f"words: {prompt}" for prompt in prompts]
-face_sheet(np.stack(pictures), [*prompts] * len(prompts), columns=len(prompts), size=100, titles=titles)
+face_sheet(np.stack(pictures), [*prompts] * len(prompts), columns=len(prompts), size=84, titles=titles)
 
 # %% [markdown]
 # How much does a picture change along a row, and how much along a column?
@@ -284,7 +291,7 @@ dial = (0.0, 1.0) if SMOKE else (0.0, 0.5, 1.0, 2.0)
 pictures, labels = [], []
 for who in dial:
     for what in dial:
-        result = pipe(photo, "opens his mouth", identity_scale=who, action_scale=what)
+        result = pipe(photo, "opens his mouth", identity_scale=who, action_scale=what, **plain)
         pictures.append(result.frames[10])
         labels.append(f"{result.scores['identity'].mean():.2f} | {result.scores['action']:.2f}")
 
@@ -319,7 +326,7 @@ pictures, labels = [], []
 for person_scale in down:
     for words_scale in across:
         scales = {"guidance_scale": words_scale, "identity_guidance_scale": person_scale}
-        result = pipe(photo, "opens his mouth", **scales)
+        result = pipe(photo, "opens his mouth", **scales, **plain)
         pictures.append(result.frames[10])
         labels.append(f"{result.scores['identity'].mean():.2f} | {result.scores['action']:.2f}")
 
@@ -342,10 +349,10 @@ face_sheet(np.stack(pictures), labels, columns=len(across), size=96, titles=titl
 # %%
 prompts = ("opens his mouth", "closes his eyes", "raises his eyebrows")[: 1 if SMOKE else 3]
 arms = ("iad", "consisid")
-clips = {(prompt, arm): pipe(photo, prompt, arm=arm) for prompt in prompts for arm in arms}
-pictures = [result.frames[k] for result in clips.values() for k in (0, 4, 8, 12)]
+clips = {(prompt, arm): pipe(photo, prompt, arm=arm, **plain) for prompt in prompts for arm in arms}
+pictures = [result.frames[k] for result in clips.values() for k in (1, 6, 11)]
 titles = [f"{arm}: {prompt}" for prompt, arm in clips]
-face_sheet(np.stack(pictures), columns=4, size=84, titles=titles)
+face_sheet(np.stack(pictures), columns=3, size=84, titles=titles)
 
 # %%
 print(f"{'':32}{'likeness':>9}{'prompt':>9}{'copied':>9}")
@@ -412,8 +419,8 @@ face_sheet(np.stack(pictures), columns=3, size=84, titles=list(shown))
 # crop: without it, ConsisID's own ablation says, hardly any likeness is left. In `mini` the tokens reach every frame directly, in
 # every second block, while the crop is joined to the first latent frame alone and the others have one denoising step to hear of
 # it. The lesson is the same on both roads:
-# **whatever shows the photo whole will copy its expression**, if training lets it. IaD closes both: no pixels go in,
-# and of the tokens only $i$.
+# **whatever shows the photo whole will copy its expression**, if training lets it. IaD closes both: no pixels go
+# into the denoiser, and of the tokens only $i$.
 #
 # One more honest comparison. Two controls share IaD's training references (*another* picture of the same person):
 # `consisid-cross` keeps crop and $f$, `entangled` keeps $f$ and has IaD's action tokens and its `IdentityPatch`.
@@ -421,7 +428,7 @@ face_sheet(np.stack(pictures), columns=3, size=84, titles=list(shown))
 # %%
 print(f"{'':16}{'likeness':>9}{'prompt':>9}{'copied':>9}   mean over {len(prompts)} prompts")
 for arm_name in ("iad", "consisid", "consisid-cross", "entangled"):
-    scores = [pipe(photo, prompt, arm=arm_name).scores for prompt in prompts]
+    scores = [pipe(photo, prompt, arm=arm_name, **plain).scores for prompt in prompts]
     means = [np.mean([np.mean(s[key]) for s in scores]) for key in ("identity", "action", "copied")]
     print(f"{arm_name:16}" + "".join(f"{mean:9.2f}" for mean in means))
 
@@ -431,6 +438,87 @@ for arm_name in ("iad", "consisid", "consisid-cross", "entangled"):
 # What they say: references that show another action are the first half of the cure, a channel of its own for the action is
 # the second; a control with both but without the split shows the action as often and still copies 10 % of the photo's
 # expression, where IaD copies none (twelve people). What the split adds besides are embeddings that can be read and exchanged, as in section 6 and 7 of this page.
+
+# %% [markdown]
+# ## 11. After the denoiser: the finisher
+#
+# All frames on this page are soft, and no token could help: the latents keep 24 numbers of a patch of 16 × 16 pixels, and the
+# autoencoder cannot draw what is not in them. So `mini` has one more part, the *finisher* (`iad/finishing.py`). It sees the frame
+# $x$, the photo and both action codes, and finds for every pixel $p$
+#
+# - a *motion* $u$: where in the photo to look this pixel up,
+# - a *mask* $m$ from 0 to 1: how far to believe what is found there,
+# - a little colour $c$:
+#
+# $$y(p) = x(p) + m(p)\,\big(\text{photo}(p + u(p)) - x(p)\big) + c(p).$$
+#
+# **This is ours and no part of the paper's method.** It is trained last, on what the trained denoiser makes (`python -m iad train
+# finisher`), and nothing of it reaches the denoiser. All arms are finished alike, those without an action channel without the codes.
+
+# %%
+from iad.faces import crop as cut
+from iad.photos import load_image
+
+finisher = pipe.parts["finisher"]
+soft = pipe(photo, "opens his mouth", **plain).frames[[10]]
+code = pipe.text_codes(segments, frames)[0, [10 // pipe.preset.frames_per_latent]]
+change = finisher.look(to_tensor(soft), to_tensor(face.image[None]), code, split.code)
+large = to_tensor(cut(load_image(photo), face.affine, 256)[None])
+finished = finisher.compose(to_tensor(soft), large, change)
+print("motion:", tuple(change.motion.shape), " mask:", tuple(change.mask.shape))
+print("photo: ", tuple(large.shape), " finished:", tuple(finished.shape))
+
+# %% [markdown]
+# Motion and mask are found in 128 pixels and carried out in the size of the photo. That is how `size=384` makes larger clips.
+
+# %%
+from iad.finishing import resize, warp
+from iad.plots.style import create_figure, to_picture
+
+moved = to_uint8(warp(large, resize(change.motion, 256)))[0]
+mask = to_uint8(resize(change.mask, 256).expand(1, 3, 256, 256))[0]
+panels = {"photo": to_uint8(large)[0], "without": soft[0], "motion": to_uint8(0.3 * large + 0.7)[0]}
+panels |= {"photo, moved": moved, "mask": mask, "finished": to_uint8(finished)[0]}
+figure, axes = create_figure(10.8, 2.1, columns=6)
+for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
+    axis.imshow(panel)
+    axis.set_title(title)
+    axis.axis("off")
+
+# %%
+y, x = np.mgrid[8:256:14, 8:256:14]
+arrows = 128 * change.motion[0, :, y // 2, x // 2].numpy()  # from half a picture to its pixels
+axes[0, 2].quiver(x, y, *arrows, angles="xy", scale_units="xy", scale=1, color="#e27d38", width=0.008)
+to_picture(figure)
+
+# %% [markdown]
+# An arrow begins at a pixel of the frame and ends where in the photo that pixel is looked up: those on the chin point up, for
+# the jaw has dropped since. Moved along the arrows, the photo has the head and the chin of the frame, but no open mouth, only
+# lips pulled out of shape: the photo never showed one. There the mask is black, and the mouth stays as the denoiser drew it. It is
+# nearly white along brows, lids and the outline of the face, where a soft edge becomes a sharp one. In between it is grey: a
+# mixture of both.
+#
+# Sharper, then. But section 10 closed the road of the pixels, and here is a small door in it. What comes through? Four people who
+# smile, two prompts, judged by the pipeline's own scores as above:
+
+# %%
+smiles = faces.crops[faces.find(person=[4, 8, 12, 22], action="smile", take=0)][: 1 if SMOKE else 4]
+wanted = ("opens the mouth", "closes the eyes")
+print(f"{'':24}{'likeness':>9}{'prompt':>9}{'copied':>9}")
+for arm_name in ("iad", "consisid"):
+    for scale in (0.0, 1.0):
+        ask = {"arm": arm_name, "detail_scale": scale}
+        scores = [pipe(crop, prompt, **ask).scores for crop in smiles for prompt in wanted]
+        means = [np.mean([np.mean(s[key]) for s in scores]) for key in ("identity", "action", "copied")]
+        print(f"{arm_name:10}detail_scale {scale:g}" + "".join(f"{mean:9.2f}" for mean in means))
+
+# %% [markdown]
+# For both arms likeness goes up, the match with the prompt goes down a little, and more is copied; for IaD that is no trifle. The
+# reason is plain: pixels of the photo bring the photo's own face, which pulls back, and the smile is one of its details. A mask of
+# one half leaves half of every fold of the cheek. What sets the arms apart is there as before, finished or not. (The level of
+# `copied` differs from face to face; compare rows of one table only.)
+#
+# So a finished clip is for looking at. Whoever asks what the embeddings carry, as this page did, sets `detail_scale=0`.
 
 # %% [markdown]
 # ## Exercises
@@ -451,18 +539,27 @@ for arm_name in ("iad", "consisid", "consisid-cross", "entangled"):
 # <details><summary>Answer</summary>
 #
 # Without the penalty every patch looks at many tokens at once (in the first block at 17, counted by the entropy of its weights, and
-# at 1 before), for training never had to find the places by content. The clip falls apart into dim patches with visible seams,
-# and hardly anything remains: likeness 0.14 in place of 0.88. `IdentityPatch` still tells each patch its own cells, and does not
-# save it. It is a prior that the model leans on.
+# at 1 before), for training never had to find the places by content. The clip, made with `detail_scale=0`, falls apart into dim
+# patches with visible seams, and hardly anything remains: likeness 0.14 in place of 0.88. `IdentityPatch` still tells each patch
+# its own cells, and does not save it. It is a prior that the model leans on.
 #
 # </details>
 #
-# **3.** Which of the three rows of section 9 hears the words? Which row would you change to guide the *action tokens* apart from the words?
+# **3.** Hand the finisher the wrong photo: his soft frame, and the picture of a stranger, say `faces.crops[faces.find(person=4,
+# action="neutral", take=0)]`. Who comes out, and what does that say of who decides about the person?
 #
 # <details><summary>Answer</summary>
 #
-# Only *told* hears words, and only *told* sees action tokens, so $g$ exaggerates both together. For a scale of its own one needs
-# a fourth row, *the same person with words but without action tokens*, and $v = \dots + g_w\,(v_{\text{words}} - v_{\text{free}}) +
-# g_a\,(v_{\text{told}} - v_{\text{words}})$, at the price of a third more time.
+# ```python
+# stranger = to_tensor(faces.crops[faces.find(person=4, action="neutral", take=0)])
+# theirs = pipe.parts["encoder"](stranger)
+# own = pipe.parts["decoupler"](theirs.vector, theirs.tokens).code
+# mixed = to_uint8(finisher(to_tensor(soft), stranger, code, own))
+# ```
+#
+# It is still he, in some of the stranger's skin. Ask the encoder: his soft frame was 0.88 like him and 0.41 like person 4, the
+# mixed one is 0.77 and 0.53. The finisher believes a photo only where it fits the frame: the mean of the mask falls from 0.61, with
+# his own photo, to 0.36. So the denoiser decides who it is, and it knows that from $i$ alone; the finisher adds what fits. But it
+# pulls, and to whom: to whoever is in the photo.
 #
 # </details>

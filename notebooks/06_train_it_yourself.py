@@ -328,6 +328,7 @@ for name, split in splits.items():
 # ten times worse than that. A split that looks finished on its training people has only learned *them*. *All terms*, too, is worse on
 # strangers than on its 24, and by this share no better there than *six people*: what the other 18 taught shows in the bars of $a$.
 # `mini` was trained on hundreds of people and takes of whole clips, photo people among them; and its $i$ still leaks (`docs/results.md`).
+# (Of its other stages none runs here; the last of them is `python -m iad train finisher`, see tutorial 5.)
 # Our 24 rendered people are alike in light, camera and style; what you have trained here would fail on a photograph, and the probes
 # above cannot tell you, because their people come from the same renderer.
 
