@@ -171,7 +171,8 @@ class Stub(Scorers):
     def __init__(self, keeps, follows):
         self.keeps, self.follows = keeps, follows
 
-    def __call__(self, reference, prompt, *, action_reference, seed):
+    def __call__(self, reference, prompt, *, action_reference, detail_scale, seed):
+        assert detail_scale == 0  # a photo's detail would tell who it is by itself
         shown = np.zeros((16, 8, 8, 3), np.uint8)
         shown[..., 0] = (reference if self.keeps else action_reference)[0, 0, 0]
         shown[..., 1] = (action_reference if self.follows else reference)[0, 0, 1]
