@@ -6,10 +6,10 @@ HEADINGS = {
     "id-animator": ("ID-Animator’s recipe", "The undivided face tokens go in, without the crop."),
 }
 INTRODUCTION = """
-<p>All three share one base model, data, steps, noise and prompt, and the finisher that brings the photo’s detail
-back. They differ in what of the photo reaches the model. Choose a photo whose expression is <em>not</em> what you
-ask for: whoever copies the photo gives itself away. These are our small re-implementations of the two recipes,
-not the published systems.</p>
+<p>All three share one base model, data, steps, noise and prompt, and the finisher that brings the photo’s
+detail back. They differ in what of the photo reaches the model. Choose a photo whose expression is
+<em>not</em> what you ask for: whoever copies the photo gives itself away. These are our small
+re-implementations of the two recipes, not the published systems.</p>
 """
 FULL_HEADINGS = {
     "iad": ("IaD on {model}", "Only the identity part of the photo goes in, in every second block."),
