@@ -49,7 +49,8 @@ def run(
     pages = {name: (output / f"{name}.md").read_text() for name in chosen if (output / f"{name}.md").exists()}
     command = (
         f"python -m iad evaluate --suite {suite} --model {model} --people {people} --seeds {seeds}"
-        f" --workers {workers} --output {output}" + (f" --arms {' '.join(arms)}" if arms else "")
+        f" --workers {workers} --output {output}"
+        + (f" --arms {' '.join(arms)}" if arms else "")
         + (f" --detail-scale {options['detail_scale']:g}" if "detail_scale" in options else "")
     )
     return write_report(output, reports, command=command, pages=pages)
