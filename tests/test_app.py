@@ -206,7 +206,7 @@ def test_cancel_leaves_the_pipeline_at_the_next_step(photo):
 
 
 def test_what_visitors_leave_behind_is_deleted_on_schedule(photo):
-    settings = {"IAD_KEPT_SECONDS": "20"}  # longer than one clip takes on a busy machine
+    settings = {"IAD_KEPT_SECONDS": "40"}  # longer than one clip takes on a busy machine
     visitor = Client(start_app(**settings), verbose=False)
     ask(visitor, photo, steps=1)
     left = {path.name for path in list_cache(**settings)}
