@@ -102,6 +102,8 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
 def test_the_size_of_a_small_clip_is_chosen(pipeline, tmp_path, capsys):
     assert _generate("--size", "256", output=tmp_path / "a.mp4") == 0
     assert pipeline.calls[1][1]["size"] == 256
+    assert _generate("--size", "64", output=tmp_path / "b.mp4") == 2
+    assert "--size is 64; give a number from 128 to 512" in capsys.readouterr().err
     assert _generate("--size", "256", "--model", "some/large", output=tmp_path / "b.mp4") == 2
     assert "--size is of small models; give a large one --height and --width" in capsys.readouterr().err
 

@@ -59,7 +59,7 @@ def _check(arguments: argparse.Namespace) -> Path:
     check_number(arguments.action_scale, "--action-scale", low=0, high=10)
     check_number(arguments.detail_scale, "--detail-scale", low=0, high=1)
     check_detail(arguments.detail_scale, "--detail-scale", small=small)
-    check_number(arguments.size, "--size", low=16, high=1024)
+    check_number(arguments.size, "--size", low=128, high=512)
     if arguments.size and not small:
         raise ValueError("--size is of small models; give a large one --height and --width.")
     if small:
