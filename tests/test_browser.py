@@ -253,6 +253,28 @@ def test_a_link_names_settings_and_never_a_photo(page, photo):
     page.wait_for_function("document.querySelector('#detail input[type=number]')?.value === '0.5'")
 
 
+def test_a_slow_line_undoes_nothing_of_what_a_visitor_did(browser):
+    context = browser.new_context()
+    page, held, slow = context.new_page(), [], True
+
+    def hold(route):
+        held.append(route) if slow else route.continue_()
+
+    page.route(re.compile("gradio_api/(run/predict|queue/join)"), hold)
+    page.goto(start_app() + "?seed=7")
+    page.fill("#prompt textarea", "nods")
+    while not any('"trigger_id":0' in route.request.post_data for route in held):
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(500)  # all that the page asks for at its start
+    slow = False
+    for route in held:
+        route.continue_()
+    page.wait_for_function("document.querySelector('#seed input').value === '7'")
+    page.wait_for_timeout(500)
+    assert page.input_value("#prompt textarea") == "nods"
+    context.close()
+
+
 def test_a_keyboard_is_enough(page):
     page.focus("#examples .cards button >> nth=0")
     page.keyboard.press("Enter")

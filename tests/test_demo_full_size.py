@@ -347,11 +347,12 @@ def test_mini_answers_while_the_full_size_model_draws(settings, photo, tmp_path)
     big_one = settings | {"IAD_BIG_MODEL": str(big)}
     given = {"photo": handle_file(photo), "prompt": "nods", "consent": True, "seed": 1}
     slow = {**given, "model": "full-size", "full_steps": 100, "api_name": "/generate"}
-    drawing = Client(start_app(**big_one), verbose=False).submit(**slow)
+    first, second = (Client(start_app(**big_one), verbose=False) for _ in range(2))  # held: gone, it cancels
+    drawing = first.submit(**slow)
     waiting = (Status.STARTING, Status.JOINING_QUEUE, Status.SENDING_DATA, Status.IN_QUEUE)
     while drawing.status().code in waiting:
         time.sleep(0.1)
-    quick = Client(start_app(**big_one), verbose=False).submit(**given, steps=1, api_name="/generate")
+    quick = second.submit(**given, steps=1, api_name="/generate")
     assert quick.result(timeout=60)[1]["model"] == "tiny"
     assert not drawing.done()
     stop_app(**big_one)

@@ -19,10 +19,8 @@ class Setting:
     high: float = 0.0
     choices: tuple[str, ...] = ()
 
-    def read(self, text: str | None) -> Any:
-        """Read a value; what is missing, out of bounds or no value at all becomes the default."""
-        if text is None:
-            return self.default
+    def read(self, text: str) -> Any:
+        """Read a value; what is out of bounds or no value at all becomes the default."""
         if isinstance(self.default, str):
             return text[:1000] if not self.choices or text in self.choices else self.default
         try:
@@ -33,8 +31,11 @@ class Setting:
 
 
 def read_link(query: Mapping[str, str], settings: Sequence[Setting]) -> list[Any]:
-    """Return the value of every setting, as the address or else the default says."""
-    return [setting.read(query.get(setting.name)) for setting in settings]
+    """Return the value of every setting; what the address does not name stays as it is.
+
+    A visitor may have turned a dial before the address was read.
+    """
+    return [setting.read(query[setting.name]) if setting.name in query else gr.skip() for setting in settings]
 
 
 def link_settings(
@@ -49,11 +50,13 @@ def link_settings(
 
     def fill(request: gr.Request) -> list[Any]:
         query = dict(request.query_params)
-        number = Setting("example", -1, low=0, high=len(examples) - 1).read(query.get("example"))
+        number = Setting("example", -1, low=0, high=len(examples) - 1).read(query.get("example", ""))
         picture = examples[number].picture if number >= 0 else gr.skip()
         return [picture, *read_link(query, settings)]
 
-    page.load(fill, outputs=[photo, *components], api_visibility="private", show_progress="hidden")
+    page.load(
+        fill, outputs=[photo, *components], api_visibility="private", queue=False, show_progress="hidden"
+    )
     names = [setting.name for setting in settings]
     defaults = [setting.default for setting in settings]
     return f"""
