@@ -102,7 +102,7 @@ class SamplerConfig:
     """What generation uses when the caller does not say."""
 
     steps: int = 1
-    guidance_scale: float = 1.5  # 1 hears the words as they are; more exaggerates them, at twice the time
+    guidance_scale: float = 2.5  # 1 hears the words as they are; more exaggerates them, at twice the time
     identity_guidance_scale: float = 1.2  # the same for the person
     timesteps: int = 1000
 

@@ -87,7 +87,19 @@ class FaceEncoder(nn.Module):
 
     def forward(self, crops: Float[Tensor, "b 3 h w"]) -> FacialFeatures:
         """Describe aligned crops in [0, 1]."""
-        features = self.trunk(crops * 2 - 1)
+        return self.describe(crops, self.look(crops)[-1])
+
+    def look(self, crops: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b c y x"]]:
+        """Return what the trunk finds at 1/4, 1/8 and 1/16 of the crop."""
+        levels, x = [], crops * 2 - 1
+        for layer in self.trunk:
+            if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
+                levels.append(x)
+            x = layer(x)
+        return [*levels, x]
+
+    def describe(self, crops: Float[Tensor, "b 3 h w"], features: Float[Tensor, "b c y x"]) -> FacialFeatures:
+        """Let the heads read the last of what `look` found."""
         flat = self.squeeze(features)
         learned, patches = (rearrange(x, "b c y x -> b (y x) c") for x in (features, self.patches(crops)))
         return FacialFeatures(

@@ -30,7 +30,7 @@ def stage(data):
     prepare(data, TINY, parts)
     split = DecouplerStage(TINY, pool, open_prepared(data, pool), parts["autoencoder"], groups=2)
     denoiser = DenoiserStage(TINY, split, part="adapters", autoencoder=parts["autoencoder"])
-    return FinisherStage(TINY, denoiser)
+    return FinisherStage(TINY, denoiser, encoder=parts["encoder"])
 
 
 def test_a_batch_shows_the_same_person_in_another_take(stage):
@@ -84,7 +84,18 @@ def test_only_the_finisher_learns_and_it_comes_nearer(stage):
         seen.append({name: float(value.detach()) for name, value in terms.items()})
     assert seen[-1]["total"] < 0.8 * seen[0]["total"] and seen[-1]["pixels"] < 0.95 * seen[0]["pixels"]
     assert seen[-1]["motion"] < seen[0]["motion"] and seen[0]["pixels"] == pytest.approx(seen[0]["untouched"])
-    assert all(p.grad is None for p in stage.denoiser.model.parameters())
+    assert all(p.grad is None for p in (*stage.denoiser.model.parameters(), *stage.encoder.parameters()))
+
+
+def test_the_face_itself_is_compared_not_only_its_pixels(stage):
+    target = stage.batch(0)["target"].flatten(0, 1)
+    same = stage._compare_faces(target, target)
+    assert same["features"] == 0 and same["action"] == pytest.approx(0, abs=1e-5)
+    blurred = torch.nn.functional.avg_pool2d(target, 5, stride=1, padding=2).requires_grad_()
+    worse = stage._compare_faces(blurred, target)
+    assert worse["features"] > 0.05 and worse["action"] > 1e-4
+    (worse["features"] + worse["action"]).backward()
+    assert blurred.grad.abs().sum() > 0
 
 
 def test_the_stage_adds_its_weights_to_a_trained_model(data, tmp_path):

@@ -1,13 +1,14 @@
 """The leakage suite on planted embeddings, whose leaks are known, and both suites on the tiny model."""
 
 import json
+import math
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 
-from iad import IaDPipeline
+from iad import IaDPipeline, sampling
 from iad.evaluation import crossing, leakage, leakage_page, measures, probes, speed
 from iad.evaluation import samples as faces
 from iad.evaluation.samples import SHOWN, TURNED, Samples
@@ -280,7 +281,8 @@ def test_speed_times_every_stage_of_both_ways(tmp_path):
     assert "| denoise |" in (tmp_path / "speed.md").read_text()
 
 
-def test_the_plain_loop_makes_what_the_pipeline_makes_at_the_same_settings():
+def test_the_plain_loop_makes_what_the_pipeline_makes_at_the_same_settings(monkeypatch):
+    monkeypatch.setattr(sampling, "REACH", math.inf)
     pipe, photo = IaDPipeline.create("tiny"), speed._photo()
     caught = {}
 

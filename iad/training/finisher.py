@@ -1,7 +1,8 @@
 """Stage 6: the finisher, on what the trained denoiser makes of pure noise.
 
 A target clip is generated anew from the same person's other take; the finisher then brings it back to the
-target by the picture that the reference was read from. Landmarks, known for every clip, teach the motion.
+target by the picture that the reference was read from. Landmarks, known for every clip, teach the motion;
+the face encoder, frozen, says what the face looks like and what it does.
 """
 
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, grid_sample
+from torch.nn.functional import avg_pool2d, cosine_similarity, grid_sample
 
 from iad.autoencoder import decode_latents, to_tensor, to_uint8
 from iad.config import Preset
+from iad.encoders import FaceEncoder
 from iad.finishing import create_finisher, warp
 from iad.training.denoiser import DenoiserStage
 from iad.video import save_picture
@@ -23,6 +25,7 @@ LENGTH = 2  # latent frames of each
 DROP_CODES = 0.12  # for the arms that have no action channel
 LATENT_TRUTH = 0.15  # share of clips whose latents are partly the true ones: sharper than the denoiser's
 MOTION_WEIGHT, COARSE_WEIGHT, WARP_WEIGHT = 8.0, 0.5, 0.3
+FEATURES_WEIGHT, ACTION_WEIGHT = 0.1, 0.1
 # Expressions are small and would drown: eyes and mouth count more, as pixels and as landmarks.
 FACE_WEIGHT, FEATURE_WEIGHT, LANDMARK_WEIGHT = 2.5, 5.0, 2.5
 FACE = (0.31, 0.91, 0.23, 0.77)  # top, bottom, left, right
@@ -31,12 +34,20 @@ REACH = (1 / 16, 1 / 16, 3 / 32)  # of the weight of eye, eye and mouth, in pict
 
 
 class FinisherStage:
-    """L1 of pixels and edges, of the warped photo by itself, and of the motion at 68 landmarks."""
+    """L1 of pixels and edges, of the warped photo by itself, of the motion at 68 landmarks, of face features.
+
+    Args:
+        preset: sizes.
+        denoiser: trained; it makes the clips.
+        encoder: trained; what it finds in a finished frame, and the action code, shall be the target's.
+        seed: of the draws.
+    """
 
     name = "finisher"
 
-    def __init__(self, preset: Preset, denoiser: DenoiserStage, *, seed: int = 0):
+    def __init__(self, preset: Preset, denoiser: DenoiserStage, *, encoder: FaceEncoder, seed: int = 0):
         self.preset, self.denoiser, self.seed = preset, denoiser, seed
+        self.encoder = encoder.eval().requires_grad_(False)
         self.pool = denoiser.pool
         self.model = nn.ModuleDict({"finisher": create_finisher(preset)})
         denoiser.model.eval().requires_grad_(False)
@@ -89,9 +100,10 @@ class FinisherStage:
             "warped": sum(_difference(w, target, weights) for w in warped),
             "coarse": (avg_pool2d(warped[0], 4) - avg_pool2d(target, 4)).abs().mean(),
             "motion": sum(_motion_error(motion, here, there) for motion in motions),
-        }
+        } | self._compare_faces(finished, target)
         total = terms["pixels"] + terms["edges"] + WARP_WEIGHT * terms["warped"]
         total = total + COARSE_WEIGHT * terms["coarse"] + MOTION_WEIGHT * terms["motion"]
+        total = total + FEATURES_WEIGHT * terms["features"] + ACTION_WEIGHT * terms["action"]
         return {"total": total, "untouched": _difference(frames, target, weights).detach()} | terms
 
     @torch.no_grad()
@@ -124,6 +136,23 @@ class FinisherStage:
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
         """Keep nothing."""
         return {}
+
+    def _compare_faces(self, finished: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Compare what the encoder finds at three scales, and the action code that the decoupler reads."""
+        with torch.no_grad():
+            wanted, wanted_code = self._read(target)
+        found, code = self._read(finished)
+        scales = (w.std(dim=(0, 2, 3), keepdim=True).clamp(min=1e-3) for w in wanted)
+        pairs = zip(found, wanted, scales, strict=True)
+        return {
+            "features": sum(((x - y) / scale).abs().mean() for x, y, scale in pairs),
+            "action": 1 - cosine_similarity(code, wanted_code).mean(),
+        }
+
+    def _read(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
+        levels = self.encoder.look(crops)
+        found = self.encoder.describe(crops, levels[-1])
+        return levels, self.denoiser.model["decoupler"](found.vector, found.tokens).code
 
     def _recolour(self, batch: dict[str, Any], frames: Tensor) -> list[Tensor]:
         """Return frames, photo and target, one a frame, in the same new light."""

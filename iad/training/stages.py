@@ -158,7 +158,7 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
         )
     _begin_from(learner.model, parts)
     if stage == "finisher":
-        learner = FinisherStage(preset, learner, seed=options.seed)
+        learner = FinisherStage(preset, learner, encoder=parts["encoder"], seed=options.seed)
         _begin_from(learner.model, parts)
     weights = options.output / "weights"
     for arm in _baselines(stage, options):
