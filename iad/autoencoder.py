@@ -85,6 +85,12 @@ class FrameAutoencoder(nn.Module):
         energy = self.expand.weight.flatten(1).norm(dim=1)
         return energy / energy.mean()
 
+    def tone(self) -> Float[Tensor, " c"]:
+        """Return how far each latent channel is the plain colour of a patch, from 0 to 1."""
+        weight = self.project.weight
+        plain = weight.mean(dim=(2, 3), keepdim=True).expand_as(weight)
+        return plain.square().sum(dim=(1, 2, 3)) / weight.square().sum(dim=(1, 2, 3))
+
     @torch.no_grad()
     def set_components(self, patches: Float[Tensor, "n 3 16 16"]) -> None:
         """Set the code to the principal components of `patches` in [0, 1], of unit variance each."""

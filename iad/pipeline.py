@@ -192,6 +192,7 @@ class IaDPipeline(Splitting):
             latents=self._noise(seed, latent_frames),
             steps=settings["steps"],
             stack=self.preset.frames_per_latent,
+            tone=self.parts["autoencoder"].tone(),
             callback=callback,
         )
         decoded = decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)

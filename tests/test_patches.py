@@ -50,3 +50,14 @@ def test_a_tokens_last_numbers_tell_of_its_own_patch():
         before, after = encoder(picture).tokens, encoder(changed).tokens
     moved = (before - after)[0, :, -tiny.encoder.components :].abs().amax(1) > 1e-4
     assert moved.nonzero().flatten().tolist() == [1]
+
+
+def test_tone_tells_plain_colour_from_shape():
+    torch.manual_seed(0)
+    edge = torch.ones(PATCH, PATCH)
+    edge[:, PATCH // 2 :] = -1  # of mean 0
+    patches = 0.5 + 0.2 * torch.randn(200, 3, 1, 1) + 0.05 * torch.randn(200, 1, 1, 1) * edge
+    autoencoder = create_autoencoder(PRESETS["tiny"])
+    autoencoder.set_components(patches)
+    tone = autoencoder.tone()
+    assert torch.allclose(tone[:4], torch.tensor([1.0, 1.0, 1.0, 0.0]), atol=0.01)
