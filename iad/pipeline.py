@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from iad import checkpoint
-from iad.autoencoder import decode_latents, to_tensor, to_uint8
+from iad.autoencoder import decode_latents, to_tensor, to_uint8, weigh_contrast
 from iad.baselines import RECIPES, Baseline, create_baseline
 from iad.config import ARMS, CONTROLS, Preset, get_preset, is_full_size
 from iad.faces import Face, crop, detect_faces
@@ -192,7 +192,7 @@ class IaDPipeline(Splitting):
             latents=self._noise(seed, latent_frames),
             steps=settings["steps"],
             stack=self.preset.frames_per_latent,
-            tone=self.parts["autoencoder"].tone(),
+            weigh=self._weigh_contrast,
             callback=callback,
         )
         decoded = decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)
@@ -230,6 +230,9 @@ class IaDPipeline(Splitting):
             "frames": frames or self.preset.frames,
             "size": size or self.preset.size,
         }
+
+    def _weigh_contrast(self, latents: Tensor) -> Tensor:
+        return weigh_contrast(self.parts["autoencoder"], latents, self.preset.frames_per_latent)
 
     def _guidance(self, words, person, identity_scale, action_scale) -> Guidance:
         sampler = self.preset.sampler

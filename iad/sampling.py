@@ -2,8 +2,8 @@
 
 Three rows are denoised side by side: *told* hears everything, *free* is the same person left to themselves,
 *nobody* has no identity. v = nobody + s_i (free - nobody) + s (told - free), with s the guidance scale and
-s_i the identity guidance scale; a row whose weight is zero is left out. Ours: s exaggerates shapes, not the
-colour of whole patches, which would turn brows black; and the more of a frame the words change, the less it
+s_i the identity guidance scale; a row whose weight is zero is left out. Ours: s exaggerates only what
+`weigh` allows it to (`iad.autoencoder.weigh_contrast`); and the more of a frame the words change, the less it
 does, for a closed eye can bear it and a turned head is torn.
 """
 
@@ -47,14 +47,14 @@ class Guidance:
         return 3 if self.identity_guidance_scale != 1 else 2 if self.guidance_scale != 1 else 1
 
     def combine(
-        self, velocity: Float[Tensor, "r f c y x"], tone: Float[Tensor, " c"] | None = None
+        self, velocity: Float[Tensor, "r f c y x"], contrast: Float[Tensor, "1 f c y x"] | None = None
     ) -> Float[Tensor, "1 f c y x"]:
-        """Weigh the rows' velocities; `tone` says how far a channel is plain colour."""
+        """Weigh the rows' velocities; `contrast` says from 0 to 1 what may be exaggerated."""
         told, free, nobody = velocity[:1], velocity[:2][-1:], velocity[-1:]
         change = told - free
         much = change.square().mean(dim=(2, 3, 4), keepdim=True)
-        shape = change if tone is None else change * (1 - tone)[:, None, None]
-        told = told + (self.guidance_scale - 1) * shape / (1 + much / REACH**2).sqrt()
+        change = change if contrast is None else change * contrast
+        told = told + (self.guidance_scale - 1) * change / (1 + much / REACH**2).sqrt()
         return told + (self.identity_guidance_scale - 1) * (free - nobody)
 
 
@@ -67,7 +67,7 @@ def sample(
     latents: Float[Tensor, "1 f c y x"],
     steps: int,
     stack: int,
-    tone: Float[Tensor, " z"] | None = None,
+    weigh: Callable[[Tensor], Tensor] | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Float[Tensor, "1 f c y x"]:
     """Denoise `latents` in `steps` steps.
@@ -79,8 +79,8 @@ def sample(
         guidance: how strongly.
         latents: noise.
         steps: how many.
-        stack: frames that share a latent frame; each has `z` of its channels.
-        tone: the autoencoder's; without it colour is exaggerated, too.
+        stack: frames that share a latent frame.
+        weigh: takes the clip as told, (1, f, c, y, x), and says from 0 to 1 what guidance may exaggerate.
         callback: called with (step, steps) after each step.
     """
     frames = latents.shape[1]
@@ -91,17 +91,22 @@ def sample(
     if conditions.crop is not None:
         one = crop_condition(conditions.crop, frames=frames, stack=stack)
         crop = torch.cat([one, one, torch.zeros_like(one)][: guidance.rows])
-    tone = None if tone is None else tone.repeat(stack)
     scheduler.set_timesteps(steps)
     for k, t in enumerate(scheduler.timesteps):
         rows = latents.expand(guidance.rows, -1, -1, -1, -1)
         rows = rows if crop is None else torch.cat([rows, crop], dim=2)
         kwargs = {"adapter": adapter}
         velocity = transformer(rows, states, t.expand(guidance.rows), attention_kwargs=kwargs).sample
-        latents = scheduler.step(guidance.combine(velocity, tone), t, latents).prev_sample
+        contrast = weigh(_predict_clean(scheduler, latents, velocity[:1], t)) if weigh else None
+        latents = scheduler.step(guidance.combine(velocity, contrast), t, latents).prev_sample
         if callback:
             callback(k + 1, steps)
     return latents
+
+
+def _predict_clean(scheduler, latents: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
+    share = scheduler.alphas_cumprod[t]
+    return share.sqrt() * latents - (1 - share).sqrt() * velocity
 
 
 def _adapt(

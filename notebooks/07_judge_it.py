@@ -291,9 +291,9 @@ for count in range(2, PEOPLE + 1, 2):
     print(f"{count} people: {value:.2f} [{low:.2f}, {high:.2f}]")
 
 # %% [markdown]
-# The first three lines are the surest of themselves and rest on the fewest people. Where every clip of a few people is
-# right, the bootstrap says [1.00, 1.00]: it cannot imagine what it has not seen. One miss among 32 clips, and the last line
-# reaches down to 0.91. And an interval knows of the chance in drawing people, and of nothing else: that all are rendered,
+# Not one is wrong, and the bootstrap says [1.00, 1.00], of two people as surely as of eight: it cannot imagine what it has not
+# seen. A single miss among the 32 clips would let the last line reach down to 0.91, and on 64 people some are wrong, as the
+# table below shows. And an interval knows of the chance in drawing people, and of nothing else: that all are rendered,
 # that the judges are ours, that the prompts are ours, it cannot know.
 #
 # ## The full table
@@ -337,9 +337,9 @@ Markdown(page.split("### All people")[1].split("\n### ")[0])
 # <summary>Answer</summary>
 #
 # Compare with a true picture that shows what was *asked for*: `who[right[k]]` in place of `who[shown[k]]`. A copier
-# loses its advantage, an actor gains: when we tried it on these 32 requests, `consisid` fell from 0.84 to 0.64,
-# `id-animator` from 0.77 to 0.60, and `iad` rose from 0.56 to 0.62. What was far apart is close together, closer than
-# eight people can tell; and the still photo, at 0.62, keeps up. The number needs the truth, which exists for rendered
+# loses its advantage, an actor gains: when we tried it on these 32 requests, `consisid` fell from 0.82 to 0.64,
+# `id-animator` from 0.74 to 0.60, and `iad` rose from 0.54 to 0.61. What was far apart is close together, closer than
+# eight people can tell; and the still photo, at 0.61, keeps up. The number needs the truth, which exists for rendered
 # people only; for photographs, ask whether the clip is nearer to its own person than to all others ("right person" in the
 # table), with the same kind of picture for everybody.
 #

@@ -3,6 +3,7 @@
 import json
 import math
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -299,3 +300,23 @@ def test_the_plain_loop_makes_what_the_pipeline_makes_at_the_same_settings(monke
     pipe._score = lambda *_: {}
     speed.time_clip(pipe, photo, plainly, seed=3)
     assert torch.allclose(caught["plain"], caught["own"], atol=1e-4)
+
+
+def test_guidance_exaggerates_only_what_it_may():
+    pipe, seen = IaDPipeline.create("tiny"), []
+
+    def compare(pipe, conditions, seed):
+        made = {"latents": pipe._noise(seed, pipe.preset.latent_frames), "steps": 1}
+        made["stack"] = pipe.preset.frames_per_latent
+        ask = partial(speed.sample, pipe.parts["transformer"], pipe.scheduler, conditions, **made)
+        strong = pipe._guidance(6.0, 1.0, 1.0, 1.0)
+        plain = ask(pipe._guidance(1.0, 1.0, 1.0, 1.0))
+        held = ask(strong, weigh=lambda told: seen.append(told) or torch.zeros_like(told))
+        torch.testing.assert_close(held, plain, atol=1e-5, rtol=0)
+        torch.testing.assert_close(seen[0], plain, atol=1e-5, rtol=0)
+        assert (ask(strong) - plain).abs().max() > 1e-3
+        return plain
+
+    pipe._score = lambda *_: {}
+    speed.time_clip(pipe, speed._photo(), compare, seed=3)
+    assert len(seen) == 1

@@ -117,7 +117,7 @@ def denoise(pipe: Any, conditions: Conditions, seed: int) -> Float[Tensor, "1 f 
         latents=pipe._noise(seed, pipe.preset.latent_frames),
         steps=pipe.preset.sampler.steps,
         stack=pipe.preset.frames_per_latent,
-        tone=pipe.parts["autoencoder"].tone(),
+        weigh=pipe._weigh_contrast,
     )
 
 
