@@ -550,7 +550,7 @@ for arm_name in ("iad", "consisid"):
 #
 # Without the penalty every patch looks at many tokens at once (in the first block at 17, counted by the entropy of its weights, and
 # at 1 before), for training never had to find the places by content. The clip, made with `detail_scale=0`, falls apart into dim
-# patches with visible seams, and hardly anything remains: likeness 0.17 in place of 0.88. `IdentityPatch` still tells each patch
+# patches with visible seams, and hardly anything remains: likeness 0.18 in place of 0.88. `IdentityPatch` still tells each patch
 # its own cells, and does not save it. It is a prior that the model leans on.
 #
 # </details>
@@ -567,8 +567,8 @@ for arm_name in ("iad", "consisid"):
 # mixed = to_uint8(finisher(to_tensor(soft), stranger, code, own))
 # ```
 #
-# It is still he, in some of the stranger's skin. Ask the encoder: his soft frame was 0.88 like him and 0.42 like person 4, the
-# mixed one is 0.75 and 0.51. The finisher believes a photo only where it fits the frame: the mean of the mask falls from 0.72, with
+# It is still he, in some of the stranger's skin. Ask the encoder: his soft frame was 0.88 like him and 0.41 like person 4, the
+# mixed one is 0.75 and 0.50. The finisher believes a photo only where it fits the frame: the mean of the mask falls from 0.73, with
 # his own photo, to 0.36. So the denoiser decides who it is, and it knows that from $i$ alone; the finisher adds what fits. But it
 # pulls, and to whom: to whoever is in the photo.
 #

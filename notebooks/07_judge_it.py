@@ -337,8 +337,8 @@ Markdown(page.split("### All people")[1].split("\n### ")[0])
 # <summary>Answer</summary>
 #
 # Compare with a true picture that shows what was *asked for*: `who[right[k]]` in place of `who[shown[k]]`. A copier
-# loses its advantage, an actor gains: when we tried it on these 32 requests, `consisid` fell from 0.82 to 0.64,
-# `id-animator` from 0.74 to 0.60, and `iad` rose from 0.54 to 0.61. What was far apart is close together, closer than
+# loses its advantage, an actor gains: when we tried it on these 32 requests, `consisid` fell from 0.84 to 0.65,
+# `id-animator` from 0.75 to 0.60, and `iad` rose from 0.56 to 0.62. What was far apart is close together, closer than
 # eight people can tell; and the still photo, at 0.61, keeps up. The number needs the truth, which exists for rendered
 # people only; for photographs, ask whether the clip is nearer to its own person than to all others ("right person" in the
 # table), with the same kind of picture for everybody.
