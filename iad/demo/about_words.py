@@ -4,9 +4,9 @@ from iad.demo.hardware import FULL_SIZE_GB
 
 # From docs/results.md, 64 held-out people x 8 actions, with the finisher; a test compares.
 RESULTS = {
-    "iad": ("IaD", "91 %", "0.09", "0.73", "97 %"),
-    "consisid": ("ConsisID’s recipe", "27 %", "0.76", "0.77", "97 %"),
-    "id-animator": ("ID-Animator’s recipe", "28 %", "0.59", "0.77", "97 %"),
+    "iad": ("IaD", "94 %", "0.06", "0.72", "96 %"),
+    "consisid": ("ConsisID’s recipe", "31 %", "0.76", "0.77", "96 %"),
+    "id-animator": ("ID-Animator’s recipe", "31 %", "0.58", "0.78", "97 %"),
 }
 COLUMNS = (
     "Method",
@@ -28,7 +28,7 @@ RESULTS_NOTE = f"""
 methods share one base, data, steps and the finisher that brings the photo’s detail back; the two recipes
 are our small versions, not the published systems. True renders of the same people reach 0.75 in
 likeness; more is the gain of copying. Without the finisher IaD copies 0.02, shows 93 %, and its likeness is
-0.60. A control with IaD’s references and action channel, but without the split, shows the action as often,
+0.59. A control with IaD’s references and action channel, but without the split, shows the action as often,
 on twelve people, and copies 10 % of the expression without the finisher, where IaD copies none; what the
 split adds besides is embeddings that can be read and swapped.
 A probe reads the expression, one of nine, from the identity at {FACE_KEPT}, from the undivided embedding
@@ -37,9 +37,10 @@ at {FACE_LEFT} (chance {CHANCE}). All tables: docs/results.md.</p>
 CARDS = {
     "Honest limits": """
 Who faces the camera is recognised; the finisher also keeps a little of the photo’s expression, so that broad
-smiles, frowns and closed eyes come out too slight.
+smiles, frowns and closed eyes may come out too slight.
 
-Open mouths are soft inside; turns show double edges.
+Open mouths are soft inside; turns show double edges. On dark skin actions are slighter, and raised brows
+come out too dark.
 
 A scene named in the prompt is hardly heeded.
 
