@@ -144,14 +144,15 @@ print(f"{len(states.identity)} adapted blocks, {count * 4 / 1e6:.1f} MB in all")
 # latents into pixels. (The two scales of `Guidance` are explained in section 9.)
 
 # %%
+from functools import partial
+
 from iad.sampling import Conditions, Guidance, sample
 
 own = pipe.preset.sampler
-scales = (own.guidance_scale, own.identity_guidance_scale)
-guidance = Guidance(*scales, identity_scale=1.0, action_scale=1.0)
+guidance = Guidance(own.guidance_scale, own.identity_guidance_scale, identity_scale=1.0, action_scale=1.0)
 conditions = Conditions(split.identity, action, None, words, silence)
 made = {"latents": noise, "steps": pipe.preset.sampler.steps, "stack": pipe.preset.frames_per_latent}
-made["weigh"] = lambda told: weigh_contrast(pipe.parts["autoencoder"], told, made["stack"])
+made["weigh"] = partial(weigh_contrast, pipe.parts["autoencoder"], stack=made["stack"])
 latents = sample(transformer, pipe.scheduler, conditions, guidance, **made)
 clip = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, made["stack"])[0])
 face_sheet(clip[::2], columns=8, titles=["by hand"])
