@@ -263,8 +263,12 @@ def test_a_slow_line_undoes_nothing_of_what_a_visitor_did(browser):
     page.route(re.compile("gradio_api/(run/predict|queue/join)"), hold)
     page.goto(start_app() + "?seed=7")
     page.fill("#prompt textarea", "nods")
-    while not any('"trigger_id":0' in route.request.post_data for route in held):
+    for _ in range(WAIT // 100):
+        if any('"trigger_id":0' in route.request.post_data for route in held):
+            break
         page.wait_for_timeout(100)
+    else:
+        pytest.fail("the page asked for nothing when it opened")
     page.wait_for_timeout(500)  # all that the page asks for at its start
     slow = False
     for route in held:

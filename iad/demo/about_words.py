@@ -39,8 +39,8 @@ CARDS = {
 Who faces the camera is recognised; the finisher also keeps a little of the photo’s expression, so that broad
 smiles, frowns and closed eyes may come out too slight.
 
-Open mouths are soft inside; turns show double edges. On dark skin actions are slighter, and raised brows
-come out too dark.
+Open mouths are soft inside; turns show double edges. On dark skin actions look slighter, and raised
+brows too dark.
 
 A scene named in the prompt is hardly heeded.
 
