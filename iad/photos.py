@@ -12,8 +12,9 @@ import struct
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image, ImageOps
 
 SMALLEST_SIDE = 48
@@ -21,6 +22,7 @@ LARGEST_SIDE = 16_384  # OpenCV's warps end at 32,767
 MOST_PIXELS = 40_000_000
 MOST_BYTES = 30_000_000
 FORMATS = ("JPEG", "PNG", "WEBP")
+DARK, LIT = 28.0, 100.0  # luminance of a face that is brightened, and what it becomes
 
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
@@ -133,3 +135,27 @@ def _to_rgb(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
         return np.array(picture.convert("RGB"))
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise ValueError(f"{name} is damaged or cut short; save or download the photo again.") from error
+
+
+def luminance(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """Return the brightness of each pixel as an eye weighs it, 0 to 255."""
+    return image @ np.array([0.299, 0.587, 0.114])
+
+
+def gain_for(level: float) -> float:
+    """Return the gain for `brighten` that makes this luminance that of a lit face; 1 where it is not dark."""
+    return 1.0 if level >= DARK else LIT / max(level, 1.0)
+
+
+def brighten(image: UInt8[np.ndarray, "h w 3"], gain: float) -> UInt8[np.ndarray, "h w 3"]:
+    """Brighten the dark by `gain`, and the bright parts less, so that they stay below white.
+
+    A gain of 1 changes nothing.
+    """
+    if gain == 1:
+        return image
+    # A dark photo has few levels, which would become visible steps; smooth over one or two of them.
+    smooth = cv2.bilateralFilter(image.astype(np.float32), d=5, sigmaColor=2.0, sigmaSpace=2.0) / 255
+    white = max(float(np.percentile(image.max(axis=2), 99.9)) / 255, 1e-3)
+    bend = max(0.0, gain - 1 / white)
+    return np.rint(255 * np.clip(gain * smooth / (1 + bend * smooth), 0, 1)).astype(np.uint8)

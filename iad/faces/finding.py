@@ -1,0 +1,180 @@
+"""Photo -> one aligned face, with every doubt; video frame and its forerunner's landmarks -> the next one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from iad.faces.detectors import detect_frontal
+from iad.faces.doubts import list_doubts
+from iad.faces.framing import (
+    CROP_SIZE,
+    Box,
+    alignment,
+    box_in,
+    crop,
+    frame_box,
+    from_unit,
+    to_unit,
+)
+from iad.faces.searching import detect_faces
+from iad.faces.shape import distance_to_face
+from iad.photos import brighten, gain_for, luminance
+
+ROUNDS = 3  # of framing and reading
+SETTLED = 0.01  # of the square's side: framings that differ less are the same
+# Between two frames of a video.
+MOST_CHANGE = 1.3  # of size
+MOST_SHIFT = 0.25  # of the square's side
+MOST_DISTANCE = 0.3  # of the landmarks to a face's shape, in eye distances
+LEAST_SCORE = -0.9  # of the detector in the framing: half-covered faces reach it, what is no face does not
+LOOK = 160  # pixels of the framing as the detector sees it
+
+Landmarker = Callable[[UInt8[np.ndarray, "128 128 3"]], Float32[np.ndarray, "68 2"]]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One aligned face and where in its photo it was.
+
+    `affine` maps photo pixels to the unit square of the crop; `count` is how many faces the photo shows and
+    `index` which of them this is, largest first. `score` is how sure the detector is, from 0 to 1; `notes`
+    holds every doubt in a sentence. `track` (57 weights, then degrees) and `covered` are there once
+    `iad.reading.read_face` has read it. A face in the dark is brightened: `image` is, and
+    `iad.photos.brighten(photo, gain)` does the same to the photo.
+    """
+
+    image: UInt8[np.ndarray, "s s 3"]
+    box: tuple[int, int, int, int]
+    landmarks: Float32[np.ndarray, "68 2"]
+    affine: Float[np.ndarray, "2 3"]
+    count: int
+    index: int
+    score: float = 1.0
+    notes: tuple[str, ...] = ()
+    gain: float = 1.0
+    track: Float32[np.ndarray, " 60"] | None = None
+    covered: frozenset[str] = frozenset()
+
+
+def find_face(
+    image: UInt8[np.ndarray, "h w 3"],
+    landmarker: Landmarker,
+    index: int | None = None,
+    *,
+    thorough: bool = True,
+) -> Face:
+    """Detect, find landmarks, align.
+
+    Args:
+        image: a photo, from `load_image`; its face may lie on its side or upside down.
+        landmarker: 68 Multi-PIE landmarks, in the unit square, of a roughly framed crop.
+        index: which face, 0 the largest; None is the largest too.
+        thorough: see `detect_faces`.
+
+    Raises:
+        ValueError: no face, or fewer than `index` asks for.
+    """
+    boxes = detect_faces(image, thorough=thorough)
+    chosen = 0 if index is None else index
+    if not 0 <= chosen < len(boxes):
+        raise ValueError(
+            f"Face {chosen} was asked for, but the photo shows {len(boxes)}; count from 0, the largest first."
+        )
+    box = boxes[chosen]
+    gain = _gain_in(image, frame_box(box))
+    light = brighten(image, gain)
+    landmarks, affine = _settle(light, landmarker, frame_box(box))
+    return Face(
+        image=crop(light, affine, CROP_SIZE),
+        box=_round_sides(box),
+        landmarks=landmarks,
+        affine=affine,
+        count=len(boxes),
+        index=chosen,
+        score=min(box.score, 1.0),
+        notes=list_doubts(box, landmarks, affine, size=image.shape[1::-1], gain=gain),
+        gain=gain,
+    )
+
+
+def track_face(
+    image: UInt8[np.ndarray, "h w 3"], before: Float32[np.ndarray, "68 2"], landmarker: Landmarker
+) -> Face | None:
+    """Follow a face from the last frame's landmarks to this frame, without searching.
+
+    Args:
+        image: a frame of a video.
+        before: landmarks of the frame before it, in pixels.
+        landmarker: as for `find_face`; asked twice.
+
+    Returns:
+        The face, or None where it is lost: search again.
+    """
+    last = alignment(before)
+    gain = _gain_in(image, last)
+    light = brighten(image, gain)
+    first = _read(light, landmarker, last)
+    affine = alignment(first)
+    if not _is_near(affine, last, size=MOST_CHANGE, shift=MOST_SHIFT):
+        return None
+    landmarks = _read(light, landmarker, affine)
+    if distance_to_face(landmarks) > MOST_DISTANCE or not _shows_face(light, affine):
+        return None
+    affine = alignment(landmarks)
+    picture, box = crop(light, affine, CROP_SIZE), box_in(affine, score=1.0)
+    return Face(picture, _round_sides(box), landmarks, affine, 1, 0, gain=gain)
+
+
+def _shows_face(image: UInt8[np.ndarray, "h w 3"], affine: Float[np.ndarray, "2 3"]) -> bool:
+    """Tell whether the fast detector sees a face where this framing promises one."""
+    promised = box_in(np.eye(2, 3) / LOOK, score=0.0)
+    seen = detect_frontal(crop(image, affine, LOOK), threshold=LEAST_SCORE)
+    return any(
+        np.hypot(*(box.centre - promised.centre)) < 0.25 * promised.width
+        and 0.6 < box.width / promised.width < 1.6
+        for box in seen
+    )
+
+
+def _settle(
+    image: UInt8[np.ndarray, "h w 3"], landmarker: Landmarker, rough: Float[np.ndarray, "2 3"]
+) -> tuple[Float32[np.ndarray, "68 2"], Float[np.ndarray, "2 3"]]:
+    """Read landmarks and frame by them, until the framing stays."""
+    affine = rough
+    for _ in range(ROUNDS):
+        landmarks = _read(image, landmarker, affine)
+        aligned = alignment(landmarks)
+        # Landmarks that leave the box are mistaken; its own framing is the better one then.
+        if not _is_near(aligned, rough, size=2.0, shift=0.35):
+            break
+        before, affine = affine, aligned
+        if _is_near(affine, before, size=1 + SETTLED, shift=SETTLED):
+            break
+    return landmarks, affine
+
+
+def _read(
+    image: UInt8[np.ndarray, "h w 3"], landmarker: Landmarker, affine: Float[np.ndarray, "2 3"]
+) -> Float32[np.ndarray, "68 2"]:
+    return from_unit(landmarker(crop(image, affine, CROP_SIZE)), affine).astype(np.float32)
+
+
+def _is_near(
+    affine: Float[np.ndarray, "2 3"], other: Float[np.ndarray, "2 3"], *, size: float, shift: float
+) -> bool:
+    """Tell whether two framings differ by at most this factor, and this share of the square's side."""
+    ratio = np.hypot(*affine[0, :2]) / np.hypot(*other[0, :2])
+    drift = np.abs(to_unit(from_unit(np.full((1, 2), 0.5), affine), other) - 0.5).max()
+    return bool(1 / size < ratio < size and drift < shift)
+
+
+def _gain_in(image: UInt8[np.ndarray, "h w 3"], affine: Float[np.ndarray, "2 3"]) -> float:
+    """Return the gain that lights the middle of this square, where the face is."""
+    middle = crop(image, affine, CROP_SIZE)[32:108, 32:96]
+    return gain_for(float(luminance(middle).mean()))
+
+
+def _round_sides(box: Box) -> tuple[int, int, int, int]:
+    return round(box.left), round(box.top), round(box.right), round(box.bottom)
