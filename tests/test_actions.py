@@ -6,17 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from iad.portraits.actions import (
-    ACTIONS,
-    COEFFICIENTS,
-    EIGHT_BASIC,
-    EXPRESSIONS,
-    POSE_LIMITS,
-    Performed,
-    mirror_segments,
-    mirror_track,
-    perform,
-)
+from iad.geometry.coefficients import COEFFICIENTS, EXPRESSIONS, POSE_LIMITS, mirror_track
+from iad.performing.actions import ACTIONS, EIGHT_BASIC, Performed, mirror_segments, perform
 
 COLUMN = {name: i for i, name in enumerate(COEFFICIENTS)}
 

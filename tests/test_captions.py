@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from iad.portraits.actions import ACTIONS, EIGHT_BASIC, Performed
+from iad.performing.actions import ACTIONS, EIGHT_BASIC, Performed
 from iad.portraits.captions import PersonWords, known_actions, load_people_words, locate, write_caption
 from iad.portraits.phrasings import HELD_OUT_PHRASINGS, KEYWORDS, STRONG_WORDS, VERBS, WITHS
 from iad.portraits.wording import Speaker, inflect, phrasings

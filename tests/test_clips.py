@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from test_portraits_photo import HEAD, write_record
 
+from iad.geometry.head import MIRRORED_LANDMARKS
+from iad.performing.actions import Performed, perform
 from iad.portraits import clips
-from iad.portraits.actions import Performed, perform
 from iad.portraits.captions import load_people_words, locate
-from iad.portraits.head import MIRRORED_LANDMARKS
 from iad.training.pool import load_pool
 
 needs_people = pytest.mark.skipif(

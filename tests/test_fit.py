@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iad.portraits import fit as room
+from iad.geometry import fit as room
+from iad.geometry.fit import Fit, fit_head, project
+from iad.geometry.head import rotation_matrices
 from iad.portraits.figures import Cell
-from iad.portraits.fit import Fit, fit_head, fit_people, project
-from iad.portraits.head import create_tiny_head, load_head, rotation_matrices
+from iad.portraits.fitting import fit_people
+from iad.portraits.head import create_tiny_head, load_head
 
 HEAD = create_tiny_head(0)
 

@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from iad.portraits.actions import COEFFICIENTS, EXPRESSIONS
-from iad.portraits.head import MIRRORED_LANDMARKS, create_tiny_head, load_head, rotation_matrices
-from iad.portraits.renderer import downsample, rasterize
+from iad.geometry.coefficients import COEFFICIENTS, EXPRESSIONS
+from iad.geometry.head import MIRRORED_LANDMARKS, rotation_matrices
+from iad.geometry.renderer import downsample, rasterize
+from iad.portraits.head import create_tiny_head, load_head
 
 needs_ict = pytest.mark.skipif("IAD_ICT_FACEKIT" not in os.environ, reason="IAD_ICT_FACEKIT names no head")
 

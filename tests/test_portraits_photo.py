@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from iad.faces import alignment
-from iad.portraits.actions import COEFFICIENTS, mirror_track
-from iad.portraits.fit import Fit, project
-from iad.portraits.head import create_tiny_head, load_head, rotation_matrices
+from iad.geometry.coefficients import COEFFICIENTS, mirror_track
+from iad.geometry.fit import Fit, project
+from iad.geometry.head import rotation_matrices
+from iad.portraits.head import create_tiny_head, load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, load_photo_people
 
 needs_people = pytest.mark.skipif(

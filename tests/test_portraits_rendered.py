@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from iad.portraits.actions import COEFFICIENTS
+from iad.geometry.coefficients import COEFFICIENTS
 from iad.portraits.appearance import CLOTHES, HAIRS, SKINS, STYLES, sample_appearance
 from iad.portraits.head import create_tiny_head, load_head
 from iad.portraits.rendered import RenderedPerson

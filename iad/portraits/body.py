@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from iad.geometry.coefficients import COEFFICIENTS
+from iad.geometry.head import Head
 from iad.portraits import shading
-from iad.portraits.actions import COEFFICIENTS
 from iad.portraits.appearance import Appearance, Lighting
 from iad.portraits.clothing import create_clothes, create_glasses, paint_clothes
 from iad.portraits.facial_hair import beard_mask, grow_beard, grow_brows
-from iad.portraits.head import Head
 from iad.portraits.shading import CLOTH, EYE, LASH, MOUTH, SKIN, TEETH
 from iad.portraits.skin import lip_mask, paint_skin
 from iad.portraits.strands import STYLES, Skull, Strands, grow_hair, scalp_mask, smoothstep

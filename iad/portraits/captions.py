@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from iad.portraits.actions import Performed
+from iad.performing.actions import Performed
 from iad.portraits.wording import Form, Pronoun, Speaker, known_actions, pick
 
 __all__ = ["Caption", "PersonWords", "known_actions", "load_people_words", "locate", "write_caption"]

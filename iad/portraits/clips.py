@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from iad.faces import alignment
-from iad.portraits.actions import ACTIONS, EIGHT_BASIC, Performed, perform
+from iad.geometry.head import Head
+from iad.performing.actions import ACTIONS, EIGHT_BASIC, Performed, perform
 from iad.portraits.captions import PersonWords, load_people_words, write_caption
-from iad.portraits.head import Head, load_head
+from iad.portraits.head import load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, load_photo_people
 from iad.portraits.rendered import RenderedPerson
 from iad.portraits.scenes import SCENES, paint

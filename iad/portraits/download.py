@@ -25,9 +25,9 @@ from jaxtyping import Float32, Int32
 from tqdm import tqdm
 
 from iad.faces import Landmarker, find_face
-from iad.portraits.actions import COEFFICIENTS
+from iad.geometry.coefficients import COEFFICIENTS
 from iad.portraits.figures import Cell, cut_figure, load_figure, read_cells, recognise, save_photo
-from iad.portraits.fit import fit_people
+from iad.portraits.fitting import fit_people
 from iad.portraits.head import cache_folder, load_head
 
 SERVER = "https://raw.githubusercontent.com"

@@ -6,14 +6,13 @@ Vertices are in centimetre-like units: x to the right of the picture, y up, z to
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from iad.portraits.actions import COEFFICIENTS
+from iad.geometry.coefficients import COEFFICIENTS
+from iad.geometry.head import MIRRORED_LANDMARKS, Head
 
 # First vertex of every part of the ICT Face Model Light, in file order.
 _PART_STARTS = {
@@ -29,54 +28,6 @@ _LANDMARKS = (
     3360, 1507, 1542, 1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275,
     6200, 6213, 6346, 6461, 5518, 5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
 )  # fmt: skip
-
-# A turn of the head leaves this point where it is: between the skull and the neck, in head units.
-NECK_PIVOT = (0.0, -6.0, -1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Head:
-    """Mesh, shapes and names; a face is neutral + weights times identity + weights times expression."""
-
-    neutral: Float[np.ndarray, "v 3"]
-    identity: Float[np.ndarray, "m v 3"]
-    expression: Float[np.ndarray, "e v 3"]
-    expression_names: tuple[str, ...]
-    triangles: Int[np.ndarray, "t 3"]
-    landmarks: Int[np.ndarray, " 68"]
-    parts: Mapping[str, slice]
-
-    def shape(self, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "v 3"]:
-        """Return the neutral face with these identity weights (one standard deviation each)."""
-        weights = np.asarray(weights, np.float32)
-        return self.neutral + np.tensordot(weights, self.identity.astype(np.float32), axes=1)
-
-    def triangles_of(self, *names: str) -> Int[np.ndarray, "t 3"]:
-        """Return the triangles whose three corners lie within the named parts."""
-        inside = np.zeros(len(self.neutral), bool)
-        for name in names:
-            inside[self.parts[name]] = True
-        return self.triangles[inside[self.triangles].all(axis=1)]
-
-
-def rotation_matrices(pose: Float[np.ndarray, "f 3"]) -> Float[np.ndarray, "f 3 3"]:
-    """Turn (pitch, yaw, roll) into matrices that act on column vectors.
-
-    Args:
-        pose: Degrees. Positive pitch looks up, positive yaw turns to the right of the picture (the person's
-            own left), positive roll tilts clockwise as seen.
-    """
-    pitch, yaw, roll = np.radians(np.asarray(pose, np.float64)).T
-    zero, one = np.zeros_like(pitch), np.ones_like(pitch)
-
-    def matrix(*rows):
-        return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-    (cp, sp), (cy, sy), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (pitch, yaw, roll))
-    up = matrix((one, zero, zero), (zero, cp, sp), (zero, -sp, cp))
-    turn = matrix((cy, zero, sy), (zero, one, zero), (-sy, zero, cy))
-    tilt = matrix((cr, sr, zero), (-sr, cr, zero), (zero, zero, one))
-    return (tilt @ turn @ up).astype(np.float32)
 
 
 def load_head(path: str | Path | None = None) -> Head:
@@ -126,11 +77,6 @@ _TINY_RIGHT = {
     58: (-0.7, -4.4), 60: (-2.3, -3.2), 61: (-1.0, -3.1), 67: (-1.0, -3.3),
 }  # fmt: skip
 _TINY_MIDDLE = {27: 4.0, 28: 2.8, 29: 1.6, 30: 0.6, 33: -0.6, 51: -2.5, 62: -3.1, 66: -3.3, 57: -4.5}
-MIRRORED_LANDMARKS = (
-    16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 27,
-    28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49,
-    48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
-)  # fmt: skip
 
 
 def create_tiny_head(seed: int = 0) -> Head:

@@ -1,9 +1,7 @@
 """Photo people: portraits of people who do not exist, fitted with the morphable head and brought to life.
 
-In come a `PhotoRecord` (portrait and fit) and action tracks, out come frames. The fitted mesh says where in
-the portrait each spot of the face is; the mesh is posed anew, drawn, and looks its colours up there. Hair,
-clothes and backdrop follow by a coarse grid (`surroundings`), irises move within the eyes (`eyes`), and the
-inside of the mouth, which a portrait rarely shows, is painted (`mouth`).
+In come a `PhotoRecord` (portrait and fit) and action tracks, out come frames, drawn by
+`iad.geometry.moving.MovingFace`.
 """
 
 import os
@@ -14,15 +12,18 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from iad.portraits.actions import EXPRESSIONS, mirror_track
-from iad.portraits.composite import average_blocks, paint_frame
-from iad.portraits.fit import Fit
-from iad.portraits.head import MIRRORED_LANDMARKS, Head, cache_folder, rotation_matrices
-from iad.portraits.renderer import rasterize
-from iad.portraits.rig import EYE_L, create_rig
-from iad.portraits.stage import create_stage
-from iad.portraits.surroundings import create_grid, cut_out, judge_cutout, outline
-from iad.portraits.textures import PADDING, correct_pixels, create_textures, pad
+from iad.geometry.coefficients import EXPRESSIONS, mirror_track
+from iad.geometry.composite import round_colours
+from iad.geometry.cutout import cut_out, judge_cutout, outline
+from iad.geometry.fit import Fit
+from iad.geometry.framing import continue_photo
+from iad.geometry.head import MIRRORED_LANDMARKS, Head
+from iad.geometry.moving import MovingFace
+from iad.geometry.renderer import downsample
+from iad.portraits.head import cache_folder
+
+_PADDING = 64  # pixels that the photo is continued by on every side
+_MIRRORED = 14  # of them, these show the photo mirrored
 
 
 @dataclass(frozen=True)
@@ -123,55 +124,33 @@ class PhotoPerson:
     ):
         self.mirror = mirror
         self.cutout_quality: float | None = None  # 0 to 1, where there is a new background; 0.85 is clean
-        self._rig = rig = create_rig(head)
-        fit = record.fit
-        jitter = 0.0 if shape_jitter is None else shape_jitter
-        self._shape = rig.shape(fit.identity + jitter)
-        self._stage = stage = create_stage(fit, self._shape[rig.landmarks])
-        fitted = rig.shape(fit.identity) + rig.offsets(fit.expression[None])[0]
         photo = record.load_photo()
-        whole = head.shape(fit.identity) + np.tensordot(fit.expression, head.expression, axes=1)
-        camera = stage.fitted(whole)
-        drawn = stage.fitted(fitted)
-        pixels = correct_pixels(drawn[:, :2] * np.float32([1, -1]), rig, record.landmarks)
-        self._grid = create_grid(
-            stage, camera, head.triangles_of("face", "head"), size=len(photo), sample=pixels[rig.sample]
-        )
-        self._change = self._shape[rig.sample] - fitted[rig.sample]
-        self._share = stage.follow_share(self._shape[:, 1])[:, None]
-        self._still = stage.fitted(self._shape)
-        self._textures = create_textures(
-            (look or Look()).apply(photo),
-            rig,
-            stage,
-            pixels,
-            camera=drawn,
-            shape=self._shape,
-            landmarks=record.landmarks,
+        landmarks = record.landmarks + np.float32(_PADDING)
+        self._face = face = MovingFace(
+            head,
+            record.fit.enlarged(1.0, np.float32([_PADDING, _PADDING])),
+            _pad((look or Look()).apply(photo)),
+            landmarks,
+            bounds=(_PADDING, _PADDING, photo.shape[1] + _PADDING, photo.shape[0] + _PADDING),
+            jitter=0.0 if shape_jitter is None else shape_jitter,
         )
         self._backdrop = background
-        self._layer = self._textures.photo
         if background is not None:
-            self._layer = self._textures.photo.copy()
-            matte = cut_out(photo, *outline(stage, rig, pixels))
-            self._layer[..., 3] = pad(matte)
+            face_outline, skull = outline(face.stage, face.rig, face.pixels)
+            skull[:2] -= _PADDING
+            matte = cut_out(photo, face_outline - _PADDING, skull)
+            face.textures.photo[..., 3] = _pad(matte)
             self.cutout_quality = judge_cutout(photo, matte)
 
     @property
     def cut_off(self) -> float:
         """Share of the frame's height that lies above the photo, where hair has to be made up."""
-        return max(float(self._stage.affine[1, 2]), 0.0)
+        affine = self._face.stage.affine
+        return max(float(affine[1, 2] + affine[1, 0] * _PADDING + affine[1, 1] * _PADDING), 0.0)
 
     def landmarks(self, track: Float[np.ndarray, "f k"]) -> Float[np.ndarray, "f 68 2"]:
         """Project the 68 landmarks; (0, 0) is the upper left corner of the frame, (1, 1) its lower right."""
-        track = self._own_side(track)
-        offsets = self._rig.offsets(track[:, :EXPRESSIONS])
-        turns = rotation_matrices(track[:, EXPRESSIONS:])
-        chosen = self._rig.landmarks
-        marks = np.stack([
-            self._stage.to_unit(self._pose(self._shape + moved, turn)[chosen])
-            for moved, turn in zip(offsets, turns, strict=True)
-        ]).astype(np.float32)  # fmt: skip
+        marks = self._face.landmarks(self._own_side(track))
         if self.mirror:
             marks = marks[:, list(MIRRORED_LANDMARKS)] * np.float32([-1, 1]) + np.float32([1, 0])
         return marks
@@ -181,12 +160,11 @@ class PhotoPerson:
     ) -> UInt8[np.ndarray, "f size size 3"]:
         """Render absolute expression weights and head poses, in the framing of the neutral frontal face."""
         track = self._own_side(track)
-        offsets = self._rig.offsets(track[:, :EXPRESSIONS])
-        turns = rotation_matrices(track[:, EXPRESSIONS:])
         frames = np.empty((len(track), size, size, 3), np.uint8)
         plate = self._plate(2 * size)
-        for weights, moved, turn, frame in zip(track, offsets, turns, frames, strict=True):
-            average_blocks(self._draw(weights, moved, turn, plate), frame)
+        for weights, frame in zip(track, frames, strict=True):
+            colours, _ = self._face.draw(weights, plate)
+            round_colours(downsample(colours), False, frame)
         return frames[:, :, ::-1].copy() if self.mirror else frames
 
     def _own_side(self, track: Float[np.ndarray, "f k"]) -> Float[np.ndarray, "f 60"]:
@@ -198,41 +176,18 @@ class PhotoPerson:
             )
         return mirror_track(track) if self.mirror else track
 
-    def _draw(self, weights, moved, turn, plate) -> Float[np.ndarray, "h h 3"]:
-        rig, size = self._rig, len(plate)
-        positions = self._shape + moved
-        camera = self._pose(positions, turn)
-        depth = camera[:, 2].copy()
-        depth[rig.spans[EYE_L].start :] -= 0.5 * self._stage.fit.scale  # closing lids must win over the balls
-        attributes = self._textures.attributes(rig, positions, turn, weights)
-        image, index = rasterize(self._stage.to_unit(camera) * size, depth, rig.triangles, attributes, size)
-        under = self._draw_surroundings(moved[rig.sample] + self._change, turn, size)
-        frame = np.empty((size, size, 3), np.float32)
-        textures = self._textures
-        paint_frame(
-            self._layer, plate, under, index, image, rig.material, textures.whites, textures.lids,
-            textures.irises, textures.looks(weights), textures.twin_light, frame,
-        )  # fmt: skip
-        return frame
-
-    def _pose(
-        self, positions: Float[np.ndarray, "r 3"], turn: Float[np.ndarray, "3 3"]
-    ) -> Float[np.ndarray, "r 3"]:
-        still = self._still + self._stage.fit.scale * (positions - self._shape)
-        return still + self._share * (self._stage.posed(positions, turn) - still)
-
-    def _draw_surroundings(
-        self, change: Float[np.ndarray, "c 3"], turn, size: int
-    ) -> Float[np.ndarray, "h h 2"]:
-        """Return where in the photo the surroundings of each pixel of the frame are."""
-        grid = self._grid
-        moved = self._stage.posed(grid.place + grid.weights @ change, turn)
-        camera = grid.camera + grid.follow * (moved - grid.camera)
-        xy = self._stage.to_unit(camera) * size
-        under, _ = rasterize(xy, camera[:, 2], grid.triangles, grid.pixels + PADDING, size)
-        return under
-
     def _plate(self, size: int) -> Float[np.ndarray, "h h 3"]:
         if self._backdrop is None:
             return np.zeros((size, size, 3), np.float32)
         return cv2.resize(self._backdrop, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _pad(photo: Float[np.ndarray, "h w *c"]) -> Float[np.ndarray, "h2 w2 *c"]:
+    """Continue a photo beyond its edges: mirrored for a little, then its border; blurred the further out.
+
+    Hair that the photo cuts off then reaches the frame's edge, as it would in a closer crop.
+    """
+    padded = cv2.copyMakeBorder(photo, *(_MIRRORED,) * 4, cv2.BORDER_REFLECT_101)
+    padded = cv2.copyMakeBorder(padded, *(_PADDING - _MIRRORED,) * 4, cv2.BORDER_REPLICATE)
+    height, width = padded.shape[:2]
+    return continue_photo(padded, (_PADDING, _PADDING, width - _PADDING, height - _PADDING))

@@ -7,6 +7,8 @@ A wink, turn, tilt or glance without a side is to the person's own left.
 understood.
 """
 
+from iad.portraits.paraphrases import MORE_VERBS
+
 VERBS: dict[str, tuple[str, ...]] = {
     "neutral": (
         "keep a straight face", "stay calm", "look calmly into the camera", "show no expression",
@@ -229,6 +231,8 @@ HELD_OUT_PHRASINGS: dict[str, tuple[str, str]] = {
     "head up": ("throw {their} head back", "point {their} chin upward"),
     "head down": ("let {their} head sink", "dip {their} head"),
 }
+
+VERBS = {name: tuple(dict.fromkeys((*verbs, *MORE_VERBS[name]))) for name, verbs in VERBS.items()}
 
 # Words for a strong performance, where "a lot" and "strongly" would sound odd.
 STRONG_WORDS: dict[str, tuple[str, ...]] = {

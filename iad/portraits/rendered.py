@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from iad.faces import alignment
+from iad.geometry.coefficients import COEFFICIENTS, EXPRESSIONS
+from iad.geometry.head import NECK_PIVOT, Head, rotation_matrices
+from iad.geometry.renderer import downsample, fill_triangles
 from iad.portraits import shading
-from iad.portraits.actions import COEFFICIENTS, EXPRESSIONS
 from iad.portraits.appearance import Appearance, Traits, sample_appearance, sample_shape
 from iad.portraits.body import (
     SKIN_WRAP,
@@ -24,8 +26,6 @@ from iad.portraits.body import (
     radiance,
     unit,
 )
-from iad.portraits.head import NECK_PIVOT, Head, rotation_matrices
-from iad.portraits.renderer import downsample, fill_triangles
 from iad.portraits.scenes import paint
 from iad.portraits.strands import CRANIUM
 
@@ -157,7 +157,7 @@ def _checked(track):
     if track.ndim != 2 or track.shape[1] != len(COEFFICIENTS):
         raise ValueError(
             f"An action track has shape (frames, {len(COEFFICIENTS)}), this one {track.shape}; "
-            "make one with iad.portraits.actions."
+            "make one with iad.performing.actions."
         )
     return track
 

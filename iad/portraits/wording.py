@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from iad.portraits.actions import Performed
+from iad.performing.actions import Performed
 from iad.portraits.phrasings import HELD_OUT_PHRASINGS, KEYWORDS, STRONG_WORDS, VERBS, WITHS
 
 Pronoun = Literal["she", "he", "they"]

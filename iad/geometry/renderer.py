@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from numba import njit
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 @no_type_check  # compiled code cannot be wrapped by the tests' shape checks
 def fill_triangles(xy, depth, triangles, nearest, index, weights):
     """Fill z-buffer `nearest`, triangle numbers `index` and barycentric `weights` (h, w, 2) in place."""
@@ -47,7 +47,7 @@ def fill_triangles(xy, depth, triangles, nearest, index, weights):
                     weights[y, x, 1] = wc
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
 def interpolate_attributes(triangles, attributes, index, weights, image):
     """Write the attributes of the triangle seen at each pixel into `image`; other pixels stay as they are."""
@@ -68,16 +68,16 @@ def rasterize(
     depth: Float[np.ndarray, " v"],
     triangles: Int[np.ndarray, "t 3"],
     attributes: Float[np.ndarray, "v c"],
-    size: int,
-) -> tuple[Float[np.ndarray, "size size c"], Int[np.ndarray, "size size"]]:
-    """Draw triangles with a z-buffer onto a square picture.
+    size: int | tuple[int, int],
+) -> tuple[Float[np.ndarray, "h w c"], Int[np.ndarray, "h w"]]:
+    """Draw triangles with a z-buffer.
 
     Args:
         xy: Vertices in pixels, y down, pixel (0, 0) reaching from 0 to 1.
         depth: Larger is nearer to the viewer.
         triangles: Vertex numbers; winding does not matter.
         attributes: Anything that is linear over a triangle: colours, normals, texture coordinates.
-        size: Side of the picture in pixels.
+        size: Height and width of the picture in pixels, or the side of a square one.
 
     Returns:
         The attributes seen at each pixel (0 where nothing is), and the triangle's number there, or -1.
@@ -85,13 +85,25 @@ def rasterize(
     xy, depth = np.ascontiguousarray(xy, np.float32), np.ascontiguousarray(depth, np.float32)
     triangles = np.ascontiguousarray(triangles, np.int32)
     attributes = np.ascontiguousarray(attributes, np.float32)
-    nearest = np.full((size, size), -np.inf, np.float32)
-    index = np.full((size, size), -1, np.int32)
-    weights = np.empty((size, size, 2), np.float32)
-    image = np.zeros((size, size, attributes.shape[1]), np.float32)
-    fill_triangles(xy, depth, triangles, nearest, index, weights)
+    shape = (size, size) if isinstance(size, int) else size
+    index, weights = find_triangles(xy, depth, triangles, shape)
+    image = np.zeros((*shape, attributes.shape[1]), np.float32)
     interpolate_attributes(triangles, attributes, index, weights, image)
     return image, index
+
+
+def find_triangles(
+    xy: Float[np.ndarray, "v 2"],
+    depth: Float[np.ndarray, " v"],
+    triangles: Int[np.ndarray, "t 3"],
+    shape: tuple[int, int],
+) -> tuple[Int[np.ndarray, "h w"], Float[np.ndarray, "h w 2"]]:
+    """Return the triangle seen at each pixel, or -1, and its barycentric coordinates there."""
+    nearest = np.full(shape, -np.inf, np.float32)
+    index = np.full(shape, -1, np.int32)
+    weights = np.zeros((*shape, 2), np.float32)
+    fill_triangles(xy, depth, triangles, nearest, index, weights)
+    return index, weights
 
 
 def downsample(image: Float[np.ndarray, "h w c"], factor: int = 2) -> Float[np.ndarray, "h2 w2 c"]:

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from iad.geometry.curves import round_off
+
 IRIS_RADIUS = 0.70  # head units: 5.9 mm on the head's 12.5 mm eyeball
 GAZE_DEGREES = 25.0  # what a look of weight 1 turns the eye by
 
@@ -18,11 +20,13 @@ class EyeTextures:
         whites: The photo with both irises painted over.
         lids: The photo with skin painted over both eyes.
         irises: Square pictures with alpha.
+        centres: Of the irises in the photo, pixels.
     """
 
     whites: Float[np.ndarray, "h w 3"]
     lids: Float[np.ndarray, "h w 3"]
     irises: Float[np.ndarray, "2 k k 4"]
+    centres: Float[np.ndarray, "2 2"]
 
 
 def create_eye_textures(
@@ -42,15 +46,16 @@ def create_eye_textures(
     height, width = photo.shape[:2]
     rows, columns = np.mgrid[:height, :width] + 0.5
     side = 2 * int(np.ceil(1.5 * radius)) + 1
-    whites, lids, irises = photo.copy(), photo.copy(), []
+    whites, lids, irises, centres = photo.copy(), photo.copy(), [], []
     for opening, ball in zip(openings, balls, strict=True):
-        mask = _fill(opening, (height, width), 0.0)
+        mask = _fill(round_off(opening), (height, width), 0.0)
         centre = _find_iris(photo.mean(axis=-1), mask, opening, ball, radius)
+        centres.append(centre)
         distance = np.hypot(columns - centre[0], rows - centre[1])
         irises.append(_lift_iris(photo, mask * (distance < radius), distance, centre, radius, side))
-        _paint_white(whites, mask * np.clip((distance - radius) / 1.0, 0, 1), mask, opening, radius)
+        _paint_white(whites, mask, distance, opening, radius)
         _paint_lid(lids, opening)
-    return EyeTextures(whites, lids, np.stack(irises))
+    return EyeTextures(whites, lids, np.stack(irises), np.stack(centres))
 
 
 def _fill(polygon: Float[np.ndarray, "n 2"], shape: tuple[int, int], grow: float) -> Float[np.ndarray, "h w"]:
@@ -106,23 +111,28 @@ def _lift_iris(photo, mask, distance, centre, radius, side) -> Float[np.ndarray,
     return np.dstack([patch, alpha]).astype(np.float32)
 
 
-def _paint_white(whites, weight, mask, opening, radius) -> None:
-    """Spread the white of the eye over iris and lids, in place and only around the opening."""
-    margin = int(np.ceil(radius * 2))
+def _paint_white(whites, mask, distance, opening, radius) -> None:
+    """Spread the white of the eye over the iris and beyond the lids, in place and only around the opening."""
+    margin, width = int(np.ceil(radius * 2)), float(np.ptp(opening[:, 0]))
     low = np.maximum(np.floor(opening.min(axis=0)).astype(int) - margin, 0)
     high = np.ceil(opening.max(axis=0)).astype(int) + margin
     window = (slice(low[1], high[1]), slice(low[0], high[0]))
-    photo, weight, mask = whites[window], weight[window] ** 2, mask[window]
+    photo, mask, distance = whites[window], mask[window], distance[window]
+    disc = np.clip((1.25 * radius - distance) / (0.2 * radius), 0, 1)
+    weight = (mask * (1 - disc)) ** 2
     if weight.sum() < 1:
         weight = mask + 1e-3
     luma = photo.mean(axis=-1)
-    keep = cv2.GaussianBlur(weight, (0, 0), 0.7)[..., None].clip(0, 1)
     bright = np.quantile(luma[weight > 0.2], 0.6) if (weight > 0.2).sum() > 3 else luma.mean()
     weight = weight * np.exp(-np.clip(bright - luma, 0, None) / 25.0)  # lashes and shadows are no white
     spread = cv2.GaussianBlur(np.dstack([photo * weight[..., None], weight]), (0, 0), max(radius * 0.5, 1.0))
     general = (photo * weight[..., None]).sum(axis=(0, 1)) / max(weight.sum(), 1e-6)
     smooth = (spread[..., :3] + 0.01 * general) / (spread[..., 3:] + 0.01)
-    smooth *= 0.94  # what the lids hid lies in their shadow
+    # Towards the lids, and most below the upper one, the white lies in their shadow.
+    near = cv2.GaussianBlur(mask, (0, 0), 0.05 * width)
+    below = cv2.warpAffine(near, np.float32([[1, 0, 0], [0, 1, 0.05 * width]]), near.shape[::-1])
+    smooth *= (0.55 + 0.45 * np.clip(np.minimum(near, below) / 0.65, 0, 1))[..., None]
+    keep = (cv2.GaussianBlur(mask, (0, 0), 0.015 * width) * (1 - disc))[..., None]
     whites[window] = photo * keep + smooth * (1 - keep)
 
 
@@ -131,17 +141,27 @@ def _paint_lid(lids, opening) -> None:
     width = float(np.ptp(opening[:, 0]))
     margin = int(np.ceil(width))
     low = np.maximum(np.floor(opening.min(axis=0)).astype(int) - margin, 0)
-    high = np.ceil(opening.max(axis=0)).astype(int) + margin
+    high = np.minimum(np.ceil(opening.max(axis=0)).astype(int) + margin, lids.shape[1::-1])
+    if (high <= low).any():
+        return
     window = (slice(low[1], high[1]), slice(low[0], high[0]))
     photo = lids[window]
     eye = _fill(opening, lids.shape[:2], 0.13 * width)[window]
     around = _fill(opening, lids.shape[:2], 0.5 * width)[window] * (1 - eye)
-    luma = cv2.GaussianBlur(photo, (0, 0), 0.8).mean(axis=-1)
+    rows = np.arange(low[1], high[1], dtype=np.float32)[:, None] + 0.5
+    above = np.clip(0.5 - (rows - opening[[0, 3], 1].mean()) / (0.2 * width), 0.08, 1)  # cheeks are brighter
+    luma = cv2.GaussianBlur(photo, (0, 0), max(0.03 * width, 0.8)).mean(axis=-1)
+    around = around * above
     if around.sum() < 4:
         return
-    skin = np.quantile(luma[around > 0.5], 0.6) if (around > 0.5).any() else luma.mean()
+    chosen = around > 0.5 * around.max()
+    skin = np.quantile(luma[chosen], 0.68)
     # Brows, lashes and creases are darker than skin, highlights and frames of glasses brighter.
-    weight = around * np.exp(-(((luma - skin) / (0.12 * skin + 6)) ** 2)) + 1e-5 * around
-    spread = cv2.GaussianBlur(np.dstack([photo * weight[..., None], weight]), (0, 0), 0.3 * width)
+    weight = around * np.exp(-(((luma - skin) / (0.15 * skin + 6)) ** 2)) + 1e-5 * around
+    spread = cv2.GaussianBlur(
+        np.dstack([photo * weight[..., None], weight]), (0, 0), sigmaX=0.2 * width, sigmaY=0.35 * width
+    )
     smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-6)
-    lids[window] = smooth
+    # A lid is a dome: a little darker towards its sides and its margin.
+    across = (np.arange(low[0], high[0], dtype=np.float32)[None] + 0.5 - opening[:, 0].mean()) / (0.5 * width)
+    lids[window] = smooth * (1 - 0.10 * np.clip(across**2, 0, 1))[..., None]

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from iad.faces import alignment
-from iad.portraits.fit import Fit
-from iad.portraits.head import NECK_PIVOT
+from iad.geometry.fit import Fit
+from iad.geometry.head import NECK_PIVOT
 
 _DOWN = np.float32([1, -1])
 

@@ -1,24 +1,20 @@
-"""What of a photo person is looked up rather than moved: the photo itself, eyes, lids and mouth."""
+"""What of an animated photo is looked up rather than moved: the photo itself, eyes, lids and mouth."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from jaxtyping import Float
-from scipy.ndimage import distance_transform_edt
 
-from iad.portraits.actions import COEFFICIENTS
-from iad.portraits.eyes import GAZE_DEGREES, IRIS_RADIUS, create_eye_textures
-from iad.portraits.mouth import clear_lips, colour_mouth, measure_light, shade_mouth
-from iad.portraits.renderer import rasterize
-from iad.portraits.rig import EYE_L, EYE_R, MOUTH, SKIN, Rig
-from iad.portraits.stage import Stage
+from iad.geometry.coefficients import COLUMN
+from iad.geometry.eyes import GAZE_DEGREES, IRIS_RADIUS, create_eye_textures
+from iad.geometry.mouth import clear_lips, colour_mouth, colour_teeth, measure_light, open_mouth, shade_mouth
+from iad.geometry.renderer import rasterize
+from iad.geometry.rig import EYE_L, EYE_R, MOUTH, SKIN, Rig
+from iad.geometry.stage import Stage
 
-PADDING = 64  # pixels that the photo is continued by on every side
-_MIRRORED = 14  # of them, these show the photo mirrored
-
-_COLUMN = {name: i for i, name in enumerate(COEFFICIENTS)}
 _SIDES = ("L", "R")
+COVERABLE = ("mouth", "left eye", "right eye", "glasses")  # left and right are the person's own
 
 
 @dataclass(frozen=True)
@@ -26,57 +22,71 @@ class Textures:
     """Pictures, and the attributes with which vertices look them up.
 
     Attributes:
-        photo: Continued beyond its edges, with a fourth channel of ones.
-        still: Attributes that no action changes; see `composite.paint_frame`.
+        photo: Without what lies between its lips; the fourth channel is its matte.
+        inside: What lies between its lips; the fourth channel says how surely it does.
+        still: Attributes that no action changes; see `composite.paint_window`.
         normals: Of the neutral face.
-        mouth: Colours of the mouth's vertices in full light.
+        mouth: Colour of the mouth's flesh in full light.
+        tooth_colour: Of a white tooth in full light.
         irises_at: Where each iris rests on its ball, head units.
         ball_to_iris: Takes places on the balls, head units, to pixels of the iris pictures.
         ball_radius: Head units.
         twin_light: What takes the colours of one side of the face to those of the other.
+        gaze: Degrees to the person's left and up that the photo's eyes look, beside the head's direction.
+        covered: Of `COVERABLE`, what keeps the photo's pixels.
+        grey: The photo has no colour.
     """
 
     photo: Float[np.ndarray, "h w 4"]
+    inside: Float[np.ndarray, "h w 4"]
     whites: Float[np.ndarray, "h w 3"]
     lids: Float[np.ndarray, "h w 3"]
     irises: Float[np.ndarray, "2 k k 4"]
-    still: Float[np.ndarray, "r 8"]
+    still: Float[np.ndarray, "r 10"]
     normals: Float[np.ndarray, "r 3"]
-    mouth: Float[np.ndarray, "r 3"]
+    mouth: Float[np.ndarray, " 3"]
+    tooth_colour: Float[np.ndarray, " 3"]
     irises_at: Float[np.ndarray, "2 2"]
     ball_to_iris: Float[np.ndarray, "2 2"]
     ball_radius: float
     twin_light: Float[np.ndarray, " 3"]
+    gaze: Float[np.ndarray, " 2"]
+    covered: frozenset[str]
+    grey: bool
 
     def attributes(
         self, rig: Rig, positions: Float[np.ndarray, "r 3"], turn, weights
-    ) -> Float[np.ndarray, "r 8"]:
-        """Return every vertex's attributes in a frame; see `composite.paint_frame`."""
+    ) -> Float[np.ndarray, "r 10"]:
+        """Return every vertex's attributes in a frame; see `composite.paint_window`."""
         attributes = self.still.copy()
-        for side, name in enumerate(_SIDES):
-            down = weights[_COLUMN[f"eyeBlink_{name}"]] + 0.7 * weights[_COLUMN[f"eyeLookDown_{name}"]]
-            shut = _smooth(down, 0.05, 0.5)
-            if shut > 0:
-                attributes[rig.spans[SKIN], 4] += shut * rig.lids[side, rig.spans[SKIN]]
-                attributes[rig.spans[SKIN], 3] += shut * rig.lashes[side, rig.spans[SKIN]]
-        facing = self.normals @ turn[2]
         skin = rig.spans[SKIN]
+        for side, name in enumerate(_SIDES):
+            down = weights[COLUMN[f"eyeBlink_{name}"]] + 0.7 * weights[COLUMN[f"eyeLookDown_{name}"]]
+            shut = _smooth(down, 0.05, 0.5)
+            if shut > 0 and COVERABLE[1 + side] not in self.covered:
+                attributes[skin, 4] += shut * rig.lids[side, skin]
+                attributes[skin, 3] = np.maximum(attributes[skin, 3], shut * (rig.lashes[side, skin] + 1) - 1)
+        facing = self.normals @ turn[2]
         attributes[skin, 2] *= np.maximum(_smooth(facing[skin], 0.1, 0.4), rig.inner[skin])
-        attributes[rig.spans[MOUTH], :4] = shade_mouth(rig, self.mouth, positions, facing)
+        mouth = rig.spans[MOUTH]
+        attributes[mouth, 3:6], attributes[mouth, 8] = shade_mouth(rig, self.mouth, positions)
         return attributes
 
-    def looks(self, weights: Float[np.ndarray, " 60"]) -> Float[np.ndarray, "2 7"]:
-        """Return where each iris is: x, y on the ball, the 2x2 to its picture, and the light on the eye."""
+    def looks(self, weights: Float[np.ndarray, " 60"]) -> Float[np.ndarray, "2 9"]:
+        """Return how each eye looks in a frame; see `composite.paint_window`."""
         rows = []
         for side, name in enumerate(_SIDES):
-            at = {way: float(weights[_COLUMN[f"eyeLook{way}_{name}"]]) for way in ("In", "Out", "Up", "Down")}
+            at = {way: float(weights[COLUMN[f"eyeLook{way}_{name}"]]) for way in ("In", "Out", "Up", "Down")}
             outwards = 1 if name == "L" else -1
             angles = np.radians(GAZE_DEGREES) * np.array(
                 [(at["Out"] - at["In"]) * outwards, at["Up"] - at["Down"]]
             )
             place = self.irises_at[side] + self.ball_radius * np.sin(angles)
-            shut = weights[_COLUMN[f"eyeBlink_{name}"]]
-            rows.append([*place, *self.ball_to_iris.ravel(), 1 - 0.5 * _smooth(shut, 0.3, 1.0)])
+            shut = weights[COLUMN[f"eyeBlink_{name}"]]
+            rows.append([
+                *place, *self.ball_to_iris.ravel(), 1 - 0.35 * _smooth(shut, 0.3, 1.0),
+                _smooth(shut, 0.8, 0.95), float(COVERABLE[1 + side] in self.covered),
+            ])  # fmt: skip
         return np.array(rows, np.float32)
 
 
@@ -113,72 +123,109 @@ def create_textures(
     camera: Float[np.ndarray, "r 3"],
     shape: Float[np.ndarray, "r 3"],
     landmarks: Float[np.ndarray, "68 2"],
+    bounds: tuple[float, float, float, float],
+    covered: frozenset[str] = frozenset(),
 ) -> Textures:
     """Prepare a photo for being looked up.
 
     Args:
-        photo: Colours 0 to 255.
+        photo: Colours 0 to 255, continued beyond its edges.
         pixels: Where each drawn vertex is in the photo.
         camera: The same in camera space.
         shape: Of the neutral face to render, head space.
         landmarks: In the photo.
+        bounds: Left, top, right and bottom of what is really the photo.
+        covered: Of `COVERABLE`, what keeps the photo's pixels.
     """
     normals = _vertex_normals(shape, rig)
     scale, rotation = stage.fit.scale, stage.fit.rotation
-    balls = [
-        0.5 * (shape[rig.spans[eye]].min(axis=0) + shape[rig.spans[eye]].max(axis=0))
-        for eye in (EYE_L, EYE_R)
-    ]
-    balls = np.stack(balls)
+    ball_points = [shape[rig.spans[eye]] for eye in (EYE_L, EYE_R)]
+    balls = np.stack([0.5 * (points.min(axis=0) + points.max(axis=0)) for points in ball_points])
     fronts = balls + np.float32([0, 0, 1.5])
     openings = np.stack([landmarks[42:48], landmarks[36:42]])
     eyes = create_eye_textures(
         photo, openings, stage.fitted(fronts)[:, :2] * np.float32([1, -1]), IRIS_RADIUS * scale
     )
-    still = np.zeros((len(shape), 8), np.float32)
-    still[:, :2] = pixels + PADDING
-    lips = clear_lips(pixels, rig, landmarks[60:68], margin=0.012 * float(np.ptp(landmarks[:, 0])))
+    width = float(np.ptp(landmarks[:, 0]))
+    without, inside = open_mouth(photo, landmarks, hidden="mouth" in covered)
+    still = np.zeros((len(shape), 10), np.float32)
+    lips = pixels
+    if "mouth" not in covered:
+        lips = clear_lips(pixels, rig, landmarks[60:68], margin=0.012 * width)
     skin = rig.spans[SKIN]
-    seen = _visibility(rig, stage, normals, camera, pixels, len(photo))
+    seen = _visibility(rig, stage, normals, camera, pixels, bounds)
     twin = _smooth(seen[rig.twin] - seen, 0.1, 0.5) * _smooth(np.abs(rig.neutral[:, 0]), 1.6, 2.6)
-    still[skin, :2] = lips[skin] + PADDING
+    still[:, :2] = pixels
+    still[skin, :2] = lips[skin]
     still[skin, 2] = (np.maximum(np.maximum(seen, twin), rig.inner) * _region(rig, stage, shape))[skin]
+    still[skin, 3] = -1
     still[skin, 5] = twin[skin]
-    still[skin, 6:8] = lips[rig.twin[skin]] + PADDING
+    still[skin, 6:8] = lips[rig.twin[skin]]
+    still[rig.spans[MOUTH], 2] = 1
+    still[rig.teeth, 6:8], still[rig.teeth, 9] = rig.tooth_looks[:, :2], rig.tooth_looks[:, 2]
     for eye, ball in zip((EYE_L, EYE_R), balls, strict=True):
         still[rig.spans[eye], 2:4] = shape[rig.spans[eye], :2] - ball[:2]
+    ball_radius = 0.5 * float(np.ptp(shape[rig.spans[EYE_L], 1]))
+    irises_at, gaze = _place_irises(rig, shape, balls, still, eyes.centres, ball_radius)
+    layer = np.dstack([without, np.ones(photo.shape[:2], np.float32)]).astype(np.float32)
+    lips_colour, light = measure_light(photo, landmarks)
+    return Textures(
+        photo=layer,
+        inside=inside,
+        whites=eyes.whites,
+        lids=eyes.lids,
+        irises=eyes.irises,
+        still=still,
+        normals=normals,
+        mouth=colour_mouth(lips_colour, light),
+        tooth_colour=colour_teeth(light, inside),
+        irises_at=irises_at,
+        ball_to_iris=(scale * rotation[:2, :2] * np.array([[1], [-1]])).astype(np.float32),
+        ball_radius=ball_radius,
+        twin_light=_compare_sides(layer, still, seen * seen[rig.twin] * (1 - seen) * (still[:, 2] > 0.5)),
+        gaze=gaze,
+        covered=covered,
+        grey=bool(np.quantile(np.ptp(photo, axis=-1), 0.999) <= 3),
+    )
+
+
+def _place_irises(rig, shape, balls, still, centres, radius) -> tuple[np.ndarray, np.ndarray]:
+    """Return where irises rest on their balls when the person looks straight ahead, and the photo's gaze.
+
+    What both eyes share against a straight look is the gaze; what they do not, the eyes' own places.
+    """
     middles = np.stack(
         [shape[rig.landmarks[42:48], :2].mean(axis=0), shape[rig.landmarks[36:42], :2].mean(axis=0)]
     )
     rest = (middles - balls[:, :2]) * np.float32([0.15, 0.6])
-    layer = np.dstack([pad(photo), np.ones((len(photo) + 2 * PADDING,) * 2)]).astype(np.float32)
-    ball_radius = 0.5 * float(np.ptp(shape[rig.spans[EYE_L], 1]))
-    return Textures(
-        photo=layer,
-        whites=pad(eyes.whites),
-        lids=pad(eyes.lids),
-        irises=eyes.irises,
-        still=still,
-        normals=normals,
-        mouth=colour_mouth(rig, *measure_light(photo, landmarks)),
-        irises_at=rest.astype(np.float32),
-        ball_to_iris=(scale * rotation[:2, :2] * np.array([[1], [-1]])).astype(np.float32),
-        ball_radius=ball_radius,
-        twin_light=_compare_sides(layer, still, seen * seen[rig.twin] * (1 - seen) * (still[:, 2] > 0.5)),
-    )
+    found = []
+    for eye, centre in zip((EYE_L, EYE_R), centres, strict=True):
+        span = rig.spans[eye]
+        front = shape[span, 2] >= np.median(shape[span, 2])
+        square = ((still[span, :2] - centre) ** 2).sum(axis=1)
+        near = front * np.exp(-(square - square[front].min()) / (2 * np.ptp(still[span, 0]) / 12) ** 2)
+        found.append((near[:, None] * still[span, 2:4]).sum(axis=0) / near.sum())
+    shift = (np.stack(found) - rest).clip(-0.6, 0.6)
+    common = shift.mean(axis=0)
+    gaze = np.degrees(np.arcsin(np.clip(common / radius, -0.6, 0.6)))
+    return (rest + shift - common).astype(np.float32), gaze.astype(np.float32)
 
 
-def _visibility(rig, stage, normals, camera, pixels, size) -> Float[np.ndarray, " r"]:
+def _visibility(rig, stage, normals, camera, pixels, bounds) -> Float[np.ndarray, " r"]:
     """Return how well the photo shows each vertex: it may turn away, be hidden, or lie beyond the edge."""
     skin = rig.material == SKIN
-    depths, _ = rasterize(camera[:, :2] * (1, -1), camera[:, 2], rig.triangles[skin], camera[:, 2:], size)
-    column, row = np.clip(camera[:, :2] * (1, -1), 0, size - 1).astype(int).T
+    # Drawn small: only which surface is in front matters.
+    unit = 5 / stage.fit.scale
+    size = (int(bounds[3] * unit) + 1, int(bounds[2] * unit) + 1)
+    places = camera[:, :2] * (unit, -unit)
+    depths, _ = rasterize(places, camera[:, 2], rig.triangles[skin], camera[:, 2:], size)
+    column, row = np.clip(places, 0, np.array(size[::-1]) - 1).astype(int).T
     behind = (depths[row, column, 0] - camera[:, 2]) / stage.fit.scale
-    edge = np.minimum(pixels, size - pixels).min(axis=1)
+    edge = np.minimum(pixels - bounds[:2], np.array(bounds[2:]) - pixels).min(axis=1) / stage.fit.scale
     seen = _smooth(normals @ stage.fit.rotation[2], 0.2, 0.65) * (1 - _smooth(behind, 0.3, 0.8))
     for _ in range(3):
         seen = rig.neighbours @ seen
-    return (seen * _smooth(edge, 1.0, 6.0)).astype(np.float32)
+    return (seen * _smooth(edge, 0.1, 0.6)).astype(np.float32)
 
 
 def _region(rig, stage, shape) -> Float[np.ndarray, " r"]:
@@ -210,20 +257,3 @@ def _vertex_normals(shape: Float[np.ndarray, "r 3"], rig: Rig) -> Float[np.ndarr
     for corner in range(3):
         np.add.at(normals, rig.triangles[:, corner], faces)
     return (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)).astype(np.float32)
-
-
-def pad(photo: Float[np.ndarray, "h w *c"]) -> Float[np.ndarray, "h2 w2 *c"]:
-    """Continue a photo beyond its edges: mirrored for a little, then its border; blurred the further out.
-
-    Hair that the photo cuts off then reaches the frame's edge, as it would in a closer crop.
-    """
-    padded = cv2.copyMakeBorder(photo, *(_MIRRORED,) * 4, cv2.BORDER_REFLECT_101)
-    padded = cv2.copyMakeBorder(padded, *(PADDING - _MIRRORED,) * 4, cv2.BORDER_REPLICATE)
-    inside = np.zeros(padded.shape[:2], np.uint8)
-    inside[PADDING:-PADDING, PADDING:-PADDING] = 1
-    away = distance_transform_edt(inside == 0).reshape(padded.shape[:2] + (1,) * (padded.ndim - 2))
-    for reach, sigma in ((12.0, 2.0), (24.0, 6.0), (40.0, 12.0)):
-        blurred = cv2.GaussianBlur(padded, (0, 0), sigma)
-        share = np.clip(away / reach, 0, 1)
-        padded = padded * (1 - share) + blurred * share
-    return padded.astype(np.float32)

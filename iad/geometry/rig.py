@@ -12,7 +12,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.spatial import cKDTree
 
-from iad.portraits.head import Head
+from iad.geometry.curves import round_off
+from iad.geometry.head import Head
+from iad.geometry.teeth import lay_teeth
 
 SKIN, MOUTH, EYE_L, EYE_R = range(4)
 
@@ -26,13 +28,15 @@ class Rig:
         material: Of each triangle: SKIN, MOUTH, EYE_L or EYE_R.
         landmarks: The 68 landmarks among the drawn vertices.
         lids: 1 where a blink of the left or right eye stretches the skin, falling to 0 around.
-        lashes: How dark a closed eye is at the margins of its lids.
+        lashes: 1 at the margin of the left or right eye's upper lid, falling to 0 where lashes end and on.
         twin: The skin vertex on the other side of the face; other materials are their own.
         inner: 1 in the middle of the face, falling to 0 towards its outline.
         neighbours: Averages a value over each vertex's neighbours.
         upper_lip: Skin by the mouth that belongs to the upper lip (else the lower).
-        teeth: The drawn vertices of the teeth.
+        teeth: The drawn vertices of teeth and tongue.
+        tooth_looks: Of each of them: see `teeth.lay_teeth`.
         sample: Face vertices about a centimetre apart, as a sample of the surface.
+        surface: Triangles of the head's outer surface, by the head's own numbers.
     """
 
     vertex: Int[np.ndarray, " r"]
@@ -50,7 +54,9 @@ class Rig:
     neighbours: csr_array
     upper_lip: Bool[np.ndarray, " r"]
     teeth: Bool[np.ndarray, " r"]
+    tooth_looks: Float[np.ndarray, "k 3"]
     sample: Int[np.ndarray, "c"]
+    surface: Int[np.ndarray, "s 3"]
 
     def shape(self, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "r 3"]:
         """Return the neutral face with these identity weights."""
@@ -65,7 +71,8 @@ class Rig:
 
 @lru_cache(maxsize=2)
 def create_rig(head: Head) -> Rig:
-    """Sort a head's triangles by material and find lids, lashes and lips."""
+    """Sort a head's triangles by material and find lids, lashes, lips and teeth."""
+    head, tooth_looks = lay_teeth(head)
     number = np.full(len(head.neutral), -1)
     for material, names in enumerate(_MATERIALS):
         for name in names:
@@ -103,44 +110,56 @@ def create_rig(head: Head) -> Rig:
         neighbours=_average_neighbours(np.concatenate(local), len(vertex)),
         upper_lip=neutral[:, 1] > neutral[landmarks[[62, 66]], 1].mean(),
         teeth=_within(vertex, head.parts["teeth"]),
+        tooth_looks=tooth_looks,
         sample=_surface_sample(head, vertex, spans[SKIN]),
+        surface=head.triangles_of("face", "head"),
     )
 
 
-_MATERIALS = (("face", "eye_sockets"), ("mouth_socket", "gums", "teeth"), ("sclera_L",), ("sclera_R",))
+_MATERIALS = (("face", "eye_sockets"), ("mouth_socket", "teeth"), ("sclera_L",), ("sclera_R",))
 
 
 def _flatten(shapes: Float[np.ndarray, "n v 3"], vertex: Int[np.ndarray, " r"]) -> Float[np.ndarray, "n r3"]:
     return np.ascontiguousarray(shapes[:, vertex], np.float32).reshape(len(shapes), -1)
 
 
-def _within(vertex: Int[np.ndarray, " r"], span: slice) -> Bool[np.ndarray, " r"]:
+def _within(vertex: Int[np.ndarray, "*n"], span: slice) -> Bool[np.ndarray, "*n"]:
     return (vertex >= span.start) & (vertex < span.stop)
 
 
 def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarray) -> tuple:
     """Return `lids` and `lashes`; left (the person's own) first, as everywhere."""
     lids, lashes = np.zeros((2, 2, len(vertex)), np.float32)
+    lashes -= 1
     points = head.neutral[vertex[skin]]
+    rims = points[_find_rim(head, vertex[skin])]
     for side, (name, first) in enumerate((("L", 42), ("R", 36))):
         blink = head.expression[head.expression_names.index(f"eyeBlink_{name}")][vertex[skin]]
         travel = np.linalg.norm(blink, axis=1)
-        lids[side, skin] = np.clip(travel / max(travel.max(), 1e-6) / 0.35, 0, 1)
-        upper = _distance(points, points[landmarks[first : first + 4]])
-        lower = _distance(points, points[landmarks[[first + 3, first + 4, first + 5, first]]])
+        curve = round_off(points[landmarks[first : first + 6]])
+        upper, lower = (_distance(points, part) for part in np.split(curve, 2))
+        share = np.clip(travel / max(travel.max(), 1e-6) / 0.5 - 0.05, 0, 1)
+        # The rims of the lids go with the skin, lest the white behind them shows through.
+        rim = rims[np.sign(rims[:, 0]) == np.sign(curve[0, 0])]
+        share = np.maximum(share, np.clip(1.8 - _distance(points, np.concatenate([rim, curve])) / 0.13, 0, 1))
+        share[_within(vertex[skin], head.parts["eye_sockets"])] = 1
+        lids[side, skin] = share * share * (3 - 2 * share)
         above = blink[:, 1] < -0.05 * max(travel.max(), 1e-6)
         # The margin of the upper lid bears the lashes; the lower one's edge is a thin shadow.
-        lashes[side, skin] = (
-            0.75 * np.clip(1.5 - upper / 0.25, 0, 1) * above + 0.4 * np.clip(1.5 - lower / 0.1, 0, 1) * ~above
-        )
+        lashes[side, skin] = np.where(above, 1 - upper / 0.36, 0.75 - lower / 0.26).clip(-1)
     return lids, lashes
 
 
+def _find_rim(head: Head, vertex: Int[np.ndarray, " r"]) -> Bool[np.ndarray, " r"]:
+    """Find the rims of the eyes among vertices: where the face's triangles meet the sockets'."""
+    face, socket = (_within(head.triangles, head.parts[name]) for name in ("face", "eye_sockets"))
+    mixed = face.any(axis=1) & socket.any(axis=1)
+    return np.isin(vertex, head.triangles[mixed][face[mixed]])
+
+
 def _distance(points: Float[np.ndarray, "n 3"], line: Float[np.ndarray, "k 3"]) -> Float[np.ndarray, " n"]:
-    """Return how far points are from a polyline."""
-    steps = np.linspace(0, 1, 8)[:, None]
-    dense = np.concatenate([a + steps * (b - a) for a, b in zip(line, line[1:], strict=False)])
-    return np.linalg.norm(points[:, None] - dense[None], axis=-1).min(axis=1)
+    """Return how far points are from the nearest of others."""
+    return cKDTree(line).query(points)[0]
 
 
 def _inner_face(neutral: Float[np.ndarray, "r 3"], skin: slice) -> Float[np.ndarray, " r"]:

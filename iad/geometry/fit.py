@@ -1,26 +1,18 @@
 """Fit the morphable head to the landmarks of one photo: shape, expression and pose.
 
 In come 68 landmarks in pixels, out comes a `Fit`: the weights and the scaled orthographic camera under which
-the head's landmark vertices lie on them. `fit_people` does so for a folder of portraits.
+the head's landmark vertices lie on them.
 """
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from scipy.optimize import lsq_linear
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
-from iad.photos import load_image
-from iad.portraits.figures import Cell
-from iad.portraits.head import Head
-
-FindLandmarks = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "68 2"]]
+from iad.geometry.head import Head
 
 SHAPE_LIMIT = 3.0  # standard deviations
 
@@ -51,6 +43,19 @@ class Fit:
     rotation: Float[np.ndarray, "3 3"]
     translation: Float[np.ndarray, " 2"]
     error: float
+
+    @property
+    def pose(self) -> Float[np.ndarray, " 3"]:
+        """Pitch, yaw and roll in degrees."""
+        matrix = self.rotation
+        pitch = np.arctan2(-matrix[2, 1], matrix[2, 2])
+        yaw = np.arcsin(np.clip(-matrix[2, 0], -1, 1))
+        return np.degrees([pitch, yaw, np.arctan2(-matrix[1, 0], matrix[0, 0])]).astype(np.float32)
+
+    def enlarged(self, factor: float, shift: Float[np.ndarray, " 2"]) -> "Fit":
+        """Return the fit of the photo enlarged so much about (0, 0), then shifted (pixels, y down)."""
+        moved = factor * self.translation + np.float32([shift[0], -shift[1]])
+        return replace(self, scale=factor * self.scale, translation=moved.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -117,41 +122,6 @@ def project(vertices: Float[np.ndarray, "v 3"], fit: Fit) -> Float[np.ndarray, "
     """Return pixel x, pixel y (down) and depth (larger = nearer) of head vertices under a fit's camera."""
     x, y, z = fit.scale * (vertices @ fit.rotation.T).T
     return np.stack([x + fit.translation[0], -(y + fit.translation[1]), z], axis=1)
-
-
-def fit_people(
-    photos: Path, cells: Sequence[Cell], *, head: Head, find_landmarks: FindLandmarks
-) -> dict[str, np.ndarray]:
-    """Fit every photo NNNN.jpg of the folder and return the arrays of `fits.npz`, one row a photo.
-
-    Photos without a face (`find_landmarks` raises ValueError) or that fit worse than `WORST_FIT` get no row.
-
-    Raises:
-        ValueError: Not one photo could be fitted.
-    """
-    here = [cell for cell in cells if (photos / f"{cell.number:04d}.jpg").is_file()]
-    rows = []
-    for cell in tqdm(here, "fitting", unit="face", file=sys.stderr):
-        try:
-            landmarks = find_landmarks(load_image(photos / f"{cell.number:04d}.jpg"))
-        except ValueError:
-            continue
-        fit = fit_head(head, landmarks)
-        if fit.error <= WORST_FIT:
-            rows.append((cell, landmarks, fit))
-    if not rows:
-        raise ValueError(f"No face in {photos} could be fitted; check the face encoder's landmarks.")
-    cells, landmarks, fits = zip(*rows, strict=True)
-    arrays = {
-        "id": np.array([cell.number for cell in cells], np.int32),
-        "source": np.array([cell.figure for cell in cells]),
-        "landmarks": np.array(landmarks, np.float32),
-        "identity": np.array([fit.identity for fit in fits], np.float16),
-        "expression": np.array([fit.expression for fit in fits], np.float16),
-    }
-    for name in ("scale", "rotation", "translation", "error"):
-        arrays[name] = np.array([getattr(fit, name) for fit in fits], np.float32)
-    return arrays
 
 
 def _create_problem(head: Head, landmarks: Float[np.ndarray, "k 2"]) -> _Problem:

@@ -1,0 +1,38 @@
+"""The numbers that say what a face does: 57 ARKit-style expression weights, then the head's pose.
+
+A track is (f, 60): weights in [0, 1] in the order of `COEFFICIENTS`, then pitch, yaw and roll in degrees.
+Pitch is positive when the person looks up, yaw when they turn to their own left (picture right), roll when
+they tilt to picture right.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+_NAMES = """
+PupilDilate_L PupilDilate_R browDown_L browDown_R browInnerUp_L browInnerUp_R browOuterUp_L browOuterUp_R
+cheekPuff_L cheekPuff_R cheekRaiser_L cheekRaiser_R cheekSquint_L cheekSquint_R eyeBlink_L eyeBlink_R
+eyeLookDown_L eyeLookDown_R eyeLookIn_L eyeLookIn_R eyeLookOut_L eyeLookOut_R eyeLookUp_L eyeLookUp_R
+eyeSquint_L eyeSquint_R eyeWide_L eyeWide_R jawForward jawLeft jawOpen jawRight mouthClose
+mouthDimple_L mouthDimple_R mouthFrown_L mouthFrown_R mouthFunnel mouthLeft mouthLowerDown_L mouthLowerDown_R
+mouthPress_L mouthPress_R mouthPucker mouthRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper
+mouthSmile_L mouthSmile_R mouthStretch_L mouthStretch_R mouthUpperUp_L mouthUpperUp_R noseSneer_L noseSneer_R
+pitch yaw roll
+"""
+COEFFICIENTS: tuple[str, ...] = tuple(_NAMES.split())
+EXPRESSIONS = 57  # the coefficients before the three of the head pose
+POSE_LIMITS = np.array([14.0, 17.0, 14.0], dtype=np.float32)  # degrees; photo people tear beyond them
+COLUMN = {name: i for i, name in enumerate(COEFFICIENTS)}
+
+
+def mirror_track(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 60"]:
+    """Give the track of the mirrored clip: left and right exchanged, yaw and roll turned round."""
+    mirrored = track[:, [COLUMN[_other_side(name)] for name in COEFFICIENTS]]
+    mirrored[:, [COLUMN["yaw"], COLUMN["roll"]]] *= -1
+    return mirrored
+
+
+def _other_side(name: str) -> str:
+    for side, other in (("_L", "_R"), ("_R", "_L"), ("Left", "Right"), ("Right", "Left")):
+        if name.endswith(side):
+            return name.removesuffix(side) + other
+    return name

@@ -1,0 +1,94 @@
+"""What is around the face in a photo: hair, neck and clothes follow the head, the backdrop stays.
+
+The photo hangs on a grid of nodes with depth. Each node follows the head's turn by a share that falls from
+the chin to the shoulders, and takes over the movement of the nearest skin, so that a dropping jaw pushes the
+collar.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.ndimage import distance_transform_edt
+
+from iad.geometry.renderer import rasterize
+from iad.geometry.stage import Stage
+
+_SPACING = 0.6  # head units between nodes
+_FAR = 40.0  # head units
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes over the photo.
+
+    Attributes:
+        pixels: Where each node is in the photo.
+        camera: The same in camera space (pixels, y up, depth).
+        place: The same in head space.
+        follow: Share of the head's movement that each node takes part in.
+        weights: How much of each sampled skin vertex's movement each node takes over.
+    """
+
+    pixels: Float[np.ndarray, "n 2"]
+    camera: Float[np.ndarray, "n 3"]
+    place: Float[np.ndarray, "n 3"]
+    follow: Float[np.ndarray, "n 1"]
+    weights: Float[np.ndarray, "n c"]
+    triangles: Int[np.ndarray, "t 3"]
+
+
+def create_grid(
+    stage: Stage,
+    camera: Float[np.ndarray, "v 3"],
+    triangles: Int[np.ndarray, "t 3"],
+    *,
+    size: tuple[int, int],
+    sample: Float[np.ndarray, "c 2"],
+    person: Float[np.ndarray, "h w"] | None = None,
+) -> Grid:
+    """Hang the photo on a grid.
+
+    Args:
+        camera: The head's vertices in the photo's camera space.
+        triangles: Of the head's outer surface.
+        size: Height and width of the photo.
+        sample: Photo pixels of the skin vertices that the nodes take movement from.
+        person: Matte of the person; without one, all within a wide ellipse follows the head.
+    """
+    spacing, far = _SPACING * stage.fit.scale, _FAR * stage.fit.scale
+    rows, columns = (np.arange(0, side + spacing, spacing, dtype=np.float32) for side in size)
+    count = (len(rows), len(columns))
+    pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    on_grid = camera[:, :2] * (1, -1) / spacing + 0.5
+    depth, index = rasterize(on_grid, camera[:, 2], triangles, camera[:, 2:], count)
+    nearest = distance_transform_edt(index < 0, return_distances=False, return_indices=True)
+    # Smooth, lest an ear that stands off the skull in depth tears off in a turn.
+    depth = cv2.GaussianBlur(depth[*nearest, 0], (0, 0), 2.5)
+    nodes = np.column_stack([pixels * (1, -1), depth.ravel()]).astype(np.float32)
+    # The outermost nodes stand so far off that no turn brings the end of the photo into the frame.
+    out = (pixels == pixels.max(axis=0)).astype(np.float32) - (pixels == 0)
+    pixels, nodes[:, :2] = pixels + far * out, nodes[:, :2] + far * out * np.float32([1, -1])
+    place = stage.unfitted(nodes)
+    away = np.hypot(place[:, 0] / 9.5, (place[:, 1] - 2.0) / 12.0)
+    near = np.clip((1.75 - away) / 0.55, 0, 1)
+    if person is not None:  # what is no person stands still, as soon behind the hair as the photo can stretch
+        inside = cv2.resize(person, count[::-1], interpolation=cv2.INTER_AREA) > 0.5
+        beyond = distance_transform_edt(~inside).ravel() * _SPACING
+        near = np.clip(1 - (beyond - 0.4) / 2.0, np.clip((1.3 - away) / 0.3, 0, 1), near)
+    follow = stage.follow_share(place[:, 1]) * near * near * (3 - 2 * near)
+    square = ((pixels[:, None] - sample[None]) ** 2).sum(axis=-1) / (1.3 * stage.fit.scale) ** 2
+    weights = np.exp(-0.5 * (square - square.min(axis=1, keepdims=True)))
+    weights /= weights.sum(axis=1, keepdims=True)
+    corner = (np.arange(count[0] - 1)[:, None] * count[1] + np.arange(count[1] - 1)).ravel()
+    below = corner + count[1]
+    quads = [(corner, corner + 1, below), (corner + 1, below + 1, below)]
+    return Grid(
+        pixels=pixels,
+        place=place.astype(np.float32),
+        camera=nodes,
+        follow=follow.astype(np.float32)[:, None],
+        weights=weights.astype(np.float32),
+        triangles=np.concatenate([np.stack(quad, axis=1) for quad in quads]).astype(np.int32),
+    )

@@ -1,0 +1,123 @@
+"""Stills of photo people, untouched and animated, for those who learn to read faces.
+
+A still has 256 pixels a side, its 68 landmarks in pixels and its track: 57 weights, then pitch, yaw and roll
+in degrees. An untouched photo's landmarks are those stored with it, and its track is that of the fit.
+"""
+
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from tqdm import tqdm
+
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS, POSE_LIMITS
+from iad.geometry.head import Head
+from iad.performing.actions import ACTIONS, Performed, perform
+from iad.portraits.captions import load_people_words
+from iad.portraits.clips import is_held_out
+from iad.portraits.head import load_head
+from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, load_photo_people
+
+SIZE = 256
+ANIMATED = 5  # stills of each person beside the photo itself
+FREE_SHARE = 0.5  # of them any coefficients together, the others a moment of a named action
+
+
+@dataclass(frozen=True)
+class Stills:
+    """Pictures and what is known of them; `untouched` marks photos as they are."""
+
+    pictures: UInt8[np.ndarray, "n h w 3"]
+    landmarks: Float[np.ndarray, "n 68 2"]
+    tracks: Float[np.ndarray, "n 60"]
+    untouched: Bool[np.ndarray, " n"]
+    person: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+def load_stills(folder: Path, *, seed: int = 0) -> Stills:
+    """Open the stills of a folder; make them first where there are none.
+
+    Raises:
+        FileNotFoundError: there are none, and no photo people or no head to make them of.
+    """
+    if not (folder / "stills.npz").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _make_stills(folder, seed=seed)
+    with np.load(folder / "stills.npz") as file:
+        known = {name: file[name] for name in file.files}
+    return Stills(np.load(folder / "stills.npy", mmap_mode="r"), **known)
+
+
+def _make_stills(folder: Path, *, seed: int) -> None:
+    labelled, head = load_people_words(), load_head()
+    records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
+    count = len(records) * (1 + ANIMATED)
+    pictures = np.lib.format.open_memmap(
+        folder / "stills.npy", mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3)
+    )
+    landmarks, tracks = np.zeros((count, 68, 2), np.float32), np.zeros((count, 60), np.float32)
+    bar = tqdm(range(0, count, 1 + ANIMATED), "stills", unit="person", file=sys.stderr)
+    with ProcessPoolExecutor() as workers:
+        made = workers.map(partial(_stills_of, head, seed=seed), records, chunksize=8)
+        for start, (seen, marks, shown) in zip(bar, made, strict=True):
+            rows = slice(start, start + 1 + ANIMATED)
+            pictures[rows], landmarks[rows], tracks[rows] = seen, marks, shown
+    pictures.flush()
+    np.savez(
+        folder / "stills.npz",
+        landmarks=landmarks,
+        tracks=tracks,
+        untouched=np.arange(count) % (1 + ANIMATED) == 0,
+        person=np.repeat([r.number for r in records], 1 + ANIMATED),
+    )
+
+
+def _stills_of(head: Head, record: PhotoRecord, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng((seed, record.number))
+    look = Look(gamma=float(np.exp(rng.normal(0, 0.1))), side_light=float(rng.normal(0, 0.2)))
+    person = PhotoPerson(head, record, look=look)
+    track = np.stack([_draw_track(rng) for _ in range(ANIMATED)])
+    marks = person.landmarks(track) * SIZE - 0.5
+    own = np.concatenate([record.fit.expression, pose_of(record.fit.rotation)])
+    return (
+        np.concatenate([record.load_photo()[None], person.render(track, size=SIZE)]),
+        np.concatenate([record.landmarks[None], marks]),
+        np.concatenate([own[None], track]),
+    )
+
+
+def pose_of(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
+    """Return pitch, yaw and roll in degrees of a rotation, as `rotation_matrices` takes them."""
+    r = np.asarray(rotation, np.float64)
+    angles = np.arctan2(-r[2, 1], r[2, 2]), np.arcsin(np.clip(-r[2, 0], -1, 1)), np.arctan2(-r[1, 0], r[0, 0])
+    return np.degrees(angles).astype(np.float32)
+
+
+def _draw_track(rng: np.random.Generator) -> Float[np.ndarray, " 60"]:
+    """Draw a moment of an action, or a few coefficients that need not belong together; any head pose."""
+    if rng.random() > FREE_SHARE:
+        name = str(rng.choice(list(ACTIONS)))
+        performed = [Performed((name,), 0.0, 2.0, intensity=float(rng.uniform(0.5, 1)))]
+        track = perform(performed, rng=rng)[int(rng.integers(3, 16))]
+        track[EXPRESSIONS:] += rng.normal(0, 0.35, 3) * POSE_LIMITS
+    else:
+        track = np.zeros(60, np.float32)
+        for name in rng.choice(EXPRESSIONS, int(rng.integers(2, 9)), replace=False):
+            other = COLUMN.get(COEFFICIENTS[name].replace("_L", "_R"), name)
+            track[name] = rng.uniform(0, 1)
+            track[other] = track[name] if rng.random() < 0.75 else track[other]
+        if rng.random() < 0.45:
+            track[COLUMN["jawOpen"]] = rng.uniform(0.1, 0.95)
+        if rng.random() < 0.3:
+            for side in ("L", "R"):
+                track[COLUMN[f"eyeBlink_{side}"]] = rng.uniform(0.2, 1)
+        track[EXPRESSIONS:] = rng.normal(0, 0.5, 3) * POSE_LIMITS
+    track[EXPRESSIONS:] = track[EXPRESSIONS:].clip(-1.1 * POSE_LIMITS, 1.1 * POSE_LIMITS)
+    return track.astype(np.float32)
