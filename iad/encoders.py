@@ -126,14 +126,3 @@ class FaceEncoder(nn.Module):
 def create_face_encoder(preset: Preset) -> FaceEncoder:
     """Build the encoder of a preset with random weights."""
     return FaceEncoder(preset.encoder, size=preset.size)
-
-
-def as_landmarker(encoder: FaceEncoder):
-    """Return the callable that `iad.faces.find_face` wants: uint8 crop (h, w, 3) -> landmarks (68, 2)."""
-
-    @torch.inference_mode()
-    def landmarker(crop):
-        pixels = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
-        return encoder(pixels).landmarks[0].float().numpy()
-
-    return landmarker

@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 
 
-def recolour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def recolour(picture: np.ndarray, rng: np.random.Generator, *, strength: float = 1.0) -> np.ndarray:
     """Change exposure, contrast, white balance and saturation, mildly."""
     x = picture.astype(np.float32) / 255
-    x = x ** np.exp(rng.normal(0, 0.2))
-    x = (x - x.mean()) * np.exp(rng.normal(0, 0.15)) + x.mean() + rng.normal(0, 0.03)
-    x = x * np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
+    x = x ** np.exp(rng.normal(0, 0.2 * strength))
+    x = (x - x.mean()) * np.exp(rng.normal(0, 0.15 * strength)) + x.mean() + rng.normal(0, 0.03 * strength)
+    x = x * np.exp(rng.normal(0, 0.07 * strength, 3)).astype(np.float32)
     grey = x.mean(-1, keepdims=True)
-    x = grey + (x - grey) * np.exp(rng.normal(0, 0.25))
+    x = grey + (x - grey) * np.exp(rng.normal(0, 0.25 * strength))
     return (np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
@@ -35,6 +35,55 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.04:
         x = np.repeat(x.mean(-1, keepdims=True), 3, axis=-1).astype(np.uint8)
     return x
+
+
+def damage(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Degrade as the worst of visitors' photos are: faces of some thirty pixels, dusk, light from a side."""
+    size, x = picture.shape[0], picture
+    if rng.random() < 0.2:
+        slope = 1 + rng.uniform(0.3, 0.9) * np.linspace(-1, 1, size, dtype=np.float32) * rng.choice([-1, 1])
+        x = np.clip(x * slope[None, :, None], 0, 255).astype(np.uint8)
+    if rng.random() < 0.12:
+        x = (x * rng.uniform(0.08, 0.5)).astype(np.uint8)
+    if rng.random() < 0.15:
+        small = int(rng.uniform(36, 110))
+        x = cv2.resize(cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+    return degrade(x, rng)
+
+
+def cover(
+    picture: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hide part of a face behind a card, a cup, a hand or hair; returns the picture and where it is hidden.
+
+    Args:
+        picture: uint8 (h, w, 3).
+        landmarks: 68 points in pixels.
+    """
+    size = picture.shape[0]
+    eye_distance = float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))
+    middles = (landmarks[36:42], landmarks[42:48], landmarks[27:36], landmarks[48:68], landmarks[48:68])
+    centre = middles[int(rng.integers(5))].mean(0) + rng.normal(0, 0.25, 2) * eye_distance
+    mask = np.zeros((size, size), np.uint8)
+    angle, half = rng.uniform(0, 180), rng.uniform(0.25, 0.85, 2) * eye_distance
+    kind = rng.random()
+    if kind < 0.4:  # a card or a phone
+        cv2.fillPoly(mask, [cv2.boxPoints((tuple(centre), tuple(2 * half), angle)).astype(np.int32)], 255)
+    elif kind < 0.7:  # a cup, a microphone, a palm
+        cv2.ellipse(mask, (tuple(centre), tuple(2 * half), angle), 255, -1)
+    else:  # fingers, strands of hair
+        for shift in np.arange(int(rng.integers(2, 6))) * rng.uniform(0.18, 0.3) * eye_distance:
+            along = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+            start = centre + shift * np.array([-along[1], along[0]])
+            ends = [tuple(int(v) for v in start + sign * along * half.max() * 1.6) for sign in (-1, 1)]
+            cv2.line(mask, *ends, 255, max(2, int(rng.uniform(0.05, 0.22) * eye_distance)))
+    skin = picture[tuple(np.clip(landmarks[29].astype(int), 0, size - 1)[::-1])].astype(np.float32)
+    colour = skin * rng.uniform(0.6, 1.2) if rng.random() < 0.4 else rng.uniform(0, 255, 3)
+    cloth = np.clip(
+        colour + cv2.GaussianBlur(rng.normal(0, 60, (size, size, 3)), (0, 0), rng.uniform(2, 12)) * 2, 0, 255
+    )
+    alpha = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.5))[..., None] / 255
+    return (picture * (1 - alpha) + cloth * alpha).astype(np.uint8), mask > 127
 
 
 def reframe(rng: np.random.Generator, *, strength: float = 1.0) -> np.ndarray:
