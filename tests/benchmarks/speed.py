@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.speed [--model mini]
 
-Prints one JSON object: start to ready (a fresh process, imports included), the first and later clips, peak
-memory, `--help`, and, where the head and the photo people are, frames a second of both renderers on one core.
+Prints one JSON object: start to ready (a fresh process, imports included), the first and later clips of two
+seconds at 384 pixels, peak memory, `--help`, and, where the head and the photo people are, frames a second of
+both renderers on one core. `python -m iad evaluate --suite speed` tells more of clips, stage by stage.
 """
 
 import argparse
@@ -47,8 +48,8 @@ def help_seconds() -> float:
 
 def renderer_speed() -> dict:
     """Time 48 frames of a photo person and of a rendered person, compiled before."""
+    from iad.performing.actions import Performed, perform
     from iad.portraits import clips
-    from iad.portraits.actions import Performed, perform
     from iad.portraits.head import load_head
 
     try:

@@ -1,0 +1,150 @@
+"""How faces move while an action lasts: the curves that repeat or tremble on top of a held face.
+
+Every motion takes seconds since its start (f,), the tempo's rate (1 = normal) and a generator, and gives
+curves by coefficient name (a name without its side means both sides), to be added. Rhythms stay below 4 Hz: a
+clip at 8 frames a second shows no faster ones.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+
+class Typical:
+    """Stands in for a generator where nothing may be left to chance: each draw is the usual one.
+
+    What is free in a performance gets a convention: a shake begins to the person's own left, a smirk and a
+    raised brow are on their own left, syllables repeat in fours. So one action has one track.
+    """
+
+    def uniform(self, low: float, high: float, size: int | None = None):
+        """Draw the middle, or values that repeat in fours."""
+        if size is None:
+            return (low + high) / 2
+        return low + (high - low) * np.resize([0.85, 0.25, 0.65, 0.05], size)
+
+    def normal(self, mean: float = 0.0, deviation: float = 1.0, size: int | None = None):
+        """Draw the mean."""
+        return mean if size is None else np.full(size, mean)
+
+    def integers(self, low: int, high: int | None = None, size: int | None = None):
+        """Draw the smallest, or all in turn, repeating in fours."""
+        first, beyond = (0, low) if high is None else (low, high)
+        return first if size is None else np.resize(first + np.arange(4) % (beyond - first), size)
+
+    def choice(self, options):
+        """Draw the last: of -1 and 1 the positive direction."""
+        return options[-1]
+
+    def permutation(self, options):
+        """Leave the order."""
+        return list(options)
+
+    def random(self) -> float:
+        """Draw the middle."""
+        return 0.5
+
+
+Chance = np.random.Generator | Typical
+Motion = Callable[[np.ndarray, float, Chance], Mapping[str, "float | np.ndarray"]]
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """Rise from 0 at x = 0 to 1 at x = 1 without corners."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def pulses(seconds: np.ndarray, *, first: float, every: float, width: float) -> np.ndarray:
+    """Make humps of height 1 with soft flanks, centred at `first`, `first + every`, and so on."""
+    distance = np.abs((seconds - first + every / 2) % every - every / 2)
+    return smoothstep(1.5 - 2 * distance / width)
+
+
+def _beat(seconds, hertz):
+    """Swing between 0 and 1, from 0."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * hertz * seconds)
+
+
+def nod(seconds, rate, rng):
+    """Bow the head again and again: down far, up a little, since an even swing reads as bobbing."""
+    swing = np.sin(2 * np.pi * 1.15 * rate * seconds)
+    return {"pitch": np.where(swing > 0, -15 * swing, -5 * swing)}
+
+
+def shake(seconds, rate, rng):
+    """Turn the head from side to side, first to either side."""
+    return {"yaw": rng.choice([-1, 1]) * 16 * np.sin(2 * np.pi * 1.15 * rate * seconds)}
+
+
+def laugh(seconds, rate, rng):
+    """Open the mouth in bursts, the head thrown back a little and bobbing."""
+    beat = _beat(seconds, 2.0 * rate)
+    return {"jawOpen": 0.22 + 0.2 * beat, "pitch": 5 - 4 * beat, "cheekSquint": 0.2 * beat}
+
+
+def talk(seconds, rate, rng):
+    """Open and close once a syllable; each syllable draws how far and with which lips."""
+    beat = 1.9 * rate * seconds
+    syllable = beat.astype(int) % 64
+    opened = np.sin(np.pi * (beat % 1)) ** 2
+    jaw, lips = rng.uniform(0.28, 0.5, 64)[syllable], rng.integers(0, 3, 64)[syllable]
+    rounded, spread = lips == 1, lips == 2
+    return {
+        "jawOpen": opened * np.where(rounded, 0.6 * jaw, jaw),
+        "mouthFunnel": 0.7 * opened * rounded,
+        "mouthPucker": 0.35 * opened * rounded,
+        "mouthStretch": 0.4 * opened * spread,
+        "mouthUpperUp": 0.25 * opened * spread,
+        "mouthLowerDown": 0.45 * opened * ~rounded,
+        "mouthPress": 0.3 * (1 - opened),
+        "browInnerUp": 0.25 * opened * (jaw > 0.4),
+        "pitch": 1.5 - 3 * opened * (jaw > 0.38),
+    }
+
+
+def blink(seconds, rate, rng):
+    """Shut and open both eyes again and again."""
+    return {"eyeBlink": 1.4 * pulses(seconds, first=0.3, every=0.62 / rate, width=0.22)}
+
+
+def wink_left(seconds, rate, rng):
+    """Shut the person's own left eye for half a second, again and again."""
+    return _wink("L", seconds, rate)
+
+
+def wink_right(seconds, rate, rng):
+    """Shut the person's own right eye for half a second, again and again."""
+    return _wink("R", seconds, rate)
+
+
+def _wink(side: str, seconds, rate):
+    closed = pulses(seconds, first=0.5, every=1.0 / rate, width=0.5)
+    strengths = {"eyeBlink": 1.4, "cheekSquint": 0.9, "cheekRaiser": 0.6, "mouthSmile": 0.35, "browDown": 0.4}
+    return {f"{name}_{side}": strength * closed for name, strength in strengths.items()}
+
+
+def one_brow(seconds, rate, rng):
+    """Raise one brow, either, lower the other, and lean the head away from the raised one."""
+    up, down = rng.permutation(["L", "R"])
+    raised = {f"browOuterUp_{up}": 1.25, f"browInnerUp_{up}": 0.7, "roll": 5 if up == "R" else -5}
+    return raised | {f"browDown_{down}": 1.1, f"eyeSquint_{down}": 0.8}
+
+
+def smirk(seconds, rate, rng):
+    """Pull one corner of the mouth, either."""
+    side, toward = [("L", "Left"), ("R", "Right")][rng.integers(2)]
+    mouth = {f"mouthSmile_{side}": 1.2, f"mouthDimple_{side}": 0.6, f"mouth{toward}": 0.25}
+    return mouth | {f"cheekSquint_{side}": 0.5}
+
+
+def tremble(seconds, rate, rng):
+    """Shiver slightly, the mouth ajar."""
+    shiver = np.sin(2 * np.pi * 2.6 * rate * seconds)
+    return {"roll": 0.9 * shiver, "jawOpen": 0.12 + 0.05 * shiver}
+
+
+def sob(seconds, rate, rng):
+    """Heave with the head bowed, the chin quivering."""
+    beat = _beat(seconds, 1.5 * rate)
+    return {"jawOpen": 0.1 + 0.14 * beat, "pitch": -3 - 3 * beat, "mouthShrugLower": 0.3 * (1 - beat)}
