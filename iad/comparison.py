@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-PARTS = ("facial", "identity", "action")
+NUMBERS = ("identity_share", "action_share", "residual_share", "cosine")
+PARTS = ("facial", "identity", "action", "residual")
 
 
 def cosines(rows: Float[np.ndarray, "n d"], others: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
@@ -26,6 +27,8 @@ def compare_faces(
 ) -> dict[str, Any]:
     """Tell each face's shares and nearest prompts, and how alike all are in identity and in action.
 
+    Where the model has a recogniser's token, also how alike they are in that token's identity alone.
+
     Args:
         pipeline: whose `match_actions` ranks the prompts.
         faces: as `pipeline.decouple` gives them.
@@ -33,6 +36,9 @@ def compare_faces(
         prompts: facial actions in words.
     """
     identity, action = (stack(faces, part).astype(np.float64) for part in ("identity", "action"))
+    alike = {"identity_cosine": identity, "action_cosine": action}
+    if all(face.recognised is not None for face in faces):
+        alike["recogniser_cosine"] = stack(faces, "recognised").astype(np.float64)
     return {
         "faces": [
             {
@@ -40,6 +46,7 @@ def compare_faces(
                 "box": [int(side) for side in face.box],
                 "identity_share": float(face.identity_share),
                 "action_share": float(face.action_share),
+                "residual_share": float(face.residual_share),
                 "cosine": float(cosines(i[None], a[None])[0, 0]),
                 "actions": [
                     {"prompt": prompt, "similarity": float(similarity)}
@@ -48,18 +55,16 @@ def compare_faces(
             }
             for file, face, i, a in zip(files, faces, identity, action, strict=True)
         ],
-        "identity_cosine": cosines(identity, identity).tolist(),
-        "action_cosine": cosines(action, action).tolist(),
-    }
+    } | {kind: cosines(rows, rows).tolist() for kind, rows in alike.items()}
 
 
 def stack(faces: Sequence[Any], part: str) -> Float[np.ndarray, "n d"]:
-    """Stack one of `PARTS` of all faces."""
+    """Stack one of `PARTS`, or another array, of all faces."""
     return np.stack([np.asarray(getattr(face, part)) for face in faces])
 
 
 def write_npz(faces: Sequence[Any], report: dict[str, Any]) -> bytes:
-    """Write the embeddings: `files`, `facial`, `identity`, `action`, a row a face."""
+    """Write the embeddings: `files`, `facial`, `identity`, `action`, `residual`, a row a face."""
     buffer = io.BytesIO()
     files = np.array([face["file"] for face in report["faces"]])
     np.savez(buffer, files=files, **{part: stack(faces, part) for part in PARTS})
@@ -71,8 +76,8 @@ def write_csv(report: dict[str, Any]) -> bytes:
     faces = report["faces"]
     prompts = sorted({match["prompt"] for face in faces for match in face["actions"]})
     names = [face["file"] for face in faces]
-    kinds = ("identity_cosine", "action_cosine")
-    head = ["file", "identity_share", "action_share", "cosine"]
+    kinds = [kind for kind in report if kind.endswith("_cosine")]
+    head = ["file", *NUMBERS]
     head += [f"action: {prompt}" for prompt in prompts] + [
         f"{kind}: {name}" for kind in kinds for name in names
     ]
@@ -81,7 +86,7 @@ def write_csv(report: dict[str, Any]) -> bytes:
     table.writerow(head)
     for k, face in enumerate(faces):
         found = {match["prompt"]: match["similarity"] for match in face["actions"]}
-        numbers = [face["identity_share"], face["action_share"], face["cosine"]]
+        numbers = [face[name] for name in NUMBERS]
         numbers += [found[prompt] for prompt in prompts] + [x for kind in kinds for x in report[kind][k]]
         table.writerow([_plain(face["file"]), *(f"{number:.6f}" for number in numbers)])
     return out.getvalue().encode()

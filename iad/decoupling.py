@@ -1,13 +1,14 @@
-"""THE IDEA: a facial embedding is split into identity + action, and two losses make the split true.
+"""THE IDEA: a facial embedding is split in identity + action + residual, and two losses make the split true.
 
     f  `facial`       what learned queries, one a cell, read from a frozen face encoder, tokens (q, d)
-    a  `action`       A(f): expression, gaze, mouth, head pose; passes through a short `code`
-    i  `identity`     f - a: what stays of the person
+    a  `action`       A(f): expression, gaze, mouth, head pose; exactly what a short `code` says
+    r  `residual`     what else changes within a person: light, framing, blur; given to nobody
+    i  `identity`     f - a - r: what stays of the person
     t  `text_action`  T(prompt, time): an action code per latent frame, from words alone
 
-The split is additive, so where i is orthogonal to a Pythagoras holds: |f|^2 = |i|^2 + |a|^2, and the two
-shares add up to one. L_ID (identity decoupling loss) enforces the split, L_TA (text alignment loss) ties the
-action to the prompt. Of the paper (arXiv 2606.22347) we know that L_ID enforces orthogonality, that L_TA
+The split is additive. Where the parts are orthogonal Pythagoras holds, |f|^2 = |i|^2 + |a|^2 + |r|^2, and
+shares are of that sum. L_ID (identity decoupling loss) enforces the split, L_TA (text alignment loss) ties
+the action to the prompt. Of the paper (arXiv 2606.22347) we know that L_ID enforces orthogonality, that L_TA
 builds a one-to-one correspondence of action and prompt, and no formula: every formula here is our reading.
 
 Axes: b batch, f latent frames, q query tokens, d token width, c code length, n text tokens, s segments.
@@ -20,60 +21,26 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, layer_norm, normalize
-from torch.nn.functional import scaled_dot_product_attention as dot_product_attention
 
+from iad.attention import Attention, feed_forward
 from iad.config import TRACK, FullSizePreset, Preset
+from iad.performing.latents import TextAction
 
 
 @dataclass(frozen=True)
 class Split:
-    """One facial embedding and its two parts; `facial == identity + action`."""
+    """One facial embedding and its three parts; `facial == identity + action + residual`."""
 
     facial: Float[Tensor, "*b q d"]
     identity: Float[Tensor, "*b q d"]
     action: Float[Tensor, "*b q d"]
+    residual: Float[Tensor, "*b q d"]
     code: Float[Tensor, "*b c"]
 
-    def shares(self) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
-        """Return the shares of |i|^2 and |a|^2 in their sum; they add up to one."""
-        identity, action = self.identity.pow(2).sum((-2, -1)), self.action.pow(2).sum((-2, -1))
-        return identity / (identity + action), action / (identity + action)
-
-
-class Attention(nn.Module):
-    """Multi-head attention of `x` to `context` with normalised queries and keys; `inner` wide, or `dim`."""
-
-    def __init__(self, dim: int, context_dim: int, heads: int, inner: int | None = None):
-        super().__init__()
-        self.heads, inner = heads, inner or dim
-        self.norm, self.context_norm = nn.LayerNorm(dim), nn.LayerNorm(context_dim)
-        self.to_q = nn.Linear(dim, inner, bias=False)
-        self.to_kv = nn.Linear(context_dim, 2 * inner, bias=False)
-        self.q_norm, self.k_norm = nn.LayerNorm(inner // heads), nn.LayerNorm(inner // heads)
-        self.to_out = nn.Linear(inner, dim)
-
-    def keys_values(self, context: Float[Tensor, "b n e"]) -> tuple[Tensor, Tensor]:
-        """Project a context once; it may then serve many calls."""
-        both = self.to_kv(self.context_norm(context))
-        k, v = rearrange(both, "b n (two h d) -> two b h n d", two=2, h=self.heads)
-        return self.k_norm(k), v
-
-    def attend(self, x: Float[Tensor, "b m d"], keys_values, mask=None) -> Float[Tensor, "b m d"]:
-        """Attend with keys and values from `keys_values`; `mask` is True where a key may be seen."""
-        q = self.q_norm(rearrange(self.to_q(self.norm(x)), "b m (h d) -> b h m d", h=self.heads))
-        out = dot_product_attention(q, *keys_values, attn_mask=mask)
-        return self.to_out(rearrange(out, "b h m d -> b m (h d)"))
-
-    def forward(
-        self, x: Float[Tensor, "b m d"], context: Float[Tensor, "b n e"], mask=None
-    ) -> Float[Tensor, "b m d"]:
-        """Let every token of `x` look at the context."""
-        return self.attend(x, self.keys_values(context), mask)
-
-
-def feed_forward(dim: int) -> nn.Sequential:
-    """Return a pre-normalised two-layer network of inner width 4 x `dim`."""
-    return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+    def shares(self) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+        """Return the shares of |i|^2, |a|^2 and |r|^2 in their sum; they add up to one."""
+        squares = [part.pow(2).sum((-2, -1)) for part in (self.identity, self.action, self.residual)]
+        return tuple(square / sum(squares) for square in squares)
 
 
 class Reader(nn.Module):
@@ -139,83 +106,26 @@ class Decoupler(Reader):
         """Turn action codes, of a face or of a text, into action tokens."""
         return self.from_code(code).unflatten(-1, self.queries.shape)
 
-    def split(self, facial: Float[Tensor, "b q d"]) -> Split:
-        """Split f into identity and action, token by token."""
-        code = self.to_code(facial)
+    def split(self, facial: Float[Tensor, "b q d"], code: Float[Tensor, "b c"] | None = None) -> Split:
+        """Split f token by token; `code` says what the face does, None: it is read from f."""
+        code = self.to_code(facial) if code is None else code
         action = self.expand(code)
-        action = action + self.erase(facial - action)
-        return Split(facial, facial - action, action, code)
+        residual = self.erase(facial - action)
+        return Split(facial, facial - action - residual, action, residual, code)
+
+    def centre(self, split: Split) -> Split:
+        """See a split relative to the average face, whose residual is nothing."""
+        identity, action = split.identity - self.mean_identity, split.action - self.mean_action
+        return Split(identity + action + split.residual, identity, action, split.residual, split.code)
 
     def erase(self, identity: Float[Tensor, "b q d"]) -> Float[Tensor, "b q d"]:
-        """Return what of f - A(f) still differs within a person, as `iad.closed_form` found it."""
+        """Return what of f - a still differs within a person, as `iad.closed_form` found it."""
         about = (identity - self.mean_identity).flatten(1)
         return (about @ self.erase_from @ self.erase_to).unflatten(1, self.queries.shape)
 
-    def forward(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"]) -> Split:
+    def forward(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"], code=None) -> Split:
         """Read f and split it."""
-        return self.split(self.read(vector, tokens))
-
-
-class TextAction(nn.Module):
-    """T: words and time to one action code per latent frame.
-
-    Every latent frame asks the token states of its own segment what is done at its phase; then the frames
-    look at each other, so that a nod is not a look down.
-    """
-
-    FEATURES = 4  # seconds since the segment began, its length, its phase, seconds since the clip began
-
-    def __init__(self, preset: Preset | FullSizePreset):
-        super().__init__()
-        config = preset.text
-        dim, heads = config.dim, config.heads
-        code_dim = preset.decoupler.code_dim
-        self.when = nn.Sequential(nn.Linear(self.FEATURES * 9, dim), nn.GELU(), nn.Linear(dim, dim))
-        self.reads = nn.ModuleList(Attention(dim, config.state_dim, heads) for _ in range(config.layers))
-        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
-        self.feeds = nn.ModuleList(feed_forward(dim) for _ in range(config.layers))
-        self.to_code = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, code_dim), nn.LayerNorm(code_dim))
-
-    def forward(
-        self,
-        states: Float[Tensor, "b s n e"],
-        mask: Bool[Tensor, "b s n"],
-        segment: Int[Tensor, "b f"],
-        times: Float[Tensor, "b f 4"],
-    ) -> Float[Tensor, "b f c"]:
-        """Return the codes; `segment` and `times` are those of `frame_times`, `mask` is True at words."""
-        b, f = segment.shape
-        rows = torch.arange(b, device=states.device)[:, None].expand(b, f)
-        seen = rearrange(mask[rows, segment], "b f n -> (b f) 1 1 n")
-        x = self.when(_waves(times))
-        for read, mix, feed in zip(self.reads, self.mixes, self.feeds, strict=True):
-            k, v = read.keys_values(rearrange(states, "b s n e -> (b s) n e"))
-            own = [rearrange(y, "(b s) h n d -> b s h n d", b=b)[rows, segment] for y in (k, v)]
-            heard = read.attend(rearrange(x, "b f d -> (b f) 1 d"), [y.flatten(0, 1) for y in own], seen)
-            x = x + rearrange(heard, "(b f) 1 d -> b f d", b=b)
-            x = x + mix(x, x)
-            x = x + feed(x)
-        return self.to_code(x)
-
-
-def frame_times(
-    spans: list[tuple[float, float]], *, frames: int, duration: float
-) -> tuple[Int[Tensor, " f"], Float[Tensor, "f 4"]]:
-    """Say for every latent frame to which segment it belongs, and its times as T wants them.
-
-    `spans` holds start and end of every segment in seconds, in order; a gap belongs to the segment before
-    it. The clip has `frames` latent frames and lasts `duration` seconds.
-    """
-    now = (torch.arange(frames) + 0.5) * duration / frames
-    starts, ends = (torch.tensor(list(edge)) for edge in zip(*spans, strict=True))
-    segment = (torch.searchsorted(starts, now, right=True) - 1).clamp(min=0)
-    since, length = now - starts[segment], (ends - starts)[segment]
-    return segment, torch.stack([since, length, (since / length).clamp(0, 1), now], dim=-1).float()
-
-
-def _waves(times: Float[Tensor, "b f k"]) -> Float[Tensor, "b f m"]:
-    angles = times[..., None] * torch.tensor([0.5, 1.0, 2.0, 4.0], device=times.device) * torch.pi
-    return torch.cat([times[..., None], angles.sin(), angles.cos()], dim=-1).flatten(2)
+        return self.split(self.read(vector, tokens), code)
 
 
 def create_split(preset: Preset | FullSizePreset) -> nn.ModuleDict:

@@ -10,16 +10,19 @@ import torch
 from einops import repeat
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
 
 from iad.autoencoder import to_tensor
-from iad.config import FullSizePreset, Preset
-from iad.decoupling import Split, frame_times
-from iad.encoders import as_landmarker
-from iad.faces import CROP_SIZE, Face, crop, find_face
-from iad.photos import load_image
+from iad.config import TRACK, FullSizePreset, Preset
+from iad.decoupling import Split
+from iad.faces import CROP_SIZE, Face, Landmarker, crop, find_face, track_face
+from iad.matching import find_height, match
+from iad.performing import frame_times, perform_prompt, track_to_code
+from iad.photos import brighten, load_image
+from iad.reading import FaceReader, as_landmarker, load_mini_reader, read_face
+from iad.recognised import Recognised, join
+from iad.recogniser import DIM, load_recogniser
 from iad.result import DecoupledFace
-from iad.text import Action, TextEncoder, parse_prompt
+from iad.text import NEUTRAL_PROMPT, Action, TextEncoder, parse_prompt
 from iad.video import VIDEO_SUFFIXES, read_video
 
 Reference = str | Path | Any  # path, PIL image or uint8 array
@@ -41,41 +44,123 @@ class Splitting:
     device = torch.device("cpu")
 
     def __init__(self):
-        self._told: tuple[tuple[str, ...], list[Tensor]] = ((), [])  # the last prompts, as action embeddings
+        self._told: tuple[tuple[str, ...], list[Tensor]] = ((), [])  # the last prompts, at their height
+        self._calm_code: Tensor | None = None
 
     @property
-    def landmarker(self):
-        """What finds the landmarks of a crop."""
-        return as_landmarker(self.parts["encoder"])
+    def reader(self) -> FaceReader:
+        """What reads faces: landmarks, track, what is covered."""
+        return self.parts["reader"] if "reader" in self.parts else load_mini_reader()
 
-    def find_face(self, photo: Reference, index: int | None = None) -> Face:
-        """Detect and align one face of a photo."""
+    @property
+    def landmarker(self) -> Landmarker:
+        """What finds the landmarks of a crop."""
+        return as_landmarker(self.reader)
+
+    def find_face(self, photo: Reference, index: int | None = None, *, thorough: bool = True) -> Face:
+        """Detect, align and read one face of a photo.
+
+        Args:
+            photo: path, PIL image or uint8 array.
+            index: which face, 0 the largest.
+            thorough: look again, more slowly, where the first look finds nothing.
+
+        Raises:
+            ValueError: no face, or fewer than `index` asks for.
+        """
         photo = load_image(photo)
-        face = find_face(photo, self.landmarker, index=index)
+        face = find_face(photo, self.landmarker, index=index, thorough=thorough)
+        return self._read(photo, face)
+
+    def follow_face(
+        self, photo: UInt8[np.ndarray, "_ _ 3"], landmarks: Float[np.ndarray, "68 2"]
+    ) -> Face | None:
+        """Read a video's face near where the frame before had these landmarks; None where it is lost."""
+        face = track_face(photo, landmarks, self.landmarker)
+        return None if face is None else self._read(photo, face)
+
+    def _read(self, photo: UInt8[np.ndarray, "_ _ 3"], face: Face) -> Face:
+        face = read_face(self.reader, photo, face)
         if self.preset.size == CROP_SIZE:
             return face
-        return replace(face, image=crop(photo, face.affine, self.preset.size))
+        return replace(face, image=crop(brighten(photo, face.gain), face.affine, self.preset.size))
 
     @torch.inference_mode()
     def decouple(self, photo: Reference, *, face: int | None = None) -> DecoupledFace:
-        """Split the facial embedding of one face into identity and action."""
+        """Split the facial embedding of one face into identity, action and residual."""
+        photo = load_image(photo)
         found = self.find_face(photo, face)
-        centred = self.centre(self._split(found.image[None]))
-        shares = [float(share[0]) for share in centred.shares()]
-        parts = (centred.facial, centred.identity, centred.action)
+        split = self.split_face(photo, found)
+        shares = [float(share[0]) for share in split.shares()]
+        parts = (split.facial, split.identity, split.action, split.residual, split.code)
         vectors = [part[0].flatten().float().cpu().numpy() for part in parts]
-        return DecoupledFace(*vectors, *shares, found.box, found.image, found.count)
+        own = None if self.recognised is None else vectors[1][-DIM:]  # its token is the last
+        return DecoupledFace(*vectors, *shares, found.box, found.image, found.count, own)
+
+    def split_face(self, photo: UInt8[np.ndarray, "_ _ 3"], face: Face) -> Split:
+        """Split one face of a photo, about the average face: local tokens, then the recogniser's.
+
+        The denoiser is given the local identity tokens alone: its adapters never saw another.
+
+        Args:
+            photo: the whole photo; the recogniser sees it sharper than the crop.
+            face: of this photo, read.
+        """
+        local = self.centre(self._split_local([face]))
+        if self.recognised is None:
+            return local
+        return join(local, self.recognised.split(self._recognise(photo, face), self._codes([face])))
+
+    def _split_local(self, faces: Sequence[Face]) -> Split:
+        """Split the local tokens of faces, by what was read of them where a model has codes of that."""
+        crops = to_tensor(np.stack([face.image for face in faces])).to(self.device)
+        features = self.parts["encoder"](crops)
+        code = None if self.recognised is None else self.recognised.to_code(self._codes(faces))
+        return self.parts["decoupler"](features.vector, features.tokens, code)
+
+    def _codes(self, faces: Sequence[Face]) -> Float[Tensor, "b 60"]:
+        tracks = torch.from_numpy(np.stack([face.track for face in faces]))
+        return track_to_code(tracks).to(self.device)
+
+    def _recognise(self, photo: UInt8[np.ndarray, "_ _ 3"], face: Face) -> Float[Tensor, "1 g"]:
+        row = load_recogniser("dlib").embed([photo], [face.landmarks])  # whose embedding was fitted
+        return torch.from_numpy(row).to(self.device)
+
+    @torch.inference_mode()
+    def embed_identity(self, photo: UInt8[np.ndarray, "_ _ 3"], face: Face) -> Float[np.ndarray, " d"]:
+        """Return the identity by which persons are compared: the recogniser's token, where there is one."""
+        if self.recognised is None:
+            return self.split_face(photo, face).identity[0].flatten().float().cpu().numpy()
+        split = self.recognised.split(self._recognise(photo, face), self._codes([face]))
+        return split.identity[0, 0].float().cpu().numpy()
+
+    def match_tracks(self, track: Float[np.ndarray, " 60"], asked: Float[np.ndarray, " 60"]) -> float:
+        """Tell how well one track does what another asks, 1 at best."""
+        shown, wanted = (torch.from_numpy(track_to_code(x)) for x in (track, asked))
+        return match(shown, wanted[None], self.recognised.weight.cpu())
 
     @torch.inference_mode()
     def match_actions(self, face: DecoupledFace, prompts: Sequence[str]) -> list[tuple[str, float]]:
-        """Rank prompts by how well they say what the face does; cosine of action embeddings, best first."""
-        action, told = torch.from_numpy(face.action), self._told
+        """Rank prompts by how well they say what the face does, best first; 1 is exactly that."""
+        code, told = torch.from_numpy(face.code), self._told
         if told[0] != tuple(prompts):  # the same prompts are often asked of several faces in a row
-            self._told = told = tuple(prompts), [self._tell(prompt) for prompt in prompts]
-        found = [
-            (prompt, float(cosine_similarity(x, action[None]).max())) for prompt, x in zip(*told, strict=True)
-        ]
+            self._told = told = tuple(prompts), [self._height(prompt) for prompt in prompts]
+        weight, calm = self._code_weight(), self._calm()
+        found = [(prompt, match(code - calm, x, weight)) for prompt, x in zip(*told, strict=True)]
         return sorted(found, key=lambda pair: -pair[1])
+
+    @property
+    def recognised(self) -> Recognised | None:
+        """The split of the recogniser's token, where this model has one: then faces are read to tracks."""
+        return dict(self.parts.items()).get("recogniser")
+
+    def expand(self, codes: Float[Tensor, "*b c"]) -> Float[Tensor, "*b q d"]:
+        """Turn action codes, or tracks in units, into action tokens."""
+        if codes.shape[-1] == TRACK:
+            if self.recognised is None:
+                raise ValueError("These weights hold no 'recogniser' part, which says tracks as codes.")
+            codes = self.recognised.to_code(codes)
+        return self.parts["decoupler"].expand(codes)
 
     def text_codes(self, segments: Sequence[Action], latent_frames: int) -> Float[Tensor, "1 f c"]:
         """Let T say what is done in every latent frame."""
@@ -86,21 +171,39 @@ class Splitting:
         places, times = places.to(encoded.states.device), times.to(encoded.states.device)
         return self.parts["text_action"](encoded.states[None], encoded.mask[None], places[None], times[None])
 
-    def _tell(self, prompt: str) -> Float[Tensor, "f d"]:
+    def _say(self, prompt: str) -> Float[Tensor, "f c"]:
+        """Let T say what a prompt looks like over time: as tracks where faces are read to tracks."""
+        if "performer" in self.parts:
+            performed = perform_prompt(self.parts["performer"], self.text_encoder, prompt, seed=None)
+            return torch.from_numpy(track_to_code(performed.track))
         segments = parse_prompt(prompt, None, duration=self.preset.duration)
-        codes = self.text_codes(segments, self.preset.latent_frames)
-        decoupler = self.parts["decoupler"]
-        return (decoupler.expand(codes)[0] - decoupler.mean_action).flatten(1).float().cpu()
+        return self.text_codes(segments, self.preset.latent_frames)[0].float().cpu()
+
+    def _height(self, prompt: str) -> Float[Tensor, "k c"]:
+        return find_height(self._say(prompt) - self._calm(), self._code_weight())
+
+    def _code_weight(self) -> Float[Tensor, " c"]:
+        if self.recognised is not None:
+            return self.recognised.weight.cpu()
+        size = self.preset.decoupler.code_dim
+        return torch.full((size,), 1 / size)
+
+    def _calm(self) -> Float[Tensor, " c"]:
+        """Return the code of a calm face: of a track all zeros, else what T says of one."""
+        if self.recognised is not None:
+            return torch.zeros(TRACK)
+        if self._calm_code is None:
+            self._calm_code = self._say(NEUTRAL_PROMPT).mean(0)
+        return self._calm_code
 
     def _split(self, crops: UInt8[np.ndarray, "b h w 3"]) -> Split:
+        """Split aligned crops by the decoupler's own code."""
         features = self.parts["encoder"](to_tensor(crops).to(self.device))
         return self.parts["decoupler"](features.vector, features.tokens)
 
     def centre(self, split: Split) -> Split:
-        """See a split relative to the average face."""
-        decoupler = self.parts["decoupler"]
-        identity, action = split.identity - decoupler.mean_identity, split.action - decoupler.mean_action
-        return Split(identity + action, identity, action, split.code)
+        """See a split of local tokens relative to the average face."""
+        return self.parts["decoupler"].centre(split)
 
     def _driving_codes(self, source: Reference, latent_frames: int) -> Float[Tensor, "1 f c"]:
         if isinstance(source, (str, Path)) and Path(source).suffix.lower() in VIDEO_SUFFIXES:
@@ -124,9 +227,11 @@ def check_seed(seed: int) -> None:
 
 
 def face_notes(faces: list[Face], asked: int | None) -> list[str]:
-    """Say which face of a group is used where nobody chose."""
-    return [
-        f"{face.count} faces found in photo {k + 1}; using the largest (choose another with face=N, from 0)."
-        for k, face in enumerate(faces)
-        if face.count > 1 and asked is None
-    ]
+    """List the doubts about the faces that were found, and which of a group is used where nobody chose."""
+    notes = []
+    for k, face in enumerate(faces):
+        if face.count > 1 and asked is None:
+            chosen = "using the largest (choose another with face=N, from 0)"
+            notes.append(f"{face.count} faces found in photo {k + 1}; {chosen}.")
+        notes += [note if len(faces) == 1 else f"Photo {k + 1}: {note}" for note in face.notes]
+    return notes

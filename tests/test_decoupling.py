@@ -6,6 +6,7 @@ import torch
 from iad import decoupling as idea
 from iad.closed_form import fit_closed_form, fit_erasure
 from iad.config import PRESETS, TRACK
+from iad.performing import TextAction, frame_times
 
 TINY = PRESETS["tiny"]
 
@@ -19,10 +20,36 @@ def split():
 
 
 def test_split_is_additive_and_shares_sum_to_one(split):
-    assert torch.allclose(split.facial, split.identity + split.action, atol=1e-6)
-    identity, action = split.shares()
-    assert torch.allclose(identity + action, torch.ones(5))
+    assert torch.allclose(split.facial, split.identity + split.action + split.residual, atol=1e-6)
+    identity, action, residual = split.shares()
+    assert torch.allclose(identity + action + residual, torch.ones(5))
     assert (action > 0).all()
+
+
+def test_the_action_is_exactly_what_the_code_says():
+    torch.manual_seed(0)
+    decoupler = idea.Decoupler(TINY)
+    for buffer in (decoupler.erase_from, decoupler.erase_to):
+        torch.nn.init.normal_(buffer)
+    facial = torch.randn(5, TINY.decoupler.queries, TINY.decoupler.dim)
+    code = torch.randn(5, TINY.decoupler.code_dim)
+    own, given = decoupler.split(facial), decoupler.split(facial, code)
+    assert torch.equal(own.action, decoupler.expand(own.code)) and own.residual.abs().max() > 1
+    assert torch.equal(given.code, code) and torch.equal(given.action, decoupler.expand(code))
+    assert torch.allclose(given.facial, given.identity + given.action + given.residual, atol=1e-4)
+
+
+def test_a_centred_split_still_adds_up():
+    torch.manual_seed(0)
+    decoupler = idea.Decoupler(TINY)
+    for buffer in (decoupler.mean_identity, decoupler.mean_action, decoupler.erase_from, decoupler.erase_to):
+        torch.nn.init.normal_(buffer)
+    split = decoupler.split(torch.randn(5, TINY.decoupler.queries, TINY.decoupler.dim))
+    centred = decoupler.centre(split)
+    assert torch.allclose(centred.facial, centred.identity + centred.action + centred.residual, atol=1e-4)
+    assert torch.equal(centred.residual, split.residual)  # the average face has none
+    mean = decoupler.mean_identity + decoupler.mean_action
+    assert torch.allclose(split.facial - centred.facial, mean.expand(5, -1, -1), atol=1e-4)
 
 
 def test_pythagoras_holds_where_the_parts_are_orthogonal():
@@ -106,17 +133,17 @@ def test_text_contrast_knows_order_and_shares_positives():
 
 
 def test_frame_times_place_frames_in_their_segments():
-    segment, times = idea.frame_times([(0.0, 1.0), (1.0, 2.0)], frames=8, duration=2.0)
+    segment, times = frame_times([(0.0, 1.0), (1.0, 2.0)], frames=8, duration=2.0)
     assert segment.tolist() == [0] * 4 + [1] * 4
     assert torch.allclose(times[4], torch.tensor([0.125, 1.0, 0.125, 1.125]))
 
 
 def test_text_action_hears_only_the_segment_of_each_frame():
     torch.manual_seed(0)
-    network = idea.TextAction(TINY).eval()
+    network = TextAction(TINY).eval()
     network.mixes = torch.nn.ModuleList([_Silent()])  # leave out what the frames tell each other
     states, mask = torch.randn(1, 2, 5, TINY.text.state_dim), torch.ones(1, 2, 5, dtype=torch.bool)
-    segment, times = idea.frame_times([(0.0, 1.0), (1.0, 2.0)], frames=8, duration=2.0)
+    segment, times = frame_times([(0.0, 1.0), (1.0, 2.0)], frames=8, duration=2.0)
     before = network(states, mask, segment[None], times[None])
     states[0, 1] = torch.randn(5, TINY.text.state_dim)
     after = network(states, mask, segment[None], times[None])
@@ -155,7 +182,8 @@ def test_an_erased_split_still_adds_up_and_keeps_the_average_identity():
     for buffer, value in zip((decoupler.erase_from, decoupler.erase_to), found, strict=True):
         buffer.copy_(value)
     after = decoupler(*given)
-    assert torch.allclose(after.facial, after.identity + after.action, atol=1e-5)
+    assert torch.allclose(after.facial, after.identity + after.action + after.residual, atol=1e-5)
+    assert torch.equal(after.action, before.action)  # what is erased is no action
     assert torch.allclose(after.identity.mean(0), before.identity.mean(0), atol=1e-4)
     moved = (after.identity - before.identity).flatten(1)
     assert torch.linalg.matrix_rank(moved - moved.mean(0), tol=1e-3) == 4
