@@ -29,13 +29,6 @@ class AutoencoderConfig:
 
 
 @dataclass(frozen=True)
-class FinisherConfig:
-    """The network that brings a photo's detail back into decoded frames."""
-
-    channels: tuple[int, int, int] = (32, 48, 96)  # at 1/2, 1/4 and 1/8 of the frame
-
-
-@dataclass(frozen=True)
 class EncoderConfig:
     """The face encoder: an aligned crop to one global vector and a grid of spatial tokens."""
 
@@ -48,6 +41,16 @@ class EncoderConfig:
     def token_dim(self) -> int:
         """Width of a spatial token."""
         return self.channels[-1] + self.components
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """The reader: landmarks, coefficients and head pose, by a look at the face and one at eyes and mouth."""
+
+    channels: tuple[int, ...] = (48, 96, 192)  # of the look at the face, at 1/4, 1/8 and 1/16
+    blocks: tuple[int, ...] = (2, 2, 2)
+    close_channels: tuple[int, ...] = (24, 48, 96)  # of the close look, at 1/2, 1/4 and 1/8
+    hidden: int = 128
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,8 @@ class Preset:
     fps: int = 8
     frames_per_latent: int = 2  # frames stacked in the channels of one latent frame
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    finisher: FinisherConfig = field(default_factory=FinisherConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    reader: ReaderConfig = field(default_factory=ReaderConfig)
     decoupler: DecouplerConfig = field(default_factory=DecouplerConfig)
     text: TextConfig = field(default_factory=TextConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
@@ -126,7 +129,7 @@ class Preset:
 
     @property
     def shown_size(self) -> int:
-        """Pixels a side of clips made to be looked at: with the photo's detail they bear it."""
+        """Pixels a side of clips made to be looked at: drawn with the photo's own pixels, they bear it."""
         return 3 * self.size
 
     @property
@@ -290,9 +293,9 @@ PRESETS: dict[str, Preset | FullSizePreset] = {
     "tiny": Preset(
         name="tiny",
         autoencoder=AutoencoderConfig(4, (16, 16, 16), (1, 0, 0)),
-        finisher=FinisherConfig((8, 8, 8)),
         encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16, components=4),
-        decoupler=DecouplerConfig(queries=16, dim=16, layers=1, heads=2, code_dim=8, erased=4),
+        reader=ReaderConfig((8, 8, 16), (1, 1, 1), (8, 8, 8), 16),
+        decoupler=DecouplerConfig(queries=16, dim=128, layers=1, heads=2, code_dim=8, erased=4),
         text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),
         transformer=TransformerConfig(heads=2, head_dim=16, layers=2, time_embed_dim=16),
         sampler=SamplerConfig(steps=2),
@@ -325,8 +328,8 @@ def preset_from_dict(values: dict[str, Any]) -> Preset | FullSizePreset:
     """Rebuild a preset from its `to_dict`, as stored beside weights (JSON turns tuples to lists)."""
     parts = {
         "autoencoder": AutoencoderConfig,
-        "finisher": FinisherConfig,
         "encoder": EncoderConfig,
+        "reader": ReaderConfig,
         "decoupler": DecouplerConfig,
         "text": TextConfig,
         "transformer": TransformerConfig,

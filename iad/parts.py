@@ -12,17 +12,23 @@ from iad.baselines import Baseline, create_baseline
 from iad.config import Preset
 from iad.decoupling import create_decoupling
 from iad.encoders import create_face_encoder
-from iad.finishing import create_finisher
+from iad.performing import Performer
+from iad.reading import create_reader
+from iad.recognised import Recognised
+from iad.recogniser import DIM
 from iad.transformer import create_transformer
 
-PREFIXES = {  # weight file -> the network it belongs to; "decoupling" holds several
+PREFIXES = {  # weight file -> the network it belongs to; "decoupling-heads" holds several
     "autoencoder": "autoencoder.",
     "encoder": "encoder.",
-    "finisher": "finisher.",
+    "reader": "reader.",
+    "recogniser": "recogniser.",
+    "performing": "performer.",
+    "decoupling": "decoupler.",
     "base": "transformer.",
     "adapters-iad": "transformer.",
 }
-OPTIONAL = ("finisher",)  # as it is built, it changes nothing
+OPTIONAL = ("recogniser", "decoupling-heads")  # the latter only teach the split
 
 
 def create_parts(preset: Preset) -> nn.ModuleDict:
@@ -30,21 +36,27 @@ def create_parts(preset: Preset) -> nn.ModuleDict:
     parts = {
         "autoencoder": create_autoencoder(preset),
         "encoder": create_face_encoder(preset),
+        "reader": create_reader(preset),
         "transformer": create_transformer(preset),
-        "finisher": create_finisher(preset),
+        "performer": Performer(preset),
     }
+    if preset.decoupler.dim == DIM:  # the recogniser's embedding is one token
+        parts["recogniser"] = Recognised(preset.decoupler.code_dim)
     return nn.ModuleDict(parts | dict(create_decoupling(preset).items()))
 
 
 def split_parts(parts: nn.ModuleDict) -> dict[str, dict[str, Tensor]]:
     """Sort weights into files: the base transformer and the adapters stay apart."""
     transformer = parts["transformer"].state_dict()
-    learned = {k: m for k, m in parts.items() if f"{k}." not in PREFIXES.values()}
-    return {
+    heads = {k: m for k, m in parts.items() if f"{k}." not in PREFIXES.values()}
+    recogniser = {"recogniser": parts["recogniser"].state_dict()} if "recogniser" in parts else {}
+    return recogniser | {
         "autoencoder": parts["autoencoder"].state_dict(),
         "encoder": parts["encoder"].state_dict(),
-        "finisher": parts["finisher"].state_dict(),
-        "decoupling": nn.ModuleDict(learned).state_dict(),
+        "reader": parts["reader"].state_dict(),
+        "performing": parts["performer"].state_dict(),
+        "decoupling": parts["decoupler"].state_dict(),
+        "decoupling-heads": nn.ModuleDict(heads).state_dict(),
         "base": {k: v for k, v in transformer.items() if not is_adapter_key(k)},
         "adapters-iad": {k: v for k, v in transformer.items() if is_adapter_key(k)},
     }

@@ -1,127 +1,62 @@
-"""Photo + sentence -> clip: `IaDPipeline` loads the parts, splits faces, and generates.
+"""Photo + sentence -> clip: `IaDPipeline` loads the parts, splits faces, performs words, and draws.
 
-In: reference photos, a prompt, a timeline or driving pictures. Out: a `Result` with frames and scores. What
-never reaches the denoiser: the reference's action part, and the reference's pixels; the photo's detail comes
-back afterwards, along a motion field (`iad.finishing`), as far as `detail_scale` says.
+In: reference photos, a prompt, a timeline or a driver. Out: a `Result` with frames, scores and notes. What
+never reaches the denoiser: the reference's action part, and the reference's pixels. The head fitted to the
+photo then draws the same track with the photo's own pixels (`iad.drawing`), as far as `detail_scale` says.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from einops import repeat
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
+from torch import Tensor
 
-from iad import checkpoint
-from iad.autoencoder import decode_latents, to_tensor, to_uint8, weigh_contrast
-from iad.baselines import RECIPES, Baseline, create_baseline
-from iad.config import ARMS, CONTROLS, Preset, get_preset, is_full_size
-from iad.faces import Face, crop, detect_faces
-from iad.finishing import finish, resize
-from iad.full_size.pipeline import FullSizePipeline
-from iad.parts import arm_part, create_parts, find_arms, load_baseline, load_parts, split_parts
+from iad.autoencoder import to_tensor
+from iad.config import ARMS, CONTROLS, EXPRESSIONS
+from iad.denoising import denoise
+from iad.drawing import draw, enlarge, fit_photo, retime
+from iad.driving import FPS, LONGEST, Driven, read_driver
+from iad.faces import Face
+from iad.geometry.animation import LARGEST, AnimatedPhoto
+from iad.geometry.coefficients import POSE_LIMITS
+from iad.live import Live
+from iad.model import Model
+from iad.performing import Performance, perform_segments, track_to_code
 from iad.photos import load_image
-from iad.portraits.wording import known_actions
 from iad.result import Result
-from iad.sampling import Conditions, Guidance, sample
-from iad.splitting import Reference, Splitting, check_seed, face_notes
-from iad.text import NEUTRAL_PROMPT, Action, create_text_encoder, load_text_encoder, parse_prompt
-from iad.transformer import create_scheduler
+from iad.sampling import Conditions, Guidance
+from iad.scoring import Judge
+from iad.splitting import Reference, check_seed, face_notes
+from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
 
-LARGEST = 4  # times the preset's size
-CALM_NOTE = "The prompt names no known facial action, so the portrait stays calm; try 'smiles' or 'nods'."
+DURATION = 2.0  # seconds, where nothing says how long a clip is to be
+SHORTEST = 0.1
+SMALLEST, MOST_FPS = 64, 60
+SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
+NO_GEOMETRY = (
+    "The model {model!r} has no geometry to draw with, so its clip is what its embeddings alone carry."
+)
+ALONE = "The arm {arm!r} has no drawing of its own, so its clip is what its embeddings alone carry."
 
 
-class IaDPipeline(Splitting):
-    """All parts of one model size, ready to generate. Build it with `from_pretrained` or `create`."""
+class IaDPipeline(Model):
+    """A model, ready to generate. Build it with `from_pretrained` or `create`."""
 
-    def __init__(
-        self,
-        preset: Preset,
-        parts: nn.ModuleDict,
-        text_encoder,
-        *,
-        baselines: Mapping[str, Callable[[], Baseline]] | None = None,
-    ):
-        super().__init__()
-        self.preset, self.parts, self.text_encoder = preset, parts.eval().requires_grad_(False), text_encoder
-        self.scheduler = create_scheduler(preset)
-        self._baselines = dict(baselines or {})  # loaded when first asked for
-        self._loaded: dict[str, Baseline] = {}
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        """The arms that have weights here."""
-        return ("iad", *self._baselines)
-
-    @classmethod
-    def create(cls, preset: Preset | str, *, seed: int = 0) -> "IaDPipeline":
-        """Build a pipeline with random weights, the same for the same seed."""
-        preset = get_preset(preset) if isinstance(preset, str) else preset
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            parts, text_encoder = create_parts(preset), _text_encoder(preset)
-            made = {arm: create_baseline(arm, preset, parts["transformer"]) for arm in RECIPES}
-        made = {arm: baseline.eval().requires_grad_(False) for arm, baseline in made.items()}
-        return cls(preset, parts, text_encoder, baselines={a: partial(made.get, a) for a in made})
-
-    @classmethod
-    def from_pretrained(
-        cls, name: str | Path, *, adapter: str | Path | None = None, **full_size: Any
-    ) -> "IaDPipeline | FullSizePipeline":
-        """Load a model by name ("mini", "cogvideox-5b"), from a folder, or from the hub.
-
-        Args:
-            name: a preset, a folder written by `save_pretrained` or by diffusers, or a hub id.
-            adapter: a folder whose adapters and split replace those of the model; at full size also a hub id.
-            full_size: for a full-size model only: `arms` to load at once, and the fields of
-                `iad.full_size.pipeline.Sources`: baselines, memory, cache, device, accept_licence.
+    def live(self, reference: Reference, *, face: int | None = None) -> Live:
+        """Fit one photo, to draw single frames of it at once: for sliders and webcams.
 
         Raises:
-            ValueError: unknown name, no weights, or weights that were altered or do not fit.
+            ValueError: no face, one that cannot be fitted, or a model without geometry.
         """
-        if is_full_size(name):
-            return FullSizePipeline.open(name, adapter=adapter, **full_size)
-        if full_size:
-            raise ValueError(f"{', '.join(full_size)}: only full-size models take these; leave them out.")
-        if str(name) == "tiny":
-            return cls.create("tiny")
-        shipped = checkpoint.WEIGHTS / str(name)
-        folder = shipped if shipped.is_dir() else Path(name)
-        if not folder.is_dir():
-            get_preset(str(name))  # says which names there are
-            raise ValueError(f"No weights of {name!r} are installed; train them, or give their folder.")
-        preset = checkpoint.load_preset(folder)
-        parts = create_parts(preset)
-        load_parts(parts, folder)
-        sources = dict.fromkeys(find_arms(folder, tuple(RECIPES)), folder)
-        if adapter:
-            load_parts(parts, Path(adapter), only=("decoupling", "adapters-iad"))
-            sources |= {arm: Path(adapter) for arm in find_arms(Path(adapter), tuple(RECIPES))}
-        loaders = {a: partial(load_baseline, a, preset, parts, source) for a, source in sources.items()}
-        return cls(preset, parts, _text_encoder(preset), baselines=loaders)
-
-    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
-        """Write all weights and the preset; `from_pretrained` reads them back bit for bit (unless `half`)."""
-        folder = Path(folder)
-        checkpoint.save_preset(folder, self.preset)
-        for name, state in split_parts(self.parts).items():
-            checkpoint.save_part(folder, name, state, half=half)
-        for arm in self._baselines:
-            checkpoint.save_part(folder, arm_part(arm), self.baseline(arm).own_state(), half=half)
-
-    def baseline(self, arm: str) -> Baseline:
-        """Return one of the arms beside "iad", loading it the first time."""
-        if arm not in self._loaded:
-            self._loaded[arm] = self._baselines[arm]()
-        return self._loaded[arm]
+        fitted, notes = self._fit(*self._look(load_image(reference), face))
+        if fitted is None:
+            raise ValueError(notes[0])
+        return Live(fitted, find=partial(self.find_face, thorough=False), follow=self.follow_face)
 
     @torch.inference_mode()
     def __call__(
@@ -140,7 +75,11 @@ class IaDPipeline(Splitting):
         identity_guidance_scale: float | None = None,
         num_inference_steps: int | None = None,
         num_frames: int | None = None,
+        duration: float | None = None,
+        fps: float | None = None,
         size: int | None = None,
+        paste_back: bool = False,
+        motion: Literal["relative", "absolute"] = "relative",
         seed: int = 0,
         callback: Callable[[int, int], None] | None = None,
     ) -> Result:
@@ -155,57 +94,75 @@ class IaDPipeline(Splitting):
             face: which face of the reference, 0 the largest.
             identity_scale: weight of the identity; 0 leaves it out.
             action_scale: weight of the action; 0 leaves it out.
-            detail_scale: how much of the photo's detail the frames get back, 0 to 1; 0 shows what the two
-                embeddings alone carry.
+            detail_scale: how much of the drawing with the photo's pixels counts, 0 to 1; 0 shows what the two
+                embeddings alone carry, at the denoiser's size and rate.
             guidance_scale: how far the words are exaggerated; 1 not at all, None the preset's.
             identity_guidance_scale: how far the person is exaggerated; 1 not at all, None the preset's.
             num_inference_steps: denoising steps; None the preset's.
-            num_frames: video frames, at most the preset's and a multiple of `frames_per_latent`.
-            size: pixels a side of the frames, at most `LARGEST` times the preset's, with as much more of the
-                photo's detail; None the preset's.
-            seed: same seed, same frames.
+            num_frames: of the clip, instead of `duration`.
+            duration: seconds, up to `LONGEST`; None: the timeline's or the driver's own, else `DURATION`.
+            fps: frames a second; None: `FPS`, without the drawing the preset's.
+            size: pixels a side, up to `LARGEST`; None: the preset's `shown_size`, without the drawing `size`.
+            paste_back: put the moving face into its own whole photo.
+            motion: whether a driving video turns the head about its own middle pose, or just as it stands.
+            seed: another one is another take; the same one gives the same frames.
             callback: called with (step, total) after every step.
 
         Raises:
             ValueError: bad input, in one sentence that says what to do.
         """
         begun = time.perf_counter()
-        settings = self._settings(arm, num_inference_steps, num_frames, size, seed)
+        self._check(arm, num_inference_steps, size, seed)
         if not 0 <= detail_scale <= 1:
             raise ValueError(f"detail_scale is {detail_scale}; give a number from 0 to 1.")
         if action_reference is not None and arm != "iad" and not self.baseline(arm).recipe.actions:
             raise ValueError(f"The arm {arm!r} follows words alone; leave out the action reference.")
         guidance = self._guidance(guidance_scale, identity_guidance_scale, identity_scale, action_scale)
-        settings |= {"prompt": prompt, "detail_scale": detail_scale} | asdict(guidance)
-        words = NEUTRAL_PROMPT if action_reference is not None and not prompt.strip() else prompt
-        segments = parse_prompt(words, timeline, duration=settings["frames"] / self.preset.fps)
-        references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
-        faces = [self.find_face(photo, face) for photo in references]
-        latent_frames = settings["frames"] // self.preset.frames_per_latent
-        code, notes = self._action_codes(segments, action_reference, latent_frames)
-        conditions = self._conditions(arm, faces, code, segments)
-        latents = sample(
-            self.parts["transformer"] if arm == "iad" else self.baseline(arm).transformer,
-            self.scheduler,
-            conditions,
-            guidance,
-            latents=self._noise(seed, latent_frames),
-            steps=settings["steps"],
-            stack=self.preset.frames_per_latent,
-            weigh=self._weigh_contrast,
-            callback=callback,
-        )
-        decoded = decode_latents(self.parts["autoencoder"], latents, self.preset.frames_per_latent)
-        heard = None if conditions.action is None else code[0]
-        photo = self._enlarge(faces[0], references[0], settings["size"])
-        frames = self._finish(decoded[0], faces[0], photo, heard, detail_scale * min(identity_scale, 1))
-        scores = self._score(to_uint8(resize(frames, self.preset.size)), faces, code)
-        seconds = time.perf_counter() - begun
-        notes = face_notes(faces, face) + notes
-        return Result(to_uint8(frames), self.preset.fps, seed, seconds, scores, settings, notes)
+        references = reference if isinstance(reference, (list, tuple)) else [reference]
+        looks = [self._look(load_image(photo), face) for photo in references]
+        photos, faces = [photo for photo, _ in looks], [found for _, found in looks]
+        share = detail_scale * min(identity_scale, 1)
+        fitted, notes = self._fit(photos[0], faces[0], arm) if share else (None, [])
+        fps, size = self._choose_form(fps, size, drawn=fitted is not None)
+        seconds = check_duration(num_frames / fps if num_frames else duration)
+        driver = None
+        if action_reference is not None:
+            driver = self._read_driver(action_reference, seconds=seconds, fps=fps, motion=motion)
+        moved = self._perform(prompt, timeline, driver, seconds=seconds, fps=fps, seed=seed)
+        track = scale_track(moved.track, action_scale)
+        frames, made_of = None, {"photo": 0.0, "denoiser": 1.0, "paint": 0.0}
+        steps = num_inference_steps or self.preset.sampler.steps
+        if fitted is None or share < 1:
+            clip = self._denoise(arm, faces, moved, fps, guidance, steps=steps, seed=seed, callback=callback)
+            frames = enlarge(retime(clip, fps=self.preset.fps, count=len(track), at=fps), size)
+        if fitted is not None:
+            follow = callback if share == 1 else None  # the denoiser's steps were counted already
+            drawn = draw(fitted, track, size=size, under=frames, share=share, callback=follow)
+            frames, made_of = drawn.frames, drawn.made_of
+        identities = np.stack([self.embed_identity(p, f) for p, f in zip(photos, faces, strict=True)])
+        scores = self._score(frames, photos, faces, identities, track if moved.understood else None)
+        if paste_back:
+            frames = self._paste(fitted, frames)
+        settings = {
+            "model": self.preset.name, "arm": arm, "seed": seed, "steps": steps, "frames": len(frames),
+            "size": size, "fps": fps, "prompt": prompt, "detail_scale": detail_scale,
+            "paste_back": paste_back,
+        }  # fmt: skip
+        notes = [*face_notes(faces, face), *compare_people(identities), *notes, *moved.notes]
+        elapsed = time.perf_counter() - begun
+        return Result(frames, fps, seed, elapsed, scores, settings | asdict(guidance), notes, made_of)
 
-    def _settings(self, arm, steps, frames, size, seed) -> dict[str, Any]:
-        sampler, stack = self.preset.sampler, self.preset.frames_per_latent
+    def _look(self, photo: UInt8[np.ndarray, "_ _ 3"], index: int | None):
+        """Find the face, and turn a photo upright in which it lies on its side or upside down."""
+        face = self.find_face(photo, index)
+        x, y = face.landmarks[42:48].mean(axis=0) - face.landmarks[36:42].mean(axis=0)
+        turns = round(np.degrees(np.arctan2(y, x)) / 90) % 4
+        if not turns:
+            return photo, face
+        photo = np.ascontiguousarray(np.rot90(photo, turns))
+        return photo, replace(self.find_face(photo, index), notes=face.notes)
+
+    def _check(self, arm: str, steps: int | None, size: int | None, seed: int) -> None:
         known = ARMS + CONTROLS
         if arm not in known:
             raise ValueError(f"Unknown arm {arm!r}; choose one of {', '.join(known)}.")
@@ -213,26 +170,19 @@ class IaDPipeline(Splitting):
             have = ", ".join(self.arms)
             raise ValueError(f"The arm {arm!r} has no weights for {self.preset.name!r}; it has {have}.")
         check_seed(seed)
-        if steps is not None and not 1 <= steps <= sampler.timesteps:
-            raise ValueError(f"num_inference_steps is {steps}; give 1 to {sampler.timesteps}.")
-        if frames is not None and (frames < stack or frames % stack or frames > self.preset.frames):
-            near = max(stack, min(self.preset.frames, round(frames / stack) * stack))
-            most = self.preset.frames
-            raise ValueError(f"num_frames is {frames}; {self.preset.name!r} makes up to {most}, try {near}.")
-        least, most = self.preset.size, LARGEST * self.preset.size
-        if size is not None and (not least <= size <= most or size % 2):
-            raise ValueError(f"size is {size}; give an even number of pixels from {least} to {most}.")
-        return {
-            "model": self.preset.name,
-            "arm": arm,
-            "seed": seed,
-            "steps": steps or sampler.steps,
-            "frames": frames or self.preset.frames,
-            "size": size or self.preset.size,
-        }
+        most = self.preset.sampler.timesteps
+        if steps is not None and not 1 <= steps <= most:
+            raise ValueError(f"num_inference_steps is {steps}; give 1 to {most}.")
+        if size is not None and (not SMALLEST <= size <= LARGEST or size % 2):
+            raise ValueError(f"size is {size}; give an even number of pixels from {SMALLEST} to {LARGEST}.")
 
-    def _weigh_contrast(self, latents: Tensor) -> Tensor:
-        return weigh_contrast(self.parts["autoencoder"], latents, self.preset.frames_per_latent)
+    def _choose_form(self, fps: float | None, size: int | None, *, drawn: bool) -> tuple[float, int]:
+        """Return rate and size of the clip: what was asked for, else what drawing or denoiser give best."""
+        if fps is not None and not 1 <= fps <= MOST_FPS:
+            raise ValueError(f"fps is {fps}; give 1 to {MOST_FPS} frames a second.")
+        if drawn:
+            return fps or FPS, size or self.preset.shown_size
+        return fps or self.preset.fps, size or self.preset.size
 
     def _guidance(self, words, person, identity_scale, action_scale) -> Guidance:
         sampler = self.preset.sampler
@@ -243,77 +193,121 @@ class IaDPipeline(Splitting):
             action_scale=action_scale,
         )
 
-    def _action_codes(self, segments, source: Reference | None, latent_frames: int):
-        """Return the action codes (1, f, c), told by the words or shown by a driver, and a note if calm."""
-        if source is not None:
-            return self._driving_codes(source, latent_frames), []
-        named = [bool(known_actions(s.prompt)) for s in segments]
-        told = [s if k else replace(s, prompt=NEUTRAL_PROMPT) for s, k in zip(segments, named, strict=True)]
-        return self.text_codes(told, latent_frames), [] if any(named) else [CALM_NOTE]
+    def _fit(self, photo, face: Face, arm: str = "iad") -> tuple[AnimatedPhoto | None, list[str]]:
+        """Fit the photo for drawing, where this model and this arm have one; else None, and why."""
+        if self.geometry is None:
+            return None, [NO_GEOMETRY.format(model=self.preset.name)]
+        if arm != "iad":
+            return None, [ALONE.format(arm=arm)]
+        return fit_photo(self.geometry, photo, face)
 
-    def _conditions(self, arm: str, faces: list[Face], code: Tensor, segments) -> Conditions:
+    def _read_driver(self, source: Reference, *, seconds: float | None, fps: float, motion: str) -> Driven:
+        if motion not in ("relative", "absolute"):
+            raise ValueError(f"motion is {motion!r}; choose relative or absolute.")
+        find = partial(self.find_face, thorough=False)
+        about = {"seconds": seconds, "fps": fps, "relative": motion == "relative"}
+        return read_driver(source, find=find, follow=self.follow_face, **about)
+
+    def _perform(
+        self, prompt: str, timeline, driver: Driven | None, *, seconds: float | None, fps: float, seed: int
+    ) -> Performance:
+        """Let the driver, or T, say what the face does in every frame."""
+        if driver is not None:
+            length = len(driver.track) / fps
+            words = parse_prompt(prompt, timeline, duration=length) if prompt.strip() or timeline else ()
+            return Performance(driver.track, words, (1.0,) * len(words), (), driver.notes)
+        if seconds is None:
+            times = timeline or split_prompt(prompt)[1]
+            seconds = check_duration(max([DURATION, *(action.end for action in times)]))
+        segments = parse_prompt(prompt, timeline, duration=seconds)
+        frames, performer = max(1, round(seconds * fps)), self.parts["performer"]
+        return perform_segments(performer, self.text_encoder, segments, frames=frames, fps=fps, seed=seed)
+
+    def _denoise(
+        self, arm: str, faces: list[Face], moved: Performance, fps: float, guidance: Guidance, **options: Any
+    ) -> np.ndarray:
+        """Draw what the embeddings alone carry: frames of the preset's size and rate."""
+        step = self.preset.frames_per_latent / self.preset.fps  # seconds a latent frame
+        latent_frames = max(1, int(np.ceil(len(moved.track) / fps / step - 1e-6)))
+        # the middle of the video frames that a latent frame stands for
+        at = np.minimum((np.arange(latent_frames) * step + 0.25 * step) * fps, len(moved.track) - 1)
+        code = torch.from_numpy(track_to_code(moved.track[at.astype(int)]))[None]
+
+        def make_conditions(window: slice) -> Conditions:
+            begin, end = window.start * step, window.stop * step
+            said = [s.prompt for s in moved.segments if s.start < end and s.end > begin]
+            return self._conditions(arm, faces, code[:, window], said)
+
+        return denoise(
+            self.parts["transformer"] if arm == "iad" else self.baseline(arm).transformer,
+            self.scheduler,
+            self.parts["autoencoder"],
+            make_conditions,
+            preset=self.preset,
+            guidance=guidance,
+            latent_frames=latent_frames,
+            **options,
+        )
+
+    def _conditions(self, arm: str, faces: list[Face], code: Tensor, prompts: list[str]) -> Conditions:
         crops = np.stack([f.image for f in faces])
-        words, actions, crop = self._text_states(segments), self.parts["decoupler"].expand(code), None
+        encode = self.text_encoder.encode
+        words = encode([", then ".join(dict.fromkeys(prompts)) or NEUTRAL_PROMPT]).states
+        actions, crop = self.expand(code), None
         if arm == "iad":
-            identity = self._split(crops).identity
+            identity = self._split_local(faces).identity
         else:
             baseline, pictures = self.baseline(arm), to_tensor(crops)
             features = self.parts["encoder"](pictures)
             identity = baseline.reader.read(features.vector, features.tokens)
             actions = actions if baseline.recipe.actions else None
             crop = self.parts["autoencoder"].encode(pictures[:1]) if baseline.recipe.crop else None
-        silence = self.text_encoder.encode([""]).states
-        return Conditions(identity.mean(0, keepdim=True), actions, crop, words, silence)
+        return Conditions(identity.mean(0, keepdim=True), actions, crop, words, encode([""]).states)
 
-    def _enlarge(self, face: Face, photo: Reference, size: int) -> Float[Tensor, "3 s s"]:
-        """Cut a face out of its photo in another size."""
-        large = size != self.preset.size
-        return to_tensor(crop(load_image(photo), face.affine, size) if large else face.image)
+    def _score(self, frames, photos, faces: list[Face], identities, track) -> dict[str, Any]:
+        """Judge the finished frames; the shares are of the first photo's embedding."""
+        judge = Judge(look=self._glimpse, embed=self.embed_identity, match=self.match_tracks)
+        shares = [float(share[0]) for share in self.split_face(photos[0], faces[0]).shares()]
+        named = dict(zip(("identity_share", "action_share", "residual_share"), shares, strict=True))
+        return judge.score(frames, identities, asked=track, own=faces[0].track) | named
 
-    def _finish(
-        self, frames: Tensor, face: Face, photo: Tensor, code: Tensor | None, scale: float
-    ) -> Float[Tensor, "f 3 s s"]:
-        """Bring the first photo's detail back, in its size; without a person there is none to bring."""
-        own = self._split(face.image[None]).code[0]
-        return finish(self.parts["finisher"], frames, photo, code, own, scale=scale)
+    def _glimpse(self, frame: UInt8[np.ndarray, "s s 3"]) -> Face | None:
+        try:
+            return self.find_face(frame, thorough=False)
+        except ValueError:
+            return None
 
-    def _noise(self, seed: int, latent_frames: int) -> Float[Tensor, "1 f c y x"]:
-        preset = self.preset
-        shape = (1, latent_frames, preset.latent_channels, preset.latent_size, preset.latent_size)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-    def _text_states(self, segments: Sequence[Action]) -> Float[Tensor, "1 n e"]:
-        prompts = list(dict.fromkeys(s.prompt for s in segments))
-        return self.text_encoder.encode([", then ".join(prompts)]).states
-
-    def _score(self, frames: UInt8[np.ndarray, "f h w 3"], faces: list[Face], code: Tensor) -> dict[str, Any]:
-        """Judge a clip by the conditioning encoder itself; `iad.evaluation` has independent judges."""
-        crops = np.concatenate([frames, *(f.image[None] for f in faces)])
-        features = self.parts["encoder"](to_tensor(crops))
-        n, decoupler = len(frames), self.parts["decoupler"]
-        reference = features.embedding[n:].mean(0, keepdim=True)
-        split = self.centre(decoupler(features.vector, features.tokens))
-        shown, photo = split.action[:n].flatten(1), split.action[n:].flatten(1).mean(0, keepdim=True)
-        shares = [float(share[n:].mean()) for share in split.shares()]
-        wanted = decoupler.expand(code[0]) - decoupler.mean_action
-        wanted = repeat(wanted, "t q d -> (t s) (q d)", s=self.preset.frames_per_latent)
-        return {
-            "identity": cosine_similarity(features.embedding[:n], reference).numpy(),
-            "action": float(cosine_similarity(shown, wanted).mean()),
-            "copied": float(cosine_similarity(shown, photo).mean()),
-            "identity_share": shares[0],
-            "action_share": shares[1],
-            "detected": float(np.mean([_shows_face(frame) for frame in frames[:: max(1, n // 4)]])),
-        }
+    @staticmethod
+    def _paste(fitted: AnimatedPhoto | None, frames: np.ndarray) -> np.ndarray:
+        if fitted is None:
+            raise ValueError("paste_back needs a face that is drawn; leave it out, or set detail_scale to 1.")
+        return fitted.paste_back(frames)
 
 
-def _shows_face(frame: UInt8[np.ndarray, "h w 3"]) -> bool:
-    try:
-        return bool(detect_faces(frame))
-    except ValueError:
-        return False
+def check_duration(seconds: float | None) -> float | None:
+    """Refuse what is no length of a clip.
+
+    Raises:
+        ValueError: not between `SHORTEST` and `LONGEST` seconds.
+    """
+    if seconds is not None and not SHORTEST <= seconds <= LONGEST:
+        raise ValueError(f"The clip lasts {seconds:g} s; give {SHORTEST:g} to {LONGEST:g} seconds.")
+    return seconds
 
 
-def _text_encoder(preset: Preset):
-    create = create_text_encoder if preset.text.name == "hashed" else load_text_encoder
-    return create(preset.text)
+def compare_people(identities: Float[np.ndarray, "n d"]) -> list[str]:
+    """Doubt that several photos show one person where the recogniser finds them too unlike."""
+    unit = identities / np.maximum(np.linalg.norm(identities, axis=1, keepdims=True), 1e-9)
+    likeness = unit @ unit[0]
+    return [
+        f"Photo {k + 1} may show another person than photo 1 (likeness {value:.2f}); leave one of them out."
+        for k, value in enumerate(likeness)
+        if value < SAME
+    ]
+
+
+def scale_track(track: Float[np.ndarray, "f 60"], scale: float) -> Float[np.ndarray, "f 60"]:
+    """Strengthen or weaken what a track does, within what a face can do."""
+    weights, pose = scale * track[:, :EXPRESSIONS], scale * track[:, EXPRESSIONS:]
+    limits = 1.25 * POSE_LIMITS
+    return np.concatenate([weights.clip(0, 1), pose.clip(-limits, limits)], axis=1).astype(np.float32)

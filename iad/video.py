@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 import uuid
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")  # what is ta
 
 __all__ = [
     "STATEMENT", "SUFFIXES", "VIDEO_SUFFIXES", "Frames", "check_folder", "check_output", "make_contact_sheet",
-    "read_metadata", "read_video", "save", "save_picture", "write_whole",
+    "read_metadata", "read_video", "save", "save_picture", "stream_video", "write_whole",
 ]  # fmt: skip
 
 Frames = UInt8[np.ndarray, "f h w 3"]
@@ -257,38 +258,63 @@ def read_video(
     Args:
         path: an mp4, mov, webm, mkv, avi or gif file.
         max_frames: read no more than these.
-        fps: pick the frames at this rate instead of the video's own; a slower video repeats frames.
+        fps: pick the frames at this rate by their time stamps instead of taking all; a slower video repeats
+            frames.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no video, it is damaged, or its frames are too large.
     """
+    with _open_video(_check_input(path)) as container:
+        rate = float(container.streams.video[0].average_rate or 25)
+    frames: list[np.ndarray] = []
+    shown = None
+    for seconds, frame in stream_video(path):
+        # A slower rate skips frames whose time has not come, a faster one repeats the one before.
+        if shown is not None and fps is not None:
+            frames += [shown] * (min(math.ceil(seconds * fps - 1e-6), max_frames) - len(frames))
+        frames += [frame] if fps is None else []
+        shown, ends = frame, seconds + 1 / rate
+        if len(frames) >= max_frames:
+            break
+    if fps is not None:
+        frames += [shown] * (min(math.ceil(ends * fps - 1e-6), max_frames) - len(frames))
+    return np.stack(frames[:max_frames]), fps or rate
+
+
+def stream_video(path: str | os.PathLike) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+    """Yield every frame of a video, upright, with the seconds since the first by its time stamp.
+
+    A video that breaks off ends there. Frames without a time stamp follow at the average rate.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no video, shows no frame, or its frames are too large.
+    """
     path = _check_input(path)
     import av
 
-    frames: list[np.ndarray] = []
+    first, now = None, 0.0
     with _open_video(path) as container:
         stream = container.streams.video[0]
-        rate = float(stream.average_rate or 25)
-        if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
-            raise ValueError(f"'{path.name}' has more than 40 megapixels a frame; save it smaller.")
+        step = 1 / float(stream.average_rate or 25)
         try:
-            for number, frame in enumerate(container.decode(stream)):
-                # A slower rate skips frames whose time has not come, a faster one repeats them.
-                due = number + 1 if fps is None else math.ceil((number + 1) * fps / rate - 1e-6)
-                if due > len(frames):
-                    picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                    frames += [np.ascontiguousarray(picture)] * (due - len(frames))
-                if len(frames) >= max_frames:
-                    break
+            for frame in container.decode(stream):
+                if frame.width * frame.height > MOST_PIXELS:
+                    raise ValueError(f"'{path.name}' has more than 40 megapixels a frame; save it smaller.")
+                stamp = now + step if frame.time is None else frame.time
+                if first is None:
+                    first = stamp
+                now = stamp
+                picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                yield max(stamp - first, 0.0), np.ascontiguousarray(picture)
         except av.FFmpegError as error:
-            if not frames:
+            if first is None:
                 raise ValueError(
                     f"'{path.name}' is damaged and shows no frame; save the video again."
                 ) from error
-    if not frames:
+    if first is None:
         raise ValueError(f"'{path.name}' has no frames; choose another video.")
-    return np.stack(frames[:max_frames]), fps or rate
 
 
 def _check_input(path: str | os.PathLike) -> Path:

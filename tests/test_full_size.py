@@ -172,8 +172,8 @@ def test_every_step_is_reported(pipeline):
 def test_a_face_comes_apart_at_full_size_too(trained):
     face = trained.decouple(ASTRONAUT)
     assert face.identity.shape == (64 * 512,)
-    assert np.allclose(face.facial, face.identity + face.action, atol=1e-4)
-    assert face.identity_share + face.action_share == pytest.approx(1)
+    assert np.allclose(face.facial, face.identity + face.action + face.residual, atol=1e-4)
+    assert face.identity_share + face.action_share + face.residual_share == pytest.approx(1)
     assert face.crop.shape == (336, 336, 3)
     ranked = trained.match_actions(face, ["smiles", "closes the eyes"])
     assert {prompt for prompt, _ in ranked} == {"smiles", "closes the eyes"}

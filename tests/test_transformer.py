@@ -100,7 +100,7 @@ def test_adapters_over_a_loaded_base_share_its_weights_and_change_nothing():
     model = create_transformer(TINY)
     config = {k: v for k, v in model.config.items() if k not in ADAPTER_SETTINGS}
     base = CogVideoXTransformer3DModel.from_config(config).eval()
-    over = IaDTransformer3DModel.over(base, token_dim=16, queries=16, action_queries=16, focus=False)
+    over = IaDTransformer3DModel.over(base, token_dim=128, queries=16, action_queries=16, focus=False)
     assert all(p.device.type == "cpu" and p.isfinite().all() for p in over.parameters())
     assert over.proj_out.weight.data_ptr() == base.proj_out.weight.data_ptr()
     latents, text, t, identity, action = _inputs()
@@ -116,7 +116,7 @@ def test_a_base_of_another_architecture_is_refused():
     base = CogVideoXTransformer3DModel.from_config(config)
     base.proj_more = torch.nn.Linear(1, 1)
     with pytest.raises(ValueError, match=r"2 keys are missing or extra \(proj_more.weight, proj_more.bias\)"):
-        IaDTransformer3DModel.over(base, token_dim=16, queries=16, action_queries=16)
+        IaDTransformer3DModel.over(base, token_dim=128, queries=16, action_queries=16)
 
 
 def test_adapter_keys_are_told_from_base_keys():

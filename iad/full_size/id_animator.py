@@ -16,14 +16,13 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from iad.autoencoder import to_uint8
-from iad.encoders import as_landmarker
 from iad.faces import Landmarker, crop, find_face
-from iad.full_size.encoder import load_mini_encoder
 from iad.full_size.id_animator_adapter import check_adapter, install_adapter, read_adapter
 from iad.full_size.id_animator_files import fetch_published, find_places, load_pipeline
 from iad.full_size.memory import apply_memory, check_mode, explain_out_of_memory, find_device
 from iad.full_size.recogniser import five_points
 from iad.full_size.requests import RequestDefaults, check_sides
+from iad.reading import as_landmarker, load_mini_reader
 
 NEGATIVE_PROMPT = (
     "semi-realistic, cgi, 3d, render, sketch, cartoon, drawing, anime, text, close up, cropped, out of "
@@ -160,5 +159,5 @@ def load_id_animator(
     token_dim = pipeline.image_encoder.config.hidden_size
     check_adapter(state, pipeline.unet, token_dim=token_dim, file=places.adapter)
     install_adapter(pipeline, state)
-    landmarker = as_landmarker(load_mini_encoder())
+    landmarker = as_landmarker(load_mini_reader())
     return IDAnimator(pipeline, landmarker, memory=apply_memory(pipeline, memory, device=place))

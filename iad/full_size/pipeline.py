@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from iad.autoencoder import to_uint8
 from iad.config import ARMS, PRESETS, FaceConfig, FullSizePreset
-from iad.encoders import as_landmarker
 from iad.faces import Face
 from iad.full_size import base as published
 from iad.full_size.requests import RealBaseline, RequestDefaults, check_frames, check_sides, single_out
 from iad.full_size.scoring import score_clip
 from iad.photos import load_image
+from iad.reading import as_landmarker
 from iad.result import Result
 from iad.splitting import Reference, Splitting, check_seed, face_notes
 from iad.text import NEUTRAL_PROMPT, Action, parse_prompt
@@ -151,10 +151,8 @@ class FullSizePipeline(Splitting):
 
     @cached_property
     def landmarker(self):
-        """Mini's face encoder, which ships with the package, finds the landmarks at every size."""
-        from iad.full_size.encoder import load_mini_encoder
-
-        return as_landmarker(load_mini_encoder())
+        """Mini's reader, which ships with the package, finds the landmarks at every size."""
+        return as_landmarker(self.reader)
 
     def baseline(self, arm: str) -> RealBaseline:
         """Return one of the real baselines, loading it the first time.

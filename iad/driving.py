@@ -1,0 +1,155 @@
+"""Driving picture or video -> track: what its face does, 24 times a second by the video's own clock.
+
+The first frame that shows a face counts; from there the face is followed from frame to frame, and looked for
+anew where it is lost. A gap is held: the last face before it lasts until the next one. Everything that the
+visitor should know of it becomes a note.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from scipy.ndimage import gaussian_filter1d
+
+from iad.config import EXPRESSIONS
+from iad.faces import Face
+from iad.photos import ImageSource, load_image
+from iad.video import VIDEO_SUFFIXES, stream_video
+
+FPS = 24
+LONGEST = 10.0  # seconds
+LARGEST_SIDE = 720  # pixels that a frame is read at: a face needs some two hundred
+LOOK_AGAIN = 0.1  # seconds between looks for a face that is lost: looking costs as much as ten frames
+STEADY = 0.7  # frames of 1/24 s: standard deviation of the smoothing that takes the jitter out of a reading
+GAP = 0.25  # seconds without a face that need no word
+
+FindFace = Callable[[UInt8[np.ndarray, "h w 3"]], Face]  # raises ValueError where there is none
+FollowFace = Callable[[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "68 2"]], Face | None]
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What a driver does; `shown` is the share of its frames in which a face was found."""
+
+    track: Float32[np.ndarray, "f 60"]
+    notes: tuple[str, ...]
+    shown: float
+
+
+def is_video(source: ImageSource) -> bool:
+    """Tell a video file from a photo by its name."""
+    return isinstance(source, str | Path) and Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def read_driver(
+    source: ImageSource,
+    *,
+    find: FindFace,
+    follow: FollowFace,
+    seconds: float | None = None,
+    fps: float = FPS,
+    relative: bool = True,
+) -> Driven:
+    """Read what a picture or a video does.
+
+    Args:
+        source: a photo, which is held, or a video file.
+        find: looks for a face anywhere.
+        follow: looks where the face was the frame before.
+        seconds: how long the clip is to be; None: a video's own length up to `LONGEST`, two for a photo.
+        fps: frames a second of the track.
+        relative: take a video's head pose about its own middle, for a driver who sits askew; else as it is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or shows no face; the sentence speaks of the driver.
+    """
+    if not is_video(source):
+        return _hold(source, find, seconds or 2.0, fps)
+    limit = min(seconds or LONGEST, LONGEST)
+    times, tracks, length, missed, longer = [], [], 0.0, 0, False
+    for now, face in follow_faces(stream_video(source), find=find, follow=follow):
+        if now >= limit:
+            length, longer = limit, True
+            break
+        length = now + 1 / fps
+        if face is None:
+            missed += 1
+        else:
+            times.append(now)
+            tracks.append(face.track)
+    if not tracks:
+        raise ValueError(
+            f"The driving video '{Path(source).name}' shows no face that can be read; choose one in which a "
+            "face is seen from the front, sharp and larger than 36 pixels."
+        )
+    length = min(length, limit)
+    frames = np.arange(max(1, round(length * fps))) / fps
+    track = np.stack([np.interp(frames, times, column) for column in np.stack(tracks).T], axis=1)
+    held = _hold_gaps(frames, np.array(times), np.stack(tracks), track)
+    if relative:
+        held[:, EXPRESSIONS:] -= np.median(held[:, EXPRESSIONS:], axis=0)
+    steady = gaussian_filter1d(held, STEADY * fps / FPS, axis=0, mode="nearest").astype(np.float32)
+    return Driven(
+        steady, tuple(_doubts(times, length, longer and seconds is None)), len(times) / (len(times) + missed)
+    )
+
+
+def follow_faces(
+    video: Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]], *, find: FindFace, follow: FollowFace
+) -> Iterator[tuple[float, Face | None]]:
+    """Yield every frame's time and face; None where there is none."""
+    landmarks, looked = None, -np.inf
+    for now, picture in video:
+        picture = _shrink(picture)
+        face = None if landmarks is None else follow(picture, landmarks)
+        if face is None and now - looked >= LOOK_AGAIN:
+            looked = now
+            try:
+                face = find(picture)
+            except ValueError:
+                face = None
+        landmarks = None if face is None else face.landmarks
+        yield now, face
+
+
+def _hold(source: ImageSource, find: FindFace, seconds: float, fps: float) -> Driven:
+    try:
+        face = find(load_image(source))
+    except ValueError as error:
+        raise ValueError(f"The driving picture cannot be used: {error}") from error
+    return Driven(np.repeat(face.track[None], max(1, round(seconds * fps)), axis=0), (), 1.0)
+
+
+def _shrink(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    scale = LARGEST_SIDE / max(picture.shape[:2])
+    return (
+        picture if scale >= 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    )
+
+
+def _hold_gaps(
+    frames: Float[np.ndarray, " f"],
+    times: Float[np.ndarray, " t"],
+    tracks: Float[np.ndarray, "t 60"],
+    track: Float[np.ndarray, "f 60"],
+) -> Float[np.ndarray, "f 60"]:
+    """Hold the last face through a gap instead of gliding to the next one."""
+    before = (np.searchsorted(times, frames, side="right") - 1).clip(0)
+    after = np.minimum(before + 1, len(times) - 1)
+    gap = (times[after] - times[before] > GAP) & (frames > times[before])
+    return np.where(gap[:, None], tracks[before], track)
+
+
+def _doubts(times: list[float], length: float, cut: bool) -> Iterator[str]:
+    if times[0] > GAP:
+        yield f"The driver shows no face in its first {times[0]:.1f} s; the portrait waits with the first."
+    gaps = np.diff([*times, length])
+    lost = float(gaps[gaps > GAP].sum())
+    if lost:
+        yield f"The driver's face was not seen for {lost:.1f} s; the portrait holds what it did before."
+    if cut:
+        yield f"The driver is longer than {LONGEST:g} s; only its first {LONGEST:g} s are used."

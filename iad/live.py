@@ -1,0 +1,93 @@
+"""One photo, fitted once -> one frame at a time, at once: for sliders and webcams."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from iad.driving import FindFace, FollowFace
+from iad.geometry.animation import AnimatedPhoto
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS
+
+SIZE = 256
+_BOTH = ("_L", "_R")
+
+# What a slider moves, at 1. Gaze is the person's own left and up; eyes and brows go both ways.
+SLIDERS: Mapping[str, Mapping[str, float]] = MappingProxyType({
+    "smile": {"mouthSmile": 1.0, "cheekSquint": 0.7, "eyeSquint": 0.25, "mouthDimple": 0.25},
+    "frown": {"mouthFrown": 1.0, "mouthShrugLower": 0.4},
+    "mouth": {"jawOpen": 0.7, "mouthLowerDown": 0.2},
+    "pucker": {"mouthPucker": 1.0, "mouthFunnel": 0.1},
+    "eyes": {"eyeBlink": 1.0},
+    "wide": {"eyeWide": 1.0},
+    "brows": {"browInnerUp": 1.0, "browOuterUp": 1.0},
+    "furrow": {"browDown": 1.0},
+    "gaze_left": {"eyeLookOut_L": 1.0, "eyeLookIn_R": 1.0},
+    "gaze_right": {"eyeLookIn_L": 1.0, "eyeLookOut_R": 1.0},
+    "gaze_up": {"eyeLookUp": 1.0},
+    "gaze_down": {"eyeLookDown": 1.0},
+})  # fmt: skip
+POSE = ("pitch", "yaw", "roll")
+
+
+class Live:
+    """An animated photo that answers one frame at a time.
+
+    Args:
+        photo: the fitted photo.
+        find: looks for the face of a driver's frame anywhere.
+        follow: looks where it was the frame before.
+    """
+
+    def __init__(self, photo: AnimatedPhoto, *, find: FindFace, follow: FollowFace):
+        self._photo, self._find, self._follow = photo, find, follow
+        self._driver: Float32[np.ndarray, "68 2"] | None = None
+
+    def frame(
+        self, *, driver: UInt8[np.ndarray, "h w 3"] | None = None, size: int = SIZE, **sliders: float
+    ) -> UInt8[np.ndarray, "size size 3"]:
+        """Draw one frame.
+
+        Args:
+            driver: a picture whose face is followed, such as a webcam's; sliders come on top of it.
+            size: pixels a side.
+            sliders: names of `SLIDERS` or of coefficients, 0 to 1; pitch, yaw and roll in degrees.
+
+        Raises:
+            ValueError: no face in the driver, or a slider that does not exist.
+        """
+        track = slide(**sliders)
+        if driver is not None:
+            track = track + self._read(driver)
+        track[:EXPRESSIONS] = track[:EXPRESSIONS].clip(0, 1)
+        return self._photo.render(track[None], size=size).frames[0]
+
+    def _read(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, " 60"]:
+        face = None if self._driver is None else self._follow(picture, self._driver)
+        self._driver = None
+        face = face or self._find(picture)
+        self._driver = face.landmarks
+        return face.track
+
+
+def slide(**sliders: float) -> Float32[np.ndarray, " 60"]:
+    """Return the track that sliders set.
+
+    Raises:
+        ValueError: a slider that does not exist, or a number that is none.
+    """
+    track = np.zeros(len(COEFFICIENTS), np.float32)
+    for name, value in sliders.items():
+        if not np.isfinite(value):
+            raise ValueError(f"The slider {name!r} is {value}; give a number.")
+        if name in COLUMN:
+            track[COLUMN[name]] += value
+            continue
+        if name not in SLIDERS:
+            known = ", ".join((*SLIDERS, *POSE))
+            raise ValueError(f"There is no slider {name!r}; choose from {known}, or a coefficient's name.")
+        for shape, weight in SLIDERS[name].items():
+            for column in [shape] if shape in COLUMN else [shape + side for side in _BOTH]:
+                track[COLUMN[column]] += weight * value
+    return track

@@ -1,0 +1,116 @@
+"""Weights -> a model: every part of one size, built with random weights or filled from a folder."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from iad import checkpoint
+from iad.baselines import RECIPES, Baseline, create_baseline
+from iad.config import Preset, get_preset, is_full_size
+from iad.full_size.pipeline import FullSizePipeline
+from iad.geometry.head import Head, load_geometry, save_geometry
+from iad.parts import arm_part, create_parts, find_arms, load_baseline, load_parts, split_parts
+from iad.splitting import Splitting
+from iad.text import create_text_encoder, load_text_encoder
+from iad.transformer import create_scheduler
+
+
+class Model(Splitting):
+    """All parts of one model size."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        parts: nn.ModuleDict,
+        text_encoder,
+        *,
+        geometry: Head | None = None,
+        baselines: Mapping[str, Callable[[], Baseline]] | None = None,
+    ):
+        super().__init__()
+        self.preset, self.parts, self.text_encoder = preset, parts.eval().requires_grad_(False), text_encoder
+        self.geometry = geometry
+        self.scheduler = create_scheduler(preset)
+        self._baselines = dict(baselines or {})  # loaded when first asked for
+        self._loaded: dict[str, Baseline] = {}
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that have weights here."""
+        return ("iad", *self._baselines)
+
+    @classmethod
+    def create(cls, preset: Preset | str, *, seed: int = 0) -> "Model":
+        """Build a pipeline with random weights, the same for the same seed; it has no geometry."""
+        preset = get_preset(preset) if isinstance(preset, str) else preset
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            parts, text_encoder = create_parts(preset), _text_encoder(preset)
+            made = {arm: create_baseline(arm, preset, parts["transformer"]) for arm in RECIPES}
+        made = {arm: baseline.eval().requires_grad_(False) for arm, baseline in made.items()}
+        return cls(preset, parts, text_encoder, baselines={a: partial(made.get, a) for a in made})
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, adapter: str | Path | None = None, **full_size: Any
+    ) -> "Model | FullSizePipeline":
+        """Load a model by name ("mini", "cogvideox-5b"), from a folder, or from the hub.
+
+        Args:
+            name: a preset, a folder written by `save_pretrained` or by diffusers, or a hub id.
+            adapter: a folder whose adapters and split replace those of the model; at full size also a hub id.
+            full_size: for a full-size model only: `arms` to load at once, and the fields of
+                `iad.full_size.pipeline.Sources`: baselines, memory, cache, device, accept_licence.
+
+        Raises:
+            ValueError: unknown name, no weights, or weights that were altered or do not fit.
+        """
+        if is_full_size(name):
+            return FullSizePipeline.open(name, adapter=adapter, **full_size)
+        if full_size:
+            raise ValueError(f"{', '.join(full_size)}: only full-size models take these; leave them out.")
+        if str(name) == "tiny":
+            return cls.create("tiny")
+        shipped = checkpoint.WEIGHTS / str(name)
+        folder = shipped if shipped.is_dir() else Path(name)
+        if not folder.is_dir():
+            get_preset(str(name))  # says which names there are
+            raise ValueError(f"No weights of {name!r} are installed; train them, or give their folder.")
+        preset = checkpoint.load_preset(folder)
+        parts = create_parts(preset)
+        load_parts(parts, folder)
+        if "recogniser" in parts and not checkpoint.has_part(folder, "recogniser"):
+            del parts["recogniser"]
+        geometry = load_geometry(folder) if checkpoint.has_part(folder, "geometry") else None
+        sources = dict.fromkeys(find_arms(folder, tuple(RECIPES)), folder)
+        if adapter:
+            load_parts(parts, Path(adapter), only=("decoupling", "adapters-iad"))
+            sources |= {arm: Path(adapter) for arm in find_arms(Path(adapter), tuple(RECIPES))}
+        loaders = {a: partial(load_baseline, a, preset, parts, source) for a, source in sources.items()}
+        return cls(preset, parts, _text_encoder(preset), geometry=geometry, baselines=loaders)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
+        """Write all weights and the preset; `from_pretrained` reads them back bit for bit (unless `half`)."""
+        folder = Path(folder)
+        checkpoint.save_preset(folder, self.preset)
+        for name, state in split_parts(self.parts).items():
+            checkpoint.save_part(folder, name, state, half=half)
+        if self.geometry is not None:
+            save_geometry(folder, self.geometry)
+        for arm in self._baselines:
+            checkpoint.save_part(folder, arm_part(arm), self.baseline(arm).own_state(), half=half)
+
+    def baseline(self, arm: str) -> Baseline:
+        """Return one of the arms beside "iad", loading it the first time."""
+        if arm not in self._loaded:
+            self._loaded[arm] = self._baselines[arm]()
+        return self._loaded[arm]
+
+
+def _text_encoder(preset: Preset):
+    create = create_text_encoder if preset.text.name == "hashed" else load_text_encoder
+    return create(preset.text)

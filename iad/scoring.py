@@ -1,0 +1,88 @@
+"""Finished frames -> scores: is there a face, is it the person, does it do what was asked.
+
+The frames are looked at as any photo is: found, read and recognised anew. So a picture that breaks scores
+low, whoever drew it. A few frames of a clip are judged; likeness in between is interpolated.
+"""
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from iad.faces import Face
+
+JUDGED = 4  # frames of a clip
+MISSING = 0.0  # likeness of a frame without a face
+
+LookAt = Callable[[UInt8[np.ndarray, "_ _ 3"]], Face | None]
+Embed = Callable[[UInt8[np.ndarray, "_ _ 3"], Face], Float[np.ndarray, " d"]]
+Match = Callable[[Float[np.ndarray, " 60"], Float[np.ndarray, " 60"]], float]
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """Keep two threads: each has a detector of its own, which takes longer to load than to use."""
+    return ThreadPoolExecutor(2, thread_name_prefix="judge")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What a clip is judged by.
+
+    Attributes:
+        look: finds and reads the face of a frame, or None.
+        embed: the identity embedding by which persons are compared.
+        match: how well a face's track is another's, 1 at best.
+    """
+
+    look: LookAt
+    embed: Embed
+    match: Match
+
+    def score(
+        self,
+        frames: UInt8[np.ndarray, "f s s 3"],
+        identities: Float[np.ndarray, "n d"],
+        *,
+        asked: Float[np.ndarray, "f 60"] | None,
+        own: Float[np.ndarray, " 60"],
+    ) -> dict[str, Any]:
+        """Score a clip.
+
+        Args:
+            frames: finished.
+            identities: the person's embeddings, one a reference.
+            asked: the track that the clip performs; None where no action was recognised.
+            own: what the photo itself does.
+
+        Returns:
+            identity (f,), action, copied, detected; action is NaN where nothing was asked.
+        """
+        picks = np.unique(np.linspace(0, len(frames) - 1, min(JUDGED, len(frames))).round().astype(int))
+        seen = list(_pool().map(lambda k: self._see(frames[k], identities), picks))
+        likeness = [MISSING if one is None else one[0] for one in seen]
+        tracks = {k: one[1] for k, one in zip(picks, seen, strict=True) if one is not None}
+        wanted = [] if asked is None else [self.match(track, asked[k]) for k, track in tracks.items()]
+        copied = [self.match(track, own) for track in tracks.values()]
+        return {
+            "identity": np.interp(np.arange(len(frames)), picks, likeness).astype(np.float32),
+            "action": float(np.mean(wanted)) if wanted else float("nan"),
+            "copied": float(np.mean(copied)) if copied else float("nan"),
+            "detected": len(tracks) / len(picks),
+        }
+
+    def _see(self, frame: UInt8[np.ndarray, "s s 3"], identities: Float[np.ndarray, "n d"]):
+        face = self.look(frame)
+        if face is None:
+            return None
+        embedding = self.embed(frame, face)
+        cosines = (
+            identities
+            @ embedding
+            / np.maximum(np.linalg.norm(identities, axis=1) * np.linalg.norm(embedding), 1e-9)
+        )
+        return float(cosines.mean()), face.track

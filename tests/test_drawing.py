@@ -1,0 +1,155 @@
+"""A real photo drawn by the shipped model: it moves as asked, stays the person, and says its doubts."""
+
+import numpy as np
+import pytest
+import skimage.data
+
+from iad import IaDPipeline
+from iad.drawing import draw, fit_photo, retime
+from iad.faces import Face
+from iad.live import SLIDERS, slide
+
+ASTRONAUT = skimage.data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return IaDPipeline.from_pretrained("mini")
+
+
+@pytest.fixture(scope="module")
+def live(mini):
+    return mini.live(ASTRONAUT)
+
+
+def read(mini, frame):
+    return mini.find_face(frame, thorough=False)
+
+
+def named(name):
+    from iad.geometry.coefficients import COLUMN
+
+    return COLUMN[name]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "rise"),
+    [
+        ({"smile": 1}, "mouthSmile_L", 0.2),
+        ({"mouth": 1}, "jawOpen", 0.3),
+        ({"eyes": 1}, "eyeBlink_L", 0.4),
+        ({"yaw": 14}, "yaw", 8),
+        ({"pitch": -12}, "pitch", -6),
+        ({"roll": 12}, "roll", 7),
+    ],
+)
+def test_sliders_move_what_they_name(mini, live, asked, name, rise):
+    calm, moved = (read(mini, live.frame(size=320, **sliders)).track[named(name)] for sliders in ({}, asked))
+    assert (moved - calm) / rise > 1
+
+
+def test_a_driver_moves_the_portrait(mini, live):
+    person = mini.live(skimage.data.astronaut()[:, ::-1].copy())
+    for jaw in (0.0, 0.9):
+        frame = live.frame(driver=person.frame(mouth=jaw, size=256), size=320)
+        opened = read(mini, frame).track[named("jawOpen")]
+        assert (opened > 0.3) == (jaw > 0)
+
+
+def test_an_unknown_slider_is_named(live):
+    with pytest.raises(ValueError, match="no slider 'grin'"):
+        live.frame(grin=1)
+    with pytest.raises(ValueError, match="give a number"):
+        slide(smile=float("nan"))
+    assert all(slide(**{name: 1.0}).any() for name in SLIDERS)
+
+
+def test_a_clip_performs_what_is_said_and_stays_the_person(mini):
+    clip = mini(ASTRONAUT, "opens her mouth wide", size=256, seed=0)
+    assert clip.frames.shape == (48, 256, 256, 3) and clip.fps == 24 and not clip.notes
+    jaw = [read(mini, clip.frames[k]).track[named("jawOpen")] for k in (0, 30)]
+    assert jaw[0] < 0.25 < 0.4 < jaw[1]
+    assert clip.scores["detected"] == 1 and clip.scores["identity"].min() > 0.5
+    assert clip.scores["action"] > 0.5 and sum(clip.made_of.values()) == pytest.approx(1)
+
+
+def test_a_picture_that_breaks_scores_low(mini):
+    face = mini.find_face(ASTRONAUT)
+    frames = np.stack([crop_of(ASTRONAUT)] * 4)
+    broken = frames.copy()
+    broken[:, ::2] = broken[:, ::2][:, ::-1]  # every other row upside down
+    identities = mini.embed_identity(ASTRONAUT, face)[None]
+    whole, torn = (
+        mini._score(f, [ASTRONAUT], [face], identities, np.zeros((4, 60), np.float32))
+        for f in (frames, broken)
+    )
+    assert whole["detected"] == 1 and whole["identity"].min() > 0.9
+    assert torn["detected"] < 0.5 and torn["identity"].max() < 0.5
+
+
+def crop_of(photo):
+    return np.ascontiguousarray(photo[20:276, 110:366])
+
+
+def test_dials_change_what_they_say(mini):
+    ask = {"prompt": "smiles", "size": 128, "seed": 1}
+    full, half, none = (mini(ASTRONAUT, action_scale=s, **ask).frames[30].astype(int) for s in (1, 0.5, 0))
+    assert np.abs(full - none).mean() > np.abs(half - none).mean() > 0.2
+    alone = mini(ASTRONAUT, "smiles", detail_scale=0)
+    assert alone.frames.shape == (16, 128, 128, 3) and alone.made_of["denoiser"] == 1
+    takes = [mini(ASTRONAUT, "nods", size=128, seed=seed).frames for seed in (0, 0, 1)]
+    assert np.array_equal(takes[0], takes[1]) and np.abs(takes[0].astype(int) - takes[2]).mean() > 0.3
+
+
+def test_length_rate_size_and_whole_photo(mini):
+    clip = mini(ASTRONAUT, "[0-1s] smiles [1-3s] nods", fps=10, size=128, paste_back=True)
+    assert clip.frames.shape == (30, 512, 512, 3)
+    assert np.array_equal(clip.frames[:, 400:], np.repeat(ASTRONAUT[None, 400:], 30, axis=0))
+    assert np.abs(clip.frames[20, 60:180, 180:280].astype(int) - ASTRONAUT[60:180, 180:280]).mean() > 2
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_photos_on_their_side_are_turned_and_said(mini, turns):
+    clip = mini(np.rot90(ASTRONAUT, turns).copy(), "smiles", size=128, num_frames=4)
+    assert clip.scores["detected"] == 1 and any("turning the photo" in note for note in clip.notes)
+
+
+def test_two_people_are_not_one(mini):
+    from matplotlib.cbook import get_sample_data
+    from PIL import Image
+
+    with get_sample_data("grace_hopper.jpg") as file:
+        other = np.asarray(Image.open(file).convert("RGB"))
+    clip = mini([ASTRONAUT, other], "smiles", size=128, num_frames=4)
+    assert any("another person" in note for note in clip.notes)
+    same = mini([ASTRONAUT, ASTRONAUT[:, ::-1].copy()], "smiles", size=128, num_frames=4)
+    assert not any("another person" in note for note in same.notes)
+
+
+def test_a_covered_mouth_stays_covered(mini):
+    photo = ASTRONAUT.copy()
+    photo[126:166, 186:264] = 235
+    clip = mini(photo, "opens her mouth wide", size=128, num_frames=24)
+    assert any("covers the mouth" in note for note in clip.notes)
+    assert np.abs(clip.frames[20].astype(int) - clip.frames[0])[88:100, 56:72].mean() < 25
+
+
+def test_a_face_that_does_not_fit_is_left_to_the_embeddings(mini):
+    face = mini.find_face(ASTRONAUT)
+    rng = np.random.default_rng(0)
+    wild = Face(**vars(face) | {"landmarks": face.landmarks + rng.normal(0, 15, (68, 2)).astype(np.float32)})
+    fitted, notes = fit_photo(mini.geometry, ASTRONAUT, wild)
+    assert fitted is None and "could not be fitted" in notes[0]
+
+
+def test_progress_comes_in_parts_and_can_stop(mini):
+    fitted, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
+    seen = []
+    draw(fitted, np.zeros((30, 60), np.float32), size=64, callback=lambda k, n: seen.append((k, n)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_frames_are_blended_where_the_rate_is_higher():
+    frames = np.stack([np.full((2, 2, 3), v, np.uint8) for v in (0, 100)])
+    shown = retime(frames, fps=1, count=4, at=2)
+    assert shown[:, 0, 0, 0].tolist() == [0, 50, 100, 100]
