@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from made_up import make_pool
+from made_up_weights import add_reader_and_performer
 
 from iad import IaDPipeline
 from iad.baselines import RECIPES
@@ -68,7 +69,7 @@ def test_arms_are_trained_together_saved_apart_and_generate(tmp_path):
         train(name, preset="tiny", options=Options(data=data, output=tmp_path, minutes=1, max_steps=1))
     options = Options(data=data, output=tmp_path, minutes=1, max_steps=11, arms=ALL)
     weights = train("joint", preset="tiny", options=options)
-    assert set(IaDPipeline.from_pretrained(weights).arms) == set(ALL)
+    assert set(IaDPipeline.from_pretrained(add_reader_and_performer(weights)).arms) == set(ALL)
     logged = [json.loads(line) for line in (tmp_path / "joint" / "log.jsonl").open()]
     assert logged and "gradient" in logged[0]
     kept = load_average(tmp_path / "joint")

@@ -5,11 +5,13 @@ import json
 import pytest
 import torch
 from made_up import make_pool
-from safetensors.torch import load_file
+from made_up_weights import add_reader_and_performer
+from safetensors.torch import load, load_file
 
 from iad import IaDPipeline
 from iad.checkpoint import load_part
 from iad.config import PRESETS
+from iad.training import STAGES, stages
 from iad.training.encoder import EncoderStage
 from iad.training.loop import LoopConfig, fit, load_average
 from iad.training.pool import load_pool
@@ -27,6 +29,7 @@ def trained(tmp_path_factory):
     for stage in ORDER:
         weights = train(stage, preset="tiny", options=options)
         seen[stage] = {p.name: p.read_bytes() for p in weights.glob("*.safetensors")}
+    add_reader_and_performer(weights)
     return folder, seen
 
 
@@ -35,10 +38,10 @@ def test_every_stage_writes_its_own_weights_only(trained):
     written = {
         "autoencoder": {"autoencoder"},
         "encoder": {"encoder"},
-        "decoupler": {"decoupling"},
+        "decoupler": {"decoupling", "decoupling-heads"},
         "base": {"base"},
     }
-    written["adapters"] = {"adapters-iad", "decoupling"}
+    written["adapters"] = {"adapters-iad", "decoupling", "decoupling-heads"}
     before = {}
     for stage in ORDER:
         changed = {
@@ -54,6 +57,31 @@ def test_the_trained_folder_is_a_pipeline(trained):
     folder, _ = trained
     pipeline = IaDPipeline.from_pretrained(folder / "weights")
     assert pipeline.preset.name == "tiny"
+
+
+def test_the_trained_split_has_three_parts(trained):
+    """Training ends by finding a residual; the three parts are f, and their shares are a whole."""
+    folder, seen = trained
+    pipeline = IaDPipeline.from_pretrained(folder / "weights")
+    for stage in ("decoupler", "adapters"):
+        decoupler = pipeline.parts["decoupler"]
+        state = load(seen[stage]["decoupling.safetensors"])
+        decoupler.load_state_dict(state)
+        features = pipeline.parts["encoder"](torch.rand(2, 3, pipeline.preset.size, pipeline.preset.size))
+        split = decoupler.centre(decoupler(features.vector, features.tokens))
+        whole = split.identity + split.action + split.residual
+        torch.testing.assert_close(split.facial, whole, atol=1e-4, rtol=0)
+        assert split.residual.abs().max() > 1e-4  # `centre` was called
+        torch.testing.assert_close(sum(split.shares()), torch.ones(2))
+
+
+def test_every_stage_is_named_where_stages_are_told_apart():
+    named = {"geometry", "scorers", "performing"}  # need no weights of another stage
+    assert set(stages.NEEDS) == set(STAGES) - named
+    writes = {stage: set(parts) for stage, parts in stages.WRITES.items()} | {"recogniser": {"recogniser"}}
+    for k, stage in enumerate(STAGES):  # what a stage needs, an earlier one writes
+        before = set().union(*(writes.get(name, set()) for name in STAGES[:k]))
+        assert set(stages.NEEDS.get(stage, ())) <= before
 
 
 def test_log_names_every_term_and_snapshots_show_the_split(trained):

@@ -1,4 +1,8 @@
-"""Stage 3: the split and the text network, by L_ID and L_TA on features of the frozen encoder."""
+"""Stage: the split and its text network, by L_ID and L_TA on features of the frozen encoder.
+
+While it learns f is split in two, for the residual is found last: in closed form, from what of f - a still
+differs within a person (`DecouplerStage.centre`).
+"""
 
 from collections import defaultdict
 from pathlib import Path
@@ -15,11 +19,12 @@ from iad.closed_form import fit_erasure
 from iad.config import EXPRESSIONS, Preset
 from iad.decoupling import IdentityWeights, Split, TextWeights
 from iad.encoders import POSE_SCALE
+from iad.performing import frame_times
 from iad.training.pool import Pool
 from iad.training.prepare import Prepared
 
 SEGMENTS = 3  # at most so many in a timeline of the pool
-FIELDS = ("facial", "identity", "action", "code")  # of a `Split`
+FIELDS = ("facial", "identity", "action", "residual", "code")  # of a `Split`
 MOMENTS = 4  # latent frames of a clip, in order, that one step looks at
 SNAPSHOT_CLIPS = 64
 CENTRE_PEOPLE = 1500  # whose average identity and action are stored, at most
@@ -173,7 +178,7 @@ class DecouplerStage:
                 spans = [(0.0, duration)]
                 prompts = [s["prompt"] for s in record["segments"]]
                 sentences = [str(rng.choice(record["captions"] + (prompts if len(prompts) == 1 else [])))]
-            places, features = idea.frame_times(spans, frames=frames, duration=duration)
+            places, features = frame_times(spans, frames=frames, duration=duration)
             lines.append((sentences + [""] * SEGMENTS)[:SEGMENTS])
             segment.append(places)
             times.append(features)

@@ -1,4 +1,4 @@
-"""Stages 4 and 5: the base transformer without identity, and the adapters with the split still learning.
+"""Stages: the base transformer without identity, and the adapters with the split still learning.
 
 L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA. Action tokens come half from the prompt through T, half
 from another person in the same take; never from the target's own frames, which would hand over the answer.

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from iad.config import FaceConfig, FullSizePreset
-from iad.decoupling import frame_times
+from iad.performing import frame_times
 from iad.training.footage import EMPTY, INDEX, SETTINGS
 
 DROP_TEXT, DROP_IDENTITY, DROP_ACTION = 0.1, 0.1, 0.1

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from iad.config import get_preset
 from iad.faces import Face, crop, find_face
+from iad.reading import as_landmarker, load_mini_reader
 from iad.training.augment import degrade, recolour, reframe
 from iad.video import read_video
 
@@ -173,13 +173,8 @@ def _find(frame: UInt8[np.ndarray, "h w 3"]) -> Face | None:
 
 @functools.cache
 def load_landmarker():
-    """Load what aligns the faces: the landmarks of mini's own encoder, which ship with the project."""
-    from iad import checkpoint
-    from iad.encoders import as_landmarker, create_face_encoder
-
-    encoder = create_face_encoder(get_preset("mini"))
-    encoder.load_state_dict(checkpoint.load_part(checkpoint.WEIGHTS / "mini", "encoder"))
-    return as_landmarker(encoder.eval())
+    """Load what aligns the faces: the glance of mini's reader, which ships with the project."""
+    return as_landmarker(load_mini_reader())
 
 
 def _sharpness(image: UInt8[np.ndarray, "s s 3"]) -> float:

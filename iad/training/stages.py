@@ -16,6 +16,7 @@ from iad import checkpoint
 from iad.config import PRESETS, Preset
 from iad.decoupling import IdentityWeights, TextWeights
 from iad.parts import arm_part, create_parts, load_parts, split_parts
+from iad.portraits.stills import load_stills
 from iad.text import create_text_encoder, load_text_encoder
 from iad.training import STAGES
 from iad.training.ablations import train_ablations
@@ -23,39 +24,42 @@ from iad.training.autoencoder import AutoencoderStage
 from iad.training.decoupler import DecouplerStage
 from iad.training.denoiser import DenoiserStage
 from iad.training.encoder import EncoderStage
-from iad.training.finisher import FinisherStage
 from iad.training.loop import LoopConfig, Stage, fit
+from iad.training.performing import train_performing
 from iad.training.pool import Pool, load_pool
 from iad.training.prepare import Prepared, forget, open_prepared, prepare_shard, prepare_text, sentences_of
+from iad.training.reading import ReaderStage
+from iad.training.recogniser import train_recognised
 from iad.training.scorers import train_scorers
 
 LEARNING_RATES = {
     "autoencoder": 1.5e-3,
     "encoder": 1e-3,
+    "reader": 1.5e-3,
     "decoupler": 1e-3,
     "base": 1e-3,
     "adapters": 1e-3,
     "joint": 1e-3,
-    "finisher": 1.5e-3,
 }
 NEEDS = {  # weights that must be there before
     "autoencoder": (),
     "encoder": (),
+    "reader": (),
     "decoupler": ("autoencoder", "encoder"),
+    "recogniser": ("encoder", "reader", "decoupling"),
     "base": ("autoencoder", "encoder"),
     "adapters": ("autoencoder", "encoder", "decoupling", "base"),
     "joint": ("autoencoder", "encoder", "decoupling"),
-    "finisher": ("autoencoder", "encoder", "decoupling", "base", "adapters-iad"),
     "ablations": ("autoencoder", "encoder"),
 }
 WRITES = {
     "autoencoder": ("autoencoder",),
     "encoder": ("encoder",),
-    "decoupler": ("decoupling",),
+    "reader": ("reader",),
+    "decoupler": ("decoupling", "decoupling-heads"),
     "base": ("base",),
-    "adapters": ("decoupling", "adapters-iad"),
-    "joint": ("decoupling", "base", "adapters-iad"),
-    "finisher": ("finisher",),
+    "adapters": ("decoupling", "decoupling-heads", "adapters-iad"),
+    "joint": ("decoupling", "decoupling-heads", "base", "adapters-iad"),
 }
 
 
@@ -86,6 +90,8 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
         raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
     if stage == "scorers":
         return train_scorers(preset, options)
+    if stage == "performing":
+        return train_performing(preset, options)
     weights = options.output / "weights"
     parts = create_parts(preset)
     _load(parts, weights, stage)
@@ -97,6 +103,11 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
         prepared = open_prepared(options.data, pool)
         make = partial(_create_decoupler, preset, pool, prepared, parts, options.seed)
         return train_ablations(make, preset=preset, options=options)
+    if stage == "recogniser":
+        checkpoint.save_preset(weights, preset)
+        recognised = train_recognised(parts, load_pool(options.data), options)
+        checkpoint.save_part(weights, "recogniser", recognised.state_dict(), half=True)
+        return weights
     learner = _create_stage(stage, preset, parts, options)
     config = LoopConfig(
         output=options.output / stage,
@@ -136,6 +147,15 @@ def _load(parts: nn.ModuleDict, weights: Path, stage: str) -> None:
 
 
 def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Options) -> Stage:
+    if stage == "reader":
+        stills = load_stills(options.data / "stills", seed=options.seed)
+        learner = ReaderStage(preset, stills, seed=options.seed)
+        weights = options.output / "weights"
+        if checkpoint.has_part(weights, "reader"):
+            _begin_from(learner.model, parts)
+        elif checkpoint.has_part(weights, "encoder"):  # which has the same trunk, and has seen faces
+            learner.model["reader"].trunk.load_state_dict(parts["encoder"].trunk.state_dict())
+        return learner
     pool = load_pool(options.data)
     if stage == "autoencoder":
         learner = AutoencoderStage(preset, pool, seed=options.seed)
@@ -146,20 +166,17 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
         prepared = open_prepared(options.data, pool)
         weights = (options.identity_weights, options.text_weights)
         learner = _create_decoupler(preset, pool, prepared, parts, options.seed, *weights)
-    if stage in ("base", "adapters", "joint", "finisher"):
+    if stage in ("base", "adapters", "joint"):
         _begin_from(learner.model, parts)
         learner = DenoiserStage(
             preset,
             learner,
-            part="adapters" if stage == "finisher" else stage,
+            part=stage,
             autoencoder=parts["autoencoder"],
             arms=options.arms,
             seed=options.seed,
         )
     _begin_from(learner.model, parts)
-    if stage == "finisher":
-        learner = FinisherStage(preset, learner, encoder=parts["encoder"], seed=options.seed)
-        _begin_from(learner.model, parts)
     weights = options.output / "weights"
     for arm in _baselines(stage, options):
         if checkpoint.has_part(weights, arm_part(arm)):

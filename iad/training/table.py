@@ -74,14 +74,14 @@ def split_table(
 ) -> Split:
     """Split a table of encoded faces; every field of the result is (people, actions, ...)."""
     split = decoupler(vector.flatten(0, 1), tokens.flatten(0, 1))
-    fields = (split.facial, split.identity, split.action, split.code)
+    fields = (split.facial, split.identity, split.action, split.residual, split.code)
     return Split(*(x.unflatten(0, vector.shape[:2]) for x in fields))
 
 
 def as_table(facial: Float[Tensor, "p k d"], action: Float[Tensor, "p k d"]) -> Split:
     """Take points for faces of one token; the action is its own code."""
     f, a = facial[..., None, :], action[..., None, :]
-    return Split(f, f - a, a, action)
+    return Split(f, f - a, a, torch.zeros_like(f), action)
 
 
 def move_points(
