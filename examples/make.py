@@ -1,9 +1,10 @@
-"""Make the pictures of this folder again: rendered people who do not exist, and clips generated from them.
+"""Make the pictures of this folder again: rendered people who do not exist, and clips of all examples.
 
 python -m examples.make portraits     (needs the morphable head: python -m iad data download)
 python -m examples.make pairs         (needs the head, too: one person in two facial actions, for the app)
 python -m examples.make faces         (needs the head, too: the collection of the tutorials)
-python -m examples.make gallery       (needs the shipped weights only: clips, and the README's strip)
+python -m examples.make gallery       (needs the shipped weights only: clips, and the README's strip; those of
+                                       photo people where they are: python -m iad data examples)
 """
 
 import json
@@ -13,7 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from iad.photos import load_image
 from iad.video import save_picture
 
 FOLDER = Path(__file__).parent
@@ -30,7 +30,23 @@ PORTRAITS = [
     (291, "neutral", "she winks with her left eye"),
     (3, "smile", "closes her eyes, then smiles broadly"),
 ]
-STRIP = ("person-131.png", "person-291.png", "person-003.png", "person-035.png")
+# First on the page: photos in the public domain that packages bring, then photo people kept from training.
+PHOTOS = [
+    {
+        "package": "skimage", "image": "data/astronaut.png", "prompt": "closes her eyes and smiles",
+        "name": "Eileen Collins", "credit": "photo by NASA, public domain",
+    },
+    {
+        "package": "matplotlib", "image": "mpl-data/sample_data/grace_hopper.jpg",
+        "prompt": "raises her eyebrows, then laughs",
+        "name": "Grace Hopper", "credit": "photo by the US Navy, public domain",
+    },
+    {"person": 179, "prompt": "smiles broadly"},
+    {"person": 107, "prompt": "looks surprised"},
+    {"person": 187, "prompt": "[0-1s] nods [1-2s] smiles"},
+    {"person": 115, "prompt": "winks with her left eye"},
+]  # fmt: skip
+STRIP = ("astronaut.mp4", "grace_hopper.mp4", "person-003.mp4", "person-291.mp4")
 STRIP_SIDE = 192  # pixels of a picture in the strip
 PAIRED, PAIRED_ACTIONS = (3, 99, 187), ("smile", "eyes closed")
 COLLECTED = range(403, 723, 8)  # 40 more rendered people kept from training, for `iad.collection`
@@ -39,11 +55,11 @@ SWAY = (1.5, 4.0)  # degrees by which heads are not held straight, in the first 
 
 def make_portraits() -> None:
     """Render the portraits at 256 pixels, each with a facial action of its own, and list the prompts."""
-    from iad.portraits.actions import Performed, perform
+    from iad.performing.actions import Performed, perform
     from iad.portraits.head import load_head
     from iad.portraits.rendered import RenderedPerson
 
-    head, prompts = load_head(), []
+    head, prompts = load_head(), list(PHOTOS)
     for seed, action, prompt in PORTRAITS:
         person = RenderedPerson.sample(head, seed)
         track = perform([Performed((action,), 0.0, 2.0)], rng=np.random.default_rng(0), idle=False)[10:11]
@@ -55,7 +71,7 @@ def make_portraits() -> None:
 
 def make_pairs() -> None:
     """Render some of these people at 256 pixels, each in the same two facial actions."""
-    from iad.portraits.actions import Performed, perform
+    from iad.performing.actions import Performed, perform
     from iad.portraits.head import load_head
     from iad.portraits.rendered import RenderedPerson
 
@@ -71,19 +87,23 @@ def make_pairs() -> None:
 def make_gallery() -> None:
     """Generate each example's clip with seed 0 as the app shows it, and a strip of some for the README."""
     from iad import IaDPipeline
+    from iad.demo.examples import find_picture, load_examples, name_clip
     from iad.faces import crop
 
     pipe, rows = IaDPipeline.from_pretrained("mini"), []
-    for entry in json.loads((FOLDER / "prompts.json").read_text()):
-        result = pipe(FOLDER / entry["image"], entry["prompt"], size=pipe.preset.shown_size, seed=0)
-        name = f"{Path(entry['image']).stem}.mp4"
-        result.save(FOLDER / "gallery" / name, smooth=3, label=True)
-        if entry["image"] in STRIP:
-            face = pipe.find_face(FOLDER / entry["image"])
-            photo = crop(load_image(FOLDER / entry["image"]), face.affine, STRIP_SIDE)
+    entries = json.loads((FOLDER / "prompts.json").read_text())
+    present = [entry for entry in entries if find_picture(entry)]
+    # the page's own pictures: pressing Generate there makes the same clip
+    for entry, example in zip(present, load_examples(), strict=True):
+        if "person" in entry:  # fetched by who wants them, and so no part of the repository
+            continue
+        result = pipe(example.picture, example.prompt, seed=0)
+        result.save(FOLDER / "gallery" / name_clip(entry), label=True)
+        if name_clip(entry) in STRIP:
+            photo = crop(example.picture, pipe.find_face(example.picture).affine, STRIP_SIDE)
+            picks = np.linspace(0, len(result.frames) - 1, 7)[1:-1].round().astype(int)
             shown = [
-                cv2.resize(frame, (STRIP_SIDE,) * 2, interpolation=cv2.INTER_AREA)
-                for frame in result.frames[1::3]
+                cv2.resize(result.frames[k], (STRIP_SIDE,) * 2, interpolation=cv2.INTER_AREA) for k in picks
             ]
             rows.append(np.concatenate([photo, *shown], axis=1))
     save_picture(FOLDER / "strip.png", np.concatenate(rows))
@@ -95,7 +115,8 @@ def make_faces() -> None:
 
     from iad.collection import FOLDER, save_collection
     from iad.evaluation.samples import SHOWN, height
-    from iad.portraits.actions import EXPRESSIONS, Performed, perform
+    from iad.geometry.coefficients import EXPRESSIONS
+    from iad.performing.actions import Performed, perform
     from iad.portraits.clips import cast_rendered
     from iad.portraits.head import load_head
 

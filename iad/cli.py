@@ -89,13 +89,8 @@ def _add_generate(commands: Any) -> None:
         example='python -m iad generate --reference a.jpg --prompt "[0-1s] nod [1-2s] smile" --output a.mp4',
     )
     add = parser.add_argument
-    add(
-        "--reference",
-        action="append",
-        required=True,
-        metavar="P",
-        help="a photo of the person; may be repeated",
-    )
+    photo = "a photo of the person; may be repeated"
+    add("--reference", action="append", required=True, metavar="P", help=photo)
     add(
         "--prompt",
         required=True,
@@ -106,15 +101,12 @@ def _add_generate(commands: Any) -> None:
     add("--model", default="mini", metavar="NAME", help="a preset, a folder or a hub id (default: mini)")
     add("--adapter", metavar="P", help="a folder of adapter weights to use instead of the model's own")
     add("--arm", default="iad", metavar="NAME", help=f"{ARMS} (default: iad)")
-    add(
-        "--action-reference",
-        metavar="P",
-        help="a photo or video that drives the action instead of the prompt",
-    )
+    driver = "a photo or video that drives the action instead of the prompt"
+    add("--action-reference", metavar="P", help=driver)
     add("--label", action="store_true", help='draw a small "AI-generated" into every frame')
     add("--face", type=int, metavar="N", help="which face of the photo, 0 the largest (default: 0)")
     add("--seed", type=int, default=0, metavar="N", help="same seed, same frames (default: 0)")
-    add("--steps", type=int, metavar="N", help="denoising steps (default: the model's own)")
+    add("--steps", type=int, metavar="N", help="where the denoiser draws (default: the model's own)")
     add("--identity-scale", type=float, default=1.0, metavar="X", help="weight of the identity (default: 1)")
     add("--action-scale", type=float, default=1.0, metavar="X", help="weight of the action (default: 1)")
     add(
@@ -122,10 +114,20 @@ def _add_generate(commands: Any) -> None:
         type=float,
         default=1.0,
         metavar="X",
-        help="how much of the photo's detail comes back, 0 to 1 (default: 1); small models only",
+        help="how much of the drawing with the photo's pixels counts, 0 to 1 (default: 1); small models "
+        "only; 0 shows what the embeddings alone carry",
     )
-    add("--size", type=int, metavar="N", help="pixels a side of a small model's clip, to 512 (default: 384)")
-    add("--frames", type=int, metavar="N", help="how many (default: the model's own)")
+    add("--frames", type=int, metavar="N", help="how many, instead of --duration")
+    small = parser.add_argument_group("a small model only").add_argument
+    small(
+        "--duration",
+        type=float,
+        metavar="SECONDS",
+        help="0.5 to 10 (default: the timeline's or the driving video's own, else 2)",
+    )
+    small("--fps", type=float, metavar="N", help="frames a second, to 60 (default: 24)")
+    small("--size", type=int, metavar="N", help="pixels a side, 64 to 1024 (default: 384)")
+    small("--paste-back", action="store_true", help="put the moving face into its own whole photo")
     large = parser.add_argument_group("a large model only").add_argument
     large("--memory", default="auto", metavar="NAME", help=f"{MEMORY_MODES} (default: auto)")
     large("--cache", metavar="NAME", help=f"a step cache: {CACHES} (default: none)")
@@ -150,7 +152,8 @@ def _add_batch(commands: Any) -> None:
         "a line of requests.jsonl:\n"
         '  {"reference": "a.jpg", "prompt": "a man laughs", "seed": 3, "name": "laugh"}\n\n'
         "its keys: reference or references, prompt, action_reference, arm, face, seed, steps,\n"
-        "identity_scale, action_scale, detail_scale, name, format (mp4, gif, png); paths start at the file",
+        "identity_scale, action_scale, detail_scale, duration, fps, size, paste_back (true or false),\n"
+        "name, format (mp4, gif, png); paths start at the file",
     )
     add = parser.add_argument
     add("requests", metavar="FILE", help="a JSONL file")
@@ -165,7 +168,7 @@ def _add_decouple(commands: Any) -> None:
         commands,
         "decouple",
         run.decouple,
-        summary="Split faces into identity and action, and compare them.",
+        summary="Split faces into identity, action and residual, and compare them.",
         example='python -m iad decouple a.jpg b.jpg --prompts "smiling" "eyes closed" --output report.png',
     )
     parser.add_argument(
@@ -210,6 +213,7 @@ def _add_evaluate(commands: Any) -> None:
     add("--people", type=int, default=64, metavar="N", help="how many held-out people (default: 64)")
     add("--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
     add("--detail-scale", type=float, default=1.0, metavar="X", help="as of generate (default: 1)")
+    add("--quick", action="store_true", help="a small version of the suite real, in under a minute")
     add("--output", required=True, metavar="DIR", help="where report.json and report.md go")
 
 
@@ -274,6 +278,13 @@ def _add_data(commands: Any) -> None:
         example="python -m iad data download",
     )
     download.add_argument("--folder", metavar="DIR", help="where to keep them (default: the user's cache)")
+    _add_command(
+        kinds,
+        "examples",
+        run.examples,
+        summary="Fetch a few photo people, who do not exist, for the app's examples: some 5 MB.",
+        example="python -m iad data examples",
+    )
     render = _add_command(
         kinds,
         "render",

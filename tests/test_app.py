@@ -15,11 +15,13 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from iad.config import PRESETS
-from iad.demo.examples import load_examples
+from iad.demo.examples import list_photo_people, load_examples
 from iad.demo.loading import BackgroundPipeline
-from iad.demo.studio import SMOOTH, Studio
-from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_scores, pick_words
-from iad.video import read_metadata, read_video
+from iad.demo.runs import Cancelled, Runs
+from iad.demo.studio import Studio, choose_length, make_report, shrink, thin_out
+from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_examples, describe_scores, pick_words
+from iad.result import Result
+from iad.video import read_metadata, read_video, save
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,22 @@ def path_of(clip):
     return clip["video"] if isinstance(clip, dict) else clip
 
 
+class Asked:
+    """Stands for a pipeline: remembers what it was asked, and makes nothing."""
+
+    preset = PRESETS["tiny"]
+
+    def __call__(self, people, prompt, **asked):
+        self.people, self.asked = people, asked
+        raise ValueError("Nothing is made here.")
+
+    def hear(self, photo, **more):
+        given = (photo, "nods", True, 0, 1, 1, 1, 1.5, 0, "iad")
+        visit = {"request": gr.Request(session_hash="a"), "progress": lambda *_, **__: None}
+        with pytest.raises(gr.Error, match="Nothing is made"):
+            next(Studio(self).generate(*given, **more, **visit))
+
+
 def test_four_public_endpoints_with_typed_signatures(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {"/generate", "/compare", "/decouple", "/verify"}
@@ -48,10 +66,11 @@ def test_four_public_endpoints_with_typed_signatures(client):
     assert set(types) == {
         "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "steps", "guidance_scale",
         "face", "arm", "more_photos", "action_from", "driving_picture", "driving_video", "label",
-        "model", "detail_scale",
+        "model", "detail_scale", "duration", "paste_back",
     }  # fmt: skip
-    # the last one, so that callers who count their arguments need not count anew
-    assert endpoints["/generate"]["parameters"][-1]["parameter_name"] == "detail_scale"
+    # the newest last, so that callers who count their arguments need not count anew
+    last = [p["parameter_name"] for p in endpoints["/generate"]["parameters"][-3:]]
+    assert last == ["detail_scale", "duration", "paste_back"]
     for endpoint in endpoints.values():
         assert endpoint["parameters"] and all(p["label"] for p in endpoint["parameters"])
 
@@ -72,20 +91,19 @@ def test_the_photos_detail_is_the_callers_choice_and_all_of_it_without_one(clien
 
 def test_more_photos_of_one_person_count(client, photo):
     other = str(ROOT / "examples" / "person-099.png")
-    _, one = ask(client, photo, steps=1)
-    _, two = ask(client, photo, steps=1, more_photos=[other])
-    assert one["identity"] != two["identity"] and one["identity_share"] != two["identity_share"]
+    pipeline = Asked()
+    pipeline.hear(photo, more_photos=[other])
+    assert [picture.shape for picture in pipeline.people] == [(512, 512, 3), (256, 256, 3)]
     with pytest.raises(AppError, match="6 photos are too many"):
         ask(client, photo, more_photos=[other] * 5)
 
 
 def test_a_picture_or_a_video_can_say_the_action(client, photo):
     picture = str(ROOT / "examples" / "person-131.png")
-    _, words = ask(client, photo, "nods", steps=1)
-    _, shown = ask(client, photo, "", steps=1, action_from="picture", driving_picture=picture)
-    moving = str(ROOT / "examples" / "gallery" / "person-131.mp4")
-    _, played = ask(client, photo, "", steps=1, action_from="video", driving_video=moving)
-    assert len({words["action"], shown["action"], played["action"]}) == 3
+    pipeline, moving = Asked(), str(ROOT / "examples" / "gallery" / "person-131.mp4")
+    for source, driver, seconds in (("words", None, 3), ("picture", picture, 3), ("video", moving, None)):
+        pipeline.hear(photo, action_from=source, driving_picture=picture, driving_video=moving, duration=3)
+        assert pipeline.asked["action_reference"] == driver and pipeline.asked["duration"] == seconds
     with pytest.raises(AppError, match="driving video is missing"):
         ask(client, photo, "", action_from="video")
 
@@ -117,8 +135,9 @@ def test_three_methods_answer_one_request(client, photo):
     arms = [read_metadata(path_of(clip))["arm"] for clip in clips]
     assert arms == ["iad", "consisid", "id-animator"] == list(report)
     assert all(read_metadata(path_of(clip))["seed"] == 3 for clip in clips)
-    assert {len(read_video(path_of(clip), 99)[0]) for clip in clips} == {46}
-    assert all(-1 <= entry["copied"] <= 1 for entry in report.values())
+    assert {len(read_video(path_of(clip), 99)[0]) for clip in clips} == {16}
+    # what is compared is the method: nothing is drawn with the photo's pixels
+    assert all(entry["made_of"] == {"photo": 0, "denoiser": 1, "paint": 0} for entry in report.values())
     with pytest.raises(AppError, match="Tick the box"):
         client.predict(photo=handle_file(photo), prompt="x", consent=False, seed=0, api_name="/compare")
 
@@ -127,11 +146,30 @@ def test_a_photo_and_a_prompt_make_an_enlarged_clip_that_says_what_it_is(client,
     clip, report = ask(client, photo, seed=7, steps=1)
     frames, fps = read_video(path_of(clip), 100)
     tiny = PRESETS["tiny"]
-    smooth = (tiny.frames - 1) * SMOOTH + 1
-    assert frames.shape == (smooth, 3 * tiny.size, 3 * tiny.size, 3) and fps == SMOOTH * tiny.fps
+    assert frames.shape == (tiny.frames, 3 * tiny.size, 3 * tiny.size, 3) and fps == tiny.fps
+    assert any("no geometry to draw with" in note for note in report["notes"])
     assert read_metadata(path_of(clip))["seed"] == 7 == report["seed"]
     assert len(report["identity"]) == tiny.frames and 0 <= report["detected"] <= 1 and report["steps"] == 1
-    assert report["identity_share"] + report["action_share"] == pytest.approx(1)
+    shares = [report[f"{part}_share"] for part in ("identity", "action", "residual")]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_the_length_is_the_callers_choice_and_a_timeline_may_ask_for_more(client, photo):
+    for prompt, duration, seconds in (("laughs", 3, 3), ("[0-1s] nods [2-4s] smiles", 1, 4)):
+        _, report = ask(client, photo, prompt, steps=1, duration=duration)
+        assert report["frames"] == seconds * PRESETS["tiny"].fps == len(report["identity"])
+    with pytest.raises(AppError, match="maximum"):
+        ask(client, photo, steps=1, duration=11)
+    with pytest.raises(AppError, match="paste_back needs a face that is drawn"):
+        ask(client, photo, steps=1, paste_back=True)
+    assert choose_length("nods", 2.5) == 2.5 and choose_length("[0-9s] nods", 2) == 9
+
+
+def test_a_driving_video_lasts_as_long_as_it_is(client, photo, tmp_path):
+    path = save(tmp_path / "drive.mp4", np.repeat(np.asarray(Image.open(photo))[None], 24, axis=0), 8)
+    asked = {"action_from": "video", "driving_video": str(path)}
+    _, report = ask(client, photo, "", steps=1, duration=1, **asked)
+    assert report["frames"] == 3 * PRESETS["tiny"].fps
 
 
 @pytest.mark.parametrize(
@@ -140,7 +178,7 @@ def test_a_photo_and_a_prompt_make_an_enlarged_clip_that_says_what_it_is(client,
         ({"photo": None}, "no photo yet"),
         ({"prompt": "  "}, "prompt is empty"),
         ({"consent": False}, "Tick the box"),
-        ({"prompt": "[0-9s] nods"}, "clip lasts"),
+        ({"prompt": "[0-11s] nods"}, "clip lasts"),
         ({"face": 5}, "Face 5 was asked for"),
     ],
 )
@@ -158,12 +196,81 @@ def test_files_that_are_no_photo_are_told_in_a_sentence(client, tmp_path):
         ask(client, tmp_path / "wall.png")
 
 
-def test_examples_are_read_from_a_folder(tmp_path):
-    assert all(example.prompt for example in load_examples(tmp_path))
+def test_examples_are_read_from_a_folder_from_packages_and_from_the_photo_people(tmp_path, monkeypatch):
+    assert load_examples(tmp_path) == []
     Image.new("RGB", (1500, 1000), "teal").save(tmp_path / "one.png")
-    (tmp_path / "prompts.json").write_text(json.dumps([{"image": "one.png", "prompt": "nods"}]))
-    first = load_examples(tmp_path)[0]
-    assert first.prompt == "nods" and max(first.picture.shape) == 768
+    people = tmp_path / "people" / "photos"
+    people.mkdir(parents=True)
+    Image.new("RGB", (256, 256), "red").save(people / "0107.jpg")
+    (tmp_path / "gallery").mkdir()
+    (tmp_path / "gallery" / "astronaut.mp4").write_bytes(b"clip")
+    entries = [
+        {"package": "skimage", "image": "data/astronaut.png", "prompt": "smiles", "name": "E", "credit": "N"},
+        {"package": "no_such_package", "image": "a.png", "prompt": "nods"},
+        {"person": 107, "prompt": "laughs"},
+        {"person": 115, "prompt": "nods"},
+        {"image": "one.png", "prompt": "nods"},
+    ]
+    (tmp_path / "prompts.json").write_text(json.dumps(entries))
+    monkeypatch.setenv("IAD_PHOTO_PEOPLE", str(tmp_path / "people"))
+    astronaut, person, teal = load_examples(tmp_path)
+    assert (astronaut.name, astronaut.credit, astronaut.clip.name) == ("E", "N", "astronaut.mp4")
+    assert person.picture.shape == (256, 256, 3) and person.clip is None and person.name == ""
+    assert teal.prompt == "nods" and max(teal.picture.shape) == 768
+    assert list_photo_people(tmp_path) == [107, 115]
+
+
+def test_the_first_examples_are_real_people_with_their_names():
+    first = [(example.name, "public domain" in example.credit) for example in load_examples()[:2]]
+    assert first == [("Eileen Collins", True), ("Grace Hopper", True)]
+    assert "Eileen Collins" in describe_examples(load_examples()[:1])
+
+
+def test_a_run_that_never_began_leaves_no_file_when_it_is_cancelled(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    runs, visitor = Runs(), gr.Request(session_hash="visitor")
+    for _ in range(5):
+        runs.start(visitor)
+        runs.forget(visitor)
+    assert list(tmp_path.iterdir()) == []
+    runs.start(visitor)
+    follow = runs.follow(visitor, lambda *_, **__: None, doing="")
+    runs.forget(visitor)
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(Cancelled):
+        follow(1, 2)
+    assert list(tmp_path.iterdir()) == [] and runs.followed == set()
+
+
+def make_result(count, fps, **scores):
+    frames = np.zeros((count, 8, 8, 3), np.uint8)
+    frames[:, 0, 0, 0] = np.arange(count)
+    scores = {"identity": np.full(count, 0.5), "action": float("nan"), "detected": 1.0} | scores
+    settings = {"model": "mini", "arm": "iad", "steps": 1}
+    made_of = {"photo": 0.99, "denoiser": 0.0, "paint": 0.01}
+    return Result(frames, fps, 0, 2.0, scores, settings, ["It knows <no> such action."], made_of)
+
+
+def test_what_was_not_understood_has_no_score_and_notes_are_sentences():
+    report = make_report(make_result(48, 24, residual_share=0.2, identity_share=0.7, action_share=0.1))
+    assert report["action"] is None and json.dumps(report, allow_nan=False)
+    words = describe_scores(report)
+    assert "Action asked for" not in words and '<p class="note">It knows &lt;no&gt; such action.</p>' in words
+    assert "99.0% of its pixels are the photo's own" in words and "1.0% are painted" in words
+    assert "70% identity" in words and "10% action, 20% residual" in words
+    assert "step" not in words  # the denoiser drew nothing
+    whole = report | {"made_of": {"photo": 0.9999, "denoiser": 0.0, "paint": 0.0001}}
+    assert "Nearly all of its pixels are the photo's own, moved. " in describe_scores(whole)
+    alone = report | {"made_of": {"photo": 0.0, "denoiser": 1.0, "paint": 0.0}}
+    assert "1 step" in describe_scores(alone) and "the two embeddings alone" in describe_scores(alone)
+
+
+def test_a_gif_gets_every_other_frame_and_a_whole_photo_is_shrunk():
+    thin = thin_out(make_result(48, 24))
+    assert thin.fps == 12 and thin.frames[:3, 0, 0, 0].tolist() == [0, 2, 4] and len(thin.frames) == 24
+    assert thin_out(make_result(16, 8)).fps == 8
+    assert shrink(np.zeros((1001, 2001, 3), np.uint8), 960).shape == (480, 960, 3)
+    assert shrink(np.zeros((255, 300, 3), np.uint8), 960).shape == (256, 300, 3)
 
 
 class SlowPipeline:
@@ -236,7 +343,8 @@ def test_words_follow_the_scores():
     for scale in (LIKENESS, ACTION, DETECTED):
         assert [t for t, _ in scale] == sorted((t for t, _ in scale), reverse=True)
     report = {"identity": [0.5], "action": 0.5, "detected": 1.0, "notes": ["<b>"], "seed": 1, "steps": 2}
-    report |= {"seconds": 1.0, "identity_share": 0.9, "action_share": 0.1}
+    report |= {"seconds": 1.0, "identity_share": 0.9, "action_share": 0.1, "residual_share": None}
+    report |= {"made_of": {}}
     assert "&lt;b&gt;" in describe_scores(report)
 
 

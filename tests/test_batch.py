@@ -121,16 +121,53 @@ def test_every_request_becomes_a_clip_and_a_result(pipeline, folder, capsys):
     one, two = pipeline.calls
     assert one["num_inference_steps"] == 3 and one["action_scale"] == 0.5 and one["face"] is None
     assert one["photos"] == [PORTRAIT.read_bytes()] and two["photos"] == [PORTRAIT.read_bytes()] * 2
-    assert (one["detail_scale"], two["detail_scale"]) == (0.25, 1.0) and one["size"] == 384
+    assert (one["detail_scale"], two["detail_scale"]) == (0.25, 1.0) and one["size"] is None
     assert "batch" in captured.err
+
+
+def test_a_request_says_length_rate_and_size(pipeline, folder):
+    form = {"duration": 4.5, "fps": 30, "size": 256, "paste_back": True}
+    _write(folder, _request(**form, prompt="[0-4s] nods"))
+    assert _batch(folder) == 0
+    assert {name: pipeline.calls[0][name] for name in form} == form
+    _write(folder, _request(**form | {"duration": 5}))  # another length is another clip
+    assert _batch(folder) == 0 and len(pipeline.calls) == 2
+
+
+@pytest.mark.parametrize("link", ["same", "symlink"])
+def test_no_request_writes_over_a_photo_of_any(pipeline, folder, capsys, link):
+    photo = folder / "clips" / "mine.png"
+    photo.parent.mkdir()
+    if link == "same":
+        photo.write_bytes(PORTRAIT.read_bytes())
+    else:
+        photo.symlink_to(folder / "photos" / "a.jpg")
+    before = photo.read_bytes()
+    other = _request(reference="clips/mine.png") if link == "same" else _request()
+    _write(folder, _request(name="mine", format="png"), other)
+    assert _batch(folder) == 2
+    assert "which would be lost" in capsys.readouterr().err
+    assert [record["status"] for record in _results(folder)] == ["failed", "ok"]
+    assert photo.read_bytes() == before and len(pipeline.calls) == 1
+
+
+def test_the_results_do_not_replace_the_requests(pipeline, folder, capsys):
+    file = _write(folder, _request())
+    asked = file.rename(folder / "results.jsonl").read_bytes()
+    words = ["batch", str(folder / "results.jsonl"), "--output", str(folder), "--model", "tiny"]
+    assert main(words) == 2 and "which would be lost" in capsys.readouterr().err
+    assert (folder / "results.jsonl").read_bytes() == asked and pipeline.calls == []
 
 
 def test_a_large_model_is_not_asked_for_the_photos_detail(pipeline, folder):
     _write(folder, _request(detail_scale=0.5), _request(detail_scale=1))
     assert _batch(folder, "--model", "some/large") == 2
     refused, made = _results(folder)
-    assert "detail_scale is of mini's finisher" in refused["error"] and made["status"] == "ok"
-    assert len(pipeline.calls) == 1 and "detail_scale" not in pipeline.calls[0]
+    assert "detail_scale is of mini's drawing" in refused["error"] and made["status"] == "ok"
+    assert len(pipeline.calls) == 1 and not {"detail_scale", "duration", "size"} & set(pipeline.calls[0])
+    _write(folder, _request(duration=2, fps=9))
+    assert _batch(folder, "--model", "some/large") == 2
+    assert "duration, fps: only small models" in _results(folder)[0]["error"]
 
 
 @pytest.mark.parametrize(
@@ -144,9 +181,15 @@ def test_a_large_model_is_not_asked_for_the_photos_detail(pipeline, folder):
         (_request(promt="x"), "Unknown key 'promt'; did you mean 'prompt'?"),
         (_request(output="/etc/x.mp4"), "Unknown key 'output'"),
         (_request(prompt=" "), "prompt is empty"),
-        (_request(prompt="x" * 2000), "2,000 characters"),
+        (_request(prompt="x" * 6000), "6,000 characters"),
         (_request(prompt="x" * 200_000), "more than 100,000 bytes"),
-        (_request(prompt="[0-9s] nods"), "lasts 2 s"),
+        (_request(prompt="[0-11s] nods"), "lasts 10 s"),
+        (_request(prompt="[0-3s] nods", duration=2), "lasts 2 s"),
+        (_request(duration=0.1), "duration is 0.1; give a number from 0.5 to 10"),
+        (_request(fps=100), "fps is 100"),
+        (_request(size=65), "size is 65; give an even number"),
+        (_request(paste_back=1), "'paste_back' must be true or false"),
+        (_request(paste_back=True, detail_scale=0), "paste_back needs a face that is drawn"),
         (_request(prompt=None), "needs a 'prompt'"),
         (_request(prompt=["a"]), "'prompt' must be a text"),
         ({"prompt": "a"}, "needs 'reference'"),

@@ -45,16 +45,18 @@ class FakePipeline:
             seconds=1.5,
             scores={"identity": np.array([0.5, 0.7]), "action": float("nan"), "detected": 1.0},
             notes=["3 faces found, using the largest"],
+            made_of={"photo": 0.75, "denoiser": 0.0, "paint": 0.25},
             save=lambda path, **options: video.save(path, frames, 8, **options),
         )
 
     def decouple(self, file, face=None):
         rng = np.random.default_rng(len(file))
-        identity, action = rng.normal(size=(2, 12)).astype(np.float32)
+        identity, action, residual = rng.normal(size=(3, 12)).astype(np.float32)
         crop = np.zeros((128, 128, 3), np.uint8)
         return types.SimpleNamespace(
-            facial=identity + action, identity=identity, action=action, identity_share=0.7, action_share=0.3,
-            box=(1, 2, 3, 4), crop=crop,
+            facial=identity + action + residual, identity=identity, action=action, residual=residual,
+            identity_share=0.6, action_share=0.3, residual_share=0.1,
+            box=(1, 2, 3, 4), crop=crop, recognised=identity[-4:],
         )  # fmt: skip
 
     def match_actions(self, face, prompts):
@@ -90,20 +92,26 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
         "arm": "iad",
         "scores": {"identity": pytest.approx(0.6), "action": None, "detected": 1.0},
         "notes": ["3 faces found, using the largest"],
+        "made_of": {"photo": 0.75, "denoiser": 0.0, "paint": 0.25},
     }
     assert "using the largest" in captured.err
     assert video.read_video(output, 99)[0].shape == (16, 128, 128, 3)
     assert pipeline.calls[0] == ("load", "mini", {"adapter": None})
     request = pipeline.calls[1][1]
     assert request["seed"] == 3 and request["num_inference_steps"] == 4 and request["reference"] == PORTRAIT
-    assert request["detail_scale"] == 0.25 and request["size"] == 384  # to be looked at
+    assert request["detail_scale"] == 0.25 and request["paste_back"] is False
+    # what is not said is the pipeline's to choose
+    assert [request[name] for name in ("duration", "fps", "size", "num_frames")] == [None] * 4
 
 
-def test_the_size_of_a_small_clip_is_chosen(pipeline, tmp_path, capsys):
-    assert _generate("--size", "256", output=tmp_path / "a.mp4") == 0
-    assert pipeline.calls[1][1]["size"] == 256
-    assert _generate("--size", "64", output=tmp_path / "b.mp4") == 2
-    assert "--size is 64; give a number from 128 to 512" in capsys.readouterr().err
+def test_length_rate_and_size_of_a_small_clip_are_chosen(pipeline, tmp_path, capsys):
+    options = ("--size", "256", "--duration", "7.5", "--fps", "30", "--paste-back")
+    assert _generate(*options, prompt="[0-7s] nods", output=tmp_path / "a.mp4") == 0
+    asked = pipeline.calls[1][1]
+    assert (asked["size"], asked["duration"], asked["fps"], asked["paste_back"]) == (256, 7.5, 30, True)
+    assert _generate("--frames", "30", "--fps", "10", output=tmp_path / "a.gif") == 0
+    assert pipeline.calls[1][1]["num_frames"] == 30 and pipeline.calls[1][1]["duration"] is None
+    capsys.readouterr()
     assert _generate("--size", "256", "--model", "some/large", output=tmp_path / "b.mp4") == 2
     assert "--size is of small models; give a large one --height and --width" in capsys.readouterr().err
 
@@ -111,6 +119,46 @@ def test_the_size_of_a_small_clip_is_chosen(pipeline, tmp_path, capsys):
 def test_generate_takes_several_references(pipeline, tmp_path):
     assert _generate("--reference", PORTRAIT, output=tmp_path / "a.gif") == 0
     assert pipeline.calls[1][1]["reference"] == [PORTRAIT, PORTRAIT]
+
+
+def test_the_forms_that_are_allowed_are_those_of_the_pipeline():
+    from iad import checks, driving
+    from iad import pipeline as drawing
+    from iad.geometry.animation import LARGEST
+
+    assert (checks.LARGEST, checks.SMALLEST, checks.MOST_FPS) == (
+        LARGEST, drawing.SMALLEST, drawing.MOST_FPS,
+    )  # fmt: skip
+    assert (checks.LONGEST, checks.FPS) == (driving.LONGEST, driving.FPS)
+    assert checks.SHORTEST >= drawing.SHORTEST
+
+
+@pytest.mark.parametrize("link", ["same", "symlink", "hard link"])
+@pytest.mark.parametrize("command", ["generate", "driver", "decouple", "evaluate"])
+def test_no_command_writes_over_what_it_reads(pipeline, tmp_path, capsys, command, link):
+    photo = tmp_path / "photo.png"
+    Image.open(PORTRAIT).resize((64, 64)).save(photo)
+    if command == "evaluate":
+        photo = tmp_path / "model"
+        photo.mkdir()
+    before = None if photo.is_dir() else photo.read_bytes()
+    output = photo if link == "same" else tmp_path / "out.png"
+    if link == "symlink":
+        output.symlink_to(photo)
+    elif link == "hard link":
+        if photo.is_dir():
+            pytest.skip("folders have no hard links")
+        output.hardlink_to(photo)
+    if command == "generate":
+        code = _generate(reference=photo, output=output)
+    elif command == "driver":
+        code = _generate("--action-reference", str(photo), output=output)
+    elif command == "decouple":
+        code = main(["decouple", PORTRAIT, str(photo), "--output", str(output)])
+    else:
+        code = main(["evaluate", "--model", str(photo), "--output", str(output)])
+    _expect_sentence(code, capsys, "which would be lost")
+    assert pipeline.calls == [] and (before is None or photo.read_bytes() == before)
 
 
 def _write(name, data):
@@ -154,15 +202,26 @@ def test_bad_photos_end_in_one_sentence(pipeline, tmp_path, capsys, name, make, 
     [
         ({"prompt": ""}, "empty"),
         ({"prompt": "smile " * 900}, "5,400 characters"),
-        ({"prompt": "[0-1s smiles"}, "bracket"),
+        ({"prompt": "[0-1s smiles"}, "a time that cannot be read"),
         ({"prompt": "[1-0s] smiles"}, "reversed"),
-        ({"prompt": "[0-9s] smiles"}, "lasts 2 s"),
+        ({"prompt": "[0-11s] smiles"}, "lasts 10 s"),
+        ({"prompt": "[0-3s] smiles", "extra": ("--duration", "2")}, "lasts 2 s"),
+        ({"extra": ("--duration", "0.2")}, "--duration is 0.2; give a number from 0.5 to 10"),
+        ({"extra": ("--duration", "11")}, "--duration is 11"),
+        ({"extra": ("--duration", "2", "--frames", "9")}, "both say how long the clip is"),
+        ({"extra": ("--frames", "241")}, "--frames is 241; give a number from 1 to 240"),
+        ({"extra": ("--fps", "61")}, "--fps is 61"),
+        ({"extra": ("--size", "62")}, "--size is 62; give a number from 64 to 1024"),
+        ({"extra": ("--size", "255")}, "--size is 255; give an even number"),
+        ({"extra": ("--paste-back", "--detail-scale", "0")}, "--paste-back needs a face that is drawn"),
+        ({"extra": ("--paste-back", "--arm", "consisid")}, "--paste-back needs a face that is drawn"),
+        ({"extra": ("--model", "some/large", "--duration", "2", "--fps", "9")}, "--duration, --fps: only"),
         ({"extra": ("--seed", "-1")}, "--seed is -1"),
         ({"extra": ("--steps", "0")}, "--steps is 0"),
         ({"extra": ("--identity-scale", "nan")}, "--identity-scale is nan"),
         ({"extra": ("--detail-scale", "1.5")}, "--detail-scale is 1.5; give a number from 0 to 1"),
         ({"extra": ("--detail-scale", "nan")}, "--detail-scale is nan"),
-        ({"extra": ("--model", "some/large", "--detail-scale", "0.5")}, "mini's finisher"),
+        ({"extra": ("--model", "some/large", "--detail-scale", "0.5")}, "mini's drawing"),
         ({"extra": ("--model", "minni")}, "did you mean 'mini'"),
         ({"extra": ("--arm", "consisd")}, "did you mean 'consisid'"),
         ({"extra": ("--arm", "xyz")}, "iad, consisid, id-animator, consisid-cross, entangled"),
@@ -287,13 +346,14 @@ def test_decouple_compares_faces(pipeline, tmp_path, capsys):
 def test_decouple_prints_shares_and_matrices(pipeline, capsys):
     assert main(["decouple", PORTRAIT, PORTRAIT]) == 0
     out = capsys.readouterr().out
-    assert "identity 70%, action 30%" in out and "identity similarity\n    1.00   1.00" in out
+    assert "identity 60%, action 30%, residual 10%" in out
+    assert "identity similarity\n    1.00   1.00" in out and "by the recogniser alone\n    1.00" in out
 
 
 def test_decouple_writes_embeddings_and_a_picture(pipeline, tmp_path):
     assert main(["decouple", PORTRAIT, "--output", str(tmp_path / "a.npz")]) == 0
     with np.load(tmp_path / "a.npz") as arrays:  # refuses pickled arrays by default
-        assert np.allclose(arrays["facial"], arrays["identity"] + arrays["action"])
+        assert np.allclose(arrays["facial"], arrays["identity"] + arrays["action"] + arrays["residual"])
         assert arrays["facial"].shape == (1, 12) and arrays["files"][0] == PORTRAIT
     assert main(["decouple", PORTRAIT, PORTRAIT, "--output", str(tmp_path / "a.png")]) == 0
     assert Image.open(tmp_path / "a.png").width >= 1000
@@ -396,12 +456,16 @@ def test_a_large_model_is_told_where_its_weights_are_and_how_to_fit(pipeline, tm
         "cache": None, "compile": False, "accept_licence": True,
     }  # fmt: skip
     assert pipeline.calls[1][1]["width"] == 96
-    assert not {"height", "size", "detail_scale"} & set(pipeline.calls[1][1])
+    small = {"height", "size", "detail_scale", "duration", "fps", "paste_back"}
+    assert not small & set(pipeline.calls[1][1])
 
 
-@pytest.mark.parametrize(
-    "words", ["", "generate", "batch", "decouple", "evaluate", "train", "data", "data render", "demo"]
-)
+COMMANDS = (
+    "", "generate", "batch", "decouple", "evaluate", "train", "data", "data render", "data examples", "demo",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", COMMANDS)
 def test_help_shows_an_example(words, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*words.split(), "--help"])

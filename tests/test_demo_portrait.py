@@ -1,6 +1,7 @@
 """The Portrait tab without a browser: its timeline, its link, its outlined faces, its use of photos."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
@@ -53,6 +54,7 @@ def test_the_bar_shows_when_what_happens():
     assert re.findall(r"left:([\d.]+)%;width:([\d.]+)%", bar) == [("0.0", "25.0"), ("50.0", "50.0")]
     assert "&lt;b&gt;" in bar and "<b>" not in bar
     assert "width:100.0%" in draw_bar("nods", 2.0)
+    assert "left:50.0%;width:50.0%" in draw_bar("[0-2s] nods [2-4s] smiles", 2.0)  # the clip gets as long
 
 
 SETTINGS = (
@@ -76,13 +78,47 @@ def test_a_link_fills_every_dial_with_its_own_value():
     with gr.Blocks() as page:
         build_portrait(SimpleNamespace(preset=PRESETS["tiny"]), gr.Checkbox())
     (fill,) = (event for event in page.fns.values() if event.name == "fill")
-    names = ("prompt", "seed", "identity", "action", "detail", "steps", "guidance", "arm")
-    values = ("nods", 7, 0.5, 1.5, 0.25, 3, 2.5, "consisid")
-    query = {name: str(value) for name, value in zip(names, values, strict=True)}
-    filled = fill.fn(gr.Request(query_params=query))
-    labels = ["What happens", "Seed", "Identity strength", "Action strength", "Photo detail", "Steps"]
-    labels += ["Guidance", "Method"]
-    assert [part.label for part in fill.outputs[1:]] == labels and filled[1:] == list(values)
+    names = ("prompt", "seed", "seconds", "whole", "identity", "action", "detail", "steps", "guidance", "arm")
+    values = ("nods", 7, 4.5, True, 0.5, 1.5, 0.25, 3, 2.5, "consisid")
+    query = {name: str(value).lower() for name, value in zip(names, values, strict=True)}
+    (filled,) = fill.fn(gr.Request(query_params=query))
+    labels = ["What happens", "Seed", "Length (seconds)", "In its whole photo", "Identity strength"]
+    labels += ["Action strength", "Photo detail", "Steps", "Guidance", "Method"]
+    assert [part.label for part in fill.outputs[3:]] == labels and filled[3:] == list(values)
+
+
+def test_a_link_shows_its_own_clip_or_none():
+    examples = load_examples()
+    number = next((k for k, example in enumerate(examples) if example.clip), None)
+    if number is None:
+        pytest.skip("No prepared clips are installed; they come with the folder examples.")
+    with gr.Blocks() as page:
+        build_portrait(SimpleNamespace(preset=PRESETS["tiny"]), gr.Checkbox())
+    (fill,) = (event for event in page.fns.values() if event.name == "fill")
+
+    def open_link(**query):
+        photo, clip, words, *_ = next(fill.fn(gr.Request(query_params=query)))
+        return photo, clip, words
+
+    _, clip, words = open_link(example=str(number), prompt=examples[number].prompt)
+    assert Path(clip).name == examples[number].clip.name and examples[number].prompt in words
+    photo, clip, words = open_link(example=str(number), prompt="a man nods at nobody")
+    assert np.array_equal(photo, examples[number].picture) and clip is None and words == ""
+    assert open_link(prompt="laughs")[1:] == (None, "")
+    assert open_link() == (gr.skip(),) * 3
+
+
+def test_the_page_opens_with_the_request_of_the_clip_that_it_shows():
+    studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
+    first = studio.first_prepared()
+    if first is None:
+        pytest.skip("No prepared clips are installed; they come with the folder examples.")
+    with gr.Blocks() as page:
+        build_portrait(SimpleNamespace(preset=PRESETS["tiny"]), gr.Checkbox())
+    shown = {block.elem_id: block for block in page.blocks.values()}
+    assert shown["prompt"].value == first.prompt and first.prompt in shown["scores"].value
+    picture = np.asarray(Image.open(shown["photo"].value["path"]).convert("RGB"))
+    assert digest(picture) == first.digest  # an example needs no consent
 
 
 def test_every_face_is_outlined_where_it_is_and_can_be_chosen():
@@ -95,7 +131,7 @@ def test_every_face_is_outlined_where_it_is_and_can_be_chosen():
     assert f'data-index="{OTHER_PHOTO}"' in view and "url(" not in view and "http" not in view
 
 
-def test_a_photo_without_consent_is_not_looked_at(photo, monkeypatch):
+def test_a_photo_without_consent_is_not_looked_at(photo, monkeypatch, tmp_path):
     import iad.demo.studio as room
 
     seen = []
@@ -103,8 +139,11 @@ def test_a_photo_without_consent_is_not_looked_at(photo, monkeypatch):
     studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
     view, shown, _ = studio.look_for_faces(photo, False)
     assert "Tick the box" in view and shown["visible"] is True and not seen
-    view, shown, _ = studio.look_for_faces(photo, True)
+    view, shown, _ = studio.look_once_agreed(photo, True)
     assert "outlined" in view and shown["visible"] == "hidden" and len(seen) == 1
+    example = studio.examples[0].picture
+    Image.fromarray(example).save(tmp_path / "example.png")  # the page opens with one, and room for another
+    assert studio.look_once_agreed(str(tmp_path / "example.png"), True) == (gr.skip(),) * 3
 
 
 def test_another_photo_makes_room(photo):

@@ -14,9 +14,16 @@ from functools import partial
 from pathlib import Path
 
 from iad.batch.making import Made, Task, load, make
-from iad.batch.requests import MOST_VIDEO_BYTES, BadLine, Request, read_file, read_requests
-from iad.batch.results import Record, Results
-from iad.checks import check_detail
+from iad.batch.requests import (
+    MOST_VIDEO_BYTES,
+    SMALL_KEYS,
+    BadLine,
+    Request,
+    read_file,
+    read_requests,
+)
+from iad.batch.results import RESULTS, Record, Results
+from iad.checks import LONGEST, check_apart, check_detail, check_small
 from iad.config import PRESETS, is_full_size
 from iad.photos import MOST_BYTES
 from iad.spread import spread
@@ -63,10 +70,11 @@ def run(
         OSError: every worker died.
     """
     begun = time.perf_counter()
-    # what a folder of weights makes is known only once it is loaded; mini's is the shortest clip
-    lines = read_requests(requests, duration=PRESETS.get(model, PRESETS["mini"]).duration)
+    longest = PRESETS.get(model, PRESETS["cogvideox-5b"]).duration if is_full_size(model) else LONGEST
+    lines = read_requests(requests, duration=longest)
+    check_apart(Path(output) / RESULTS, [requests])
     results = Results(check_folder(output))
-    todo = _sort_out(lines, results, model)
+    todo = _sort_out(_refuse_inputs(lines, Path(output), requests), results, model)
     skipped = sum(record.status == "ok" for record in results.records.values())
     results.write()
     callback(len(results.records), len(lines))
@@ -87,6 +95,25 @@ def run(
     return Summary(results.file, len(lines), made, skipped, failed, time.perf_counter() - begun)
 
 
+def _refuse_inputs(
+    lines: list[Request | BadLine], folder: Path, requests: str | Path
+) -> list[Request | BadLine]:
+    """Refuse the requests whose clip would lie where a photo or a driver of any request lies."""
+    good = [line for line in lines if isinstance(line, Request)]
+    inputs = {photo for line in good for photo in line.references} | {Path(requests)}
+    inputs |= {line.action_reference for line in good if line.action_reference}
+    present = {file for file in inputs if file.is_file()}
+    kept: list[Request | BadLine] = []
+    for line in lines:
+        if isinstance(line, Request) and (folder / line.output).exists():
+            try:
+                check_apart(folder / line.output, present)
+            except ValueError as error:
+                line = BadLine(line.line, str(error), line.name)
+        kept.append(line)
+    return kept
+
+
 def _sort_out(lines: list[Request | BadLine], results: Results, model: str) -> dict[Request, str]:
     """Enter what needs no work, and return the requests that do, with their digests."""
     todo, digests, small = {}, _Digests(model), not is_full_size(model)
@@ -94,6 +121,7 @@ def _sort_out(lines: list[Request | BadLine], results: Results, model: str) -> d
         if isinstance(line, Request):
             try:
                 check_detail(line.detail_scale, "detail_scale", small=small)
+                check_small((name for name in SMALL_KEYS if getattr(line, name)), small=small)
                 digest = digests.of(line)
             except (ValueError, OSError) as error:
                 line = BadLine(line.line, str(error), line.name)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from iad.batch.requests import Request
-from iad.config import Preset, is_full_size
+from iad.batch.requests import SMALL_KEYS, Request
+from iad.config import is_full_size
 
 SCORES = ("identity", "action", "detected")
 
@@ -80,16 +80,16 @@ def _make(task: Task, folder: Path) -> Made:
         action_scale=request.action_scale,
         num_inference_steps=request.steps,
         seed=request.seed,
-        **({} if is_full_size(task.model) else _list_dials(request, pipe.preset)),
+        **({} if is_full_size(task.model) else _list_dials(request)),
     )
     clip = result.save(folder / request.output).read_bytes()
     scores = mean_scores(result.scores)
     return Made(request, clip, seconds=round(result.seconds, 3), scores=scores, notes=list(result.notes))
 
 
-def _list_dials(request: Request, preset: Preset) -> dict[str, Any]:
+def _list_dials(request: Request) -> dict[str, Any]:
     """Return what only small models are asked."""
-    return {"detail_scale": request.detail_scale, "size": preset.shown_size}
+    return {name: getattr(request, name) for name in ("detail_scale", *SMALL_KEYS)}
 
 
 def _put(path: Path, data: bytes) -> Path:

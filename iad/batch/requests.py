@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_name, check_number
+from iad.checks import check_form, check_name, check_number, check_paste_back
 from iad.config import ARMS, CONTROLS
 
 MOST_LINES = 100_000
@@ -22,6 +22,7 @@ MOST_VIDEO_BYTES = 200_000_000
 FORMATS = ("mp4", "gif", "png")
 
 _TEXT, _TEXTS, _WHOLE, _NUMBER = "a text", "a list of texts", "a whole number", "a number"
+_FLAG = "true or false"
 KEYS = {
     "reference": _TEXT,
     "references": _TEXTS,
@@ -34,6 +35,10 @@ KEYS = {
     "identity_scale": _NUMBER,
     "action_scale": _NUMBER,
     "detail_scale": _NUMBER,
+    "duration": _NUMBER,
+    "fps": _NUMBER,
+    "size": _WHOLE,
+    "paste_back": _FLAG,
     "name": _TEXT,
     "format": _TEXT,
 }
@@ -45,6 +50,7 @@ _RANGES = {
     "action_scale": (0, 10),
     "detail_scale": (0, 1),
 }
+SMALL_KEYS = ("duration", "fps", "size", "paste_back")  # which large models do not take
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 NAME_BYTES = 200
 
@@ -65,6 +71,10 @@ class Request:
     identity_scale: float = 1.0
     action_scale: float = 1.0
     detail_scale: float = 1.0
+    duration: float | None = None
+    fps: float | None = None
+    size: int | None = None
+    paste_back: bool = False
     format: str = "mp4"
 
     @property
@@ -87,7 +97,7 @@ def read_requests(file: str | Path, *, duration: float) -> list[Request | BadLin
 
     Args:
         file: JSONL, UTF-8.
-        duration: seconds of a clip, which the times in prompts must not leave.
+        duration: seconds of the longest clip, which the times in prompts must not leave.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -164,8 +174,11 @@ def _read_request(line: bytes, number: int, folder: Path, duration: float) -> Re
         )
     if "prompt" not in values:
         raise ValueError("A request needs a 'prompt'; say what happens, for example \"a woman laughs\".")
-    parse_prompt(values["prompt"], duration=duration)
-    check_name(values.get("arm", "iad"), (*ARMS, *CONTROLS), what="arm")
+    check_form(**{name: values[name] for name in ("duration", "fps", "size") if name in values})
+    parse_prompt(values["prompt"], duration=values.get("duration", duration))
+    arm, detail = values.get("arm", "iad"), values.get("detail_scale", 1.0)
+    check_name(arm, (*ARMS, *CONTROLS), what="arm")
+    check_paste_back(values.get("paste_back", False), "paste_back", arm=arm, detail_scale=detail)
     check_name(values.get("format", "mp4"), FORMATS, what="format")
     values["references"] = _find(values.pop("references", None) or [values.pop("reference")], folder)
     values["name"] = _check_file_name(values.get("name", f"{number:05d}"))
@@ -194,6 +207,7 @@ def _check_kind(key: str, value: Any) -> None:
         _TEXTS: isinstance(value, list) and value and all(isinstance(text, str) for text in value),
         _WHOLE: isinstance(value, int) and not isinstance(value, bool),
         _NUMBER: isinstance(value, int | float) and not isinstance(value, bool),
+        _FLAG: isinstance(value, bool),
     }
     if not fits[KEYS[key]]:
         raise ValueError(f"'{key}' must be {KEYS[key]}, it is {json.dumps(value)[:40]}.")

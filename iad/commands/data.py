@@ -20,13 +20,27 @@ def download(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"folder": str(fetch(folder, landmarker=_load_landmarker()))}
 
 
+def examples(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fetch the few photo people that the app shows among its examples."""
+    from iad.demo.examples import list_photo_people
+    from iad.portraits.download import cut_people
+    from iad.portraits.figures import read_cells
+    from iad.portraits.head import cache_folder
+
+    numbers = set(list_photo_people())
+    people = cache_folder() / "people"
+    found = cut_people(people, [cell for cell in read_cells() if cell.number in numbers])
+    if not arguments.json:
+        print(f"{people / 'photos'}: {len(found)} portraits")
+    return {"folder": str(people / "photos"), "people": found}
+
+
 def _load_landmarker() -> Any:
-    """Load what fits the photo people: the face encoder of mini; None before it has weights."""
-    from iad import IaDPipeline
-    from iad.encoders import as_landmarker
+    """Load what fits the photo people: the reader of mini; None before it has weights."""
+    from iad.reading import as_landmarker, load_mini_reader
 
     try:
-        return as_landmarker(IaDPipeline.from_pretrained("mini").parts["encoder"])
+        return as_landmarker(load_mini_reader())
     except ValueError:
         return None
 

@@ -1,4 +1,4 @@
-"""`python -m iad decouple`: faces split into identity and action, and compared."""
+"""`python -m iad decouple`: faces split into identity, action and residual, and compared."""
 
 import argparse
 import io
@@ -6,19 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_model, check_photo
+from iad.checks import check_apart, check_model, check_photo
 from iad.commands.loading import Progress, load_pipeline
 
 REPORT_SUFFIXES = (".png", ".npz", ".json")
 
 
 def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Split faces into identity and action."""
+    """Split faces into identity, action and residual."""
     from iad.comparison import compare_faces
     from iad.video import check_output
 
     check_model(arguments.model)
     output = check_output(arguments.output, REPORT_SUFFIXES) if arguments.output else None
+    if output:
+        check_apart(output, arguments.faces)
     if not all(prompt.strip() for prompt in arguments.prompts):
         raise ValueError("A prompt is empty; describe a facial action, such as 'eyes closed'.")
     for file in arguments.faces:
@@ -59,11 +61,17 @@ def _save_report(output: Path, faces: list, report: dict[str, Any]) -> None:
 
 def _print_report(report: dict[str, Any]) -> None:
     for face in report["faces"]:
-        shares = f"identity {face['identity_share']:.0%}, action {face['action_share']:.0%}"
+        parts = ("identity", "action", "residual")
+        shares = ", ".join(f"{part} {face[f'{part}_share']:.0%}" for part in parts)
         matches = ", ".join(f"{match['prompt']} {match['similarity']:.2f}" for match in face["actions"][:3])
         print(f"{face['file']}: {shares}; {matches}")
     if len(report["faces"]) > 1:
-        for name in ("identity", "action"):
-            print(f"{name} similarity")
-            for row in report[f"{name}_cosine"]:
+        titles = {
+            "identity_cosine": "identity similarity",
+            "recogniser_cosine": "identity similarity by the recogniser alone",
+            "action_cosine": "action similarity",
+        }
+        for kind in (kind for kind in titles if kind in report):
+            print(titles[kind])
+            for row in report[kind]:
                 print("  " + " ".join(f"{value:6.2f}" for value in row))

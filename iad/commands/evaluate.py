@@ -3,9 +3,9 @@
 import argparse
 from typing import Any
 
-from iad.checks import check_model, check_name, check_number
+from iad.checks import check_apart, check_model, check_name, check_number
 
-SUITES = ("action", "leakage", "speed", "all")
+SUITES = ("action", "leakage", "real", "speed", "all")
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -26,8 +26,13 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     check_number(arguments.people, "--people", low=2, high=10_000)
     check_number(arguments.seeds, "--seeds", low=1, high=1000)
     check_number(arguments.detail_scale, "--detail-scale", low=0, high=1)
+    check_apart(arguments.output, [arguments.model])
     output = check_folder(arguments.output)
-    options = {} if arguments.detail_scale == 1 else {"detail_scale": arguments.detail_scale}
+    options: dict[str, Any] = {} if arguments.detail_scale == 1 else {"detail_scale": arguments.detail_scale}
+    if arguments.quick:
+        if arguments.suite != "real":
+            raise ValueError("--quick goes with --suite real; leave it out, or measure fewer --people.")
+        options["quick"] = True
 
     from iad.evaluation import run
 

@@ -6,7 +6,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_detail, check_driver, check_model, check_name, check_number, check_photo
+from iad.checks import (
+    check_apart,
+    check_detail,
+    check_driver,
+    check_form,
+    check_model,
+    check_name,
+    check_number,
+    check_paste_back,
+    check_photo,
+    check_small,
+)
 from iad.commands.loading import Progress, get_duration, load_pipeline
 
 
@@ -30,7 +41,7 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
             seed=arguments.seed,
             callback=progress,
             face=arguments.face,
-            **_list_dials(arguments, pipeline),
+            **_list_dials(arguments),
         )
     result.save(output, label=arguments.label)
     for note in result.notes:
@@ -54,18 +65,16 @@ def _check(arguments: argparse.Namespace) -> Path:
     check_name(arguments.arm, (*ARMS, *CONTROLS) if small else ARMS, what="arm")
     check_number(arguments.seed, "--seed", low=0, high=2**63 - 1)
     check_number(arguments.steps, "--steps", low=1, high=1000)
-    check_number(arguments.frames, "--frames", low=1, high=1000)
     check_number(arguments.identity_scale, "--identity-scale", low=0, high=10)
     check_number(arguments.action_scale, "--action-scale", low=0, high=10)
     check_number(arguments.detail_scale, "--detail-scale", low=0, high=1)
     check_detail(arguments.detail_scale, "--detail-scale", small=small)
-    check_number(arguments.size, "--size", low=128, high=512)
-    if arguments.size and not small:
-        raise ValueError("--size is of small models; give a large one --height and --width.")
+    _check_form(arguments, small=small)
     if small:
         _refuse_full_size_options(arguments)
-    parse_prompt(arguments.prompt, duration=get_duration(arguments.model))
+    parse_prompt(arguments.prompt, duration=arguments.duration or get_duration(arguments.model))
     output = check_output(arguments.output)
+    check_apart(output, [*arguments.reference, arguments.action_reference])
     check_signing()
     for reference in arguments.reference:
         if small:
@@ -75,6 +84,22 @@ def _check(arguments: argparse.Namespace) -> Path:
     if arguments.action_reference:
         check_driver(arguments.action_reference, small=small)
     return output
+
+
+def _check_form(arguments: argparse.Namespace, *, small: bool) -> None:
+    if arguments.size and not small:
+        raise ValueError("--size is of small models; give a large one --height and --width.")
+    only_small = ("duration", "fps", "paste_back")
+    check_small(
+        (f"--{name.replace('_', '-')}" for name in only_small if getattr(arguments, name)), small=small
+    )
+    if not small:
+        check_number(arguments.frames, "--frames", low=1, high=1000)
+        return
+    form = {name: getattr(arguments, name) for name in ("duration", "frames", "fps", "size")}
+    check_form(**form, prefix="--")
+    arm, detail = arguments.arm, arguments.detail_scale
+    check_paste_back(arguments.paste_back, "--paste-back", arm=arm, detail_scale=detail)
 
 
 def _refuse_full_size_options(arguments: argparse.Namespace) -> None:
@@ -103,13 +128,13 @@ def _list_sources(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _list_dials(arguments: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
+def _list_dials(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what models of one size are asked and those of the other are not."""
     from iad.config import is_full_size
 
     if not is_full_size(arguments.model):
-        size = arguments.size or pipeline.preset.shown_size
-        return {"detail_scale": arguments.detail_scale, "size": size}
+        names = ("detail_scale", "duration", "fps", "size", "paste_back")
+        return {name: getattr(arguments, name) for name in names}
     return {side: getattr(arguments, side) for side in ("height", "width") if getattr(arguments, side)}
 
 
@@ -128,4 +153,5 @@ def _describe(result: Any, output: Path, arm: str, load_seconds: float) -> dict[
         "seconds": {"load": round(load_seconds, 3), "generate": round(result.seconds, 3)},
         "scores": mean_scores(result.scores),
         "notes": list(result.notes),
+        "made_of": dict(result.made_of),
     }

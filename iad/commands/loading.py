@@ -3,12 +3,14 @@
 import sys
 from typing import Any
 
+from iad.checks import LONGEST
+
 
 def get_duration(model: str) -> float:
-    """Return the seconds of one clip; of a folder of weights it is known only once it is loaded."""
-    from iad.config import PRESETS
+    """Return the seconds of a model's longest clip."""
+    from iad.config import PRESETS, is_full_size
 
-    return PRESETS.get(model, PRESETS["mini"]).duration  # mini's is the shortest clip
+    return PRESETS.get(model, PRESETS["cogvideox-5b"]).duration if is_full_size(model) else LONGEST
 
 
 def load_pipeline(model: str, *, adapter: str | None = None, **full_size: Any) -> Any:

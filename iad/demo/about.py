@@ -49,15 +49,27 @@ def build_about(pipeline: Any) -> None:
 def _describe_model(preset: Preset, hardware: Hardware) -> str:
     facts = (
         ("Model", preset.name),
-        ("Makes", f"{preset.frames} frames, {preset.size} × {preset.size} pixels, {preset.duration:g} s"),
+        ("Makes", _describe_clip(preset)),
         ("Where", hardware.describe().removeprefix("Runs on: ").removesuffix(".")),
-        ("Takes", f"{CLIP_SECONDS} s a clip on two cores" if preset.name == "mini" else "not measured"),
     )
+    if preset.name == "mini" and CLIP_SECONDS:
+        facts += (("Takes", f"{CLIP_SECONDS} s a clip on two cores"),)
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{cells}</dl>'
 
 
+def _describe_clip(preset: Preset) -> str:
+    if preset.name != "mini":
+        return f"{preset.frames} frames, {preset.size} × {preset.size} pixels, {preset.duration:g} s"
+    return (
+        f"up to 10 s, {preset.shown_size} × {preset.shown_size} pixels, 24 frames a second; by the "
+        f"embeddings alone {preset.size} × {preset.size} at {preset.fps}"
+    )
+
+
 def _make_results() -> str:
+    if not RESULTS:
+        return ""
     head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
     rows = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{value}</td>" for value in row[1:])}</tr>'

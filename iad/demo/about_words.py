@@ -2,50 +2,40 @@
 
 from iad.demo.hardware import FULL_SIZE_GB
 
-# From docs/results.md, 64 held-out people x 8 actions, with the finisher; a test compares.
-RESULTS = {
-    "iad": ("IaD", "94 %", "0.06", "0.72", "96 %"),
-    "consisid": ("ConsisID’s recipe", "31 %", "0.76", "0.77", "96 %"),
-    "id-animator": ("ID-Animator’s recipe", "31 %", "0.58", "0.78", "97 %"),
-}
+# FIGURES OF THIS EDITION, of docs/results.md: a row an arm (name, then a value a column), and the seconds of
+# a clip on two cores. Empty until they are measured; a test compares them with the document.
+RESULTS: dict[str, tuple[str, ...]] = {}
 COLUMNS = (
     "Method",
     "Action seen",
     "Photo’s expression copied",
-    "Likeness, FaceSim-Arc",
-    "Right person of 64",
+    "Likeness",
+    "Right person",
 )
-FACE_LEFT, FACE_KEPT, CHANCE, CLIP_SECONDS = "0.84", "0.35", "0.11", "0.75"
+CLIP_SECONDS = ""
 
 LEAD = """
-<p class="lead">IaD splits what a face encoder sees in a photo into <b class="identity">who it is</b> and
-<b class="action">what the face does</b>, and hands only the first to the video model. The second comes from
-your words. So the smile in the photo stays in the photo. The idea is from the paper (arXiv 2606.22347), of
-which we know the abstract; the rest is our own reading.</p>
+<p class="lead">IaD splits what an encoder sees in a photo of a face into <b class="identity">who it is</b>,
+<b class="action">what the face does</b>, and a rest, such as light. The first is kept, the second comes from
+your words or from another face, the rest is left out. So the smile in the photo stays in the photo. The idea
+is from the paper (arXiv 2606.22347), of which we know the abstract; the rest is our own reading.</p>
 """
-RESULTS_NOTE = f"""
-<p>People whom training never saw, the photo always showing another action than the prompt. The three
-methods share one base, data, steps and the finisher that brings the photo’s detail back; the two recipes
-are our small versions, not the published systems. True renders of the same people reach 0.75 in
-likeness; more is the gain of copying. Without the finisher IaD copies 0.02, shows 93 %, and its likeness is
-0.59. A control with IaD’s references and action channel, but without the split, shows the action as often,
-on twelve people, and copies 10 % of the expression without the finisher, where IaD copies none; what the
-split adds besides is embeddings that can be read and swapped.
-A probe reads the expression, one of nine, from the identity at {FACE_KEPT}, from the undivided embedding
-at {FACE_LEFT} (chance {CHANCE}). All tables: docs/results.md.</p>
+RESULTS_NOTE = """
+<p>The method is judged on clips that nothing was drawn into: what the two embeddings alone carry, as in the
+Compare tab, where two older recipes share base, data and steps with it. What a visitor sees is judged apart,
+because drawing is not the method. All tables, with the commands that made them: docs/results.md.</p>
 """
 CARDS = {
     "Honest limits": """
-Who faces the camera is recognised; the finisher also keeps a little of the photo’s expression, so that broad
-smiles, frowns and closed eyes may come out too slight.
+A photo holds one side of a face: profiles and far turns are beyond it, and what a turn uncovers is made up.
 
-Open mouths are soft inside; turns show double edges. On dark skin actions look slighter, and raised
-brows too dark.
+Teeth and tongue that the photo does not show are painted, not yours.
 
-A scene named in the prompt is hardly heeded.
+Something that covers the mouth or an eye stays there, and what it covers does not move.
 
-Far turned heads, very dark photos and children were not trained for. Results by group of people are not
-measured.
+A scene named in the prompt is not drawn; the photo’s own stays.
+
+Very dark, very small and far turned faces may be refused; children were not trained for.
 
 Facial actions are not emotions, and the scores beside a clip are the model’s own opinion.
 """,
@@ -57,7 +47,10 @@ Portraits that might show minors were left out.
 
 Code and weights: Apache-2.0. The sentence encoder, all-MiniLM-L6-v2: Apache-2.0.
 
-The example faces do not exist either, but for the astronaut, a NASA photo in the public domain.
+The example faces do not exist either, but for Eileen Collins (NASA) and Grace Hopper (US Navy), whose
+photos are in the public domain.
+
+Who somebody is, is told by a recogniser that others trained on real faces (dlib’s, CC0).
 """,
     "Consent and privacy": """
 Use photos only of people who agreed; the box at the top asks, and an upload is not looked at without.
@@ -80,29 +73,27 @@ The Verify tab reads all three, and says what they prove.
 """,
 }
 QUESTIONS = {
-    "Why is it not my friend’s exact face?": """
-mini has a few million parameters and learned on two CPU cores from people who do not exist. Skin, hair and
-features come back from the photo, but the shape of the face is what so small a model drew: it drifts.
+    "Where do the pixels come from?": """
+From your photo. A head is fitted to the face and moves the photo’s own pixels; under every clip stands how
+many were painted instead. What moves how is decided by the two embeddings.
 """,
-    "How do 128 pixels become 384?": """
-The model draws 128 pixels, softly: every pixel costs training and waiting on a CPU. A finisher then finds out
-where in the photo each of them comes from, and takes the detail from there. It is ours, not the paper’s; with
-*Photo detail* at 0 a clip shows what the two embeddings alone carry.
+    "What do the embeddings alone carry?": """
+Set *Photo detail* to 0: then nothing is drawn, and a small denoiser makes the clip from the two embeddings,
+128 pixels and 8 frames a second, softly. That is the method, and every claim about it is measured there.
 """,
-    "Is the identity free of leaks?": f"""
-No. A probe still reads the expression at {FACE_KEPT} where chance is {CHANCE}, and a little of the head’s
-pose, and the action still tells a little of the person. It is far less than in the undivided embedding.
+    "Is the identity free of leaks?": """
+No. Probes still read a little of the expression and the pose from the identity, and the action still tells a
+little of the person; docs/results.md says how much, beside the undivided embedding.
 """,
     "Which hardware does it need?": f"""
-mini needs none but a CPU: {CLIP_SECONDS} s for a clip on two cores, less than 1 GB of memory. The full-size
-model, CogVideoX-5B, needs a CUDA GPU with about {FULL_SIZE_GB} GB, and minutes for a clip.
+mini needs none but a CPU. The full-size model, CogVideoX-5B, needs a CUDA GPU with about {FULL_SIZE_GB} GB,
+and minutes for a clip.
 """,
     "Is this the authors’ code?": """
 No. It is the first open implementation, by others, from the abstract.
 """,
     "Can I tell a clip from a real video?": """
-Of mini mostly: open mouths and turned heads are soft. Of larger models not for long; so label what you
-make, and do not rely on notes alone.
+Not always, and of larger models not for long; so label what you make, and do not rely on notes alone.
 """,
 }
 PYTHON = """from gradio_client import Client, handle_file

@@ -103,8 +103,8 @@ class Comparison:
     ) -> Result | str:
         """Make one clip, or say why one of the published systems makes none: the others still do."""
         if model == MINI:
-            size = self.pipeline.preset.shown_size
-            return self.pipeline(picture, prompt, arm=arm, size=size, seed=seed, callback=follow)
+            # Drawing is not the method: only what the embeddings alone carry is compared.
+            return self.pipeline(picture, prompt, arm=arm, detail_scale=0.0, seed=seed, callback=follow)
         try:
             return self.studio.draw_full_size(Request((picture,), prompt, arm, seed=seed), follow)
         except (ValueError, gr.Error) as error:
@@ -247,7 +247,7 @@ def show_table(reports: Mapping[str, Mapping[str, Any]] | None) -> str:
     if not reports:
         return ""
     rows = "".join(_table_row(arm, report) for arm, report in reports.items())
-    told = [*reports["iad"]["notes"]]
+    told = list(reports["iad"]["notes"])
     told += [f"{SYSTEMS[arm]}: {report['problem']}" for arm, report in reports.items() if "problem" in report]
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in told)
     heads = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)

@@ -6,8 +6,9 @@ HEADINGS = {
     "id-animator": ("ID-Animator’s recipe", "The undivided face tokens go in, without the crop."),
 }
 INTRODUCTION = """
-<p>All three share one base model, data, steps, noise and prompt, and the finisher that brings the photo’s
-detail back. They differ in what of the photo reaches the model. Choose a photo whose expression is
+<p>All three share one base model, data, steps, noise and prompt. They differ in what of the photo reaches
+the model. Nothing is drawn with the photo’s pixels here, because drawing is not the method: the clips are the
+denoiser’s own, small and soft, and show what the embeddings alone carry. Choose a photo whose expression is
 <em>not</em> what you ask for: whoever copies the photo gives itself away. These are our small
 re-implementations of the two recipes, not the published systems.</p>
 """
@@ -22,7 +23,8 @@ and seed. They differ in base model, data and size, so this shows what each make
 for that, compare the recipes on mini.</p>
 """
 LEGEND = """
-<p class="quiet">Cosines of the model’s own embeddings: 1 is the same, 0 unrelated. Little should be copied,
+<p class="quiet">Cosines of what a recogniser and the reader see in the frames: 1 is the same, 0 unrelated; a
+dash where nothing was understood or found. Little should be copied,
 unless the photo shows what you asked for. What independent judges say is in the project’s results.</p>
 """
 COLUMNS = ("Method", "Likeness to the photo", "Action asked for", "Photo’s own action copied", "Seconds")

@@ -1,4 +1,4 @@
-"""The tab "Inside the embedding": some faces, each in two parts, compared, and put together anew."""
+"""The tab "Inside the embedding": some faces, each in three parts, compared, and put together anew."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ class EmbeddingActions:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
     ) -> Iterator[tuple[dict[str, Any], Looked]]:
-        """Split faces into identity and action, and compare them.
+        """Split faces into identity, action and residual, and compare them.
 
         Args:
             files: one to eight JPEG, PNG or WebP files, each showing a face; of several the largest is used.
@@ -81,18 +81,27 @@ class EmbeddingActions:
             progress: shows the steps; gradio gives it.
 
         Returns:
-            faces (file, box, identity_share, action_share, cosine, actions), identity_cosine, action_cosine.
+            faces (file, box, identity_share, action_share, residual_share, cosine, actions), identity_cosine,
+            action_cosine, recogniser_cosine (the recogniser's part of the identity alone), notes (a sentence
+            for each photo that is not among the faces, because none was found in it).
         """
         with plain_errors():
             wanted = _read_prompts(prompts)
             pictures = [self._open(path, consent) for path in _check_count(files)]
             follow = self.looks.follow(request, progress, doing="Looking at the faces")
-            faces = []
-            for path, picture in zip(files, pictures, strict=True):
-                follow(len(faces), len(files))
-                faces.append(self._split(path, picture))
-            report = compare_faces(self.pipeline, faces, [Path(path).name for path in files], wanted)
-            yield report, Looked(tuple(faces), report, tuple(files))
+            faces, shown, refused = [], [], []
+            for k, (path, picture) in enumerate(zip(files, pictures, strict=True)):
+                follow(k, len(files))
+                try:
+                    faces.append(self._split(path, picture))
+                    shown.append(path)
+                except ValueError as error:  # the others are still worth a look
+                    refused.append(error)
+            if not faces:
+                raise refused[0]
+            report = compare_faces(self.pipeline, faces, [Path(path).name for path in shown], wanted)
+            report |= {"notes": [str(error) for error in refused]}
+            yield report, Looked(tuple(faces), report, tuple(shown))
 
     def swap(
         self,
@@ -110,7 +119,6 @@ class EmbeddingActions:
                 self._open(looked.paths[who], consent),
                 SCENE,
                 action_reference=self._open(looked.paths[what], consent),
-                size=self.pipeline.preset.shown_size,
                 callback=self.swaps.follow(request, progress, doing="Drawing the clip"),
             )
             path = Path(folder) / f"swap-{person}-{action}.mp4"

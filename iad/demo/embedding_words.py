@@ -16,15 +16,16 @@ from iad.plots.style import ACTION, IDENTITY
 NAMED = 4  # prompts on a face's card
 
 INTRODUCTION = """
-<p class="lead">The model reads a face as one long row of numbers and splits it into two:
-<b class="identity">identity</b>, who it is, and <b class="action">action</b>, what the face does right now.
-Add photos to see the two apart. Most telling: one person with two expressions, two people with the same.</p>
+<p class="lead">The model reads a face as one long row of numbers and splits it into three:
+<b class="identity">identity</b>, who it is, <b class="action">action</b>, what the face does right now, and
+<b class="residual">residual</b>, what else changes from photo to photo: light, framing, blur.
+Add photos to see them apart. Most telling: one person with two expressions, two people with the same.</p>
 """
 MATRICES = '<h2 class="section">Who is like whom</h2>'
 SWAP = """
 <h2 class="section">Swap</h2>
 <p class="lead">The person of one photo does what another person's face does: no word says what to
-do, only the two embeddings. Detail comes from the first photo.</p>
+do, only the two embeddings. The first photo’s own pixels are what moves.</p>
 """
 
 
@@ -50,17 +51,22 @@ def describe_faces(
     """
     rows = zip(crops, labels, report["faces"], counts, strict=True)
     cards = "".join(_describe_face(*row) for row in rows)
+    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in report.get("notes", ()))
     return (
-        '<h2 class="section">Each face in two parts</h2><p class="quiet">The bar shows how much of the '
-        "embedding's squared length is identity and how much action; below it, the words that the model "
-        f'finds nearest to the action (cosine).</p><div class="face-cards">{cards}</div>'
+        f"{notes}"
+        '<h2 class="section">Each face in three parts</h2><p class="quiet">The bar shows how much of the '
+        "embedding's squared length is identity, how much action, and how much residual (light, framing, "
+        "blur); below it, the words that the model finds nearest to the action: 1 is exactly what they "
+        f'say.</p><div class="face-cards">{cards}</div>'
     )
 
 
 def _describe_face(crop: np.ndarray, label: str, face: dict[str, Any], count: int) -> str:
     name = html.escape(face["file"])
     several = f'<p class="quiet">{count} faces found; this is the largest.</p>' if count > 1 else ""
-    shares = f"identity {face['identity_share']:.1%}, action {face['action_share']:.1%}"
+    parts = ("identity", "action", "residual")
+    shares = ", ".join(f"{part} {face[f'{part}_share']:.1%}" for part in parts)
+    bars = "".join(f'<i class="{part}" style="width:{face[f"{part}_share"]:.2%}"></i>' for part in parts)
     matches = "".join(
         f'<li><span>{html.escape(match["prompt"])}</span><i class="bar"><i style="width:{_percent(match)}%">'
         f"</i></i><b>{match['similarity']:.2f}</b></li>"
@@ -71,7 +77,7 @@ def _describe_face(crop: np.ndarray, label: str, face: dict[str, Any], count: in
         f'alt="Face {label} as the model sees it">'
         f'<div><h3><b>{label}</b> <span title="{name}">{name}</span></h3>{several}'
         f'<div class="shares" role="img" aria-label="{shares}">'
-        f'<i style="width:{face["identity_share"]:.2%}"></i><i></i></div><p class="quiet">{shares}</p>'
+        f'{bars}</div><p class="quiet">{shares}</p>'
         f"<ul>{matches}</ul></div></article>"
     )
 

@@ -1,7 +1,9 @@
 """Examples: pictures that anybody may use, each with a prompt.
 
-They are read from `examples/prompts.json`, a list of {"image": file name, "prompt": text}; a clip made of an
-example lies in `examples/gallery`. An example needs no consent, and is recognised by its pixels.
+They are listed in `examples/prompts.json`: portraits in the public domain that packages bring, which have a
+name and a credit; photo people, who do not exist and are shown where they were fetched; and rendered people
+in pictures beside the list. A clip made of an example lies in `examples/gallery`. An example needs no
+consent, and is recognised by its pixels.
 """
 
 import base64
@@ -9,8 +11,11 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -24,11 +29,16 @@ LARGEST_SIDE = 768
 
 @dataclass(frozen=True)
 class Example:
-    """A picture, what the person in it shall do, and the clip made of the two, where there is one."""
+    """A picture, what the person in it shall do, and the clip made of the two, where there is one.
+
+    `name` and `credit` are of real people; the others do not exist.
+    """
 
     picture: UInt8[np.ndarray, "h w 3"]
     prompt: str
     clip: Path | None = None
+    name: str = ""
+    credit: str = ""
 
     @property
     def digest(self) -> str:
@@ -42,16 +52,44 @@ def digest(picture: UInt8[np.ndarray, "h w 3"]) -> str:
 
 
 def load_examples(folder: Path = FOLDER) -> list[Example]:
-    """Read the examples of a folder, and the astronaut that scikit-image brings, where there is one.
+    """Read the examples of a folder whose pictures are on this machine.
 
     Raises:
         ValueError: a picture or the list of prompts is damaged.
     """
     listing = folder / "prompts.json"
     entries = json.loads(listing.read_text()) if listing.is_file() else []
-    examples = [_read_example(folder / entry["image"], entry["prompt"]) for entry in entries]
-    astronaut = _find_astronaut()
-    return examples + ([_read_example(astronaut, "closes her eyes and smiles")] if astronaut else [])
+    files = [find_picture(entry, folder) for entry in entries]
+    return [_read_example(file, e, folder) for e, file in zip(entries, files, strict=True) if file]
+
+
+def find_picture(entry: Mapping[str, Any], folder: Path = FOLDER) -> Path | None:
+    """Return the picture of an entry of the list, in the folder, a package or among the photo people."""
+    if "person" in entry:
+        # the cache as in `iad.portraits`
+        cache = Path(os.environ.get("IAD_CACHE") or Path.home() / ".cache" / "iad")
+        people = Path(os.environ.get("IAD_PHOTO_PEOPLE") or cache / "people")
+        file = people / "photos" / f"{entry['person']:04d}.jpg"
+    elif "package" in entry:
+        found = importlib.util.find_spec(entry["package"])
+        if found is None or found.origin is None:
+            return None
+        file = Path(found.origin).parent / entry["image"]
+    else:
+        return folder / entry["image"]
+    return file if file.is_file() else None
+
+
+def name_clip(entry: Mapping[str, Any]) -> str:
+    """Name the clip of an entry."""
+    return f"photo-{entry['person']:04d}.mp4" if "person" in entry else f"{Path(entry['image']).stem}.mp4"
+
+
+def list_photo_people(folder: Path = FOLDER) -> list[int]:
+    """Return the numbers of the photo people in the list; `python -m iad data examples` fetches them."""
+    listing = folder / "prompts.json"
+    entries = json.loads(listing.read_text()) if listing.is_file() else []
+    return [entry["person"] for entry in entries if "person" in entry]
 
 
 def make_thumbnail(picture: UInt8[np.ndarray, "h w 3"], size: int) -> str:
@@ -64,16 +102,9 @@ def make_thumbnail(picture: UInt8[np.ndarray, "h w 3"], size: int) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _read_example(file: Path, prompt: str) -> Example:
+def _read_example(file: Path, entry: Mapping[str, Any], folder: Path) -> Example:
     picture = Image.fromarray(load_image(file))
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.LANCZOS)
-    clip = file.parent / "gallery" / f"{file.stem}.mp4"
-    return Example(np.asarray(picture), prompt, clip if clip.is_file() else None)
-
-
-def _find_astronaut() -> Path | None:
-    found = importlib.util.find_spec("skimage")
-    if found is None or found.origin is None:
-        return None
-    file = Path(found.origin).parent / "data" / "astronaut.png"
-    return file if file.is_file() else None
+    clip = folder / "gallery" / name_clip(entry)
+    about = {key: entry[key] for key in ("name", "credit") if key in entry}
+    return Example(np.asarray(picture), entry["prompt"], clip if clip.is_file() else None, **about)

@@ -1,6 +1,6 @@
 """Settings in the address: a link asks for the same clip again. The photo is never part of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ class Setting:
         """Read a value; what is out of bounds or no value at all becomes the default."""
         if isinstance(self.default, str):
             return text[:1000] if not self.choices or text in self.choices else self.default
+        if isinstance(self.default, bool):
+            return text == "true"
         try:
             value = float(text)
         except ValueError:
@@ -39,26 +41,43 @@ def read_link(query: Mapping[str, str], settings: Sequence[Setting]) -> list[Any
 
 
 def link_settings(
-    settings: Sequence[Setting], components: Sequence[Any], *, examples: Sequence[Example], photo: Any
+    settings: Sequence[Setting],
+    components: Sequence[Any],
+    *,
+    examples: Sequence[Example],
+    shown: Sequence[Any],
+    show: Callable[[Example, str], Iterator[tuple[Any, ...]]],
 ) -> str:
     """Fill the components from the address when the page opens; returns the script that keeps it up to date.
 
     The script takes the components' values and writes those that are not the default. An example, which
     anybody may use, is named by its number; a visitor's own photo is not named at all.
+
+    Args:
+        settings: what may stand in the address; the first is the prompt.
+        components: one a setting.
+        examples: those that the address names by number.
+        shown: photo, clip and words of an example.
+        show: gives what these three show, for an example and a prompt.
     """
     page = gr.context.Context.root_block
 
-    def fill(request: gr.Request) -> list[Any]:
+    def fill(request: gr.Request) -> Iterator[list[Any]]:
         query = dict(request.query_params)
+        values = read_link(query, settings)
         number = Setting("example", -1, low=0, high=len(examples) - 1).read(query.get("example", ""))
-        picture = examples[number].picture if number >= 0 else gr.skip()
-        return [picture, *read_link(query, settings)]
+        if number < 0:
+            # another prompt than the one that the page opens with: the clip of that is not the clip of this
+            yield [gr.skip(), *((None, "") if "prompt" in query else (gr.skip(), gr.skip())), *values]
+            return
+        for showing in show(examples[number], query.get("prompt", examples[number].prompt)):
+            yield [*showing, *values]
 
     page.load(
-        fill, outputs=[photo, *components], api_visibility="private", queue=False, show_progress="hidden"
+        fill, outputs=[*shown, *components], api_visibility="private", queue=False, show_progress="hidden"
     )
     names = [setting.name for setting in settings]
-    defaults = [setting.default for setting in settings]
+    defaults = [str(d).lower() if isinstance(d, bool) else d for d in (s.default for s in settings)]
     return f"""
 (...values) => {{
   const names = {names!r}, defaults = {defaults!r}, query = new URLSearchParams(location.search);

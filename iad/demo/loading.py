@@ -78,6 +78,10 @@ class BackgroundPipeline(Background):
         """Wait, then call `IaDPipeline.decouple`."""
         return self._wait().decouple(*args, **kwargs)
 
+    def live(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait, then call `IaDPipeline.live`."""
+        return self._wait().live(*args, **kwargs)
+
     def match_actions(self, *args: Any, **kwargs: Any) -> Any:
         """Wait, then call `IaDPipeline.match_actions`."""
         return self._wait().match_actions(*args, **kwargs)

@@ -2,10 +2,12 @@
 
 import html
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
+from iad.checks import LONGEST
 from iad.demo.full_size import FullSize
 from iad.demo.link import Setting
 from iad.demo.requests import CACHES, Request
@@ -59,7 +61,7 @@ class ModelChoice:
 
     def lay_out_length(self) -> Any:
         """Return a hidden number, the seconds of a clip: the timeline goes by it."""
-        longest = max(self.duration, self.full_size.preset.duration if self.full_size else 0)
+        longest = max(LONGEST, self.full_size.preset.duration if self.full_size else 0)
         return gr.Number(self.duration, maximum=longest, visible=False, label="Seconds of the clip")
 
     def lay_out_dials(self) -> Dials | None:
@@ -96,13 +98,15 @@ class ModelChoice:
             line: says how long it takes.
             arm: the method's chooser.
             dials: of the full-size model.
-            small_dials: mini's detail, steps and guidance.
+            small_dials: mini's own.
             length: the hidden number.
             after: a run whose end tells how long a clip really took.
         """
         timer = gr.Timer(LOOK_AGAIN, active=False)
         page = gr.context.Context.root_block
-        model.change(self._switch, [model, dials.frames], [*small_dials, dials.column, arm, length], **HIDDEN)
+        switched = [*small_dials, dials.column, arm, length]
+        switch = partial(self._switch, count=len(small_dials))
+        model.change(switch, [model, dials.frames], switched, **HIDDEN)
         dials.frames.change(self._count_seconds, [model, dials.frames], length, **HIDDEN)
         arm.input(
             self._adopt, [model, arm], [dials.steps, dials.frames, dials.guidance, dials.cache], **HIDDEN
@@ -150,13 +154,13 @@ class ModelChoice:
         said = describe_estimate(full, request) if model == FULL else ""
         return gr.update(choices=self.list_models(full.estimate(request))), said, look_again
 
-    def _switch(self, model: str, frames: float) -> tuple[Any, ...]:
+    def _switch(self, model: str, frames: float, *, count: int) -> tuple[Any, ...]:
         """Show the dials and methods of a model, and how long its clips are."""
         full = model == FULL
         choices = [c for c in FULL_ARM_CHOICES if c[1] in self.full_size.arms] if full else list(ARM_CHOICES)
         arm = gr.update(choices=choices, info=FULL_ARM_INFO if full else ARM_INFO)
         own, others = gr.update(visible=not full), gr.update(visible=full)
-        return own, own, own, others, arm, self._count_seconds(model, frames)
+        return *[own] * count, others, arm, self._count_seconds(model, frames)
 
     def _count_seconds(self, model: str, frames: float) -> float:
         return frames / self.full_size.preset.fps if model == FULL else self.duration

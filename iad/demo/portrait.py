@@ -5,12 +5,14 @@ from typing import Any
 
 import gradio as gr
 
+from iad.checks import LONGEST
+from iad.demo.examples import Example
 from iad.demo.faceview import FACE_JS
 from iad.demo.full_size import FullSize
 from iad.demo.link import Setting, link_settings
 from iad.demo.model_choice import AT_ONCE, ModelChoice
 from iad.demo.runs import QUIET
-from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
+from iad.demo.studio import ACTION_SOURCES, LENGTH, MOST_PHOTOS, Studio
 from iad.demo.timeline import build_timeline
 from iad.demo.uploads import keep_path
 from iad.demo.wording import ARM_CHOICES, ARM_INFO, CARDS_JS, describe_examples
@@ -38,14 +40,16 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
         full_size: the model to choose beside it, if there is one.
     """
     studio, preset = Studio(pipeline, full_size), pipeline.preset
+    first = studio.first_prepared()
     choice = ModelChoice(full_size, small=preset.name, duration=preset.duration)
     cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
     with gr.Row(elem_id="work", equal_height=False):
         with gr.Column(scale=5, min_width=300):
-            photo, view, more = _lay_out_photo(studio)
+            photo, view, more = _lay_out_photo(first)
             length = choice.lay_out_length()
-            prompt = _lay_out_prompt(length)
+            prompt = _lay_out_prompt(length, first)
             action_from, picture, video = _lay_out_drivers()
+            duration, whole = _lay_out_form()
             identity, action, detail = _lay_out_strengths()
             model, line = choice.lay_out()
             with gr.Row(elem_id="go"):
@@ -58,16 +62,16 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
                 arm, label = _lay_out_method()
             face = gr.Number(0, precision=0, minimum=0, visible=False, label="Face, 0 the largest")
         with gr.Column(scale=6, min_width=300):
-            clip, scores, files, sheet = _lay_out_clip(studio)
+            clip, scores, files, sheet = _lay_out_clip(studio, first)
             report, result = gr.JSON(label="Report", visible=False), gr.State(time_to_live=3600)
 
     cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     _wire_faces(studio, photo, consent, view, face)
-    # `generate` takes the detail last; where there is no full-size model, nothing stands for its dials.
+    # `generate` takes what only mini has last; without a full-size model, nothing stands for its dials.
     more_dials = dials.inputs if dials else [gr.State() for _ in range(4)]
     inputs = [
         photo, prompt, consent, seed, identity, action, steps, guidance, face, arm,
-        more, action_from, picture, video, label, model, *more_dials, detail,
+        more, action_from, picture, video, label, model, *more_dials, detail, duration, whole,
     ]  # fmt: skip
     run = studio.runs.wire(
         [generate.click, prompt.submit], studio.generate, inputs, [clip, report, result],
@@ -75,21 +79,24 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
         at_once=AT_ONCE if dials else 1,
     )  # fmt: skip
     shown = run.success(studio.show_scores, report, scores, **QUIET)
-    shown.success(studio.offer_files, [clip, result, label], [*files, sheet], **QUIET)
+    shown.success(studio.offer_files, [clip, result, label], [*files, sheet, result], **QUIET)
     if dials:
-        own = [detail, steps, guidance]
+        own = [detail, steps, guidance, duration, whole]
         choice.wire(model, line, arm, dials, small_dials=own, length=length, after=run.success)
-    linked = [prompt, seed, identity, action, detail, steps, guidance, arm]
+    duration.change(None, duration, length, js="seconds => seconds", api_visibility="private")
+    linked = [prompt, seed, duration, whole, identity, action, detail, steps, guidance, arm]
     linked += [model, *more_dials] if dials else []
     settings = (*_list_settings(preset), *choice.list_settings())
-    script = link_settings(settings, linked, examples=studio.examples, photo=photo)
+    shown = [photo, clip, scores]
+    script = link_settings(settings, linked, examples=studio.examples, shown=shown, show=studio.show_example)
     run.success(None, linked, js=script, **QUIET)
     return studio
 
 
-def _lay_out_photo(studio: Studio) -> tuple[Any, Any, Any]:
+def _lay_out_photo(first: Example | None) -> tuple[Any, Any, Any]:
     photo = keep_path(
         gr.Image(
+            first.picture if first else None,
             label="Photo",
             type="filepath",
             image_mode=None,
@@ -115,14 +122,15 @@ def _wire_faces(studio: Studio, photo: Any, consent: Any, view: Any, face: Any) 
         "outputs": [view, photo, face], "api_visibility": "private", "concurrency_limit": 2,
         "show_progress": "minimal", "trigger_mode": "always_last",
     }  # fmt: skip
-    gr.on([photo.change, consent.change], studio.look_for_faces, [photo, consent], **look)
+    photo.change(studio.look_for_faces, [photo, consent], **look)
+    consent.change(studio.look_once_agreed, [photo, consent], **look)
     view.click(studio.choose_face, [photo, consent], **look)
 
 
-def _lay_out_prompt(length: Any) -> Any:
+def _lay_out_prompt(length: Any, first: Example | None) -> Any:
     prompt = gr.Textbox(
-        label="What happens", placeholder="a woman laughs", lines=1, max_lines=3, max_length=1000,
-        elem_id="prompt", submit_btn=False,
+        first.prompt if first else "", label="What happens", placeholder="a woman laughs", lines=1,
+        max_lines=3, max_length=1000, elem_id="prompt", submit_btn=False,
     )  # fmt: skip
     with gr.Row(elem_id="chips"):
         for chip in CHIPS:
@@ -134,6 +142,7 @@ def _lay_out_prompt(length: Any) -> Any:
 
 def _lay_out_drivers() -> tuple[Any, Any, Any]:
     with gr.Accordion("Take the action from a picture or a video", open=False, elem_id="drivers"):
+        gr.HTML('<p class="quiet">Of a video the clip takes its length, up to 10 s.</p>')
         source = gr.Radio(
             list(ACTION_SOURCES), value="words", label="The action comes from", elem_id="action-from"
         )
@@ -167,13 +176,23 @@ def _lay_out_drivers() -> tuple[Any, Any, Any]:
     return source, picture, video
 
 
+def _lay_out_form() -> tuple[Any, Any]:
+    with gr.Row(elem_id="form", equal_height=True):
+        duration = gr.Slider(
+            1, LONGEST, LENGTH, step=0.5, label="Length (seconds)", min_width=180, scale=3, elem_id="duration"
+        )
+        whole = gr.Checkbox(False, label="In its whole photo", min_width=200, scale=2, elem_id="whole")
+    return duration, whole
+
+
 def _lay_out_strengths() -> tuple[Any, Any, Any]:
     with gr.Row(elem_id="strengths"):
         identity = gr.Slider(0, 2, 1, step=0.05, label="Identity strength", min_width=140, elem_id="identity")
         action = gr.Slider(0, 2, 1, step=0.05, label="Action strength", min_width=140, elem_id="action")
     detail = gr.Slider(
-        0, 1, 1, step=0.05, label="Photo detail", info="How much of it comes back", elem_id="detail"
-    )
+        0, 1, 1, step=0.05, label="Photo detail", elem_id="detail",
+        info="1 draws with the photo’s own pixels; 0 shows what the two embeddings alone carry",
+    )  # fmt: skip
     return identity, action, detail
 
 
@@ -188,11 +207,13 @@ def _lay_out_seed() -> Any:
 def _lay_out_dials(preset: Any) -> tuple[Any, Any]:
     sampler = preset.sampler
     steps = gr.Slider(
-        1, 50, sampler.steps, step=1, label="Steps", info="More are slower and finer", elem_id="steps"
-    )
+        1, 50, sampler.steps, step=1, label="Steps", elem_id="steps",
+        info="Of the denoiser: they count where Photo detail is below 1",
+    )  # fmt: skip
     guidance = gr.Slider(
-        1, 6, sampler.guidance_scale, step=0.1, label="Guidance", info="Higher follows more, varies less"
-    )
+        1, 6, sampler.guidance_scale, step=0.1, label="Guidance",
+        info="Likewise; higher follows more, varies less",
+    )  # fmt: skip
     return steps, guidance
 
 
@@ -202,8 +223,7 @@ def _lay_out_method() -> tuple[Any, Any]:
     return arm, label
 
 
-def _lay_out_clip(studio: Studio) -> tuple[Any, Any, list[Any], Any]:
-    first = studio.first_prepared()
+def _lay_out_clip(studio: Studio, first: Example | None) -> tuple[Any, Any, list[Any], Any]:
     clip = gr.Video(
         first.clip if first else None, label="Clip", show_label=False, autoplay=True, loop=True,
         interactive=False, buttons=[], elem_id="clip", height="auto",
@@ -227,6 +247,8 @@ def _list_settings(preset: Any) -> Sequence[Setting]:
     return (
         Setting("prompt", ""),
         Setting("seed", 0, low=0, high=2**31),
+        Setting("seconds", LENGTH, low=1, high=LONGEST),
+        Setting("whole", False),
         Setting("identity", 1.0, low=0, high=2),
         Setting("action", 1.0, low=0, high=2),
         Setting("detail", 1.0, low=0, high=1),

@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+FORGOTTEN = 600  # seconds after which no run asks any more whether it was stopped
 QUIET = {"api_visibility": "private", "queue": False}
 
 
@@ -28,8 +30,11 @@ class Stop:
     file: Path = field(default_factory=_name_file)
 
     def set(self) -> None:
-        """Let the run leave."""
+        """Let the run leave; if it ends without asking again, the file goes later."""
         self.file.touch()
+        later = threading.Timer(FORGOTTEN, self.file.unlink, kwargs={"missing_ok": True})
+        later.daemon = True
+        later.start()
 
     def check(self) -> None:
         """Leave, if the visitor has cancelled."""
@@ -65,6 +70,7 @@ class Runs:
 
     def __init__(self) -> None:
         self.stops: dict[str, Stop] = {}
+        self.followed: set[Stop] = set()  # of runs that have begun; only these ask
 
     def start(self, request: gr.Request) -> tuple[Any, Any]:
         """Show Cancel instead of Generate."""
@@ -73,7 +79,7 @@ class Runs:
 
     def finish(self, request: gr.Request) -> tuple[Any, Any]:
         """Show Generate again."""
-        self.stops.pop(request.session_hash or "", None)
+        self.followed.discard(self.stops.pop(request.session_hash or "", None))
         return gr.update(visible=True), gr.update(visible=False)
 
     def cancel(self, request: gr.Request) -> tuple[Any, Any]:
@@ -85,12 +91,14 @@ class Runs:
     def forget(self, request: gr.Request) -> None:
         """Stop what a closed page had going."""
         stop = self.stops.pop(request.session_hash or "", None)
-        if stop:
+        if stop in self.followed:  # a run that still waits in the queue is taken out of it instead
+            self.followed.discard(stop)
             stop.set()
 
     def follow(self, request: gr.Request, progress: Any, *, doing: str) -> Follower:
         """Make the pipeline's callback for a visitor's run."""
         stop = self.stops.setdefault(request.session_hash or "", Stop())
+        self.followed.add(stop)
         return Follower(stop, progress, doing)
 
     def wire(

@@ -4,11 +4,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from PIL import Image
 
 from iad.demo.examples import Example, digest, load_examples
 from iad.demo.faceview import OTHER_PHOTO, outline_faces, to_data_uri
@@ -26,12 +28,14 @@ from iad.demo.wording import (
 )
 from iad.faces import detect_faces
 from iad.photos import load_image
-from iad.result import Result
+from iad.result import SHEET, Result
+from iad.text import split_prompt
 from iad.video import make_contact_sheet
 
 STAMP, ENLARGED = 192, 3  # clips with shorter sides are enlarged so many times
-SMOOTH = 3  # 8 frames a second stutter
-SMOOTHED = 400  # pixels: larger ones would take long
+LENGTH = 2.0  # seconds
+WHOLE_SIDE = 960  # pixels of a whole photo with a moving face: a clip of it takes much memory
+GIF_FPS = 12  # about as many as a gif bears
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
 MOST_PHOTOS = 5  # of one person
 SHEET_SIDE = 1040  # pixels, of the contact sheet on the page
@@ -57,18 +61,30 @@ class Studio:
 
     def describe_prepared(self, example: Example | None) -> str:
         """Say what the prepared clip of an example shows."""
-        return describe_prepared(example.prompt) if example and example.clip else ""
+        return describe_prepared(example) if example and example.clip else ""
 
     def choose_example(self, event: gr.EventData) -> Iterator[tuple[Any, str, str | None, str]]:
         """Fill in the picture and the prompt of a card, and show the clip that was prepared for it."""
         example = self.examples[event.index]
+        for picture, clip, words in self.show_example(example, example.prompt):
+            yield picture, example.prompt, clip, words
+
+    def show_example(self, example: Example, prompt: str) -> Iterator[tuple[Any, str | None, str]]:
+        """Show an example's picture, and its clip if that shows what the prompt says."""
+        prepared = example.clip is not None and prompt.strip() == example.prompt
         with tempfile.TemporaryDirectory() as folder:  # gradio serves no file of the package
-            clip = shutil.copy(example.clip, folder) if example.clip else None
-            yield example.picture, example.prompt, clip, self.describe_prepared(example)
+            clip = shutil.copy(example.clip, folder) if prepared else None
+            yield example.picture, clip, self.describe_prepared(example) if prepared else ""
 
     def look_for_faces(self, photo: str | None, consent: bool) -> tuple[str, Any, int]:
         """Outline the faces of a photo; an upload without consent is not looked at."""
         return self._outline(photo, consent, 0)
+
+    def look_once_agreed(self, photo: str | None, consent: bool) -> tuple[Any, Any, Any]:
+        """Outline the faces of an upload that waited for consent; an example stays as it is."""
+        if photo is None or digest(load_image(photo)) in self.known:
+            return (gr.skip(),) * 3
+        return self.look_for_faces(photo, consent)
 
     def choose_face(self, photo: str | None, consent: bool, event: gr.EventData) -> tuple[str, Any, int]:
         """Outline another face as the one to use, or make room for another photo."""
@@ -110,6 +126,8 @@ class Studio:
         full_guidance_scale: float | None = None,
         cache: str = "",
         detail_scale: float = 1.0,
+        duration: float = LENGTH,
+        paste_back: bool = False,
         request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
     ) -> Iterator[tuple[str, dict[str, Any], Result]]:
@@ -122,8 +140,8 @@ class Studio:
             seed: the same seed makes the same clip.
             identity_scale: how much the photo counts, 1 as trained.
             action_scale: how much the action counts, 1 as trained.
-            steps: more are slower and finer.
-            guidance_scale: higher follows photo and prompt more, and varies less.
+            steps: of the denoiser, where it draws: with detail_scale below 1.
+            guidance_scale: of the denoiser, too; higher follows photo and prompt more, and varies less.
             face: which face of the photo, 0 the largest.
             arm: the method, "iad", "consisid" or "id-animator".
             more_photos: up to four more files of the same person.
@@ -136,13 +154,18 @@ class Studio:
             frames: with "full-size" 8k + 1 of them; ID-Animator makes 16.
             full_guidance_scale: instead of guidance_scale, with "full-size".
             cache: with "full-size" and "iad": "", "first-block", "taylorseer" or "pab", which are quicker.
-            detail_scale: with "mini", how much of the photo's detail comes back, 0 to 1.
+            detail_scale: with "mini", how much of the drawing with the photo's pixels counts, 0 to 1; 0 shows
+                what the two embeddings alone carry.
+            duration: with "mini", seconds, 1 to 10; a timeline may ask for more, and a driving video lasts as
+                long as it is, up to 10.
+            paste_back: with "mini", put the moving face into its own whole photo.
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 
         Returns:
             The mp4 file, and a report: identity (a number a frame), action, copied, detected, identity_share,
-            action_share, notes, model, arm, seed, steps, seconds. What was not measured is null.
+            action_share, residual_share, notes, made_of, model, arm, seed, steps, frames, fps, seconds. What
+            was not measured is null.
         """
         with plain_errors(), tempfile.TemporaryDirectory() as folder:
             driver = {"words": None, "picture": driving_picture, "video": driving_video}[action_from]
@@ -157,7 +180,9 @@ class Studio:
             follow = self.runs.follow(request, progress, doing="Drawing the clip")
             if model == "mini":
                 dials |= {"guidance_scale": guidance_scale, "num_inference_steps": int(steps)}
-                dials |= {"detail_scale": detail_scale, "size": self.pipeline.preset.shown_size}
+                dials |= {"detail_scale": detail_scale, "paste_back": paste_back}
+                dials |= {"duration": None if action_from == "video" else choose_length(prompt, duration)}
+                people = [shrink(photo, WHOLE_SIDE) for photo in people] if paste_back else people
                 waiting = not getattr(self.pipeline, "ready", True)
                 follow.say("Loading the model, once" if waiting else "Finding the face")
                 result = self.pipeline(people, prompt, action_reference=driver, callback=follow, **dials)
@@ -198,21 +223,22 @@ class Studio:
         return describe_scores(report) if report else ""
 
     def offer_files(self, clip: str | None, result: Result | None, label: bool) -> Iterator[tuple[Any, ...]]:
-        """Offer the clip as mp4, gif and contact sheet, and show all its frames."""
+        """Offer the clip as mp4, gif and contact sheet, show its frames, and forget it."""
         if clip is None or result is None:
-            yield *(gr.update(visible=False),) * 4, ""
+            yield *(gr.update(visible=False),) * 4, "", None
             return
-        sheet = to_data_uri(make_contact_sheet(result.frames), SHEET_SIDE)
+        few = np.linspace(0, len(result.frames) - 1, min(SHEET, len(result.frames))).round().astype(int)
+        sheet = to_data_uri(make_contact_sheet(result.frames[few]), SHEET_SIDE)
         scale = 2 if is_stamp(result) else 1
         with tempfile.TemporaryDirectory() as folder:
             stem = Path(folder) / Path(clip).stem
             files = [
                 clip,
-                result.save(stem.with_suffix(".gif"), scale=scale, label=label),
+                thin_out(result).save(stem.with_suffix(".gif"), scale=scale, label=label),
                 result.save(stem.with_suffix(".png"), label=label),
             ]
             offered = [gr.DownloadButton(value=str(file), visible=True) for file in files]
-            yield *offered, gr.update(visible=True), describe_sheet(sheet, len(result.frames))
+            yield *offered, gr.update(visible=True), describe_sheet(sheet, len(few), len(result.frames)), None
 
 
 def check_request(prompt: str, seed: float | None, *, needs_words: bool = True) -> None:
@@ -233,25 +259,50 @@ def is_stamp(result: Result) -> bool:
 
 
 def save_clip(result: Result, path: Path, *, label: bool) -> str:
-    """Write a clip as the page shows it: stamps enlarged, and not too large ones with frames in between."""
-    scale = ENLARGED if is_stamp(result) else 1
-    smooth = SMOOTH if min(result.frames.shape[1:3]) <= SMOOTHED else 1
-    return str(result.save(path, scale=scale, smooth=smooth, label=label))
+    """Write a clip as the page shows it: only what the denoiser drew alone is a stamp, which is enlarged."""
+    return str(result.save(path, scale=ENLARGED if is_stamp(result) else 1, label=label))
+
+
+def thin_out(result: Result) -> Result:
+    """Leave out frames that a gif would not bear."""
+    step = max(1, round(result.fps / GIF_FPS))
+    return replace(result, frames=result.frames[::step], fps=result.fps / step)
+
+
+def choose_length(prompt: str, seconds: float) -> float:
+    """Return the seconds of a clip: those that were chosen, or more where a timeline needs them."""
+    return float(max([seconds, *(action.end for action in split_prompt(prompt)[1])]))
+
+
+def shrink(picture: np.ndarray, largest_side: int) -> np.ndarray:
+    """Shrink a picture whose longer side is larger; sides become even, as a video's are."""
+    scale = min(1.0, largest_side / max(picture.shape[:2]))
+    height, width = (2 * round(scale * side / 2) for side in picture.shape[:2])
+    if (height, width) == picture.shape[:2]:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.LANCZOS))
 
 
 def make_report(result: Result) -> dict[str, Any]:
     """List what is known of a clip, as plain numbers; None where nothing was measured."""
-    numbers = ("action", "copied", "detected", "identity_share", "action_share")
+    numbers = ("action", "copied", "detected", "identity_share", "action_share", "residual_share")
     return {
         "identity": [None if np.isnan(x) else round(float(x), 4) for x in result.scores["identity"]],
-        **{name: float(result.scores[name]) if name in result.scores else None for name in numbers},
+        **{name: _number(result.scores.get(name)) for name in numbers},
         "notes": list(result.notes),
+        "made_of": dict(result.made_of),
         "model": result.settings["model"],
         "arm": result.settings["arm"],
         "seed": result.seed,
         "steps": result.settings["steps"],
+        "frames": len(result.frames),
+        "fps": result.fps,
         "seconds": round(result.seconds, 2),
     }
+
+
+def _number(score: float | None) -> float | None:
+    return None if score is None or np.isnan(score) else float(score)
 
 
 def name_file(prompt: str) -> str:

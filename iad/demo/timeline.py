@@ -102,6 +102,7 @@ def draw_bar(prompt: str, duration: float) -> str:
         shared, actions = "", []
     if shared and not actions:
         actions = [Action(0.0, duration, shared)]
+    duration = max([duration, *(action.end for action in actions)])  # the clip becomes as long
     blocks = "".join(
         f'<span style="left:{a.start / duration:.1%};width:{(a.end - a.start) / duration:.1%}" '
         f'title="{a.start:g} to {a.end:g} s">{html.escape(a.prompt)}</span>'

@@ -31,7 +31,8 @@ NAMES = {
     "prompt": "What happens", "model": "Model", "arm": "Method", "seed": "Seed", "frames": "Frames",
     "steps": "Steps", "guidance_scale": "Guidance", "identity_guidance_scale": "Guidance to the person",
     "identity_scale": "Identity strength", "action_scale": "Action strength",
-    "detail_scale": "Photo detail", "size": "Pixels a side", "smooth": "Frames a second, times",
+    "detail_scale": "Photo detail", "size": "Pixels a side", "fps": "Frames a second",
+    "paste_back": "In its whole photo",
 }  # fmt: skip
 SIGNATURES = {
     "none": "not signed", "valid": "signed, signer trusted", "signer unknown": "signed, signer unknown",

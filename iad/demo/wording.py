@@ -28,9 +28,11 @@ MISSING = (
     f"{FULL_SIZE_GB} GB, or a Space on ZeroGPU, where this page offers them (IAD_BIG_MODEL and IAD_ADAPTER "
     "name the weights)."
 )
-# Cosines of the model's own embeddings, from the highest down.
-LIKENESS = ((0.92, "very close"), (0.8, "close"), (0.5, "some likeness"), (-1.0, "little likeness"))
-ACTION = ((0.7, "clearly shown"), (0.45, "partly shown"), (0.2, "hardly shown"), (-1.0, "not shown"))
+# Likeness: cosines of the recogniser's embeddings; action: of what was read and what was asked. From the top.
+# By the recogniser: other people are at 0.25 or below, a photo in other light is at 0.85.
+LIKENESS = ((0.65, "very close"), (0.5, "close"), (0.35, "some likeness"), (-1.0, "little likeness"))
+ACTION = ((0.55, "clearly shown"), (0.35, "partly shown"), (0.15, "hardly shown"), (-1.0, "not shown"))
+LITTLE_ELSE = 0.9995  # of a clip's pixels: the rest would be written as 0.0%
 DETECTED = ((1.0, "in every frame checked"), (0.01, "in some frames"), (0.0, "in no frame"))
 
 TITLE = """
@@ -63,11 +65,15 @@ element.addEventListener('click', event => {
 
 def describe_model(preset: Preset, place: str, more: str = "") -> str:
     """Say honestly what the model is, where it runs, what more there could be, what becomes of a photo."""
-    small = "is a small model, trained only on people who do not exist; it draws softly and the likeness is "
-    small += f"rough, so detail is taken from the photo ({preset.shown_size} pixels). It "
+    what = f"draws {preset.size} × {preset.size} pixels and {preset.duration:g} seconds."
+    if preset.name == "mini":
+        what = (
+            f"moves the photo’s own pixels with a head fitted to the face, {preset.shown_size} pixels, up to "
+            "10 seconds; two embeddings decide who it is and what the face does. What no photo shows, "
+            "such as teeth behind closed lips, is painted. Profiles are beyond it."
+        )
     return (
-        f"<p><b>{preset.name}</b> {small if preset.name == 'mini' else ''}draws {preset.size} × "
-        f"{preset.size} pixels and {preset.duration:g} seconds. {place} Everything it makes is AI-generated, "
+        f"<p><b>{preset.name}</b> {what} {place} Everything it makes is AI-generated, "
         "and each file says so. Photos serve for nothing but your clip and are deleted within two hours. "
         f"{more}</p>"
     )
@@ -78,11 +84,12 @@ def pick_words(value: float, scale: Sequence[tuple[float, str]]) -> str:
     return next((words for threshold, words in scale if value >= threshold), scale[-1][1])
 
 
-def describe_prepared(prompt: str) -> str:
+def describe_prepared(example: Example) -> str:
     """Say what the clip that greets a visitor shows."""
+    who = f"of {example.name} ({example.credit})" if example.name else "of a person who does not exist"
     return (
-        f'<p class="prepared"><b>{html.escape(prompt)}</b><br>Prepared earlier by this model, of a person '
-        "who does not exist. Press Generate to make it anew, or add a photo.</p>"
+        f'<p class="prepared"><b>{html.escape(example.prompt)}</b><br>Prepared earlier by this model, '
+        f"{html.escape(who)}. Press Generate to make it anew, or add a photo.</p>"
     )
 
 
@@ -102,11 +109,29 @@ def describe_scores(report: Mapping[str, Any]) -> str:
     )
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in report["notes"])
     steps = "1 step" if report["steps"] == 1 else f"{report['steps']} steps"
-    made = f"AI-generated in {report['seconds']:.1f} s with seed {report['seed']}, {steps}."
+    denoised = not report["made_of"] or report["made_of"]["denoiser"] > 0
+    how = f"seed {report['seed']}, {steps}" if denoised else f"seed {report['seed']}"
+    made = f"AI-generated in {report['seconds']:.1f} s with {how}. {describe_made_of(report['made_of'])}"
     return (
         f'<div class="scores">{body}{_share_row(report)}</div>{notes}<p class="quiet">{made} '
         "Likeness, action and shares are the model's own opinion.</p>"
     )
+
+
+def describe_made_of(shares: Mapping[str, float]) -> str:
+    """Say in a sentence where the pixels of a clip come from."""
+    if not shares:
+        return ""
+    if shares["denoiser"] >= 1:
+        return "Every pixel is the denoiser's, from the two embeddings alone."
+    all_of_it = shares["photo"] >= LITTLE_ELSE
+    share = "Nearly all" if all_of_it else f"{shares['photo']:.1%}"
+    parts = [f"{share} of its pixels are the photo's own, moved"]
+    if shares["paint"] and not all_of_it:
+        parts.append(f"{shares['paint']:.1%} are painted, where the photo shows nothing")
+    if shares["denoiser"]:
+        parts.append(f"{shares['denoiser']:.1%} are the denoiser's")
+    return f"{', and '.join([', '.join(parts[:-1]), parts[-1]]) if parts[1:] else parts[0]}."
 
 
 def _score_row(name: str, value: float, words: str, line: str) -> str:
@@ -116,13 +141,16 @@ def _score_row(name: str, value: float, words: str, line: str) -> str:
 
 
 def _share_row(report: Mapping[str, Any]) -> str:
-    identity, action = report["identity_share"], report["action_share"]
-    if identity is None:
+    names = ("identity", "action", "residual")
+    shares = {name: report[f"{name}_share"] for name in names if report[f"{name}_share"] is not None}
+    if not shares:
         return ""
+    bars = "".join(f'<i class="{name}" style="width:{share:.1%}"></i>' for name, share in shares.items())
+    rest = ", ".join(f"{share:.0%} {name}" for name, share in list(shares.items())[1:])
     return (
         '<div class="score"><span>Your photo’s embedding</span>'
-        f"<b>{identity:.0%} identity<small>{action:.0%} action, left out</small></b>"
-        f'<i class="bar share"><i style="width:{identity:.1%}"></i></i></div>'
+        f"<b>{shares['identity']:.0%} identity<small>{rest}, left out</small></b>"
+        f'<i class="shares">{bars}</i></div>'
     )
 
 
@@ -142,10 +170,11 @@ def draw_line(values: np.ndarray) -> str:
     )
 
 
-def describe_sheet(address: str, count: int) -> str:
-    """Show all frames of a clip at once."""
-    picture = f'<img src="{address}" alt="All frames in order">'
-    return f"<details><summary>All {count} frames</summary>{picture}</details>"
+def describe_sheet(address: str, shown: int, count: int) -> str:
+    """Show frames of a clip at once."""
+    said = f"All {count} frames" if shown == count else f"{shown} of {count} frames"
+    picture = f'<img src="{address}" alt="Frames in order">'
+    return f"<details><summary>{said}</summary>{picture}</details>"
 
 
 def describe_examples(examples: Sequence[Example]) -> str:
@@ -154,7 +183,8 @@ def describe_examples(examples: Sequence[Example]) -> str:
         return ""
     cards = "".join(_card(example, k) for k, example in enumerate(examples))
     return (
-        '<div class="strip"><p class="quiet">These people do not exist. Click one to start from it.</p>'
+        '<div class="strip"><p class="quiet">Click one to start from it. Who is named is real, in photos of '
+        "the public domain; the others do not exist.</p>"
         '<button type="button" class="pause" aria-pressed="false">Pause all</button></div>'
         f'<div class="cards">{cards}</div>'
     )
@@ -169,4 +199,8 @@ def _card(example: Example, index: int) -> str:
             f'aria-hidden="true"></video>{photo.replace("<img", "<img class=inset")}'
         )
     words = html.escape(example.prompt)
-    return f'<button type="button" data-index="{index}"><i>{photo}</i><span>{words}</span></button>'
+    name = f"<b>{html.escape(example.name)}</b>" if example.name else ""
+    title = f' title="{html.escape(f"{example.name}: {example.credit}")}"' if example.name else ""
+    return (
+        f'<button type="button" data-index="{index}"{title}><i>{photo}</i><span>{name}{words}</span></button>'
+    )
