@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from iad.portraits.actions import COEFFICIENTS
+from iad.geometry.coefficients import COEFFICIENTS
 
 SHIPPED = Path(__file__).parent / "weights" / "mini"
 AT_REST = "at rest"

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from made_up import cut_portrait
 from PIL import Image
+from skimage import data
 
 from iad import IaDPipeline, checkpoint
-from iad.evaluation import action, consisid, metrics, run
+from iad.evaluation import action, bench, consisid, metrics, run
 from iad.evaluation.action_page import to_markdown
 from iad.evaluation.bench import pack, shown_people, unpack
 from iad.evaluation.classifier import teach_classifier
-from iad.evaluation.familiar import FamiliarPipeline
+from iad.evaluation.familiar import DRAWN_SIZE, FamiliarPipeline, cut_framed
 from iad.evaluation.intervals import by_person, interval
 from iad.evaluation.journal import Journal, start_folder
 from iad.evaluation.people import (
@@ -27,10 +28,13 @@ from iad.evaluation.people import (
 )
 from iad.evaluation.plan import Plan, list_wanted, timeline
 from iad.evaluation.warp import read_segments
-from iad.portraits.actions import COEFFICIENTS, EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed, perform
+from iad.geometry.coefficients import COEFFICIENTS
+from iad.geometry.head import load_geometry
+from iad.performing.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed, perform
 from iad.portraits.clips import is_held_out
 from iad.portraits.head import create_tiny_head
 from iad.portraits.wording import known_actions
+from iad.reading import load_mini_reader
 
 RNG = np.random.default_rng(0)
 
@@ -326,6 +330,86 @@ def test_what_is_remembered_changes_nothing():
     for _ in range(2):
         with pytest.raises(ValueError, match="No face"):
             familiar.find_face(np.zeros((128, 128, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """The tiny model with mini's geometry and reader, which draws a photo as mini does."""
+    tiny = FamiliarPipeline.create("tiny")
+    tiny.geometry, tiny.parts["reader"] = load_geometry(checkpoint.WEIGHTS / "mini"), load_mini_reader()
+    return tiny
+
+
+def test_drawn_clips_are_framed_as_the_judges_expect(drawing):
+    """Whatever square is drawn of a photo, judges see FFHQ's; a clip keeps one square, so that heads move."""
+    photo = data.astronaut()[:430, 40:420]  # cut close: the drawing has to move its square
+    fitted = drawing._fit(photo, drawing.find_face(photo))[0]
+    still, turned = np.zeros((1, 60), np.float32), np.zeros((1, 60), np.float32)
+    turned[0, COEFFICIENTS.index("yaw")] = 12
+    frames = [cut_framed(fitted.render(t, size=256).frames, fitted) for t in (still, turned)]
+    assert frames[0].shape == (1, 128, 128, 3)
+    eyes = [_find_eyes(drawing, f[0]) for f in frames]
+    np.testing.assert_allclose(eyes[0].mean(0), [0.5, 0.475], atol=0.035)  # FFHQ's, of the unit square
+    assert np.hypot(*(eyes[0][1] - eyes[0][0])) == pytest.approx(0.25, abs=0.035)
+    assert np.abs(eyes[1].mean(0) - eyes[0].mean(0)).max() > 0.01
+
+
+def _find_eyes(pipe, frame):
+    marks = pipe.landmarker(frame)
+    return np.stack([marks[36:42].mean(0), marks[42:48].mean(0)])
+
+
+def test_what_a_visitor_sees_is_sampled_at_the_judges_rate(drawing):
+    """The 16 frames that judges see are every third of the 48 that a visitor sees."""
+    photo, prompt = data.astronaut(), "a woman opens her mouth"
+    options = {"size": DRAWN_SIZE, "seed": 3, "duration": 1.0}
+    every = drawing(photo, prompt, **options).frames
+    few = drawing.draw_framed(photo, prompt, seed=3, duration=1.0)
+    assert len(every) == 3 * len(few) == 24
+    fitted = drawing._fit(photo, drawing.find_face(photo))[0]
+    assert np.abs(cut_framed(every[::3], fitted).astype(int) - few).mean() < 1.5
+    assert drawing._fit(photo, drawing.find_face(photo))[0] is fitted
+    alone = drawing.draw_framed(photo, prompt, seed=3, duration=1.0, detail_scale=0)
+    plain = drawing(photo, prompt, seed=3, duration=1.0, detail_scale=0).frames
+    assert alone.shape == (8, 128, 128, 3) and len(plain) == 8
+
+
+def test_method_and_product_are_told_apart():
+    row = {"action right": (0.5, 0.4, 0.6)}
+    rows = dict.fromkeys(("truth", "iad", "consisid", "drawn", "still", "warp"), row)
+    report = {
+        "settings": {"held_out_words": False, "photo": 1, "rendered": 1, "actions": ["smile"], "seeds": 1},
+        "counts": {}, "summary": {"all": rows}, "definitions": {}, "missing": [],
+    }  # fmt: skip
+    method, product = to_markdown(report).split("### The product")
+    named = [[name for name in rows if f"| {name} |" in part] for part in (method, product)]
+    assert named == [["truth", "iad", "consisid", "still"], ["truth", "drawn", "still", "warp"]]
+    report["summary"] = {"all": {name: row for name, row in rows.items() if name not in ("drawn", "warp")}}
+    assert "### The product" not in to_markdown(report)
+
+
+def test_arms_are_measured_without_the_drawing(tmp_path):
+    asked = []
+    pipe = type("Pipe", (), {})()
+    frames = np.zeros((16, 128, 128, 3), np.uint8)
+
+    def call(_, reference, prompt, **options):
+        asked.append(options)
+        return type("Clip", (), {"frames": frames})
+
+    type(pipe).__call__ = call
+    type(pipe).draw_framed = lambda _, *given, **options: asked.append(options | {"arm": "drawn"}) or frames
+    plan = Plan("mini", ("iad", "drawn"), photo=0, rendered=1, head="tiny")
+    stand_in = bench.Bench(plan, tmp_path)
+    stand_in.__dict__ |= {"pipe": pipe, "references": lambda person: _Everything()}
+    for row in ("iad", "consisid", "drawn"):
+        bench._make(stand_in, next(list_wanted(plan, row, 0)), "smiles")
+    assert [(a["arm"], a["detail_scale"]) for a in asked] == [("iad", 0), ("consisid", 0), ("drawn", 1)]
+
+
+class _Everything(dict):
+    def __missing__(self, key):
+        return np.zeros((128, 128, 3), np.uint8)
 
 
 def test_pictures_are_of_the_first_people():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from contextlib import contextmanager
 from functools import partial
 
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from iad import IaDPipeline, sampling
-from iad.evaluation import crossing, leakage, leakage_page, measures, probes, speed
+from iad import IaDPipeline, checkpoint, sampling
+from iad.autoencoder import decode_latents, to_uint8
+from iad.evaluation import crossing, leakage, leakage_page, measures, plain, probes, speed
 from iad.evaluation import samples as faces
 from iad.evaluation.samples import SHOWN, TURNED, Samples
 from iad.evaluation.scorers import Scorers
-from iad.portraits.actions import COEFFICIENTS, POSE_LIMITS
+from iad.faces import crop
+from iad.geometry.coefficients import COEFFICIENTS, POSE_LIMITS
+from iad.geometry.head import load_geometry
+from iad.reading import load_mini_reader
 
 PEOPLE, ROWS, WIDTH = 16, 24, 100
 
@@ -229,7 +234,10 @@ def report(tmp_path_factory):
 
 def test_the_suite_tells_of_every_embedding(report):
     told, folder = report
-    assert {row["part"] for row in told["embeddings"]} == {"raw", "identity", "action", "encoder"}
+    parts = {"raw", "identity", "action", "residual", "encoder"}
+    assert {row["part"] for row in told["embeddings"]} == parts
+    named = {row["name"]: row["width"] for row in told["embeddings"]}
+    assert named["i, local tokens"] + named["i, recogniser's token"] == named["i, identity"]
     assert told["chance"]["person"] == 1 / 4
     page = (folder / "leakage.md").read_text()
     assert all(f"| {row['name']} |" in page for row in told["embeddings"])
@@ -240,8 +248,7 @@ def test_the_suite_tells_of_every_embedding(report):
         leakage.run_leakage(IaDPipeline.create("tiny"), output=folder, people=4, head="tiny")
 
 
-def test_ablations_add_their_rows(tmp_path):
-    from iad import checkpoint
+def test_ablations_are_found(tmp_path):
     from iad.decoupling import create_decoupling
 
     pipe = IaDPipeline.create("tiny")
@@ -249,9 +256,9 @@ def test_ablations_add_their_rows(tmp_path):
     checkpoint.save_preset(tmp_path / "without-swap", pipe.preset)
     checkpoint.save_part(tmp_path / "without-swap", "decoupling", made.state_dict())
     (tmp_path / "notes").mkdir()
-    sources = dict(leakage._sources(pipe, tmp_path))
-    assert list(sources) == ["", "without-swap"]
-    assert torch.equal(sources["without-swap"].queries, made["decoupler"].queries)
+    ((name, decoupler),) = leakage.load_ablations(tmp_path)
+    assert name == "without-swap" and torch.equal(decoupler.queries, made["decoupler"].queries)
+    assert not list(leakage.load_ablations(None))
 
 
 def test_drawn_faces_show_what_their_labels_say():
@@ -269,54 +276,111 @@ def test_drawn_faces_show_what_their_labels_say():
     assert turned.std(0).min() > 4
 
 
-def test_speed_times_every_stage_of_both_ways(tmp_path):
-    pipe = IaDPipeline.create("tiny")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipe, "_score", lambda *_: {})  # it seeks faces in noise, at length
-        told = speed.run_speed(pipe, output=tmp_path, clips=1, cold=False)
-    for way in ("default", "plain"):
-        assert set(told[way]["stages"]) == set(speed.STAGES)
-        assert all(seconds > 0 for seconds in told[way]["stages"].values())
-        assert told[way]["total"] == pytest.approx(sum(told[way]["stages"].values()))
-    assert told["times_faster_denoising"] > 3
-    assert "| denoise |" in (tmp_path / "speed.md").read_text()
+def test_speed_measures_a_fresh_process_and_says_so(tmp_path):
+    """A model without geometry has no drawing to time; its own clips, start and memory are there."""
+    told = speed.run_speed("tiny", output=tmp_path, clips=1)
+    assert told["drawn"] == {} and told["live"] == {} and told["weights_mb"] == 0
+    assert 0.1 < told["ready"] < 300 and 0 < told["alone"]["fastest"] <= told["alone"]["total"]
+    assert told["sampling"]["plain"] > 3 * told["sampling"]["own"]
+    assert 0.1 < told["peak_memory_gib"] < 8
+    page = (tmp_path / "speed.md").read_text()
+    assert "the denoiser alone" in page and "live" not in page and "px, 24 fps" not in page
 
 
-def test_the_plain_loop_makes_what_the_pipeline_makes_at_the_same_settings(monkeypatch):
+@pytest.fixture(scope="module")
+def drawing():
+    """The tiny model with mini's geometry and reader: a photo is found and drawn as by mini."""
+    tiny = IaDPipeline.create("tiny")
+    tiny.geometry = load_geometry(checkpoint.WEIGHTS / "mini")
+    tiny.parts["reader"] = load_mini_reader()
+    return tiny
+
+
+def test_stages_of_a_drawn_clip_add_up_to_its_time(drawing):
+    photo = speed.get_photo()
+    speed.time_stages(drawing, photo, size=96, seed=0, seconds=1.0)  # compiles what draws
+    begun = time.perf_counter()
+    told = speed.time_stages(drawing, photo, size=96, seed=0, seconds=1.0)
+    assert tuple(told) == speed.STAGES and min(told.values()) > 0
+    assert sum(told.values()) == pytest.approx(time.perf_counter() - begun, rel=0.05)
+    with pytest.raises(ValueError, match="no geometry"):
+        speed.time_stages(IaDPipeline.create("tiny"), photo, size=96, seed=0)
+
+
+def test_tables_of_speed_name_every_stage_and_aim():
+    entry = {"total": 1.5, "fastest": 1.4, "slowest": 2.0, "stages": dict.fromkeys(speed.STAGES, 0.3)}
+    report = {
+        "clips": 5, "seconds": 2.0, "cores": 2, "fps": 24, "drawn": {"384": entry},
+        "alone": entry | {"stages": {}},
+        "size_alone": 128, "frames_alone": 16, "ready": 6.0, "first_clip": 4.0, "peak_memory_gib": 1.25,
+        "live": {"ms": 38.4, "fps_driven": 11.0, "fit": 0.4}, "weights_mb": 38.0,
+        "sampling": {"own": 0.1, "plain": 5.0, "steps": 1, "plain_steps": 50},
+    }  # fmt: skip
+    page = speed.to_markdown(report)
+    assert all(f"| {stage} | 0.30 |" in page for stage in speed.STAGES)
+    assert "**1.50**" in page and "| 38 | 40 |" in page and "| 1.25 | 2 |" in page and "50.0 times" in page
+    widths = {line.count("|") for line in page.splitlines() if line.startswith("| ") and "drawn" in line}
+    assert widths == {4}
+
+
+def test_weights_are_those_that_generating_takes():
+    alone = sum(f.stat().st_size for f in (checkpoint.WEIGHTS / "mini").glob("*.safetensors"))
+    assert 20 < speed.weigh("mini") < alone / 1e6 - 10
+    assert speed.weigh("tiny") == 0
+
+
+@pytest.fixture(scope="module")
+def conditions():
+    tiny = IaDPipeline.create("tiny")
+    return tiny, plain.get_conditions(tiny, speed.get_photo(), speed.PROMPT)
+
+
+def test_the_plain_loop_makes_what_the_pipeline_makes_at_the_same_settings(conditions, monkeypatch):
     monkeypatch.setattr(sampling, "REACH", math.inf)
-    pipe, photo = IaDPipeline.create("tiny"), speed._photo()
-    caught = {}
-
-    def plainly(pipe, conditions, seed):
-        caught["plain"] = speed.denoise_plainly(pipe, conditions, seed, steps=3)
-        caught["own"] = speed.sample(
-            pipe.parts["transformer"], pipe.scheduler, conditions,
-            pipe._guidance(speed.PLAIN_GUIDANCE, 1.0, 1.0, 1.0),
-            latents=pipe._noise(seed, pipe.preset.latent_frames), steps=3,
-            stack=pipe.preset.frames_per_latent,
-        )  # fmt: skip
-        return caught["own"]
-
-    pipe._score = lambda *_: {}
-    speed.time_clip(pipe, photo, plainly, seed=3)
-    assert torch.allclose(caught["plain"], caught["own"], atol=1e-4)
+    pipe, conditions = conditions
+    plainly = plain.denoise_plainly(pipe, conditions, 3, steps=3)
+    own = plain.sample(
+        pipe.parts["transformer"], pipe.scheduler, conditions,
+        pipe._guidance(plain.PLAIN_GUIDANCE, 1.0, 1.0, 1.0),
+        latents=plain.draw_noise(pipe, 3), steps=3, stack=pipe.preset.frames_per_latent,
+    )  # fmt: skip
+    assert torch.allclose(plainly, own, atol=1e-4)
 
 
-def test_guidance_exaggerates_only_what_it_may():
-    pipe, seen = IaDPipeline.create("tiny"), []
+def test_the_timed_sampling_is_the_pipelines(conditions):
+    """What is timed gives, decoded, the frames that the pipeline gives at the same seed."""
+    pipe, photo = conditions[0], speed.get_photo()
+    seconds = pipe.preset.latent_frames * pipe.preset.frames_per_latent / pipe.preset.fps
+    clip = pipe(photo, speed.PROMPT, seed=0, duration=seconds, detail_scale=0)
+    latents = plain.denoise(pipe, conditions[1], 0)
+    frames = decode_latents(pipe.parts["autoencoder"], latents, pipe.preset.frames_per_latent)[0]
+    assert np.abs(to_uint8(frames).astype(int) - clip.frames).mean() < 2
 
-    def compare(pipe, conditions, seed):
-        made = {"latents": pipe._noise(seed, pipe.preset.latent_frames), "steps": 1}
-        made["stack"] = pipe.preset.frames_per_latent
-        ask = partial(speed.sample, pipe.parts["transformer"], pipe.scheduler, conditions, **made)
-        strong = pipe._guidance(6.0, 1.0, 1.0, 1.0)
-        plain = ask(pipe._guidance(1.0, 1.0, 1.0, 1.0))
-        held = ask(strong, weigh=lambda told: seen.append(told) or torch.zeros_like(told))
-        torch.testing.assert_close(held, plain, atol=1e-5, rtol=0)
-        torch.testing.assert_close(seen[0], plain, atol=1e-5, rtol=0)
-        assert (ask(strong) - plain).abs().max() > 1e-3
-        return plain
 
-    pipe._score = lambda *_: {}
-    speed.time_clip(pipe, speed._photo(), compare, seed=3)
-    assert len(seen) == 1
+def test_guidance_exaggerates_only_what_it_may(conditions):
+    pipe, given = conditions
+    seen = []
+    made = {"latents": plain.draw_noise(pipe, 3), "steps": 1, "stack": pipe.preset.frames_per_latent}
+    ask = partial(plain.sample, pipe.parts["transformer"], pipe.scheduler, given, **made)
+    strong = pipe._guidance(6.0, 1.0, 1.0, 1.0)
+    calm = ask(pipe._guidance(1.0, 1.0, 1.0, 1.0))
+    held = ask(strong, weigh=lambda told: seen.append(told) or torch.zeros_like(told))
+    torch.testing.assert_close(held, calm, atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen[0], calm, atol=1e-5, rtol=0)
+    assert (ask(strong) - calm).abs().max() > 1e-3 and len(seen) == 1
+
+
+def test_a_collection_is_split_as_a_visitors_photo_is(drawing):
+    """Pictures that a face fills are split as the pipeline splits what it finds in a photo."""
+    photo = speed.get_photo()
+    found = drawing.find_face(photo)
+    (read,) = faces.read_faces(drawing, found.image[None])
+    both = [face.track[57:] for face in (found, read)]
+    np.testing.assert_allclose(*both, atol=6)  # degrees; the crop is of a few pixels
+    away = np.abs(crop(found.image, read.affine, 128).astype(int) - found.image).mean()
+    assert away < 12  # grey levels: framed as it was
+    parts = faces.split_faces(drawing, found.image[None])
+    whole = parts["identity"] + parts["action"] + parts["residual"]
+    torch.testing.assert_close(parts["facial"], whole, atol=1e-4, rtol=0)
+    own = drawing.split_face(found.image, read)
+    torch.testing.assert_close(parts["identity"], own.identity.flatten(1), atol=1e-5, rtol=0)

@@ -1,10 +1,10 @@
-"""How good a model is, measured on people it has never seen: suites `action`, `leakage` and `speed`."""
+"""How good a model is on people it has never seen: suites `action`, `leakage`, `real` and `speed`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SUITES = ("action", "leakage", "speed")
+SUITES = ("action", "leakage", "real", "speed")
 
 
 def run(
@@ -17,6 +17,7 @@ def run(
     people: int = 64,
     seeds: int = 3,
     scorers: str | Path | None = None,
+    quick: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
     """Run a suite, or "all" of them, and write `report.json` and `report.md`.
@@ -27,9 +28,11 @@ def run(
         arms: whose clips the suite `action` compares; None takes all that have weights, controls too.
         workers: processes.
         output: a folder; what lies there from an interrupted run with the same settings is used.
-        people: held-out people, half from photos.
+        people: held-out people, half from photos; the suite `real` reads so many photos, and animates up to
+            a quarter of them.
         seeds: how often each measurement is repeated.
         scorers: weights folder of the judges; None takes the model's own, else the shipped ones.
+        quick: a small version of the suite `real`, in under a minute.
         options: further settings of the suite `action`, see `iad.evaluation.plan.Plan`.
 
     Raises:
@@ -45,15 +48,30 @@ def run(
     chosen = SUITES if suite == "all" else (suite,)
     scorers = None if scorers is None else str(scorers)
     options |= {"arms": arms, "workers": workers}
-    reports = {name: _run_one(name, model, output, people, seeds, scorers, options) for name in chosen}
+    reports = {
+        name: _run_real(model, output, people, quick)
+        if name == "real"
+        else _run_one(name, model, output, people, seeds, scorers, options)
+        for name in chosen
+    }
     pages = {name: (output / f"{name}.md").read_text() for name in chosen if (output / f"{name}.md").exists()}
     command = (
         f"python -m iad evaluate --suite {suite} --model {model} --people {people} --seeds {seeds}"
         f" --workers {workers} --output {output}"
         + (f" --arms {' '.join(arms)}" if arms else "")
+        + (" --quick" if quick else "")
         + (f" --detail-scale {options['detail_scale']:g}" if "detail_scale" in options else "")
     )
     return write_report(output, reports, command=command, pages=pages)
+
+
+def _run_real(model, output: Path, people: int, quick: bool) -> dict[str, Any]:
+    from iad.evaluation.real.run import QUICK, choose_amounts, run_real
+    from iad.pipeline import IaDPipeline
+
+    amounts = QUICK if quick else choose_amounts(people)
+    pipe = IaDPipeline.from_pretrained(model)
+    return run_real(pipe, output=output, amounts=amounts, model=str(model))
 
 
 def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, options) -> dict[str, Any]:
@@ -62,16 +80,14 @@ def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, o
 
         common = {"model": str(model), "output": output, "people": people, "seeds": seeds}
         return run_action(**common, **options | ({"scorers": scorers} if scorers else {}))
+    if name == "speed":
+        from iad.evaluation.speed import run_speed
+
+        return run_speed(str(model), output=output)
+    from iad.evaluation.leakage import run_leakage
+    from iad.evaluation.scorers import load_scorers
     from iad.pipeline import IaDPipeline
 
-    pipe = IaDPipeline.from_pretrained(model)
-    if name == "leakage":
-        from iad.evaluation.leakage import run_leakage
-        from iad.evaluation.scorers import load_scorers
-
-        judges = load_scorers(Path(scorers)) if scorers else None
-        head = "tiny" if model == "tiny" else "ict"
-        return run_leakage(pipe, output=output, people=people, seeds=range(seeds), scorers=judges, head=head)
-    from iad.evaluation.speed import run_speed
-
-    return run_speed(pipe, output=output)
+    judges = load_scorers(Path(scorers)) if scorers else None
+    options = {"seeds": range(seeds), "scorers": judges, "head": "tiny" if model == "tiny" else "ict"}
+    return run_leakage(IaDPipeline.from_pretrained(model), output=output, people=people, **options)

@@ -1,9 +1,11 @@
 """Suite `action`: does the person stay who they are and do what the prompt says, arm beside arm.
 
 Held-out people x the eight basic actions x seeds, the reference showing another action than the prompt.
-Beside the arms stand `truth` (true renders of the same people: the ceiling), `still` (the reference repeated:
-the floor) and `warp` (the reference animated by a mesh: an honest outsider). Work is spread over processes,
-and every measured clip is on disk at once, so that an interrupted run goes on.
+Two questions are kept apart. The method: every arm by the denoiser's own frames, which the embeddings alone
+make. The product: `drawn`, iad as a visitor sees it, beside `warp` (the reference animated by the training
+mesh: an honest outsider). Beside both stand `truth` (true renders of the same people: the ceiling) and
+`still` (the reference repeated: the floor). Work is spread over processes, and every measured clip is on disk
+at once, so that an interrupted run goes on.
 """
 
 import hashlib
@@ -31,12 +33,12 @@ from iad.evaluation.bench import (
 from iad.evaluation.familiar import FamiliarPipeline
 from iad.evaluation.journal import Journal, start_folder
 from iad.evaluation.pictures import draw_action
-from iad.evaluation.plan import Plan, Wanted, list_wanted
+from iad.evaluation.plan import DRAWN, Plan, Wanted, list_wanted
 from iad.evaluation.summary import COLUMNS, Judges, judge_records, summarise
 from iad.spread import spread
 
 COMPARED = ("still", "warp")  # rows beside the arms; "truth" comes with the people
-VERSION = 1  # of what is measured; another one does not go on from older measurements
+VERSION = 2  # of what is measured; another one does not go on from older measurements
 HEAVY = ("track", "features", "embedding", "dlib_embedding", "mean")  # of a record; not in the report
 
 
@@ -71,11 +73,13 @@ def run_action(
         FileNotFoundError: the morphable head or the photo people are not there.
     """
     begun = time.perf_counter()
-    arms = arms or FamiliarPipeline.from_pretrained(model).arms
+    pipe = FamiliarPipeline.from_pretrained(model)
+    arms = arms or pipe.arms
+    rows = (*arms, *([DRAWN] if pipe.geometry else []), *COMPARED)
     if model == "tiny":
         options = {"head": "tiny", "photo": 0, "rendered": people} | options
     halves = {"photo": people // 2, "rendered": people - people // 2}
-    plan = Plan(**({"model": str(model), "rows": (*arms, *COMPARED), "seeds": seeds} | halves | options))
+    plan = Plan(**({"model": str(model), "rows": rows, "seeds": seeds} | halves | options))
     folder = Path(output) / "action"
     bench = open_bench(plan, folder)  # whatever is missing is said here
     lacking = [arm for arm in arms if arm not in bench.pipe.arms]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from iad.portraits.actions import EIGHT_BASIC
+from iad.evaluation.plan import DRAWN, PRODUCT
+from iad.performing.actions import EIGHT_BASIC
 
 COLUMNS = {
     "Who it is": ("FaceSim-Arc", "FaceSim-Cur", "FaceSim-Arc, InsightFace", "dlib", "dlib distance")
@@ -21,7 +22,21 @@ PERCENT = (
     "second right",
 )
 KINDS = {"all": "All people", "photo": "Photo people", "rendered": "Rendered people"}
+BESIDE = ("truth", "still")  # rows that belong to both questions
+SECTIONS = {
+    "method": (
+        "The method: what the embeddings alone carry",
+        "All arms by the denoiser's own frames (`detail_scale=0`), 128 pixels: no pixel of the photo is in "
+        "them.",
+    ),
+    "product": (
+        "The product: what a visitor sees",
+        "iad's track drawn with the photo's own pixels, cut to the judges' framing and rate. The other arms "
+        "have no drawing: they are measured above.",
+    ),
+}
 ROWS = {
+    DRAWN: "iad as it is drawn for visitors, with the photo's own pixels",
     "truth": "true renders of the same people: the ceiling",
     "still": "the reference repeated: what copying gets",
     "warp": "the reference animated by a fitted mesh: no network, but the exact action",
@@ -47,17 +62,32 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         failed=f"Clips that could not be made, counted as wrong: {'; '.join(failed)}." if failed else "",
     )
     lines = ["## Action", "", note, "![first six people](figure.png)", ""]
-    for kind, rows in summary.items():
-        lines += [f"### {KINDS[kind]}", ""]
-        for title, columns in COLUMNS.items():
-            lines += _table(title, rows, columns)
-        lines += _table("Action right, by action", rows, settings["actions"])
+    for section, (title, text) in SECTIONS.items():
+        lines += _section(section, title, text, report)
     lines += ["### What the numbers are", ""]
     known = {column for rows in summary.values() for row in rows.values() for column in row}
     lines += [f"- *{name}*: {text}" for name, text in report["definitions"].items() if name in known]
     lines += [f"- Row *{name}*: {text}." for name, text in ROWS.items() if name in summary["all"]]
     lines += [f"- Not judged: {sentence}" for sentence in report["missing"]]
     return "\n".join(lines) + "\n"
+
+
+def _section(section: str, heading: str, text: str, report: Mapping[str, Any]) -> list[str]:
+    """Write the tables of one question; none where no row answers it."""
+    lines = [f"### {heading}", "", text, ""]
+    answered = False
+    for kind, rows in report["summary"].items():
+        chosen = {name: row for name, row in rows.items() if _belongs(name, section)}
+        answered |= bool(chosen.keys() - set(BESIDE))
+        lines += [f"#### {KINDS[kind]}", ""]
+        for title, columns in COLUMNS.items():
+            lines += _table(title, chosen, columns)
+        lines += _table("Action right, by action", chosen, report["settings"]["actions"])
+    return lines if answered else []
+
+
+def _belongs(name: str, section: str) -> bool:
+    return name in BESIDE or (name in PRODUCT) == (section == "product")
 
 
 def _table(

@@ -31,10 +31,10 @@ from iad.evaluation.people import (
     references_of,
     truth_of,
 )
-from iad.evaluation.plan import Plan, Wanted, list_wanted, timeline
+from iad.evaluation.plan import DRAWN, Plan, Wanted, list_wanted, timeline
 from iad.evaluation.scorers import Scorers, create_scorers, load_scorers
 from iad.evaluation.warp import animate, create_puppet
-from iad.portraits.actions import Performed
+from iad.performing.actions import Performed
 from iad.portraits.clips import SECONDS
 
 LOOKED_AT = (2, 6, 10, 14)  # of 16 frames: the detector is dear; each speaks for the four around it
@@ -201,8 +201,10 @@ def _make(bench: Bench, wanted: Wanted, prompt: str) -> UInt8[np.ndarray, "f h w
     seed = 1000 * wanted.seed + wanted.person
     if wanted.row == "warp":
         return animate(bench.puppet(wanted.person, shown), prompt, seed=seed)
-    detail = bench.plan.detail_scale
-    return bench.pipe(reference, prompt, arm=wanted.row, seed=seed, detail_scale=detail).frames
+    if wanted.row == DRAWN:
+        detail = bench.plan.detail_scale
+        return bench.pipe.draw_framed(reference, prompt, seed=seed, detail_scale=detail)
+    return bench.pipe(reference, prompt, arm=wanted.row, seed=seed, detail_scale=0).frames
 
 
 def _name(plan: Plan, wanted: Wanted) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Crossing tests: from words to faces, and one person's identity with another person's action.
 
-`find_clips` asks whether the action that T makes of words is nearest to the right one of a person's clips;
-`swap` generates a clip of A from A's identity and B's action, and asks judges whose is what.
+`find_clips` asks whether what T performs of words is nearest to what is read of the right one of a person's
+clips; `swap` generates a clip of A from A's identity and B's action, and asks judges whose is what.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from tqdm import tqdm
 
-from iad.config import EXPRESSIONS
+from iad.config import EXPRESSIONS, TRACK
 from iad.encoders import POSE_SCALE
 from iad.evaluation.intervals import interval
 from iad.evaluation.people import prompt_for
-from iad.evaluation.samples import SHOWN, Samples, encode, split
+from iad.evaluation.samples import SHOWN, Samples, read_faces
 from iad.evaluation.scorers import Scorers
+from iad.performing import perform_prompt, track_to_code
+from iad.performing.actions import EIGHT_BASIC, Performed
 from iad.portraits import clips
-from iad.portraits.actions import EIGHT_BASIC, Performed
-from iad.text import parse_prompt
 
 PAIRS = 16  # of people, in the swap test
 SWAP_PROMPT = "a portrait of a person"  # what they do comes from the other face
@@ -33,12 +33,13 @@ SWAP_PROMPT = "a portrait of a person"  # what they do comes from the other face
 def find_clips(pipe: Any, samples: Samples, casts: Sequence[clips.Cast]) -> dict[str, Any]:
     """Let words find, among a person's clips of the eight basic actions, the one they tell of.
 
-    Words and clips are compared latent frame by latent frame, by the cosine of their action embeddings.
+    T's track and the tracks read of the clips are compared moment by moment, by the cosine of their codes,
+    every number weighing as it does in the model's own comparisons.
     """
-    decoupler = pipe.parts["decoupler"]
     flat = rearrange(samples.clips, "p a f h w c -> (p a f) h w c")
-    codes = split(decoupler, encode(pipe.parts["encoder"], flat))["code"]
-    shown = rearrange(_embed(decoupler, codes), "(p a f) d -> p a f d", p=samples.people, a=len(EIGHT_BASIC))
+    tracks = np.stack([face.track for face in read_faces(pipe, flat)])
+    codes = _weigh(pipe, tracks)
+    shown = rearrange(codes, "(p a f) d -> p a f d", p=samples.people, a=len(EIGHT_BASIC))
     report: dict[str, Any] = {"chance": 1 / len(EIGHT_BASIC)}
     for wording in ("seen", "unseen"):
         right = np.zeros((samples.people, len(EIGHT_BASIC)))
@@ -51,21 +52,25 @@ def find_clips(pipe: Any, samples: Samples, casts: Sequence[clips.Cast]) -> dict
     return report
 
 
-def _embed(decoupler, codes: Float[Tensor, "n c"]) -> Float[Tensor, "n d"]:
-    return (decoupler.expand(codes) - decoupler.mean_action).flatten(1)
+def _weigh(pipe: Any, track: Float[np.ndarray, "n 60"]) -> Float[Tensor, "n 60"]:
+    weight = torch.ones(TRACK) if pipe.recognised is None else pipe.recognised.weight.cpu()
+    return torch.from_numpy(track_to_code(track)).float() * weight.sqrt()
 
 
 def _say(pipe: Any, cast: clips.Cast, name: str, turn: int, *, unseen: bool) -> Float[Tensor, "f d"]:
     prompt = prompt_for(
         cast.words.presentation, [Performed((name,), 0.0, clips.SECONDS)], turn=turn, held_out=unseen
     )
-    segments = parse_prompt(prompt, duration=pipe.preset.duration)
-    return _embed(pipe.parts["decoupler"], pipe.text_codes(segments, pipe.preset.latent_frames)[0])
+    moments = pipe.preset.fps / pipe.preset.frames_per_latent  # a second, as the clips' frames
+    performed = perform_prompt(
+        pipe.parts["performer"], pipe.text_encoder, prompt, seconds=clips.SECONDS, fps=moments, seed=None
+    )
+    return _weigh(pipe, performed.track)
 
 
 def find_nearest(told: Float[Tensor, "m f d"], shown: Float[Tensor, "n f d"]) -> np.ndarray:
     """Return for every sequence of `told` the number of the most alike one in `shown`."""
-    alike = cosine_similarity(told[:, None], shown[None], dim=-1).mean(-1)
+    alike = cosine_similarity(told.flatten(1)[:, None], shown.flatten(1)[None], dim=-1)
     return alike.argmax(1).numpy()
 
 

@@ -1,6 +1,6 @@
 """The pipeline as evaluation uses it: what does not change between thousands of clips is done once."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -8,22 +8,35 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import nn
 
-from iad.config import Preset
-from iad.encoders import as_landmarker
-from iad.faces import Face
+from iad.config import TRACK, Preset
+from iad.drawing import enlarge
+from iad.faces import CROP_SIZE, Face, alignment, crop
+from iad.geometry.animation import AnimatedPhoto
 from iad.pipeline import IaDPipeline
+from iad.reading import read_face
+from iad.text import TextEncoder, TextStates
+
+DRAWN_SIZE = 256  # pixels of a drawn frame before it is cut: twice what judges look at
+FITTED = 4  # photos whose fit is kept
 
 
-class FamiliarWords:
+class FamiliarWords(TextEncoder):
     """A text encoder that reads the same words once."""
 
-    def __init__(self, encoder: Any):
-        self.encoder = encoder
-        self._read = lru_cache(maxsize=64)(lambda texts: encoder.encode(list(texts)))
+    def __init__(self, encoder: TextEncoder):
+        self.encoder, self.tokens, self.dim = encoder, encoder.tokens, encoder.dim
+        self._read = lru_cache(maxsize=128)(self._encode)
 
-    def encode(self, texts: Sequence[str]) -> Any:
+    def encode(self, texts: list[str], *, tokens: int | None = None) -> TextStates:
         """Encode, or remember."""
-        return self._read(tuple(texts))
+        return self._read(tuple(texts), tokens)
+
+    def to(self, device: Any) -> "FamiliarWords":
+        """Move to a device; what was read before is forgotten."""
+        return type(self)(self.encoder.to(device))
+
+    def _encode(self, texts: tuple[str, ...], tokens: int | None) -> TextStates:
+        return self.encoder.encode(list(texts), tokens=tokens)
 
 
 class FamiliarPipeline(IaDPipeline):
@@ -37,13 +50,19 @@ class FamiliarPipeline(IaDPipeline):
     def __init__(self, preset: Preset, parts: nn.ModuleDict, text_encoder: Any, **options: Any):
         super().__init__(preset, parts, FamiliarWords(text_encoder), **options)
         self._known: dict[bytes, Face | ValueError] = {}
+        self._fitted: dict[bytes, tuple[AnimatedPhoto | None, list[str]]] = {}
 
-    def find_face(self, photo: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> Face:
+    def find_face(
+        self, photo: UInt8[np.ndarray, "h w 3"], index: int | None = None, *, thorough: bool = True
+    ) -> Face:
         """Find the face, or remember it."""
         key = photo.tobytes()
         if key not in self._known:
             try:
-                self._known[key] = self._as_framed(photo) if self.framed else super().find_face(photo, index)
+                found = super().find_face
+                self._known[key] = (
+                    self._as_framed(photo) if self.framed else found(photo, index, thorough=thorough)
+                )
             except ValueError as error:
                 self._known[key] = error
         if isinstance(self._known[key], ValueError):
@@ -52,8 +71,50 @@ class FamiliarPipeline(IaDPipeline):
 
     def _as_framed(self, photo: UInt8[np.ndarray, "h w 3"]) -> Face:
         size = len(photo)
-        landmarks = as_landmarker(self.parts["encoder"])(photo) * size
-        return Face(photo, (0, 0, size, size), landmarks.astype(np.float32), np.eye(2, 3) / size, 1, 0)
+        landmarks = (self.landmarker(photo) * size).astype(np.float32)
+        face = Face(photo, (0, 0, size, size), landmarks, np.eye(2, 3) / size, 1, 0)
+        read = read_face(self.reader, photo, face)
+        return replace(read, image=photo, affine=face.affine)
+
+    def _fit(
+        self, photo: UInt8[np.ndarray, "h w 3"], face: Face, arm: str = "iad"
+    ) -> tuple[AnimatedPhoto | None, list[str]]:
+        """Fit the photo, or remember its fit."""
+        if arm != "iad" or self.geometry is None:
+            return super()._fit(photo, face, arm)
+        key = photo.tobytes()
+        if key not in self._fitted:
+            while len(self._fitted) >= FITTED:
+                self._fitted.pop(next(iter(self._fitted)))
+            self._fitted[key] = super()._fit(photo, face)
+        return self._fitted[key]
+
+    def draw_framed(
+        self, photo: UInt8[np.ndarray, "h w 3"], prompt: str, **options: Any
+    ) -> UInt8[np.ndarray, "f s s 3"]:
+        """Make a clip as a visitor sees it, but at the judges' rate and cut to the framing that they know.
+
+        T is asked at the denoiser's frames a second: the same moments of what is drawn at 24. A photo that
+        cannot be fitted gives the denoiser's own frames, as it does a visitor.
+        """
+        clip = self(photo, prompt, fps=self.preset.fps, size=DRAWN_SIZE, **options)
+        fitted = self._fit(photo, self.find_face(photo))[0] if options.get("detail_scale", 1) else None
+        if fitted is None:
+            return enlarge(clip.frames, CROP_SIZE)
+        return cut_framed(clip.frames, fitted)
 
     def _score(self, *_: Any) -> dict[str, Any]:
         return {}
+
+
+def cut_framed(
+    frames: UInt8[np.ndarray, "f h w 3"], fitted: AnimatedPhoto
+) -> UInt8[np.ndarray, "f 128 128 3"]:
+    """Cut the FFHQ square of the neutral frontal face out of drawn frames: one square for a whole clip.
+
+    The judges' own clips are framed so, and the head moves in the frame. A drawn clip's framing is moved and
+    shrunk to lie in the photo.
+    """
+    neutral = fitted.landmarks(np.zeros((1, TRACK), np.float32))[0]
+    affine = alignment(neutral * frames.shape[1] - 0.5)
+    return np.stack([crop(frame, affine, CROP_SIZE) for frame in frames])

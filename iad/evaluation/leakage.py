@@ -1,8 +1,9 @@
 """Suite `leakage`: what each embedding gives away, by probes on people that training never saw.
 
-The facial embedding f is split into identity i and action a. A clean split keeps the person in i and the
-expression and head pose in a, and not the other way round. Probes measure both ways; beside them stand what
-the undivided f tells (`raw`), chance, probes taught on shuffled labels, the encoder's own vectors, and the
+The facial embedding f is split into identity i, action a and residual r, as the pipeline splits a visitor's
+face. A clean split keeps the person in i and the expression and head pose in a, and not the other way round;
+r is given to nobody. Probes measure both ways; beside them stand what the undivided f tells (`raw`), the two
+kinds of tokens that make up i, chance, probes taught on shuffled labels, the encoder's own vectors, and the
 closed-form split. Normalised leakage is (probe - chance) / (raw - chance).
 """
 
@@ -26,8 +27,9 @@ from iad.evaluation.leakage_page import draw_leakage, to_markdown
 from iad.evaluation.measures import QUESTIONS, Faces, Fold, Make, create_folds, measure
 from iad.evaluation.people import HeadName, get_head, held_out_people
 from iad.evaluation.report import as_json
-from iad.evaluation.samples import SHOWN, Encoded, Samples, encode, render_samples, split
+from iad.evaluation.samples import SHOWN, Encoded, Samples, encode, render_samples, split, split_faces
 from iad.evaluation.scorers import Scorers, load_scorers
+from iad.recogniser import DIM
 
 RANK = 8  # directions that the closed form takes for action: one less than there are faces to tell apart
 
@@ -38,7 +40,7 @@ class Tested:
 
     name: str
     source: str  # rows of one source are normalised by its own f
-    part: str  # "raw", "identity", "action", or "encoder"
+    part: str  # "raw", "identity", "action", "residual", or "encoder"
     make: Make
 
 
@@ -76,10 +78,10 @@ def run_leakage(
     encoded = encode(pipe.parts["encoder"], samples.crops)
     folds = create_folds(samples.person, seeds)
     rows = []
-    for source, decoupler in _sources(pipe, ablations):
-        parts = split(decoupler, encoded)
+    for source, parts in _sources(pipe, ablations, samples, encoded):
         tested = list(_tested(source, parts))
-        tested += list(_compared(parts, encoded, samples)) if not source else []
+        if not source:
+            tested += [*_halves(pipe, parts), *_compared(parts, encoded, samples)]
         kinds = probes.KINDS if not source else ("linear",)  # networks take long
         for row in tqdm(tested, desc=f"probe {source or pipe.preset.name}", mininterval=5):
             found = {"name": row.name, "source": row.source, "part": row.part}
@@ -106,14 +108,22 @@ def run_leakage(
     return report
 
 
-def _sources(pipe: Any, ablations: Path | None) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the pipeline's own split, named "", then that of every ablation."""
-    yield "", pipe.parts["decoupler"]
-    for folder in sorted(ablations.iterdir()) if ablations else []:
-        if (folder / checkpoint.MANIFEST).exists():
-            parts = create_decoupling(checkpoint.load_preset(folder))
-            parts.load_state_dict(checkpoint.load_part(folder, "decoupling"))
-            yield folder.name, parts["decoupler"].eval().requires_grad_(False)
+def _sources(
+    pipe: Any, ablations: Path | None, samples: Samples, encoded: Encoded
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield the parts of the pipeline's own split, named "", then those of every ablation's."""
+    yield "", split_faces(pipe, samples.crops)
+    for name, decoupler in load_ablations(ablations):
+        yield name, split(decoupler, encoded)
+
+
+def load_ablations(folder: Path | None) -> Iterator[tuple[str, nn.Module]]:
+    """Yield name and decoupler of every ablation in a folder; they know no recogniser's token."""
+    for place in sorted(folder.iterdir()) if folder else []:
+        if (place / checkpoint.MANIFEST).exists():
+            parts = create_decoupling(checkpoint.load_preset(place))
+            parts.load_state_dict(checkpoint.load_part(place, "decoupling"))
+            yield place.name, parts["decoupler"].eval().requires_grad_(False)
 
 
 def _tested(source: str, parts: dict[str, Tensor]) -> Iterator[Tested]:
@@ -121,10 +131,19 @@ def _tested(source: str, parts: dict[str, Tensor]) -> Iterator[Tested]:
         ("facial", "raw", "f, facial"),
         ("identity", "identity", "i, identity"),
         ("code", "action", "a, action's code"),
-        ("action", "action", "a, all of f - i"),
+        ("action", "action", "a, action"),
+        ("residual", "residual", "r, residual"),
     ):
         name = f"{symbol} ({source})" if source else symbol
         yield Tested(name, source, part, lambda _, rows=parts[key]: rows)
+
+
+def _halves(pipe: Any, parts: dict[str, Tensor]) -> Iterator[Tested]:
+    """Yield identity's local tokens, which are all that the denoiser is given, and the recogniser's token."""
+    if pipe.recognised is not None:
+        local, token = parts["identity"][:, :-DIM], parts["identity"][:, -DIM:]
+        yield Tested("i, local tokens", "", "identity", lambda _: local)
+        yield Tested("i, recogniser's token", "", "identity", lambda _: token)
 
 
 def _compared(parts: dict[str, Tensor], encoded: Encoded, samples: Samples) -> Iterator[Tested]:

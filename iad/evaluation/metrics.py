@@ -10,7 +10,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 
-from iad.portraits.actions import COEFFICIENTS, EXPRESSIONS, Performed, perform
+from iad.geometry.coefficients import COEFFICIENTS, EXPRESSIONS
+from iad.performing.actions import Performed, perform
 
 POSE_SCALE = 15.0  # degrees; a turn of the head by these counts as much as a coefficient of 1
 SHOWN = 0.05  # standard deviation above which a coefficient counts as one that the references vary

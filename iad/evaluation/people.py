@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from iad.geometry.head import Head
+from iad.performing.actions import EIGHT_BASIC, NORMAL, Performed, perform
 from iad.portraits import clips
-from iad.portraits.actions import EIGHT_BASIC, NORMAL, Performed, perform
-from iad.portraits.head import Head, create_tiny_head, load_head
+from iad.portraits.head import create_tiny_head, load_head
 from iad.portraits.wording import Pronoun, Speaker, phrasings
 
 HeadName = Literal["ict", "tiny"]  # "tiny" is made up and needs no data: tests

@@ -17,7 +17,7 @@ from iad.video import save_picture
 INK, SOFT, PAPER = (31, 35, 40), (110, 118, 129), (255, 255, 255)
 FRAME = 96  # pixels of a frame in a picture
 GAP, MARGIN, HEAD, WORDS = 10, 28, 74, 150
-_SHEET_ROWS = ("truth", "warp")  # beside the arms, on the sheets
+_SHEET_ROWS = ("truth", "warp")  # beside the arms and what is drawn, on the sheets
 
 
 def draw_action(output: Path, folder: Path, plan: Plan, records: Sequence[dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 A clip is named by its row (an arm, or one of the rows to compare with), what it is for, person, action and
 seed; its name is its place in the file of measurements, so that an interrupted run goes on where it stopped.
+Arms are always measured by the denoiser's own frames, which is the method; the row "drawn" is the product:
+iad as a visitor sees it.
 """
 
 from collections.abc import Iterator
@@ -9,10 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from iad.evaluation.people import HeadName, Somebody, choose_people
-from iad.portraits.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed
+from iad.performing.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed
 from iad.portraits.clips import SECONDS
 
 Part = Literal["basic", "slight", "broad", "timeline", "render"]
+
+DRAWN = "drawn"  # the row of what a visitor sees
+PRODUCT = (DRAWN, "warp")  # rows that are no arms and make clips of the photo's own pixels
 
 RENDERS = 1000  # seed of the true renders that Frechet distances are measured to
 DEGREES: dict[Part, float] = {"slight": SLIGHT, "broad": STRONG}
@@ -23,9 +28,9 @@ class Plan:
     """The settings of a run; two runs with equal plans and weights measure the same.
 
     Attributes:
-        rows: arms, and of the rows to compare with "still" and "warp" ("truth" is always there).
+        rows: arms, and of the rows to compare with "drawn", "still" and "warp" ("truth" is always there).
         degrees: actions a person that are asked for slightly and broadly.
-        detail_scale: how much of the photo's detail the arms' frames get back, 0 to 1.
+        detail_scale: how much of the drawing counts in the row "drawn", 0 to 1.
         teachers: training people who teach the classifiers.
         held_out_words: prompts in wordings that training never saw.
         head: "tiny" is made up and needs no data.

@@ -59,7 +59,8 @@ def _thin_svd(z: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor, Tensor]:
     squares, vectors = torch.linalg.eigh(z @ z.T if wide else z.T @ z)
     strength = squares.flip(0).clamp(min=0).sqrt()
     found = strength > 1e-6 * strength[0].clamp(min=1e-12)
-    strength, vectors = strength[found], vectors.flip(1)[:, found]
+    found[0] = True  # rows that are all alike have one direction, along which nothing differs
+    strength, vectors = strength[found].clamp(min=1e-12), vectors.flip(1)[:, found]
     other = (z.T if wide else z) @ vectors / strength
     left, axes = (vectors, other) if wide else (other, vectors)
     return left.float(), strength.float(), axes.float()

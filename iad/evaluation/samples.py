@@ -14,9 +14,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from iad.autoencoder import to_tensor
+from iad.config import LANDMARKS
 from iad.encoders import POSE_SCALE
+from iad.faces import Face
+from iad.geometry.coefficients import EXPRESSIONS, POSE_LIMITS
+from iad.performing.actions import EIGHT_BASIC, Performed, perform
 from iad.portraits import clips
-from iad.portraits.actions import EIGHT_BASIC, EXPRESSIONS, POSE_LIMITS, Performed, perform
+from iad.splitting import Splitting
 
 SHOWN = (*EIGHT_BASIC, "neutral")
 TURNED = -1  # the action's number of a face that is turned at random
@@ -25,7 +29,7 @@ PERFORMANCES = 3  # of every action
 TURNS = 9  # faces turned at random, a person
 SWAY = 1.5  # degrees by which nobody holds the head quite straight
 BATCH = 64
-PARTS = ("facial", "identity", "code", "action")
+PARTS = ("facial", "identity", "action", "residual", "code")
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,40 @@ def encode(encoder: nn.Module, crops: UInt8[np.ndarray, "n h w 3"]) -> Encoded:
     return Encoded(*(torch.cat(column) for column in zip(*columns, strict=True)))
 
 
+def read_faces(pipe: Splitting, crops: UInt8[np.ndarray, "n h w 3"]) -> list[Face]:
+    """Read faces that fill their pictures as the framing wants it; each is framed anew by its landmarks."""
+    size = crops.shape[1]
+    affine = np.array([[1, 0, 0.5], [0, 1, 0.5]]) / size  # of pixels' centres to the unit square
+    unread = np.zeros((LANDMARKS, 2), np.float32)  # reading finds them, within the affine map's square
+    faces = []
+    for picture in crops:
+        found = Face(picture, (0, 0, size, size), unread, affine, 1, 0)
+        faces.append(pipe._read(picture, found))
+    return faces
+
+
+@torch.inference_mode()
+def split_faces(
+    pipe: Splitting, crops: UInt8[np.ndarray, "n h w 3"], *, local: bool = False
+) -> dict[str, Float[Tensor, "n d"]]:
+    """Split every face as the pipeline splits a visitor's, by what is read of it; the parts are flat.
+
+    `local` leaves out the recogniser's token, which takes most of the time: then they are the tokens of which
+    the denoiser is given the identity. The code is what was read, a track in units, where a model reads one.
+    """
+    faces = read_faces(pipe, crops)
+    if not local:
+        splits = [pipe.split_face(*pair) for pair in zip(crops, faces, strict=True)]
+        return {key: torch.cat([getattr(s, key).flatten(1).float() for s in splits]) for key in PARTS}
+    batches = [faces[start : start + BATCH] for start in range(0, len(faces), BATCH)]
+    splits = [pipe.centre(pipe._split_local(batch)) for batch in batches]
+    parts = {key: torch.cat([getattr(s, key).flatten(1).float() for s in splits]) for key in PARTS}
+    return parts if pipe.recognised is None else parts | {"code": pipe._codes(faces)}
+
+
 @torch.inference_mode()
 def split(decoupler: nn.Module, encoded: Encoded) -> dict[str, Float[Tensor, "n d"]]:
-    """Return facial embedding, identity, action code and action (all that f - i is) of every crop, flat."""
+    """Split every crop by a decoupler's own code, as in its training; the parts are flat."""
     rows = range(0, len(encoded.vector), BATCH)
     parts = [decoupler(encoded.vector[k : k + BATCH], encoded.tokens[k : k + BATCH]) for k in rows]
     return {key: torch.cat([getattr(p, key).flatten(1) for p in parts]) for key in PARTS}

@@ -1,37 +1,37 @@
-"""Suite `speed`: seconds a clip by stages, against a plain loop over the same weights; cold start and memory.
+"""Suite `speed`: seconds of what a user waits for, by stages; live frames, start, memory and size of weights.
 
-The plain loop is what diffusers' own pipelines do: 50 steps of `CogVideoXDDIMScheduler`, guidance with a
-doubled batch, keys and values of all conditions computed anew in every step. Both make clips in turn, so that
-other work on the machine slows both alike.
+Everything is timed in fresh processes. One makes whole clips as the page does, at two sizes and without the
+drawing, and the same steps one by one. Another is held to one core and draws single frames: from sliders, and
+from a driver's pictures. Beside the denoiser's own sampling stands a plain loop over the same weights
+(`iad.evaluation.plain`), in turns, so that other work on the machine slows both alike.
 """
 
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import UInt8
 
-from iad.autoencoder import decode_latents, to_tensor, to_uint8
-from iad.sampling import Conditions, sample
-from iad.text import parse_prompt
-from iad.transformer import create_scheduler
+from iad import checkpoint
+from iad.drawing import draw
+from iad.driving import FPS
+from iad.evaluation.plain import compare_sampling
+from iad.evaluation.speed_page import to_markdown
 
 CLIPS = 5  # of each kind, after one that warms up
-PLAIN_STEPS, PLAIN_GUIDANCE = 50, 6.0  # as ConsisID's
+SIZES = (384, 768)  # pixels
+SECONDS = 2.0
 PROMPT = "a woman smiles, then nods"
-STAGES = ("find the face", "words to action", "encode and split", "denoise", "decode", "finish", "score")
-
-Denoise = Callable[[Any, Conditions, int], Float[Tensor, "1 f c y x"]]
+STAGES = ("find and read the face", "fit", "perform the words", "draw", "score")
+LIVE_SIZE, LIVE_FRAMES = 256, 24
 
 
 class Clock:
@@ -48,138 +48,147 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
-def run_speed(pipe: Any, *, output: Path, clips: int = CLIPS, cold: bool = True) -> dict[str, Any]:
-    """Time a pipeline on this machine; writes `speed.md` into `output`.
+def run_speed(model: str, *, output: Path, clips: int = CLIPS) -> dict[str, Any]:
+    """Time a model on this machine; writes `speed.md` into `output`.
 
     Args:
-        pipe: an `IaDPipeline`.
+        model: a preset or a weights folder.
         output: a folder; made if it is not there.
-        clips: how many of each kind are timed.
-        cold: also start a fresh process, for the seconds until the first clip and the peak of memory.
+        clips: how many of each kind are timed, after one that warms up.
     """
-    photo = _photo()
-    ways: dict[str, Denoise] = {"default": denoise, "plain": denoise_plainly}
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
-    for seed in range(-1, clips):
-        for name, way in ways.items():
-            seconds = time_clip(pipe, photo, way, seed=max(seed, 0))
-            if seed >= 0:
-                runs[name].append(seconds)
-    report: dict[str, Any] = {name: _summarise(times) for name, times in runs.items()}
-    sampler = pipe.preset.sampler
-    report |= {
-        "clips": clips,
-        "frames": pipe.preset.frames,
-        "size": pipe.preset.size,
-        "threads": torch.get_num_threads(),
-        "steps": sampler.steps,
-        "plain_steps": PLAIN_STEPS,
-        "times_faster": report["plain"]["total"] / report["default"]["total"],
-        "times_faster_denoising": report["plain"]["stages"]["denoise"]
-        / report["default"]["stages"]["denoise"],
-    }
-    if cold:
-        report["cold"] = _start_elsewhere(pipe)
+    report: dict[str, Any] = {"clips": clips, "cores": len(_cores()), "seconds": SECONDS, "fps": FPS}
+    report |= _ask_a_process("clips", model, clips)
+    report["live"] = _ask_a_process("live", model, clips)
+    report["weights_mb"] = weigh(model)
     output.mkdir(parents=True, exist_ok=True)
     (output / "speed.md").write_text(to_markdown(report))
     return report
 
 
+def _ask_a_process(what: str, model: str, clips: int) -> dict[str, Any]:
+    """Let a fresh process measure, which also tells how long it took to be ready."""
+    root = str(Path(__file__).parents[2])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    alone = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"} if what == "live" else {}
+    command = [sys.executable, "-m", "iad.evaluation.speed", what, str(model), str(clips), str(time.time())]
+    run = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": paths} | alone, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def measure_clips(model: str, clips: int, begun: float) -> dict[str, Any]:
+    """Load a model and make clips; `begun` is when the process was started.
+
+    Where a model has no geometry its clips are the denoiser's alone.
+    """
+    from iad import IaDPipeline
+
+    pipe = IaDPipeline.from_pretrained(model)
+    report: dict[str, Any] = {"ready": time.time() - begun, "drawn": {}}
+    photo = get_photo()
+    for size in SIZES if pipe.geometry is not None else ():
+        runs = [_make(pipe, photo, seed, size=size) for seed in range(clips + 1)]
+        if size == SIZES[0]:  # before the stages are timed, which keep two clips at once
+            report["first_clip"] = runs[0]
+        stages = [time_stages(pipe, photo, size=size, seed=seed) for seed in range(clips)]
+        report["drawn"][str(size)] = _summarise(runs[1:], stages)
+    runs = [_make(pipe, photo, seed, detail_scale=0) for seed in range(clips + 1)]
+    report.setdefault("first_clip", runs[0])
+    report["alone"] = _summarise(runs[1:], [])
+    report |= {"size_alone": pipe.preset.size, "frames_alone": pipe.preset.frames} | _peak()
+    return report | {"sampling": compare_sampling(pipe, photo, prompt=PROMPT, clips=clips)}
+
+
+def _make(pipe: Any, photo: np.ndarray, seed: int, **options: Any) -> float:
+    begun = time.perf_counter()
+    pipe(photo, PROMPT, seed=seed, duration=SECONDS, **options)
+    return time.perf_counter() - begun
+
+
 @torch.inference_mode()
-def time_clip(pipe: Any, photo: np.ndarray, way: Denoise, *, seed: int) -> dict[str, float]:
-    """Make one clip as the pipeline does, and return the seconds of each of `STAGES`."""
-    clock, preset = Clock(), pipe.preset
-    with clock("find the face"):
+def time_stages(
+    pipe: Any, photo: UInt8[np.ndarray, "h w 3"], *, size: int, seed: int, seconds: float = SECONDS
+) -> dict[str, float]:
+    """Make one drawn clip step by step, as the pipeline does, and return the seconds of each of `STAGES`.
+
+    Raises:
+        ValueError: the face cannot be fitted, or the model has no geometry.
+    """
+    clock = Clock()
+    with clock(STAGES[0]):
         faces = [pipe.find_face(photo)]
-    with clock("words to action"):
-        segments = parse_prompt(PROMPT, duration=preset.duration)
-        code, _ = pipe._action_codes(segments, None, preset.latent_frames)
-    with clock("encode and split"):
-        conditions = pipe._conditions("iad", faces, code, segments)
-    with clock("denoise"):
-        latents = way(pipe, conditions, seed)
-    with clock("decode"):
-        decoded = decode_latents(pipe.parts["autoencoder"], latents, preset.frames_per_latent)[0]
-    with clock("finish"):
-        frames = pipe._finish(decoded, faces[0], to_tensor(faces[0].image), code[0], 1.0)
-    with clock("score"):
-        pipe._score(to_uint8(frames), faces, code)
+    with clock(STAGES[1]):
+        fitted, notes = pipe._fit(photo, faces[0])
+    if fitted is None:
+        raise ValueError(notes[0])
+    with clock(STAGES[2]):
+        moved = pipe._perform(PROMPT, None, None, seconds=seconds, fps=FPS, seed=seed)
+    with clock(STAGES[3]):
+        frames = draw(fitted, moved.track, size=size).frames
+    with clock(STAGES[4]):
+        pipe._score(frames, [photo], faces, moved.track)
     return clock.seconds
 
 
-def denoise(pipe: Any, conditions: Conditions, seed: int) -> Float[Tensor, "1 f c y x"]:
-    """Sample as the pipeline does by default."""
-    return sample(
-        pipe.parts["transformer"],
-        pipe.scheduler,
-        conditions,
-        pipe._guidance(None, None, 1.0, 1.0),
-        latents=pipe._noise(seed, pipe.preset.latent_frames),
-        steps=pipe.preset.sampler.steps,
-        stack=pipe.preset.frames_per_latent,
-        weigh=pipe._weigh_contrast,
-    )
+def measure_live(model: str) -> dict[str, Any]:
+    """Draw single frames on one core: milliseconds a frame of sliders, and frames a second after a driver."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(_cores())})
+    torch.set_num_threads(1)
+    from iad import IaDPipeline
+
+    pipe, photo = IaDPipeline.from_pretrained(model), get_photo()
+    if pipe.geometry is None:
+        return {}
+    begun = time.perf_counter()
+    live = pipe.live(photo)
+    live.frame(size=LIVE_SIZE)
+    fitting = time.perf_counter() - begun
+    places = np.linspace(0, 1, LIVE_FRAMES)
+    sliders = [_time(live.frame, smile=float(x), yaw=12 * float(x), size=LIVE_SIZE) for x in places]
+    driver = [live.frame(mouth=float(x), yaw=8 * float(x), size=2 * LIVE_SIZE) for x in places]
+    live.frame(driver=driver[0])
+    driven = [_time(live.frame, driver=picture, size=LIVE_SIZE) for picture in driver]
+    return {
+        "ms": 1000 * float(np.median(sliders)),
+        "fps_driven": 1 / float(np.median(driven)),
+        "fit": fitting,
+    } | _peak()
 
 
-def denoise_plainly(
-    pipe: Any, conditions: Conditions, seed: int, *, steps: int = PLAIN_STEPS
-) -> Float[Tensor, "1 f c y x"]:
-    """Sample as diffusers' pipelines do: many steps, a doubled batch, everything anew in each."""
-    transformer, scheduler = pipe.parts["transformer"], create_scheduler(pipe.preset)
-    latents = pipe._noise(seed, pipe.preset.latent_frames)
-    states = torch.cat([conditions.states, conditions.no_states])
-    scheduler.set_timesteps(steps)
-    for t in scheduler.timesteps:
-        adapter = transformer.adapt(
-            conditions.identity.expand(2, -1, -1),
-            conditions.action.expand(2, -1, -1, -1),
-            frames=latents.shape[1],
-            action_scale=torch.tensor([1.0, 0.0]),
-        )
-        rows = torch.cat([latents, latents])
-        velocity = transformer(rows, states, t.expand(2), attention_kwargs={"adapter": adapter}).sample
-        told, free = velocity.chunk(2)
-        latents = scheduler.step(free + PLAIN_GUIDANCE * (told - free), t, latents).prev_sample
-    return latents
+def _time(work: Any, **options: Any) -> float:
+    begun = time.perf_counter()
+    work(**options)
+    return time.perf_counter() - begun
 
 
-def _summarise(times: list[dict[str, float]]) -> dict[str, Any]:
-    stages = {name: float(np.median([t[name] for t in times])) for name in STAGES}
-    totals = [sum(t.values()) for t in times]
+def _summarise(totals: list[float], stages: list[dict[str, float]]) -> dict[str, Any]:
     return {
         "total": float(np.median(totals)),
         "fastest": min(totals),
         "slowest": max(totals),
-        "stages": stages,
+        "stages": {name: float(np.median([t[name] for t in stages])) for name in STAGES} if stages else {},
     }
 
 
-def _photo() -> np.ndarray:
+def get_photo() -> UInt8[np.ndarray, "h w 3"]:
+    """Return a photo of 512 pixels that everybody has: scikit-image's astronaut."""
     import skimage.data
 
     return skimage.data.astronaut()
 
 
-def _start_elsewhere(pipe: Any) -> dict[str, float]:
-    """Let a fresh process load the same weights and make clips."""
-    root = str(Path(__file__).parents[2])
-    with tempfile.TemporaryDirectory() as folder:
-        pipe.save_pretrained(folder)
-        command = [sys.executable, "-m", "iad.evaluation.speed", folder, str(time.time())]
-        paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        run = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=True
-        )
-    return json.loads(run.stdout.splitlines()[-1])
+def weigh(model: str) -> float:
+    """Return the megabytes of weights that generating takes, without other arms and judges."""
+    folder = checkpoint.WEIGHTS / model if (checkpoint.WEIGHTS / model).is_dir() else Path(model)
+    files = [f for f in folder.glob("*.safetensors") if not f.name.startswith(("arm-", "scorers-"))]
+    return sum(file.stat().st_size for file in files) / 1e6
 
 
-def _start_here(folder: str, begun: float) -> dict[str, float]:
-    from iad import IaDPipeline
-
-    pipe = IaDPipeline.from_pretrained(folder)
-    ready, photo = time.time() - begun, _photo()
-    seconds = [pipe(photo, PROMPT, seed=seed).seconds for seed in range(3)]
-    return {"ready": ready, "first_clip": seconds[0], "later_clips": float(np.median(seconds[1:]))} | _peak()
+def _cores() -> set[int]:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return affinity(0) if affinity else set(range(os.cpu_count() or 1))
 
 
 def _peak() -> dict[str, float]:
@@ -191,34 +200,9 @@ def _peak() -> dict[str, float]:
     return {"peak_memory_gib": peak / (2**30 if sys.platform == "darwin" else 2**20)}
 
 
-def to_markdown(report: dict[str, Any]) -> str:
-    """Write the suite's table."""
-    default, plain = report["default"], report["plain"]
-    lines = [
-        "## Speed",
-        "",
-        f"Medians of {report['clips']} clips of {report['frames']} frames at {report['size']} pixels, "
-        f"{report['threads']} thread(s), weights loaded, both ways in turn. Plain: "
-        f"{report['plain_steps']} guided steps of a diffusers loop, doubled batch, keys and values anew in "
-        "every step.",
-        "",
-        f"| seconds | default, {report['steps']} step(s) | plain, {report['plain_steps']} steps |",
-        "| --- | --- | --- |",
-        *(f"| {name} | {default['stages'][name]:.3f} | {plain['stages'][name]:.3f} |" for name in STAGES),
-        f"| **a clip** | **{default['total']:.2f}** | {plain['total']:.2f} |",
-        "",
-        f"{report['times_faster']:.1f} times faster end to end, {report['times_faster_denoising']:.1f} times "
-        "in denoising alone.",
-    ]
-    cold = report.get("cold")
-    if cold:
-        memory = f", peak memory {cold['peak_memory_gib']:.2f} GiB" if "peak_memory_gib" in cold else ""
-        lines.append(
-            f"A fresh process is ready after {cold['ready']:.1f} s; its first clip takes "
-            f"{cold['first_clip']:.2f} s, later ones {cold['later_clips']:.2f} s{memory}."
-        )
-    return "\n".join(lines) + "\n"
-
-
 if __name__ == "__main__":
-    print(json.dumps(_start_here(sys.argv[1], float(sys.argv[2]))))
+    _what, _model, _clips, _begun = sys.argv[1:]
+    if _what == "live":
+        print(json.dumps(measure_live(_model)))
+    else:
+        print(json.dumps(measure_clips(_model, int(_clips), float(_begun))))

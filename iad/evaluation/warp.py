@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from iad.faces import Face
+from iad.geometry.fit import fit_head
+from iad.geometry.head import Head
+from iad.performing.actions import NORMAL, SLIGHT, STRONG, Performed, perform
 from iad.portraits import clips
-from iad.portraits.actions import NORMAL, SLIGHT, STRONG, Performed, perform
-from iad.portraits.fit import fit_head
-from iad.portraits.head import Head
 from iad.portraits.photo import PhotoPerson, PhotoRecord
 from iad.portraits.phrasings import STRONG_WORDS
 from iad.portraits.wording import known_actions

@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from iad.plots.style import ACTION, IDENTITY, INK, LINE, PAPER, SOFT
+from iad.plots.style import ACTION, IDENTITY, INK, LINE, PAPER, RESIDUAL, SOFT
 
 _MARGIN, _WIDTH, _ROW, _CROP = 48, 1120, 232, 192
 _SHARES, _ACTIONS = _MARGIN + _CROP + 36, 640  # left edges of a row's two columns
 
 
 def decoupling_report(crops: Sequence[UInt8[np.ndarray, "_ _ 3"]], report: Mapping[str, Any]) -> Image.Image:
-    """Draw faces with their shares of identity and action, best actions, and similarities to each other.
+    """Draw faces with their shares of identity, action and residual, best actions, and how alike they are.
 
     Args:
         crops: the aligned crop of each face.
@@ -41,10 +41,9 @@ def decoupling_report(crops: Sequence[UInt8[np.ndarray, "_ _ 3"]], report: Mappi
     width = max([_WIDTH] + [table.width + 2 * _MARGIN for table in tables])
     canvas = Image.new("RGB", (width, head + _ROW * len(faces) + below + 24), PAPER)
     draw = ImageDraw.Draw(canvas)
-    _write(draw, (_MARGIN, 34), "Identity and action", size=32)
-    _write(
-        draw, (_MARGIN, 76), "How much of each facial embedding is the person, how much the moment", tone=SOFT
-    )
+    _write(draw, (_MARGIN, 34), "Identity, action, residual", size=32)
+    below_title = "How much of each facial embedding is the person, what the face does, light and framing"
+    _write(draw, (_MARGIN, 76), below_title, tone=SOFT)
     for row, (crop, face, label) in enumerate(zip(crops, faces, labels, strict=True)):
         _draw_face(canvas, head + row * _ROW, crop, face, label=label if len(faces) > 1 else "")
     x, y = _MARGIN, head + _ROW * len(faces)
@@ -99,17 +98,18 @@ def _draw_face(
     width = _ACTIONS - _SHARES - 48
     name = "  ".join(filter(None, [label, str(face["file"]).replace("\\", "/").rsplit("/", 1)[-1]]))
     _write(draw, (_SHARES, top + 6), _shorten(name, 20, width), size=20)
-    shares = [("identity", face["identity_share"], IDENTITY), ("action", face["action_share"], ACTION)]
-    total = max(sum(share for _, share, _ in shares), 1e-9)
-    split = _SHARES + width * shares[0][1] / total
-    draw.rectangle((_SHARES, top + 52, split, top + 82), fill=IDENTITY)
-    draw.rectangle((split, top + 52, _SHARES + width, top + 82), fill=ACTION)
+    tones = {"identity": IDENTITY, "action": ACTION, "residual": RESIDUAL}
+    shares = [(what, face[f"{what}_share"], tone) for what, tone in tones.items()]
+    total, x = max(sum(share for _, share, _ in shares), 1e-9), float(_SHARES)
+    for _, share, tone in shares:
+        draw.rectangle((x, top + 44, x + width * share / total, top + 72), fill=tone)
+        x += width * share / total
     for line, (what, share, tone) in enumerate(shares):
-        y = top + 108 + 28 * line
+        y = top + 94 + 26 * line
         draw.rectangle((_SHARES, y - 7, _SHARES + 13, y + 6), fill=tone)
         _write(draw, (_SHARES + 24, y), what, anchor="lm")
         _write(draw, (_SHARES + 190, y), f"{share:.1%}", anchor="rm")
-    _write(draw, (_SHARES, top + 172), f"cosine between the two {face['cosine']:+.3f}", tone=SOFT, size=16)
+    _write(draw, (_SHARES, top + 174), f"cosine of the first two {face['cosine']:+.3f}", tone=SOFT, size=16)
 
     for line, match in enumerate(face["actions"][:6]):
         _draw_match(draw, top + 18 + 31 * line, match["prompt"], match["similarity"])

@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 INK, SOFT, LINE, PAPER = (31, 35, 40), (96, 103, 113), (229, 231, 235), (255, 255, 255)
-IDENTITY, ACTION = (46, 94, 170), (226, 125, 56)
+IDENTITY, ACTION, RESIDUAL = (46, 94, 170), (226, 125, 56), (156, 163, 175)
 # Told apart by people who see colours in other ways too (Okabe and Ito), identity and action first.
 SERIES = ("#2e5eaa", "#e27d38", "#009e73", "#cc79a7", "#56b4e9", "#8a6d00", "#6b4fa0", "#7a7f87")
 DOTS_PER_INCH = 144

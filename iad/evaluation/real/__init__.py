@@ -1,0 +1,1 @@
+"""The suite `real`: reading, identity, driving and asked actions on real faces, by judges from elsewhere."""

@@ -1,0 +1,187 @@
+"""Asked actions: on photos as they are, does what was asked happen, by an outside judge?
+
+In come calm held-out photos, and toothy ones that are asked for a neutral face; out come, for each action,
+the share of clips in which the judge sees it, the size of the change, how often a face is seen at all, and
+likeness. The photo is the person's own neutral face, so a clip that repeats the photo scores nothing; the
+column "others" is how often the rule holds in clips of the other actions: what chance looks like.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from iad.evaluation.real import likeness, mesh, subject
+from iad.evaluation.real.measures import measure
+from iad.evaluation.real.statistics import share
+
+LOOKS = 16  # frames of a clip that are judged
+LIKE = 4  # of them for likeness, which is slow
+Measures = dict[str, Float[np.ndarray, " f"]]
+
+# Thresholds are about a third of what the training renderer's clips of held-out people show (medians: smile
+# 0.29, mouth 0.21, lids 0.36 of their own opening, shake 20 and nod 12 degrees of range, sad 0.06).
+SMILE, MOUTH, SHUT, SHAKE, NOD, SAD = 0.10, 0.07, 0.55, 8.0, 4.0, 0.04
+LIPS_MET = 0.07  # a gap that a closed mouth may show in the mesh
+
+
+def _rise(seen: Measures, own: dict[str, float], name: str) -> float:
+    """How far a measure rises above the photo's, in the frames where it is highest (a fifth of them)."""
+    return float(np.nanpercentile(seen[name], 85) - own[name])
+
+
+def _fall(seen: Measures, own: dict[str, float], name: str) -> float:
+    return float(own[name] - np.nanpercentile(seen[name], 15))
+
+
+def _range(seen: Measures, name: str) -> float:
+    return float(np.nanpercentile(seen[name], 95) - np.nanpercentile(seen[name], 5))
+
+
+def _settled(seen: Measures, name: str) -> float:
+    return float(np.nanmedian(seen[name][len(seen[name]) // 2 :]))
+
+
+def _judge_neutral(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
+    fall, gap = own["smile"] - _settled(seen, "smile"), _settled(seen, "mouth")
+    return fall, fall > SMILE and gap < LIPS_MET
+
+
+def _judge_head(seen: Measures, name: str, other: str, least: float) -> tuple[float, bool]:
+    turn = _range(seen, name)
+    return turn, turn > least and turn > _range(seen, other)
+
+
+def _judge_laugh(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
+    smile = _rise(seen, own, "smile")
+    return smile, smile > SMILE and _rise(seen, own, "mouth") > MOUTH
+
+
+def _judge_sad(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
+    change = _settled(seen, "brows") - own["brows"] + own["smile"] - _settled(seen, "smile")
+    return change, change > SAD and _rise(seen, own, "mouth") < MOUTH
+
+
+def _judge_shut(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
+    left = float(np.nanpercentile(seen["wider"], 15) / own["wider"])
+    return 1 - left, left < SHUT
+
+
+def _judge_rise(name: str, least: float):
+    def judge(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
+        rise = _rise(seen, own, name)
+        return rise, rise > least
+
+    return judge
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An action as a visitor asks for it; the judge's rule: (measures, the photo's) -> (change, right)."""
+
+    prompt: str
+    judge: Callable[[Measures, dict[str, float]], tuple[float, bool]]
+    moves: str
+
+
+ACTIONS: dict[str, Asked] = {
+    "smile": Asked("a person smiles broadly", _judge_rise("smile", SMILE), "smile rises"),
+    "mouth": Asked("a person opens their mouth wide", _judge_rise("mouth", MOUTH), "lips part"),
+    "eyes": Asked("a person closes their eyes", _judge_shut, "both eyes shut, share"),
+    "shake": Asked(
+        "a person shakes their head", lambda s, _: _judge_head(s, "yaw", "pitch", SHAKE), "yaw, degrees"
+    ),
+    "nod": Asked("a person nods", lambda s, _: _judge_head(s, "pitch", "yaw", NOD), "pitch, degrees"),
+    "laugh": Asked("a person laughs", _judge_laugh, "smile and lips"),
+    "sad": Asked("a person looks sad", _judge_sad, "brows up and corners down"),
+}
+NEUTRAL = Asked("a person with a neutral face, the mouth closed", _judge_neutral, "smile falls, lips meet")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One clip as the judge saw it."""
+
+    number: int
+    action: str
+    own: dict[str, float]
+    seen: Measures
+    detected: float
+    distance: float  # dlib's, mean over the frames that it looked at
+    frames: UInt8[np.ndarray, "f h w 3"]
+    photo: UInt8[np.ndarray, "_ _ 3"]
+
+    def apply(self, rule: Asked) -> tuple[float, bool]:
+        """Say how much moved and whether the rule holds; nothing where hardly a face is seen."""
+        if self.detected < 0.5:
+            return np.nan, False
+        return rule.judge(self.seen, self.own)
+
+
+def look(frames: UInt8[np.ndarray, "f h w 3"], photo, *, number: int, action: str) -> Judged:
+    """Judge the frames of a clip against its photo."""
+    judge = mesh.load_judge()
+    before, meshes = judge([photo]), judge(frames)
+    own = {name: float(values[0]) for name, values in measure(before).items()}
+    distance = np.nan
+    if not likeness.missing():
+        picks = np.linspace(0, len(frames) - 1, LIKE).round().astype(int)
+        some = mesh.Meshes(meshes.points[picks], meshes.lids[picks], meshes.score[picks])
+        rows = likeness.recognise(frames[picks], some)
+        apart = np.linalg.norm(rows - likeness.recognise([photo], before), axis=1)
+        distance = float(np.nanmean(apart)) if np.isfinite(apart).any() else np.nan
+    detected = float(np.isfinite(meshes.points[:, 0, 0]).mean())
+    return Judged(number, action, own, measure(meshes), detected, distance, frames, photo)
+
+
+def ask(pipe, calm: Sequence, toothy: Sequence, *, actions: Sequence[str], tick: Callable) -> list[Judged]:
+    """Ask every calm photo for every action, and every toothy one for a neutral face."""
+    wanted = [(photo, name, ACTIONS[name]) for photo in calm for name in actions]
+    wanted += [(photo, "neutral", NEUTRAL) for photo in toothy]
+    made = []
+    for photo, name, asked in wanted:
+        tick()
+        try:
+            clip = subject.animate(pipe, photo.image, asked.prompt).sample(LOOKS)
+        except ValueError:
+            continue
+        made.append(look(clip.frames, photo.image, number=photo.number, action=name))
+    return made
+
+
+def sum_up(judged: Sequence[Judged]) -> dict[str, Any]:
+    """Make the table: one row an action."""
+    rows = {}
+    for name in dict.fromkeys(one.action for one in judged):
+        rule = ACTIONS.get(name, NEUTRAL)
+        clips = [one for one in judged if one.action == name]
+        # A laugh is a smile with an open mouth: clips that rightly do what the rule asks are no control.
+        others = [o for o in judged if o.action not in _ALIKE.get(name, (name,)) and o.action != "neutral"]
+        answers = [one.apply(rule) for one in clips]
+        changes = [change for change, _ in answers if np.isfinite(change)]
+        rows[name] = {
+            "clips": len(clips),
+            "right": share([right for _, right in answers]),
+            "others": float(np.mean([o.apply(rule)[1] for o in others])) if others else np.nan,
+            "moves": rule.moves,
+            "change": float(np.median(changes)) if changes else np.nan,
+            "detected": float(np.mean([one.detected for one in clips])),
+            "distance": float(np.nanmean([one.distance for one in clips])),
+            "same person": share([one.distance < likeness.SAME for one in clips]),
+        }
+    return rows
+
+
+_ALIKE = {"smile": ("smile", "laugh"), "mouth": ("mouth", "laugh"), "laugh": ("laugh", "smile", "mouth")}
+
+
+def repeat_photos(judged: Sequence[Judged]) -> list[Judged]:
+    """Make the control that must fail: each photo itself, repeated, as if it were the clip."""
+    clips = []
+    for one in judged:
+        still = {name: np.full(LOOKS, value) for name, value in one.own.items()}
+        frames = np.repeat(one.photo[None], LOOKS, axis=0)
+        clips.append(Judged(one.number, one.action, one.own, still, 1.0, 0.0, frames, one.photo))
+    return clips

@@ -1,0 +1,120 @@
+"""Cases of drivers that failed visitors once: gaps, uneven times, lengths; and the list of all cases.
+
+In comes a `Bench`; out comes an `Outcome` each.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from iad.evaluation.real import cases
+from iad.evaluation.real.bench import Bench, Outcome, write_video
+
+_RATE = 25
+
+
+def gaps(bench: Bench) -> Outcome:
+    """9: a driver that begins blank, ends blank, or is hidden for five frames."""
+    if bench.video is None:
+        return Outcome(None, "needs the real video")
+    face = bench.video[0][:50]
+    blank = np.zeros_like(face[:1])
+    drivers = {
+        "blank first": np.concatenate([np.repeat(blank, 12, 0), face[:38]]),
+        "blank last": np.concatenate([face[:25], np.repeat(blank, 25, 0)]),
+        "hidden": np.concatenate([face[:20], np.repeat(blank, 5, 0), face[25:]]),
+    }
+    said, strips, right = [], [], True
+    for name, frames in drivers.items():
+        path = write_video(bench.folder / f"{name}.mp4", frames, np.arange(len(frames)) / _RATE)
+        try:
+            clip = bench.animate(bench.astronaut, action_reference=str(path))
+        except ValueError as error:
+            said.append(f"{name}: {str(error)[:40]}")
+            right = False
+            continue
+        strips.append(clip.frames)
+        found, noted = bench.detected(clip), any("driv" in note.lower() for note in clip.notes)
+        right &= found > 0.9 and noted
+        said.append(f"{name}: faces {found:.0%}, noted {noted}")
+    return Outcome(right, "; ".join(said), strips)
+
+
+def uneven_times(bench: Bench) -> Outcome:
+    """10: what a driver shows at 1.4 s is shown at 1.4 s, however many frames came before."""
+    if bench.video is None:
+        return Outcome(None, "needs the real video")
+    frames = bench.video[0]
+    mouth = _mouths(frames)
+    shut, wide = frames[int(np.nanargmin(mouth))], frames[int(np.nanargmax(mouth))]
+    times = np.concatenate([np.arange(20) * 0.02, 1.4 + np.arange(20) * 0.02])
+    path = write_video(bench.folder / "uneven.mp4", [shut] * 20 + [wide] * 20, times)
+    clip = bench.animate(bench.astronaut, action_reference=str(path))
+    seen = bench.see(clip)["mouth"]
+    half = (np.nanmin(seen) + np.nanmax(seen)) / 2
+    at = float(clip.times[int(np.argmax(seen > half))])
+    return Outcome(
+        bool(np.ptp(seen) > 0.05 and 1.1 < at < 1.7), f"the mouth opens at {at:.1f} s", [clip.frames]
+    )
+
+
+def _mouths(frames) -> np.ndarray:
+    from iad.evaluation.real.measures import measure
+    from iad.evaluation.real.mesh import load_judge
+
+    return measure(load_judge()(frames))["mouth"]
+
+
+def lengths(bench: Bench) -> Outcome:
+    """11: drivers of 7 s are followed whole; of longer ones it is said what is left out."""
+    if bench.video is None:
+        return Outcome(None, "needs the real video")
+    there = bench.video[0]
+    round_trip = np.concatenate([there, there[::-1]])
+    said, strips, right = [], [], True
+    for seconds in (7, 40):
+        frames = np.resize(round_trip, (seconds * _RATE, *there.shape[1:]))
+        path = write_video(bench.folder / f"{seconds}s.mp4", frames, np.arange(len(frames)) / _RATE)
+        clip = bench.animate(bench.astronaut, action_reference=str(path))
+        strips.append(clip.frames)
+        lasts, noted = float(clip.times[-1]), any("driv" in n.lower() or "second" in n for n in clip.notes)
+        right &= lasts > 6.5 if seconds == 7 else noted
+        said.append(f"{seconds} s: clip of {lasts:.1f} s, noted {noted}")
+    return Outcome(right, "; ".join(said), strips)
+
+
+CASES: dict[int, Callable[[Bench], Outcome]] = {
+    1: cases.long_prompt,
+    2: cases.card_over_mouth,
+    3: cases.cup_over_mouth,
+    4: cases.head_motion,
+    5: cases.close_eyes,
+    6: cases.quarter_turns,
+    7: cases.grey,
+    8: cases.negations,
+    9: gaps,
+    10: uneven_times,
+    11: lengths,
+    12: cases.bearded_mouth,
+    13: cases.glasses,
+    14: cases.grins,
+    15: cases.two_people,
+    16: cases.own_input,
+    17: cases.hard_photos,
+    23: cases.three_photos,
+}
+
+
+def try_cases(bench: Bench, numbers: Sequence[int], *, tick: Callable) -> dict[int, Outcome]:
+    """Try cases; a refusal in a sentence is right for some of them only."""
+    outcomes = {}
+    for number in numbers:
+        tick()
+        try:
+            outcomes[number] = CASES[number](bench)
+        except ValueError as error:
+            outcomes[number] = Outcome(number in _MAY_REFUSE, f"refused: {error}")
+    return outcomes
+
+
+_MAY_REFUSE = (2, 3, 15)  # a sentence is a right answer here

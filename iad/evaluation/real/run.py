@@ -1,0 +1,202 @@
+"""The suite `real`: a model judged on faces as they are, by judges that no training here met.
+
+In come a pipeline and how much to measure; out come `real.json`, `real.md` and contact sheets.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from iad.evaluation.real import (
+    asked,
+    driver_cases,
+    driving,
+    identity,
+    likeness,
+    material,
+    mesh,
+    page,
+    reading,
+    sheets,
+)
+from iad.evaluation.real.bench import Bench
+from iad.evaluation.report import as_json
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is measured.
+
+    Attributes:
+        photos: held-out photos that are read.
+        verified: of them for identity.
+        acted: of these brought to life, the slow part.
+        driven: photos that a driver drives.
+        asked: calm photos that are asked for actions.
+        toothy: grins that are asked for a neutral face.
+        every: nth frame of the real video that is read.
+    """
+
+    photos: int
+    verified: int
+    acted: int
+    driven: int
+    asked: int
+    toothy: int
+    every: int
+    actions: tuple[str, ...]
+    cases: tuple[int, ...]
+
+
+Part = Literal["reading", "identity", "asked", "cases", "driving"]
+_NEEDS_MESH = ("asked", "cases", "driving")
+STRAIGHT = 12.0  # degrees of yaw, for faces that are put into other surroundings
+QUICK = Amounts(8, 4, 2, 1, 1, 1, 12, ("smile", "shake"), (7, 15, 23))
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What is at hand: held-out photos, the real video with its rate, the head of the training renderer."""
+
+    photos: list[material.Photo]
+    video: tuple | None
+    head: object | None
+    amounts: Amounts
+
+    @property
+    def calm(self) -> list[material.Photo]:
+        """The photos that show the person's own neutral face."""
+        return [photo for photo in self.photos if photo.is_calm]
+
+
+def choose_amounts(people: int) -> Amounts:
+    """Say how much of everything goes with that many photos."""
+    few = max(1, people // 4)
+    actions, numbers = tuple(asked.ACTIONS), tuple(driver_cases.CASES)
+    return Amounts(
+        people, min(people, 48), min(people, 24), min(8, few), min(16, few), min(6, few), 1, actions, numbers
+    )
+
+
+def run_real(
+    pipe,
+    *,
+    output: Path,
+    amounts: Amounts,
+    parts: Sequence[Part] = get_args(Part),
+    model: str = "mini",
+    fetch: bool = True,
+) -> dict[str, Any]:
+    """Measure a model on real faces; the report is written anew after every part.
+
+    Args:
+        pipe: an `IaDPipeline`.
+        output: where the report and the sheets go.
+        amounts: how much is measured: `QUICK`, or from `choose_amounts`.
+        parts: what is measured.
+        model: the model's name or folder, for the case that needs the command line.
+        fetch: let pip fetch the real video where it is not in the cache.
+
+    Raises:
+        FileNotFoundError: there are no photo people.
+    """
+    skipped = [sentence for sentence in (mesh.missing(), likeness.missing()) if sentence]
+    report: dict[str, Any] = {"amounts": asdict(amounts), "skipped": skipped}
+    video = _try(lambda: material.load_video(material.find_video(fetch=fetch)), skipped)
+    stock = Stock(material.load_photos(), video, _try(_load_head, skipped), amounts)
+    with tempfile.TemporaryDirectory() as name:
+        for part in parts:
+            if part in _NEEDS_MESH and mesh.missing():
+                continue
+            if part == "reading":
+                report[part] = _read(pipe, stock)
+            elif part == "identity":
+                report[part] = _verify(pipe, stock)
+            elif part == "asked":
+                report |= _ask(pipe, stock, output)
+            elif part == "cases":
+                report[part] = _try_cases(pipe, stock, output, Path(name), model)
+            else:
+                report[part] = _drive(pipe, stock, output, Path(name))
+            _write(output, report)
+    return as_json(report)
+
+
+def _write(output: Path, report: dict[str, Any]) -> None:
+    clean = as_json(report)
+    (output / "real.json").write_text(json.dumps(clean, indent=1))
+    (output / "real.md").write_text(page.to_markdown(clean))
+
+
+def _try(load: Callable, skipped: list[str]):
+    try:
+        return load()
+    except FileNotFoundError as error:
+        skipped.append(str(error))
+        return None
+
+
+def _load_head():
+    from iad.portraits.head import load_head
+
+    return load_head()
+
+
+def _read(pipe, stock: Stock) -> dict[str, Any]:
+    amounts, video = stock.amounts, stock.video
+    report = {"held-out photos": reading.read_photos(pipe, stock.photos[: amounts.photos])}
+    if video is not None and not mesh.missing():
+        report["real video"] = reading.read_video(pipe, video[0], every=amounts.every)
+    return report
+
+
+def _verify(pipe, stock: Stock) -> dict[str, Any]:
+    amounts, video = stock.amounts, stock.video
+    straight = [photo for photo in stock.photos if abs(photo.seen["yaw"]) < STRAIGHT]
+    some, places = straight[: amounts.verified], straight[-3:]
+    report = {
+        "one photo in four looks": identity.verify_looks(pipe, some),
+        "one face in three surroundings": identity.verify_surroundings(pipe, some, places),
+    }
+    if stock.head is not None:
+        title = "one photo in four actions, drawn by the training renderer"
+        report[title] = identity.verify_actions(pipe, straight[: amounts.acted], stock.head)
+    real = identity.compare_real_people(pipe, None if video is None else video[0])
+    return report | {"real people": real}
+
+
+def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
+    amounts = stock.amounts
+    grins = [photo for photo in stock.photos if photo.is_toothy][: amounts.toothy]
+    chosen = stock.calm[: amounts.asked]
+    with _bar(len(chosen) * len(amounts.actions) + len(grins), "asked actions") as bar:
+        judged = asked.ask(pipe, chosen, grins, actions=amounts.actions, tick=bar.update)
+    sheets.draw_asked(output, judged)
+    return {"asked": asked.sum_up(judged), "control": asked.sum_up(asked.repeat_photos(judged))}
+
+
+def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> dict[str, Any]:
+    bench = Bench(pipe, model, folder, material.load_astronaut(), material.load_hopper(), stock.video)
+    with _bar(len(stock.amounts.cases), "cases") as bar:
+        outcomes = driver_cases.try_cases(bench, stock.amounts.cases, tick=bar.update)
+    sheets.draw_cases(output / "real-cases.png", outcomes)
+    return {str(number): {"right": o.right, "said": o.said} for number, o in outcomes.items()}
+
+
+def _drive(pipe, stock: Stock, output: Path, folder: Path) -> dict[str, Any]:
+    drivers = [] if stock.video is None else driving.cut_video(*stock.video, folder)
+    drivers += [] if stock.head is None else driving.render_drivers(stock.calm[-2:], stock.head, folder)
+    driven = stock.calm[: stock.amounts.driven]
+    with _bar(len(driven) * len(drivers), "driven clips") as bar:
+        made = driving.drive(pipe, driven, drivers, tick=bar.update)
+    sheets.draw_driving(output / "real-driving.png", made)
+    return driving.judge(made, len(driven) * len(drivers))
+
+
+def _bar(total: int, title: str):
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=title)

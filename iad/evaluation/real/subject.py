@@ -1,0 +1,124 @@
+"""The model as the suite sees it: the one place that knows how to ask it.
+
+In come pictures and words; out come landmarks and tracks that it reads, embeddings, and clips with the times
+of their frames.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from iad.autoencoder import to_tensor
+from iad.performing.actions import COEFFICIENTS, EXPRESSIONS
+
+PARTS = ("identity", "recognised", "action", "residual", "facial")  # those that a model has
+SIZE = 256  # pixels of the clips: what the page makes
+_POSE_UNIT = 15.0  # degrees, of the first edition's read-out
+# What the model reads, under the judge's names; lids are read as how far they are shut.
+_READ = {
+    "mouth": ("jawOpen",),
+    "lids": ("eyeBlink_L", "eyeBlink_R"),
+    "smile": ("mouthSmile_L", "mouthSmile_R"),
+    "brows": ("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"),
+    "yaw": ("yaw",),
+    "pitch": ("pitch",),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model reads off a face: landmarks in the photo's pixels, 57 weights, degrees of the pose."""
+
+    landmarks: Float[np.ndarray, "68 2"]
+    track: Float[np.ndarray, " 60"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip, when its frames are shown (seconds), and what the model said of it."""
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    times: Float[np.ndarray, " f"]
+    notes: list[str] = field(default_factory=list)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    def sample(self, count: int) -> "Clip":
+        """Pick frames at even distances, at most `count`."""
+        picks = np.unique(np.linspace(0, len(self.frames) - 1, count).round().astype(int))
+        return Clip(self.frames[picks], self.times[picks], self.notes, self.scores)
+
+
+@torch.inference_mode()
+def read(pipe, photo) -> Reading:
+    """Let the model read a face.
+
+    Raises:
+        ValueError: it finds none.
+    """
+    face = pipe.find_face(photo)
+    track = getattr(face, "track", None)
+    if track is None:  # a model whose faces come without a track reads it off the crop
+        track = pipe.parts["encoder"](to_tensor(face.image[None])).coefficients[0].float().numpy().copy()
+        track[EXPRESSIONS:] *= _POSE_UNIT
+    return Reading(np.asarray(face.landmarks), np.asarray(track))
+
+
+def read_frames(pipe, frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f 60"]:
+    """Read every frame as a photo; rows of NaN where the model finds no face."""
+    rows = np.full((len(frames), len(COEFFICIENTS)), np.nan)
+    for k, frame in enumerate(frames):
+        try:
+            rows[k] = read(pipe, frame).track
+        except ValueError:
+            continue
+    return rows
+
+
+def named(tracks: Float[np.ndarray, "f 60"]) -> dict[str, Float[np.ndarray, " f"]]:
+    """Sum tracks up under the judge's names, with the judge's signs."""
+    columns = {n: [COEFFICIENTS.index(c) for c in coefficients] for n, coefficients in _READ.items()}
+    values = {name: tracks[:, picks].mean(1) for name, picks in columns.items()}
+    return values | {"lids": -values["lids"]}
+
+
+def shown(landmarks: Float[np.ndarray, "f 68 2"]) -> dict[str, Float[np.ndarray, " f"]]:
+    """Measure what the model's own landmarks show, as the judge measures its mesh."""
+    eyes = landmarks[:, 36:48].reshape(-1, 2, 6, 2)
+    unit = np.linalg.norm(eyes[:, 1].mean(1) - eyes[:, 0].mean(1), axis=-1)
+    gap = np.linalg.norm(landmarks[:, 61:64] - landmarks[:, [67, 66, 65]], axis=-1).mean(1)
+    lids = np.linalg.norm(eyes[:, :, 1:3] - eyes[:, :, [5, 4]], axis=-1).mean(-1)
+    lids = (lids / np.linalg.norm(eyes[:, :, 0] - eyes[:, :, 3], axis=-1)).mean(1)
+    width = np.linalg.norm(landmarks[:, 54] - landmarks[:, 48], axis=-1)
+    lift = landmarks[:, 33, 1] - landmarks[:, [48, 54], 1].mean(1)
+    return {"mouth": gap / unit, "lids": lids, "smile": (width + lift) / unit}
+
+
+def animate(pipe, reference, prompt: str = "", **options) -> Clip:
+    """Make a clip.
+
+    Raises:
+        ValueError: the model refuses, in a sentence.
+    """
+    made = pipe(reference, prompt, **{"size": SIZE, "seed": 0} | options)
+    return Clip(made.frames, np.arange(len(made.frames)) / made.fps, list(made.notes), dict(made.scores))
+
+
+def embed(pipe, photo) -> dict[str, Float[np.ndarray, " d"]]:
+    """Split a face; parts by name.
+
+    Raises:
+        ValueError: the model finds no face.
+    """
+    face = pipe.decouple(photo)
+    parts = {name: getattr(face, name, None) for name in PARTS}
+    return {name: part for name, part in parts.items() if part is not None and np.any(part)}
+
+
+def match(pipe, photo, prompts: Sequence[str]) -> list[float]:
+    """Say how well each prompt says what a face does, in the prompts' order."""
+    found = dict(pipe.match_actions(pipe.decouple(photo), list(prompts)))
+    return [found[prompt] for prompt in prompts]
