@@ -46,8 +46,9 @@ notebooks: .venv/.installed-dev
 	@$(PIP) install -r requirements.txt -c constraints.txt
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt
+.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-judges.txt
 	@$(PIP) install -r requirements-dev.txt -c constraints.txt
+	@$(PIP) install --no-deps -r requirements-judges.txt
 	@touch $@
 
 # The browser tests use Debian's Chromium and skip themselves where there is none.

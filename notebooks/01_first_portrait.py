@@ -21,9 +21,10 @@
 #
 # It takes about 1 minute on two cores. You need Python, nothing else: no GPU, no network, no account.
 #
-# The model is `mini`. It ships with the repository and was built to show the idea on any laptop: what it draws is
-# 128 × 128 pixels small and soft. A *finisher* then brings back the detail that the photo has. Video models of
-# today's full size have some hundred times its parameters, and need a GPU.
+# The model is `mini`. It ships with the repository and was built to show the idea on any laptop. What its denoiser
+# makes of the embeddings is 128 × 128 pixels small and soft. Beside it stands plain geometry: a head fitted to the
+# photo, which draws the same action with the photo's own pixels. Video models of today's full size have some hundred
+# times its parameters, and need a GPU.
 
 # %%
 import os
@@ -36,7 +37,7 @@ STEPS = 1 if os.environ.get("IAD_SMOKE") else None  # denoising steps; None: the
 from iad import IaDPipeline
 
 pipe = IaDPipeline.from_pretrained("mini")
-print(f"{pipe.preset.size} pixels, {pipe.preset.frames} frames at {pipe.preset.fps} a second")
+print(f"the denoiser: {pipe.preset.size} pixels, {pipe.preset.frames} frames at {pipe.preset.fps} a second")
 print("arms:", ", ".join(pipe.arms))
 
 # %% [markdown]
@@ -54,16 +55,17 @@ photo
 # %% [markdown]
 # ## A clip
 #
-# `size` is that of the frames, from 128, which is where the model draws, to 512.
+# `size` is that of the frames in pixels, up to 1024, `duration` is in seconds, up to 10; there are 24 frames a second.
 
 # %%
-result = pipe(photo, "a woman laughs", size=384, seed=0, num_inference_steps=STEPS)
+result = pipe(photo, "a woman laughs", size=384, seed=0)
 print("frames ", result.frames.shape, result.frames.dtype)
 print(f"seconds {result.seconds:.1f}")
+print("made of", {name: f"{share:.0%}" for name, share in result.made_of.items()})
 
 # %% [markdown]
 # Save it and play it here. (`embed` puts the video into this page. Where a page may not play videos, look at the
-# sheet below: every other frame.)
+# sheet below: every sixth frame.)
 
 # %%
 import tempfile
@@ -78,52 +80,55 @@ Video(clip, embed=True, html_attributes="controls loop autoplay muted")
 # %%
 from iad.plots import face_sheet
 
-face_sheet(result.frames[::2], columns=4, size=192)
+face_sheet(result.frames[::6], columns=4, size=192)
 
 # %% [markdown]
-# Her photo shows a round, open mouth. The clip does not copy it: of the photo, only the *identity* reaches the
-# denoiser, and the action comes from your sentence. That is what this project is about. Is it *her*, though? Curls,
-# skin and backdrop are hers, for their detail is the photo's own. The shape of the face is what so small a model drew,
-# and the laughing mouth, which the photo does not show, stays soft. Compare for yourself before you read a score.
+# Her photo shows a round, open mouth. The clip is not to copy it: the action comes from your sentence. That is what
+# this project is about. Is it *her*, though? Curls, skin and backdrop are hers, for these are the photo's own pixels,
+# moved by the fitted head. What the photo does not show, teeth say, is painted: `made_of` tells how much. Compare for
+# yourself before you read a score.
 #
 # ## Scores
 #
-# Three numbers come with every clip:
+# Four numbers come with every clip:
 
 # %%
 print("identity", result.scores["identity"].round(2))
 print(f"action   {result.scores['action']:.2f}")
+print(f"copied   {result.scores['copied']:.2f}")
 print(f"detected {result.scores['detected']:.0%}")
 
 # %% [markdown]
-# - *identity*, one number a frame: the cosine of that frame's embedding and the photo's. 1 is the photo itself.
-# - *action*: the cosine of what the frames show and what the sentence asks for, both as action embeddings.
-# - *detected*: in how many of some frames a face detector finds a face.
+# - *identity*, one number a frame: the cosine of that frame's identity and the photo's, by a recogniser that learned
+#   from millions of real faces. 1 is the photo itself. Some frames are looked at, those between are interpolated.
+# - *action*: how well these frames, read anew, do what was asked: 1 fully, 0 something else or nothing.
+# - *copied*: the same for what the *photo* does. Here it shows an open mouth, and a laugh opens the mouth, too.
+# - *detected*: in how many of the frames a face is found.
 #
-# Beware: the first two are judged by the encoder that also conditions the model, so they flatter it. They are good
-# for comparing two clips of yours, not for claims. Tutorial 7 judges with networks that took no part.
+# Beware: all of it is the model's own opinion, by the reader that also read the photo. Such scores are good for
+# comparing two clips of yours, not for claims. Tutorial 7 judges with networks that took no part.
 
 # %%
 for prompt in ("a woman smiles", "a woman cries", "a woman closes her eyes"):
-    made = pipe(photo, prompt, seed=0, num_inference_steps=STEPS)
+    made = pipe(photo, prompt, seed=0, size=128)
     print(f"{prompt:<24} identity {made.scores['identity'].mean():.2f}  action {made.scores['action']:.2f}")
 
 # %% [markdown]
 # ## Seeds
 #
-# Every clip begins with noise, and the seed decides which. The same seed on the same machine gives the same frames,
-# to the last bit. Another seed gives another take, though a model as small as this makes much the same of any noise.
+# The seed decides which *take* you get: when exactly the action sets in, how fast, how strongly, when she blinks. The
+# same seed on the same machine gives the same frames, to the last bit; another one gives another take.
 
 # %%
 import numpy as np
 
-takes = [pipe(photo, "a woman smiles", seed=seed, num_inference_steps=STEPS).frames for seed in (0, 0, 1, 2)]
+takes = [pipe(photo, "a woman smiles", seed=seed, size=128).frames for seed in (0, 0, 1, 2)]
 print("same seed, same frames:", np.array_equal(takes[0], takes[1]))
 apart = np.abs(takes[0].astype(int) - takes[2]).mean()
 print(f"another seed: pixels differ by {apart:.1f} of 255 on average")
 
 # %%
-shown = [3, 6, 9, 12, 15]
+shown = [5, 10, 20, 30, 45]  # of 48
 face_sheet(np.concatenate([t[shown] for t in takes[1:]]), columns=5, titles=["seed 0", "seed 1", "seed 2"])
 
 # %% [markdown]
@@ -133,13 +138,13 @@ face_sheet(np.concatenate([t[shown] for t in takes[1:]]), columns=5, titles=["se
 
 # %%
 prompts = ["opens her mouth", "closes her eyes", "raises her eyebrows", "turns her head to the left"]
-clips = [pipe(photo, f"a woman {words}", seed=0, num_inference_steps=STEPS).frames for words in prompts]
+clips = [pipe(photo, f"a woman {words}", seed=0, size=192).frames for words in prompts]
 titles = [words.split(" to ")[0] for words in prompts]
 face_sheet(np.concatenate([clip[shown] for clip in clips]), columns=5, titles=titles)
 
 # %% [markdown]
-# "Left" is the person's own left, which is at the right of the picture. The turned head keeps her least: what the
-# photo shows from the front has to be bent farthest there, and blurs.
+# "Left" is the person's own left, which is at the right of the picture. A turn is the hardest: it uncovers what the
+# photo does not show, so heads turn by some 20 degrees and no more.
 #
 # ## A timeline
 #
@@ -150,32 +155,32 @@ face_sheet(np.concatenate([clip[shown] for clip in clips]), columns=5, titles=ti
 from iad import Action
 
 timeline = [Action(0.0, 1.0, "opens her mouth"), Action(1.0, 2.0, "closes her eyes")]
-told = pipe(photo, timeline=timeline, seed=0, num_inference_steps=STEPS)
-written = pipe(photo, "[0-1s] opens her mouth [1-2s] closes her eyes", seed=0, num_inference_steps=STEPS)
+told = pipe(photo, timeline=timeline, seed=0, size=128)
+written = pipe(photo, "[0-1s] opens her mouth [1-2s] closes her eyes", seed=0, size=128)
 print("the same clip:", np.array_equal(told.frames, written.frames))
-times = [f"{k / told.fps:.2f} s" for k in range(0, 16, 2)]
-face_sheet(told.frames[::2], times, columns=8)
+times = [f"{k / told.fps:.2f} s" for k in range(0, 48, 6)]
+face_sheet(told.frames[::6], times, columns=8)
 
 # %% [markdown]
 # ## Three dials
 #
-# `identity_scale` and `action_scale` multiply what the two adapters add inside the model. At 0 one of them is
-# silent; 1 is how the model was trained; above 1 it is exaggerated, and far above the picture breaks.
+# `action_scale` strengthens or weakens what is done: at 0 she keeps still, above 1 it is exaggerated as far as a face
+# can go. `identity_scale` weighs the person inside the denoiser; below 1 the drawing with her pixels fades out in step,
+# for these pixels are she. We ask for the denoiser's rate here, 8 frames a second.
 
 # %%
 scales = (0.0, 0.5, 1.0, 1.5)
-ask = {"prompt": "a woman opens her mouth", "seed": 0, "num_inference_steps": STEPS}
-by_action = [pipe(photo, action_scale=scale, **ask).frames[10] for scale in scales]
-by_identity = [pipe(photo, identity_scale=scale, **ask).frames[10] for scale in scales]
+ask = {"prompt": "a woman opens her mouth", "seed": 0, "num_inference_steps": STEPS, "fps": 8}
+by_action = [pipe(photo, action_scale=scale, size=128, **ask).frames[10] for scale in scales]
+by_identity = [pipe(photo, identity_scale=scale, size=128, **ask).frames[10] for scale in scales]
 labels = [f"{scale}" for scale in scales] * 2
 face_sheet(np.stack(by_action + by_identity), labels, columns=4, size=128, titles=["action", "identity"])
 
 # %% [markdown]
-# Without the action adapter the sentence still reaches the model as text, and may be enough for an action as plain
-# as this one. Without the identity adapter it is nobody in particular, and no detail of her photo is brought back.
+# Without identity it is nobody in particular, and nothing of her photo is drawn.
 #
-# The third, `detail_scale`, says how much of the photo's detail the finisher brings, from 0 to 1. Her photo, then the
-# same frame at three settings:
+# The third, `detail_scale`, says how much of the drawing with the photo's pixels counts, from 0 to 1. Her photo, then
+# the same frame at three settings:
 
 # %%
 by_detail = [pipe(photo, detail_scale=scale, size=384, **ask).frames[10] for scale in (0.0, 0.5, 1.0)]
@@ -184,9 +189,9 @@ face_sheet(np.stack(compared), ["photo", "0", "0.5", "1"], columns=4, size=192, 
 
 # %% [markdown]
 # At 0 you see what the identity and the action embedding alone carry: colours, outlines, where things are, and what
-# the face does. At 1 the curls are back, the lines of eyes and brows, and the skin. The finisher is ours, not a part
-# of the paper's method, so tutorials 2, 5 and 7 turn it off wherever they ask what the embeddings carry. Tutorial 5
-# opens it.
+# the face does. At 1 every pixel is the photo's, or painted beside it. In between both are blended, which is for
+# looking at the difference. The drawing is ours, not a part of the paper's method, so tutorials 2, 5 and 7 turn it off
+# wherever they ask what the embeddings carry. Tutorial 5 opens it.
 #
 # ## A driving picture
 #
@@ -198,12 +203,13 @@ from iad.collection import load_collection
 
 faces = load_collection()  # forty more people who do not exist, in nine actions
 drivers = faces.crops[faces.find(person=12, action=["mouth open", "eyes closed", "turn left"], take=0)]
-ask = {"prompt": "a woman", "seed": 0, "num_inference_steps": STEPS}
-driven = [pipe(photo, action_reference=driver, **ask).frames[10] for driver in drivers]
+ask = {"prompt": "a woman", "seed": 0, "size": 128, "duration": 0.5}
+driven = [pipe(photo, action_reference=driver, **ask).frames[-1] for driver in drivers]
 face_sheet(np.stack([*drivers, *driven]), columns=3, size=128, titles=["driver", "she"])
 
 # %% [markdown]
-# The mouth and the eyes follow the driver. The turned head does not: for a turn `mini` needs the words, as above.
+# What the driver does is read off the picture, as 57 weights of muscles and the pose of the head, and that is all that
+# is taken. What the reader misses does not reach her.
 #
 # ## Saving
 #
@@ -253,11 +259,10 @@ for name, value in verify(folder / "laugh.mp4").settings.items():
 # face_sheet(nod.frames[::2], columns=4, size=192)
 # ```
 #
-# The face is found and framed by itself. Hair, skin and backdrop come through, and a friend would know her, except
-# where the nod goes down and the face blurs. So does the smile of the photo, and it should not: nobody asked for it,
-# and the finisher took it along with the detail of her mouth. With `detail_scale=0` the smile is gone, and with it
-# most of the likeness. `mini` saw no real person in training. And note that she was not asked: for a study at home
-# that is one thing, a clip to be shown around is another.
+# The face is found and framed by itself. Hair, skin and backdrop are her photo's own. In the photo she smiles broadly,
+# and nobody asked for a smile: look at what became of it, and how the mouth was closed over the teeth. With
+# `detail_scale=0` most of the likeness goes. The denoiser saw no real person in training, the recogniser did. And note
+# that she was not asked: for a study at home that is one thing, a clip to be shown around is another.
 #
 # </details>
 #
@@ -266,8 +271,9 @@ for name, value in verify(folder / "laugh.mp4").settings.items():
 # <details>
 # <summary>Answer</summary>
 #
-# `pipe(photo, "a woman juggles").notes` says that the prompt names no known facial action and that the portrait
-# stays calm. It could have guessed the nearest action; a wrong action that looks right is worse than none.
+# `pipe(photo, "a woman juggles").notes` says that no facial action was recognised and that the face stays calm, and
+# `scores["action"]` is not a number: where nothing was understood there is nothing to score. The model could have
+# guessed the nearest action; a wrong action that looks right is worse than none.
 #
 # </details>
 #
@@ -277,7 +283,7 @@ for name, value in verify(folder / "laugh.mp4").settings.items():
 # <details>
 # <summary>Answer</summary>
 #
-# Not necessarily. The embedding knows the expression too (tutorial 2), so a *true* picture of her smiling would also
+# Not necessarily. Recognisers see the expression too (tutorial 2), so a *true* picture of her smiling would also
 # score below 1 against a photo with an open mouth. Tutorial 7 measures how far below. A score needs the score of
 # the truth beside it.
 #

@@ -19,9 +19,9 @@
 # - how to ask an embedding what it knows: a *probe*, judged on people it has never met;
 # - why every probe needs two companions, chance and shuffled labels;
 # - that a facial embedding knows the smile, and what a video generator then does with it;
-# - what is left in the two halves of the split, identity and action.
+# - what is left in the parts of the split: identity, action, and a residual that nobody is given.
 #
-# It takes about 2 minutes on two cores. Linear algebra: projections, nothing more.
+# It takes about 3 minutes on two cores. Linear algebra: projections, nothing more.
 
 # %%
 import os
@@ -55,15 +55,16 @@ face_sheet(faces.crops[rows], faces.actions * 3, titles=["person 0", "person 12"
 # ## The embedding
 #
 # A frozen face encoder looks at each crop; learned queries read 64 tokens from what it says. Flattened, these
-# tokens are the *facial embedding* $f$. The same call already splits it, $f = i + a$. Forget $i$ and $a$ for a
-# moment and look at $f$ alone.
+# tokens are the *facial embedding* $f$. The same call already splits it in three, $f = i + a + r$. Forget the parts
+# for a moment and look at $f$ alone. (`mini` adds one more token, a recogniser's, by which persons are compared. The
+# denoiser is not given it, so `local=True` leaves it out here.)
 
 # %%
 from iad import IaDPipeline
-from iad.evaluation.samples import encode, split
+from iad.evaluation.samples import split_faces
 
 pipe = IaDPipeline.from_pretrained("mini")
-parts = split(pipe.parts["decoupler"], encode(pipe.parts["encoder"], faces.crops))
+parts = split_faces(pipe, faces.crops, local=True)
 f = parts["facial"]
 f.shape
 
@@ -178,8 +179,8 @@ confusion_table(faces.action[judged], told, faces.actions, title="Read from f, o
 # - `id-animator` follows ID-Animator's: no crop, but the undivided embedding;
 # - `iad` gets the identity $i$ only, and the action from the sentence.
 #
-# `detail_scale=0` leaves out the finisher, which would bring detail of the photo to all three alike (tutorial 5).
-# The frames are softer so, and show what the embeddings alone carry.
+# `detail_scale=0` leaves out the drawing with the photo's own pixels, which only `iad` has (tutorial 5). The frames
+# are softer so, and show what the embeddings alone carry.
 
 # %%
 reference = faces.crops[faces.find(person=12, action="mouth open", take=0)[0]]
@@ -192,11 +193,13 @@ face_sheet(shown, ["reference", "", "", "", "", ""] * 3, columns=6, titles=arms)
 # Whose mouth is open, and whose eyes are shut? One person and one sentence prove nothing; tutorial 7 counts,
 # and says what else differs between the three recipes besides the split.
 #
-# ## The two halves
+# ## The parts
 #
-# Now the split: $f = i + a$. The same questions to all three, over several divisions of the people, with 95 %
-# intervals over people. For the action we ask its *code*, 64 numbers from which $a$ is unfolded and which alone
-# reach the video model. Three questions:
+# Now the split: $f = i + a + r$. The *identity* $i$ is what stays of the person, the *action* $a$ what the face does,
+# and the *residual* $r$ what else changes within a person: light, framing, blur. $r$ goes into neither and is given to
+# nobody. The same questions to all, over several divisions of the people, with 95 % intervals over people. For the
+# action we ask its *code*, which alone reaches the video model: in `mini` the 60 numbers that a reader sees in the
+# face, from which $a$ is unfolded. Three questions:
 #
 # 1. *Which facial action?* To strangers, as above.
 # 2. *Where does the head point?* Numbers instead of classes; $R^2 = 1$ is perfect, $0$ is always saying the mean.
@@ -206,7 +209,7 @@ face_sheet(shown, ["reference", "", "", "", "", ""] * 3, columns=6, titles=arms)
 from iad.evaluation.measures import create_folds, probe
 
 folds = create_folds(faces.person, SEEDS)
-parts_by_name = {"f": f, "i": parts["identity"], "a": parts["code"]}
+parts_by_name = {"f": f, "i": parts["identity"], "a": parts["code"], "r": parts["residual"]}
 found = {name: probe(rows, faces, folds, kinds=("linear",)) for name, rows in parts_by_name.items()}
 
 # %%
@@ -217,12 +220,12 @@ probe_bars(found, chance={"expression": 1 / 9, "pose": 0.0, "person": 1 / 20})
 # %% [markdown]
 # Read it column by column. A perfect split would put $i$ on the dashed line in the first two panels and $a$ on
 # it in the third. This one is far from perfect: whatever stands to the right of the dashed line and of the small
-# diamond still leaks. How much is left, as a share of what $f$ gives away, is the *normalised leakage*,
+# diamond still leaks. What $r$ knows was taken out of $i$ and not given to $a$. How much is left, as a share of what $f$ gives away, is the *normalised leakage*,
 #
 # $$\frac{\text{probe} - \text{chance}}{\text{probe on } f - \text{chance}}.$$
 #
-# (`docs/results.md` asks 32 other people, half of them made from photographs, with more pictures each. There the
-# action leaks less from $i$ than here. Leakage is a property of an embedding *and* of whom you ask.)
+# (`docs/results.md` asks other people, half of them made from photographs, with more pictures each, and gets other
+# numbers. Leakage is a property of an embedding *and* of whom you ask.)
 
 # %%
 from iad.evaluation.probes import normalised_leakage
@@ -232,7 +235,7 @@ for question, part, chance in (("expression", "i", 1 / 9), ("pose", "i", 0.0), (
     print(f"{question} from {part}: {normalised_leakage(read, chance=chance, raw=raw):.2f}")
 
 # %% [markdown]
-# And the picture that goes with it: the nearest strangers again, of one smile, by $f$, by $i$ and by $a$.
+# And the picture that goes with it: the nearest strangers again, of one smile, by $f$ and by each part.
 # By $i$ they should resemble the person whatever they do; by $a$ they should smile, whoever they are.
 
 # %%
@@ -274,8 +277,8 @@ for name, rows in parts_by_name.items():
 # ```
 #
 # and `few` in place of `taught`. Two people are enough to be far above chance; more people are better, and the
-# curve has not levelled off at twenty (when this was written: 0.47, 0.61, 0.65 and 0.75 for 2, 5, 10 and 20). So
-# our numbers are lower bounds: with more people to learn from, a reader would find more.
+# curve has not levelled off at twenty. So our numbers are lower bounds: with more people to learn from, a reader
+# would find more.
 #
 # </details>
 #
@@ -286,11 +289,10 @@ for name, rows in parts_by_name.items():
 # <summary>Answer</summary>
 #
 # Paint over what is not face, `crops = faces.crops.copy()`, then
-# `crops[:, :16] = crops[:, :, :24] = crops[:, :, 104:] = 128`, encode, split and measure again. When this was
-# written $f$ and $i$ still knew everybody: it is the face that they know. The *code* of the action fell from 0.38
-# to 0.23: what it knew of persons was in part their backdrop. And something unexpected: $i$ gave away more of
-# the action than before, 0.70 instead of 0.53. Grey borders are nothing that the split met in training, and
-# outside of what it was trained on nothing is promised.
+# `crops[:, :16] = crops[:, :, :24] = crops[:, :, 104:] = 128`, split and measure again. Where the number stays,
+# it is the face that is known; where it falls, part of it was the backdrop. With the first edition's weights $f$ and
+# $i$ still knew everybody, and something unexpected happened: $i$ gave away more of the action than before. Grey
+# borders are nothing that the split met in training, and outside of what it was trained on nothing is promised.
 #
 # </details>
 #

@@ -20,7 +20,7 @@
 # - why orthogonal parts obey Pythagoras, and what their shares mean;
 # - what the learned split does differently, and on which column the pencil wins.
 #
-# It takes about 2 minutes on two cores. You need eigenvectors and projections.
+# It takes about 3 minutes on two cores. You need eigenvectors and projections.
 
 # %%
 import os
@@ -226,17 +226,23 @@ for rank in RANKS:
 # ## The learned split
 #
 # A projection is linear and knows nothing of words. The learned split reads tokens from the whole grid of the
-# encoder, computes a *code* of 64 numbers, unfolds it to $a = A(f)$, and takes the rest as $i = f - a$; the last
-# step of its training is the closed form once more, on what was left. Two losses make it true: $L_{ID}$ keeps
-# the parts apart, $L_{TA}$ ties the code to words (tutorial 4). It was trained on hundreds of other people,
-# never on these.
+# encoder. A short *code* says what the face does, in `mini` the 60 numbers that a reader sees in it; unfolded it is the
+# action $a$. The last step of training is the closed form once more, on $f - a$: the directions in which one person
+# still varies (light, framing, blur) become a third part, the *residual* $r$, which is given to nobody. What stays is
+# the identity,
+#
+# $$i = f - a - r.$$
+#
+# Two losses make it true: $L_{ID}$ keeps the parts apart, $L_{TA}$ ties the code to words (tutorial 4). It was trained
+# on hundreds of other people, never on these.
 
 # %%
-from iad.evaluation.samples import split
+from iad.evaluation.samples import split_faces
 
-parts = split(pipe.parts["decoupler"], encoded)
+parts = split_faces(pipe, faces.crops, local=True)  # the tokens of which the denoiser is given i
 print({name: tuple(rows.shape) for name, rows in parts.items()})
-print("f = i + a:", torch.allclose(parts["facial"], parts["identity"] + parts["action"], atol=1e-4))
+whole = parts["identity"] + parts["action"] + parts["residual"]
+print("f = i + a + r:", torch.allclose(parts["facial"], whole, atol=1e-3))
 
 # %%
 mean = {name: rows[taught].mean(0) for name, rows in parts.items()}
@@ -247,7 +253,9 @@ k = faces.find(person=int(person[judged][0]), action="mouth open", take=0)[0]
 pythagoras({"by hand": (i[k].numpy(), a[k].numpy()), "learned": (i_learned[k].numpy(), a_learned[k].numpy())})
 
 # %% [markdown]
-# By hand the angle is right to the last digit. Learned, it is only as right as training made it. Which is
+# By hand the angle is right to the last digit, and there is no third part. Learned, it is only as right as training
+# made it, and so the shares that `pipe.decouple` gives are of $\lVert i\rVert^2 + \lVert a\rVert^2 + \lVert r\rVert^2$,
+# whatever the angles: they add up to one. Which is
 # better? Angles do not say. For a fair table both start from the same $f$, the 8192 numbers that the
 # learned split reads; the closed form is fitted on the people who teach, in every division anew.
 
@@ -271,21 +279,19 @@ for question, half, best in (*columns, ("person", "a", min)):
     print(f"{question:>10} from {half}: {numbers:<42} better: {better.split(', ')[1]}")
 
 # %% [markdown]
-# Do not expect one winner. The network leaves less of the expression in $i$, and far more of the head's pose. Pose
-# is nearly linear in the embedding: it is what a projection removes best, and the pencil was fitted on twenty people
-# of exactly the kind that it is judged on. The network was trained on other people, photographs among them, and
-# its $i$ has to serve a video model besides. Neither $i$ is clean: a line still reads the expression from both, far
-# above chance.
+# Do not expect one winner. Pose is nearly linear in the embedding: it is what a projection removes best, and the
+# pencil was fitted on twenty people of exactly the kind that it is judged on. The network was trained on other people,
+# photographs among them, and its $i$ has to serve a video model besides. And neither $i$ is clean as long as a line
+# reads the expression from it above chance.
 #
-# The other half is another matter. The action *by hand* is what eight directions of $f$ hold: it keeps less of
-# the action and more of the person. The learned code gives a line as much of the expression as $f$ does,
-# more of the pose, and much less of who it is. And only the code can be reached from a sentence, so only with it
-# can you write "smiles".
+# The other half is another matter. The action *by hand* is what eight directions of $f$ hold, and these hold much of
+# the person, too. The code says what the face does in numbers that mean the same for everybody. And only the code can be
+# reached from a sentence, so only with it can you write "smiles".
 #
 # Two things the picture cannot show. First, each reader here is linear: what it cannot read may still be there.
 # Second, clips: a control model that gets the undivided $f$, but references in other actions and the same action
-# channel, makes clips nearly as good as ours: it shows the action as often and copies 10 % of the photo's expression, on
-# twelve people (`docs/results.md`, "The control rows"). What the split adds besides is what you see here: two embeddings that can be read, compared and swapped.
+# channel, makes clips nearly as good as ours (`docs/results.md`, "The control rows"). What the split adds besides is
+# what you see here: embeddings that can be read, compared and swapped.
 
 # %% [markdown]
 # ## What to remember
@@ -322,7 +328,7 @@ for question, half, best in (*columns, ("person", "a", min)):
 # closed = fit_closed_form(f[few], person[few], rank=8)
 # ```
 #
-# The expression that strangers leak from $i$ falls with every person added; when this was written 0.36, 0.31, 0.24,
+# The expression that strangers leak from $i$ falls with every person added; in the first edition 0.36, 0.31, 0.24,
 # 0.21. Two people already help, because the directions of a smile are shared by faces; that is why a split that
 # was found on some people serves others.
 #

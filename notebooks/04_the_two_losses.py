@@ -33,7 +33,8 @@ print(STEPS, "steps for every little experiment")
 
 # %% [markdown]
 # The facial embedding $f$ is split into an identity part and an action part, $f = i + a$. The network chooses
-# $a$; then $i = f - a$ follows. Two losses tell it how to choose:
+# $a$; then $i = f - a$ follows. (In the finished model a third part, the residual, is taken out of $i$ afterwards, in
+# closed form: tutorial 3. While the losses work there are two.) Two losses tell it how to choose:
 #
 # | | the paper says | our reading in `iad/decoupling.py` |
 # |---|---|---|

@@ -13,7 +13,7 @@
 #
 # **What you will learn**: where identity and action enter the video model, why an untrained adapter changes nothing, which
 # token looks where, what the strength dials and guidance do, how an older recipe copies the photo's expression, and
-# what is done to the frames afterwards.
+# how the clips that a visitor sees are drawn.
 #
 # **How long it takes**: about 45 minutes to read, three minutes to run.
 
@@ -43,27 +43,32 @@ face_sheet(face.image[None], ["he smiles"], columns=1, size=160)
 #
 # ## 1. What is injected
 #
-# The frozen encoder and the split turn the crop into 64 tokens $f = i + a$, one for every cell of an 8 × 8 grid over the
-# picture. Only $i$ goes on. The photo's own $a$ is dropped here, and so are its pixels;
-# what comes of them at the very end, when the denoiser is done, is the matter of section 11.
+# The frozen encoder and the split turn the crop into 64 tokens $f = i + a + r$, one for every cell of an 8 × 8 grid over the
+# picture. What his face does was read when it was found: a *track*, 57 weights of muscles and the pose of the head. It says what $a$
+# is. Only $i$ goes on. The photo's own $a$ and the residual $r$ are dropped here, and so are its pixels; what is drawn with them
+# is the matter of section 11.
 
 # %%
+from iad.performing import track_to_code
+
 features = pipe.parts["encoder"](to_tensor(face.image[None]))
-split = pipe.parts["decoupler"](features.vector, features.tokens)
+own_code = pipe.recognised.to_code(torch.from_numpy(track_to_code(face.track))[None])
+split = pipe.parts["decoupler"](features.vector, features.tokens, own_code)
 print("identity tokens:", tuple(split.identity.shape), "(people, tokens, width)")
 
 # %% [markdown]
-# The action comes from the prompt instead. $T$ writes one short code for every *latent frame*, and the same matrix that
-# expands the codes of faces expands these to tokens:
+# The action comes from the prompt instead. $T$ makes of the words a track over time, in the same 60 numbers. At every *latent frame*
+# it is turned to a code, and the same matrix that expands the codes of faces expands these to tokens:
 
 # %%
-from iad.text import parse_prompt
+from iad.performing import perform_prompt
 
-frames = pipe.preset.latent_frames
-segments = parse_prompt("opens his mouth", duration=pipe.preset.duration)
-code = pipe.text_codes(segments, frames)
-action = pipe.parts["decoupler"].expand(code)
-print("codes:        ", tuple(code.shape), "(clips, latent frames, numbers)")
+frames, stack = pipe.preset.latent_frames, pipe.preset.frames_per_latent
+ask = {"seconds": pipe.preset.duration, "fps": pipe.preset.fps, "seed": 0}
+said = perform_prompt(pipe.parts["performer"], pipe.text_encoder, "opens his mouth", **ask)
+code = torch.from_numpy(track_to_code(said.track[::stack]))[None]
+action = pipe.expand(code)
+print("tracks:       ", tuple(code.shape), "(clips, latent frames, numbers)")
 print("action tokens:", tuple(action.shape), "(clips, latent frames, tokens, width)")
 
 # %% [markdown]
@@ -158,13 +163,13 @@ clip = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, made["stack"]
 face_sheet(clip[::2], columns=8, titles=["by hand"])
 
 # %% [markdown]
-# The pipeline does the same and then *finishes* the frames with the photo's detail. `detail_scale=0` leaves that out, here and
-# up to section 11: until then the question is what the embeddings alone carry.
+# The pipeline does the same where it is asked for what the embeddings alone carry: `detail_scale=0`, here and up to section 11.
 
 # %%
 plain = {"detail_scale": 0.0, "seed": 0}
 result = pipe(photo, "opens his mouth", **plain)
-print("the pipeline makes the same clip:", bool((result.frames == clip).all()))
+apart = np.abs(result.frames.astype(int) - clip).max()
+print("the pipeline makes the same clip, up to", apart, "of 255 grey levels")
 
 # %% [markdown]
 # ## 6. Which token looks where
@@ -260,15 +265,15 @@ face_sheet(np.stack(pictures), labels, columns=5, size=128)
 # %%
 prompts = ["keeps a calm face", "opens the mouth", "closes the eyes", "raises the eyebrows"]
 prompts = prompts[: 2 if SMOKE else 4]
-seconds = pipe.preset.duration
-told = [pipe.text_codes(parse_prompt(prompt, duration=seconds), frames) for prompt in prompts]
+tracks = [perform_prompt(pipe.parts["performer"], pipe.text_encoder, p, **ask).track for p in prompts]
+told = [torch.from_numpy(track_to_code(track[::stack]))[None] for track in tracks]
 heard = [pipe.text_encoder.encode([prompt]).states for prompt in prompts]
 
 # %%
 pictures = []
 for states in heard:
     for code in told:
-        tokens = pipe.parts["decoupler"].expand(code)
+        tokens = pipe.expand(code)
         conditions = Conditions(split.identity, tokens, None, states, silence)
         latents = sample(transformer, pipe.scheduler, conditions, guidance, **made)
         pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, made["stack"])[0])[10])
@@ -288,7 +293,8 @@ print(f"other words, same action tokens: {grid.std(axis=0).mean():.2f} grey leve
 # %% [markdown]
 # ## 8. The dials
 #
-# `identity_scale` and `action_scale` multiply what the two attentions add. Down: identity; across: action.
+# `identity_scale` and `action_scale` multiply what the two attentions add. Down: identity; across: action. (`action_scale` is the
+# denoiser's here; where the clip is drawn it scales the track.)
 
 # %%
 dial = (0.0, 1.0) if SMOKE else (0.0, 0.5, 1.0, 2.0)
@@ -306,10 +312,8 @@ face_sheet(np.stack(pictures), labels, columns=len(dial), size=96, titles=titles
 
 # %% [markdown]
 # - With identity at 0 somebody appears, but nobody in particular: the average of what the base has seen.
-# - With action at 0 the words' first road, the text tokens, takes over: the denoiser still hears "opens his mouth". With his
-#   identity at 1 it opens less.
-# - Beyond 1 both exaggerate: identity at 2 brings hard contrast, action at 2 spots on the cheeks. Training saw 1 (and 0 now and
-#   then), nothing else, so likeness does not go on rising. Identity at 2 even lowers the match with the prompt: the mouth opens less.
+# - With action at 0 the words' first road, the text tokens, takes over: the denoiser still hears "opens his mouth".
+# - Beyond 1 both exaggerate. Training saw 1 (and 0 now and then), nothing else, so neither number need go on rising.
 #
 # ## 9. Guidance
 #
@@ -347,8 +351,8 @@ titles = [f"person x {scale:g}" for scale in down]
 face_sheet(np.stack(pictures), labels, columns=len(across), size=96, titles=titles)
 
 # %% [markdown]
-# Guidance exaggerates what distinguishes one row from another, errors included: of the person contrast and colours, of the words,
-# at 4 and more, a hard mouth and a glowing chin. Both numbers fall then, although the mouth opens wider. `mini` uses 2.5 and 1.2.
+# Guidance exaggerates what distinguishes one row from another, errors included: of the person contrast and colours, of the words
+# hard edges. `mini` uses 2.5 and 1.2.
 
 # %% [markdown]
 # ## 10. Why an older recipe copies expressions
@@ -372,9 +376,8 @@ for (prompt, arm), result in clips.items():
     print(f"{arm:10}{prompt:22}" + "".join(f"{mean:9.2f}" for mean in means))
 
 # %% [markdown]
-# `copied` is the cosine of the action that the clip shows with the action of the photo. IaD's is lower in every row, but not
-# zero. The recipe is *better* at likeness, and that is part of the same fault: likeness is measured against the photo, and who
-# copies the smile is liker to it.
+# `copied` says how well the clip, read anew, does what the *photo* does; 1 is exactly that, below 0 the opposite. Compare the two arms
+# row by row. Who copies is also liker to the photo: likeness is measured against it, smile and all.
 #
 # Why does it copy? Because training rewarded it. Its reference is a frame **of the very clip** that it must make, so
 # the expression in the reference is nearly always the right one. The way through the pixels is the shortest: the crop's latents
@@ -444,92 +447,64 @@ for arm_name in ("iad", "consisid", "consisid-cross", "entangled"):
     print(f"{arm_name:16}" + "".join(f"{mean:9.2f}" for mean in means))
 
 # %% [markdown]
-# On this photo IaD copies least and both controls a little more, with about the same likeness. But one photo and a few prompts
-# are an anecdote; `docs/results.md` has the tables over 64 people (and twelve for the controls).
+# One photo and a few prompts are an anecdote; `docs/results.md` has the tables over 64 people (and twelve for the controls).
 # What they say: references that show another action are the first half of the cure, a channel of its own for the action is
 # the second; a control with both but without the split shows the action as often and still copies 10 % of the photo's
 # expression, where IaD copies none (twelve people). What the split adds besides are embeddings that can be read and exchanged, as in section 6 and 7 of this page.
 
 # %% [markdown]
-# ## 11. After the denoiser: the finisher
+# ## 11. What a visitor sees: geometry draws
 #
 # All frames on this page are soft, and no token could help: the latents keep 24 numbers of a patch of 16 × 16 pixels, and the
-# autoencoder cannot draw what is not in them. So `mini` has one more part, the *finisher* (`iad/finishing.py`). It sees the frame
-# $x$, the photo and both action codes, and finds for every pixel $p$
-#
-# - a *motion* $u$: where in the photo to look this pixel up,
-# - a *mask* $m$ from 0 to 1: how far to believe what is found there,
-# - a little colour $c$:
-#
-# $$y(p) = x(p) + m(p)\,\big(\text{photo}(p + u(p)) - x(p)\big) + c(p).$$
-#
-# **This is ours and no part of the paper's method.** It is trained last, on what the trained denoiser makes (`python -m iad train
-# finisher`), and nothing of it reaches the denoiser. All arms are finished alike, those without an action channel without the codes.
+# autoencoder cannot draw what is not in them. So the clips of the app come another way. A compact head is *fitted* to the 68
+# landmarks of the photo. $T$'s track moves it, 24 times a second, and every pixel of a frame is looked up in the photo where the
+# moved head says. **This is ours and no part of the paper's method**, and no network takes part in it but the reader, who finds the
+# landmarks.
 
 # %%
-from iad.faces import crop as cut
+from iad.drawing import draw, enlarge, fit_photo
 from iad.photos import load_image
 
-finisher = pipe.parts["finisher"]
-soft = pipe(photo, "opens his mouth", **plain).frames[[10]]
-code = pipe.text_codes(segments, frames)[0, [10 // pipe.preset.frames_per_latent]]
-change = finisher.look(to_tensor(soft), to_tensor(face.image[None]), code, split.code)
-large = to_tensor(cut(load_image(photo), face.affine, 256)[None])
-finished = finisher.compose(to_tensor(soft), large, change)
-print("motion:", tuple(change.motion.shape), " mask:", tuple(change.mask.shape))
-print("photo: ", tuple(large.shape), " finished:", tuple(finished.shape))
-
-# %% [markdown]
-# Motion and mask are found in 128 pixels and carried out in the size of the photo. That is how `size=384` makes larger clips.
+fitted, notes = fit_photo(pipe.geometry, load_image(photo), face)
+print(f"landmarks missed by {fitted.error:.1%} of the eye distance;", *notes)
+said = perform_prompt(pipe.parts["performer"], pipe.text_encoder, "opens his mouth", seed=0)
+drawn = draw(fitted, said.track, size=384)
+print("frames:", drawn.frames.shape, {name: f"{share:.1%}" for name, share in drawn.made_of.items()})
 
 # %%
-from iad.finishing import resize, warp
-from iad.plots.style import create_figure, to_picture
-
-moved = to_uint8(warp(large, resize(change.motion, 256)))[0]
-mask = to_uint8(resize(change.mask, 256).expand(1, 3, 256, 256))[0]
-panels = {"photo": to_uint8(large)[0], "without": soft[0], "motion": to_uint8(0.3 * large + 0.7)[0]}
-panels |= {"photo, moved": moved, "mask": mask, "finished": to_uint8(finished)[0]}
-figure, axes = create_figure(10.8, 2.1, columns=6)
-for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
-    axis.imshow(panel)
-    axis.set_title(title)
-    axis.axis("off")
-
-# %%
-y, x = np.mgrid[8:256:14, 8:256:14]
-arrows = 128 * change.motion[0, :, y // 2, x // 2].numpy()  # from half a picture to its pixels
-axes[0, 2].quiver(x, y, *arrows, angles="xy", scale_units="xy", scale=1, color="#e27d38", width=0.008)
-to_picture(figure)
+source = fitted.render(said.track[[30]], size=384).source[0]  # of each pixel
+where = np.array([[200, 200, 200], [120, 170, 220], [226, 125, 56]], np.uint8)[source]
+alone = pipe(photo, "opens his mouth", detail_scale=0, seed=0).frames[[10]]
+panels = [enlarge(alone, 384)[0], drawn.frames[0], drawn.frames[30], where]
+labels = ["embeddings alone", "drawn, first frame", "drawn, 1.25 s", "where from"]
+face_sheet(np.stack(panels), labels, columns=4, size=192)
 
 # %% [markdown]
-# An arrow begins at a pixel of the frame and ends where in the photo that pixel is looked up: those on the chin point up, for
-# the jaw has dropped since. Moved along the arrows, the photo has the head and the chin of the frame, but no open mouth, only
-# lips pulled out of shape: the photo never showed one. There the mask is black, and the mouth stays as the denoiser drew it. It is
-# nearly white along brows, lids and the outline of the face, where a soft edge becomes a sharp one. In between it is grey: a
-# mixture of both.
+# In the last picture grey is the photo, looked up; blue was filled from elsewhere in the photo, orange was painted, as are teeth that
+# the photo does not show. So who decides what?
 #
-# Sharper, then. But section 10 closed the road of the pixels, and here is a small door in it. What comes through? Four people who
-# smile, two prompts, judged by the pipeline's own scores as above:
+# | | decides in the drawn clip | decides with `detail_scale=0` |
+# |---|---|---|
+# | who it is | the photo's pixels and the fitted head | the identity embedding $i$ |
+# | what the face does | the track of $T$ or of a driver | the same track, as action tokens |
+# | the photo's own action | taken back by the fit, as far as it saw it | dropped with $a$ |
+#
+# The likeness of a drawn clip says nothing of $i$; it would be there without any embedding. What it shows of decoupling is the
+# action's half: the track is all that is taken of a driver or a sentence. And pixels bring the photo's own face along: wherever
+# the fit missed a smile, its folds stay. The same sentence, drawn from the photo in which he smiles:
 
 # %%
 smiles = faces.crops[faces.find(person=[4, 8, 12, 22], action="smile", take=0)][: 1 if SMOKE else 4]
-wanted = ("opens the mouth", "closes the eyes")
-print(f"{'':24}{'likeness':>9}{'prompt':>9}{'copied':>9}")
-for arm_name in ("iad", "consisid"):
-    for scale in (0.0, 1.0):
-        ask = {"arm": arm_name, "detail_scale": scale}
-        scores = [pipe(crop, prompt, **ask).scores for crop in smiles for prompt in wanted]
-        means = [np.mean([np.mean(s[key]) for s in scores]) for key in ("identity", "action", "copied")]
-        print(f"{arm_name:10}detail_scale {scale:g}" + "".join(f"{mean:9.2f}" for mean in means))
+print(f"{'':16}{'likeness':>9}{'prompt':>9}{'copied':>9}")
+for scale in (0.0, 1.0):
+    asked = {"detail_scale": scale, "size": 256, "fps": 8}
+    scores = [pipe(crop, "opens the mouth", **asked).scores for crop in smiles]
+    means = [np.mean([np.mean(s[key]) for s in scores]) for key in ("identity", "action", "copied")]
+    print(f"detail_scale {scale:g}  " + "".join(f"{mean:9.2f}" for mean in means))
 
 # %% [markdown]
-# For both arms likeness goes up, the match with the prompt goes down a little, and more is copied; for IaD that is no trifle. The
-# reason is plain: pixels of the photo bring the photo's own face, which pulls back, and the smile is one of its details. A mask of
-# one half leaves half of every fold of the cheek. What sets the arms apart is there as before, finished or not. (The level of
-# `copied` differs from face to face; compare rows of one table only.)
-#
-# So a finished clip is for looking at. Whoever asks what the embeddings carry, as this page did, sets `detail_scale=0`.
+# Compare the columns: likeness is the pixels', and `copied` is their price. So a drawn clip is for looking at, and
+# `docs/results.md` keeps both apart: the *method* is measured with `detail_scale=0`, the *product* as it is drawn.
 
 # %% [markdown]
 # ## Exercises
@@ -556,21 +531,19 @@ for arm_name in ("iad", "consisid"):
 #
 # </details>
 #
-# **3.** Hand the finisher the wrong photo: his soft frame, and the picture of a stranger, say `faces.crops[faces.find(person=4,
-# action="neutral", take=0)]`. Who comes out, and what does that say of who decides about the person?
+# **3.** Whose clip is it if the embeddings are of one person and the photo of another? Draw `said.track` on a stranger, say
+# `faces.crops[faces.find(person=4, action="neutral", take=0)[0]]`, and sample by hand with his $i$. Which of the two pictures knows $i$?
 #
 # <details><summary>Answer</summary>
 #
 # ```python
-# stranger = to_tensor(faces.crops[faces.find(person=4, action="neutral", take=0)])
-# theirs = pipe.parts["encoder"](stranger)
-# own = pipe.parts["decoupler"](theirs.vector, theirs.tokens).code
-# mixed = to_uint8(finisher(to_tensor(soft), stranger, code, own))
+# crop = faces.crops[faces.find(person=4, action="neutral", take=0)[0]]
+# stranger, _ = fit_photo(pipe.geometry, crop, pipe.find_face(crop))
+# face_sheet(draw(stranger, said.track, size=192).frames[::6], columns=8)
 # ```
 #
-# It is still he, in some of the stranger's skin. Ask the encoder: his soft frame was 0.88 like him and 0.41 like person 4, the
-# mixed one is 0.75 and 0.50. The finisher believes a photo only where it fits the frame: the mean of the mask falls from 0.73, with
-# his own photo, to 0.36. So the denoiser decides who it is, and it knows that from $i$ alone; the finisher adds what fits. But it
-# pulls, and to whom: to whoever is in the photo.
+# The drawing is the stranger's, sharp, and it has no place where $i$ could enter: geometry draws whoever is in the photo. The clip by
+# hand is his, soft, and no pixel of a photo went into it. Whoever wants to know what an identity embedding is worth has to look at
+# the second.
 #
 # </details>

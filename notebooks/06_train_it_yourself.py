@@ -90,6 +90,7 @@ rows = table[:8, 0]
 split = split_table(model["decoupler"], vector[rows], tokens[rows])
 print("facial:", tuple(split.facial.shape), " code:", tuple(split.code.shape))
 print("f = i + a:", torch.allclose(split.facial, split.identity + split.action, atol=1e-5))
+print("residual before it is fitted:", float(split.residual.detach().abs().max()))
 
 # %% [markdown]
 # ## 4. The words
@@ -98,7 +99,7 @@ print("f = i + a:", torch.allclose(split.facial, split.identity + split.action, 
 # for these are pictures, not clips.
 
 # %%
-from iad.decoupling import frame_times
+from iad.performing import frame_times
 
 sentences = ["smiles", "opens the mouth", "closes the eyes", "raises the eyebrows", "frowns"]
 sentences += ["puckers the lips", "turns the head to the left", "nods", "keeps a calm face"]
@@ -328,7 +329,9 @@ for name, split in splits.items():
 # ten times worse than that. A split that looks finished on its training people has only learned *them*. *All terms*, too, is worse on
 # strangers than on its 24, and by this share no better there than *six people*: what the other 18 taught shows in the bars of $a$.
 # `mini` was trained on hundreds of people and takes of whole clips, photo people among them; and its $i$ still leaks (`docs/results.md`).
-# (Of its other stages none runs here; the last of them is `python -m iad train finisher`, see tutorial 5.)
+# (Of its other stages none runs here: `python -m iad train --help` lists them. Two matter for what you learned: the residual is
+# fitted at the end of the decoupler's, and in `mini` the code comes from a *reader*, a network that learned to read 60 numbers off any
+# face, because a code that is learned from tokens of few people does not carry over to photographs.)
 # Our 24 rendered people are alike in light, camera and style; what you have trained here would fail on a photograph, and the probes
 # above cannot tell you, because their people come from the same renderer.
 

@@ -39,8 +39,9 @@ if os.environ.get("IAD_SMOKE"):
 # - `id-animator`: ID-Animator's recipe. Learned queries over the undivided tokens, no crop.
 #
 # They differ in more than the split: in references, in the crop, in the action channel. Bear that in mind for the
-# end. All clips are made with `detail_scale=0`: the finisher (tutorial 5) would give each arm the same help from the
-# photo, and would blur what is asked here, namely what the arms themselves make of their embeddings. A fourth competitor needs no network: `still` repeats the reference picture sixteen times.
+# end. All clips are made with `detail_scale=0`, since what is asked is what the arms themselves make of their embeddings;
+# the drawing with the photo's own pixels (tutorial 5) belongs to `iad` alone and is another question. A fourth competitor
+# needs no network: `still` repeats the reference picture sixteen times.
 
 # %%
 from iad.collection import load_collection
@@ -57,7 +58,7 @@ ARMS = ("iad", "consisid", "id-animator")
 
 # %%
 from iad.evaluation.people import choose_reference, prompt_for
-from iad.portraits.actions import Performed
+from iad.performing.actions import Performed
 
 asked = [(person, action) for person in range(PEOPLE) for action in ASKED]
 shown = [faces.find(person=p, action=choose_reference(p, [a]), take=0)[0] for p, a in asked]
@@ -125,8 +126,7 @@ for name, (value, low, high) in facesim.items():
 # **What it hides.** The still photo wins, perfectly, having done nothing. And look at *truth*: real pictures of the
 # very same person doing what was asked for are far from 1, because a recogniser sees the expression, too. So
 # FaceSim to the reference pays whoever copies the reference's expression. Part of what separates two arms here is
-# likeness, part is copying, and the number does not say which. An arm that is *above* the truth gives itself away:
-# here both older recipes.
+# likeness, part is copying, and the number does not say which. An arm that is *above* the truth gives itself away.
 
 # %%
 same, other = [], []
@@ -291,17 +291,16 @@ for count in range(2, PEOPLE + 1, 2):
     print(f"{count} people: {value:.2f} [{low:.2f}, {high:.2f}]")
 
 # %% [markdown]
-# Not one is wrong, and the bootstrap says [1.00, 1.00], of two people as surely as of eight: it cannot imagine what it has not
-# seen. A single miss among the 32 clips would let the last line reach down to 0.91, and on 64 people some are wrong, as the
-# table below shows. And an interval knows of the chance in drawing people, and of nothing else: that all are rendered,
-# that the judges are ours, that the prompts are ours, it cannot know.
+# Where not one is wrong the bootstrap says [1.00, 1.00], of two people as surely as of eight: it cannot imagine what it has
+# not seen. And an interval knows of the chance in drawing people, and of nothing else: that all are rendered, that the
+# judges are ours, that the prompts are ours, it cannot know.
 #
 # ## The full table
 #
-# `python -m iad evaluate --suite action --detail-scale 0` does all this with 64 people (half from photographs), 8
-# actions and 3 seeds, with true renders for the row *truth* and an outsider, *warp*, that animates the photo with a
-# mesh and no network. (Leave the option out, and it judges the finished clips.)
-# From `docs/results.md`:
+# `python -m iad evaluate --suite action` does all this with 64 people (half from photographs), 8 actions and 3 seeds, with
+# true renders for the row *truth*. It asks a second question beside it, what a visitor sees: *drawn* is iad with the
+# photo's own pixels, *warp* an outsider that animates the photo by the mesh of the training data and knows the exact
+# action. The first question's table, from `docs/results.md`:
 
 # %%
 from pathlib import Path
@@ -309,13 +308,14 @@ from pathlib import Path
 from IPython.display import Markdown
 
 page = Path("../docs/results.md").read_text()
-Markdown(page.split("### All people")[1].split("\n### ")[0])
+Markdown(page.split("# All people")[1].split("\n#")[0])
 
 # %% [markdown]
 # Read it as you have learned: no column alone. Then read the section "The control rows" of the same file, for it is
-# the fairest judge: the row `entangled` has IaD's references and IaD's action channel, but the undivided $f$. It
-# shows the action as often, and copies 10 % of the photo's expression, where IaD copies none. What frees the action is, at
-# this size, mostly the recipe around the split; what the split adds besides are embeddings that can be read, compared and swapped. A good evaluation may contradict its authors.
+# the fairest judge: the row `entangled` has IaD's references and IaD's action channel, but the undivided $f$. In the first
+# edition it showed the action as often, and copied 10 % of the photo's expression, where IaD copied none. What frees the
+# action is, at this size, mostly the recipe around the split; what the split adds besides are embeddings that can be read,
+# compared and swapped. A good evaluation may contradict its authors.
 
 # %% [markdown]
 # ## Exercises
@@ -337,9 +337,9 @@ Markdown(page.split("### All people")[1].split("\n### ")[0])
 # <summary>Answer</summary>
 #
 # Compare with a true picture that shows what was *asked for*: `who[right[k]]` in place of `who[shown[k]]`. A copier
-# loses its advantage, an actor gains: when we tried it on these 32 requests, `consisid` fell from 0.84 to 0.65,
+# loses its advantage, an actor gains: in the first edition, on these 32 requests, `consisid` fell from 0.84 to 0.65,
 # `id-animator` from 0.75 to 0.60, and `iad` rose from 0.56 to 0.62. What was far apart is close together, closer than
-# eight people can tell; and the still photo, at 0.61, keeps up. The number needs the truth, which exists for rendered
+# eight people can tell; and the still photo, at 0.61, kept up. The number needs the truth, which exists for rendered
 # people only; for photographs, ask whether the clip is nearer to its own person than to all others ("right person" in the
 # table), with the same kind of picture for everybody.
 #

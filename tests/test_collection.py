@@ -8,7 +8,8 @@ from PIL import Image
 
 from iad.collection import FOLDER, TRUTH, load_collection, save_collection
 from iad.evaluation.scorers import load_scorers
-from iad.portraits.actions import COEFFICIENTS, EIGHT_BASIC
+from iad.geometry.coefficients import COEFFICIENTS
+from iad.performing.actions import EIGHT_BASIC
 from iad.portraits.clips import is_held_out
 
 MOST_BYTES, LARGEST_FILE = 2_500_000, 1_000_000

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from iad.geometry.coefficients import COEFFICIENTS
 from iad.history import (
     ACTIONS,
     SHIPPED,
@@ -19,7 +20,6 @@ from iad.history import (
     smooth,
 )
 from iad.maps import flatten, turn_to
-from iad.portraits.actions import COEFFICIENTS
 
 SUMS = {"total", "L_ID", "L_TA"}  # of terms
 

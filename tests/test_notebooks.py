@@ -17,7 +17,7 @@ import run as runner  # noqa: E402
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 CELL_LINES, LINE_LENGTH = 12, 110
 MEDIAN_LINES = 6
-SMOKE_SECONDS = 60
+SMOKE_SECONDS = 150
 PLACES = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|work|usr|opt|Users|private|var|mnt)/\w|[A-Z]:\\\\")
 
 every_tutorial = pytest.mark.parametrize("source", SOURCES, ids=[path.stem for path in SOURCES])
