@@ -127,7 +127,8 @@ def time_stages(
     with clock(STAGES[3]):
         frames = draw(fitted, moved.track, size=size).frames
     with clock(STAGES[4]):
-        pipe._score(frames, [photo], faces, moved.track)
+        identities = pipe.embed_identity(photo, faces[0])[None]
+        pipe._score(frames, [photo], faces, identities, moved.track)
     return clock.seconds
 
 
