@@ -250,6 +250,7 @@ def test_the_timeline_and_the_prompt_say_the_same(page):
     page.fill("#prompt textarea", "a man [0-1s] smiles")
     page.click("#timeline button")
     page.locator("#prompt textarea").blur()
+    page.wait_for_selector("#action-0 textarea, #action-0 input")
     page.wait_for_function("document.querySelector('#action-0 textarea, #action-0 input').value === 'smiles'")
     page.fill("#action-1 textarea, #action-1 input", "nods")
     page.locator("#action-1 textarea, #action-1 input").blur()

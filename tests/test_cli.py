@@ -50,7 +50,7 @@ class FakePipeline:
         )
 
     def decouple(self, file, face=None):
-        rng = np.random.default_rng(len(file))
+        rng = np.random.default_rng(list(str(file).encode()))
         identity, action, residual = rng.normal(size=(3, 12)).astype(np.float32)
         crop = np.zeros((128, 128, 3), np.uint8)
         return types.SimpleNamespace(
