@@ -12,20 +12,32 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from iad.config import EXPRESSIONS
-from iad.faces import Face
+from iad.faces import Face, wears_glasses
 from iad.geometry.animation import AnimatedPhoto
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN
 from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT
 from iad.geometry.head import Head
 from iad.photos import brighten
 
 TURN = np.float32([20.0, 24.0, 20.0])  # degrees that a head is turned from where the photo has it, at most
+FARTHEST = np.float32([26.0, 34.0, 45.0])  # degrees from frontal, unless the photo itself is beyond
+SMILE = [COLUMN["mouthSmile_L"], COLUMN["mouthSmile_R"]]
+JAW = COLUMN["jawOpen"]
+LOWER_FACE = [k for k, name in enumerate(COEFFICIENTS) if name.startswith(("jaw", "mouth", "cheekSquint"))]
+GAZE = [
+    (COLUMN[f"eyeLook{one}_{side}"], COLUMN[f"eyeLook{other}_{side}"])
+    for one, other in (("Out", "In"), ("Up", "Down"))
+    for side in "LR"
+]
+OWN_SMILE = 0.3  # weight from which on a photo's smile is the person's own
 PART = 12  # frames between two calls of a callback, which may cancel
 NOT_FITTED = (
     "The face could not be fitted (its landmarks lie {error:.0%} of the eye distance off), so the clip is "
     "what the embeddings alone carry; a frontal, sharp photo gives more."
 )
 HIDDEN = "Something covers the {what} in the photo; it stays covered and moves with the head only."
+GLASSES = "Glasses were seen in the photo: they keep their shape, so the skin behind them moves little."
 
 
 @dataclass(frozen=True)
@@ -41,10 +53,44 @@ def fit_photo(
 ) -> tuple[AnimatedPhoto | None, list[str]]:
     """Fit the head to a face of a photo; None where it does not fit, with a note."""
     covered = face.covered - {"nose"}
-    fitted = AnimatedPhoto(geometry, brighten(photo, face.gain), face.landmarks, covered=covered)
+    photo = brighten(photo, face.gain)
+    glasses = ["glasses"] if wears_glasses(photo, face.landmarks) else []
+    fitted = AnimatedPhoto(geometry, photo, face.landmarks, covered=covered.union(glasses))
     if fitted.error > WORST_FIT:
         return None, [NOT_FITTED.format(error=fitted.error)]
-    return fitted, [HIDDEN.format(what=name) for name in sorted(covered)]
+    return fitted, [HIDDEN.format(what=name) for name in sorted(covered)] + [GLASSES for _ in glasses]
+
+
+def adapt(
+    photo: AnimatedPhoto, track: Float[np.ndarray, "f 60"], *, relative: bool = True
+) -> Float[np.ndarray, "f 60"]:
+    """Let this person perform a track: from the head's own pose, and smiling as the photo shows.
+
+    A photo shows one side of a head, and turning it straight uncovers the other; so what says nothing of the
+    pose keeps it. And a smile on the photo, with its own teeth, is truer than any that is made of weights.
+
+    Args:
+        photo: fitted.
+        track: weights and degrees, one row a frame.
+        relative: whether the track's pose is about the photo's own, else as it stands.
+    """
+    own, track = photo.own_track, track.copy()
+    smile = own[SMILE].mean()
+    if smile > OWN_SMILE:
+        share = np.clip(track[:, SMILE].mean(axis=1) / smile, 0, 1)[:, None]
+        opened = np.maximum(track[:, JAW], own[JAW])  # laughter opens it further
+        track[:, LOWER_FACE] += share * (own[LOWER_FACE] - track[:, LOWER_FACE])
+        track[:, JAW] += share[:, 0] * (opened - track[:, JAW])
+    pose = track[:, EXPRESSIONS:]
+    if relative:
+        pose = pose + own[EXPRESSIONS:]
+        for one, other in GAZE:
+            gaze = track[:, one] - track[:, other] + own[one] - own[other]
+            track[:, one], track[:, other] = gaze.clip(0, 1), (-gaze).clip(0, 1)
+    reach = np.maximum(FARTHEST, np.abs(own[EXPRESSIONS:]))
+    pose = own[EXPRESSIONS:] + np.clip(pose - own[EXPRESSIONS:], -TURN, TURN)
+    track[:, EXPRESSIONS:] = np.clip(pose, -reach, reach)
+    return track
 
 
 def draw(
@@ -60,15 +106,12 @@ def draw(
 
     Args:
         photo: fitted.
-        track: absolute weights and degrees, one row a frame.
+        track: absolute weights and degrees, one row a frame, from `adapt`.
         size: pixels a side.
         under: the denoiser's frames, as many as the track's; needed where `share` is below 1.
         share: how much of the photo's picture counts, 0 to 1.
         callback: called with (part, parts) after each part of the clip.
     """
-    own = photo.own_track[EXPRESSIONS:]
-    track = track.copy()
-    track[:, EXPRESSIONS:] = own + np.clip(track[:, EXPRESSIONS:] - own, -TURN, TURN)
     parts, frames, painted = range(0, len(track), PART), [], 0
     for number, start in enumerate(parts):
         drawn = photo.render(track[start : start + PART], size=size)

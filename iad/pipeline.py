@@ -19,8 +19,8 @@ from torch import Tensor
 from iad.autoencoder import to_tensor
 from iad.config import ARMS, CONTROLS, EXPRESSIONS
 from iad.denoising import denoise
-from iad.drawing import draw, enlarge, fit_photo, retime
-from iad.driving import FPS, LONGEST, Driven, read_driver
+from iad.drawing import adapt, draw, enlarge, fit_photo, retime
+from iad.driving import FPS, LONGEST, Driven, is_video, read_driver
 from iad.faces import Face
 from iad.geometry.animation import LARGEST, AnimatedPhoto
 from iad.geometry.coefficients import POSE_LIMITS
@@ -136,6 +136,8 @@ class IaDPipeline(Model):
             clip = self._denoise(arm, faces, moved, fps, guidance, steps=steps, seed=seed, callback=callback)
             frames = enlarge(retime(clip, fps=self.preset.fps, count=len(track), at=fps), size)
         if fitted is not None:
+            still = driver is not None and not is_video(action_reference)
+            track = adapt(fitted, track, relative=not still and motion == "relative")
             follow = callback if share == 1 else None  # the denoiser's steps were counted already
             drawn = draw(fitted, track, size=size, under=frames, share=share, callback=follow)
             frames, made_of = drawn.frames, drawn.made_of

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import skimage.data
 
 from iad import IaDPipeline
-from iad.drawing import draw, fit_photo, retime
+from iad.drawing import adapt, draw, fit_photo, retime
 from iad.faces import Face
 from iad.live import SLIDERS, slide
 
@@ -46,6 +47,25 @@ def named(name):
 def test_sliders_move_what_they_name(mini, live, asked, name, rise):
     calm, moved = (read(mini, live.frame(size=320, **sliders)).track[named(name)] for sliders in ({}, asked))
     assert (moved - calm) / rise > 1
+
+
+def test_a_tilted_head_stays_tilted_unless_a_driver_stands_otherwise(mini):
+    tilted = scipy.ndimage.rotate(ASTRONAUT, -20, reshape=False, mode="nearest")  # clockwise
+    calm = mini(tilted, "smiles", size=256, duration=0.5)
+    assert read(mini, calm.frames[-1]).track[named("roll")] == pytest.approx(24, abs=7)
+    driven = mini(tilted, "", action_reference=ASTRONAUT, size=256, duration=0.5)
+    assert read(mini, driven.frames[-1]).track[named("roll")] < 14
+
+
+def test_a_smile_on_the_photo_is_the_smile_that_is_drawn(mini):
+    photo, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
+    own, track = photo.own_track, np.zeros((2, 60), np.float32)
+    for side in "LR":
+        track[1, named(f"mouthSmile_{side}")] = own[named(f"mouthSmile_{side}")]
+    calm, smiling = adapt(photo, track)
+    mouth = [named("mouthUpperUp_L"), named("mouthSmile_R"), named("mouthRollUpper")]
+    assert calm[mouth].max() == 0 and smiling[mouth] == pytest.approx(own[mouth], abs=0.05)
+    assert smiling[named("jawOpen")] >= own[named("jawOpen")]
 
 
 def test_a_driver_moves_the_portrait(mini, live):

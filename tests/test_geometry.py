@@ -12,6 +12,7 @@ from iad.geometry.coefficients import COEFFICIENTS, COLUMN
 from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT, fit_head, project
 from iad.geometry.head import load_geometry, rotation_matrices, save_geometry
+from iad.geometry.surroundings import part_backdrop
 from iad.portraits.head import create_tiny_head, load_head
 from iad.training.geometry import choose_vertices, compact_head, measure_loss
 
@@ -188,6 +189,22 @@ def test_the_background_stands_still(animated):
     for corner in (np.s_[:, :14, :8], np.s_[:, :14, -8:]):
         np.testing.assert_array_equal(frames[corner], np.repeat(frames[corner][:1], 4, axis=0))
     assert np.abs(frames[1].astype(int) - frames[0])[100:150, 100:150].mean() > 5
+
+
+def test_a_person_and_the_backdrop_are_the_photo_and_part(animated):
+    rows, columns = np.mgrid[:200, :200]
+    person = (np.hypot(rows - 100, columns - 100) < 40).astype(np.float32)
+    stripes = np.where((columns // 5 % 2)[..., None], np.float32([60, 90, 120]), np.float32([90, 120, 150]))
+    photo = np.where(person[..., None] > 0, np.float32([250, 20, 20]), stripes)
+    share, backdrop = part_backdrop(photo, person[::2, ::2], 2.5)
+    whole = share[..., None] * photo + (1 - share[..., None]) * backdrop[..., :3]
+    assert np.abs(whole - photo).mean() < 0.5 and share[person > 0].min() == 1
+    assert backdrop[..., 0].max() <= 95, "something of the person is left"
+    far = np.hypot(rows - 100, columns - 100) > 55
+    np.testing.assert_allclose(backdrop[far, :3], photo[far], atol=0.01)
+    assert backdrop[100, 100, 3] == 1 and backdrop[far, 3].max() < 0.01 > share[far].max()
+    drawn = animated.render(track_of({"roll": 15}), size=128)
+    assert 0 < (drawn.source == PAINTED).mean() < 0.1, "what the head uncovers is made up"
 
 
 def test_frames_go_back_into_the_whole_photo(animated):

@@ -27,6 +27,7 @@ SETTLED = 0.01  # of the square's side: framings that differ less are the same
 # Between two frames of a video.
 MOST_CHANGE = 1.3  # of size
 MOST_SHIFT = 0.25  # of the square's side
+STILL_CHANGE, STILL_SHIFT = 1.05, 0.04  # up to which one look is enough
 MOST_DISTANCE = 0.3  # of the landmarks to a face's shape, in eye distances
 LEAST_SCORE = -0.9  # of the detector in the framing: half-covered faces reach it, what is no face does not
 LOOK = 160  # pixels of the framing as the detector sees it
@@ -107,7 +108,7 @@ def track_face(
     Args:
         image: a frame of a video.
         before: landmarks of the frame before it, in pixels.
-        landmarker: as for `find_face`; asked twice.
+        landmarker: as for `find_face`; asked twice where the face moves fast.
 
     Returns:
         The face, or None where it is lost: search again.
@@ -119,7 +120,8 @@ def track_face(
     affine = alignment(first)
     if not _is_near(affine, last, size=MOST_CHANGE, shift=MOST_SHIFT):
         return None
-    landmarks = _read(light, landmarker, affine)
+    still = _is_near(affine, last, size=STILL_CHANGE, shift=STILL_SHIFT)
+    landmarks = first if still else _read(light, landmarker, affine)
     if distance_to_face(landmarks) > MOST_DISTANCE or not _shows_face(light, affine):
         return None
     affine = alignment(landmarks)

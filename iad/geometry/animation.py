@@ -117,7 +117,7 @@ class AnimatedPhoto:
         face = self._face(size)
         frames = np.empty((len(track), size, size, 3), np.uint8)
         source = np.empty((len(track), size, size), np.uint8)
-        plate = np.zeros((size, size, 3), np.float32)
+        plate = face.draw_backdrop(size)
 
         def draw(number: int) -> None:
             colours, source[number] = face.draw(track[number], plate, finer=3 if size <= 256 else 2)

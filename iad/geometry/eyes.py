@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from iad.geometry.curves import round_off
+from iad.geometry.lids import close_eye
 
 IRIS_RADIUS = 0.70  # head units: 5.9 mm on the head's 12.5 mm eyeball
 GAZE_DEGREES = 25.0  # what a look of weight 1 turns the eye by
@@ -18,7 +19,7 @@ class EyeTextures:
 
     Attributes:
         whites: The photo with both irises painted over.
-        lids: The photo with skin painted over both eyes.
+        lids: The photo with both eyes closed.
         irises: Square pictures with alpha.
         centres: Of the irises in the photo, pixels.
     """
@@ -32,29 +33,37 @@ class EyeTextures:
 def create_eye_textures(
     photo: Float[np.ndarray, "h w 3"],
     openings: Float[np.ndarray, "2 6 2"],
+    brows: Float[np.ndarray, "2 5 2"],
     balls: Float[np.ndarray, "2 2"],
     radius: float,
+    *,
+    glasses: bool = False,
 ) -> EyeTextures:
     """Separate irises from whites.
 
     Args:
         photo: Colours 0 to 255.
         openings: The eyes' landmarks in the photo, pixels.
+        brows: Those above them.
         balls: Where each eyeball's front is in the photo, pixels: the first guess.
         radius: Of the iris, pixels.
+        glasses: Their frames stay.
     """
-    height, width = photo.shape[:2]
-    rows, columns = np.mgrid[:height, :width] + 0.5
-    side = 2 * int(np.ceil(1.5 * radius)) + 1
+    side, margin = 2 * int(np.ceil(1.5 * radius)) + 1, int(np.ceil(4 * radius))
     whites, lids, irises, centres = photo.copy(), photo.copy(), [], []
-    for opening, ball in zip(openings, balls, strict=True):
-        mask = _fill(round_off(opening), (height, width), 0.0)
-        centre = _find_iris(photo.mean(axis=-1), mask, opening, ball, radius)
-        centres.append(centre)
+    for opening, brow, ball, outer in zip(openings, brows, balls, (1, -1), strict=True):
+        low = (np.floor(opening.min(axis=0)).astype(int) - margin).clip(0, np.array(photo.shape[1::-1]) - 1)
+        high = np.maximum(np.ceil(opening.max(axis=0)).astype(int) + margin, low + 1)
+        window = (slice(low[1], high[1]), slice(low[0], high[0]))
+        near, inside = photo[window], opening - low
+        mask = _fill(round_off(inside), near.shape[:2], 0.0)
+        centre = _find_iris(near.mean(axis=-1), mask, inside, ball - low, radius)
+        centres.append(centre + low.astype(np.float32))
+        rows, columns = np.mgrid[: near.shape[0], : near.shape[1]] + 0.5
         distance = np.hypot(columns - centre[0], rows - centre[1])
-        irises.append(_lift_iris(photo, mask * (distance < radius), distance, centre, radius, side))
-        _paint_white(whites, mask, distance, opening, radius)
-        _paint_lid(lids, opening)
+        irises.append(_lift_iris(near, mask * (distance < radius), distance, centre, radius, side))
+        _paint_white(whites[window], mask, distance, inside, radius)
+        close_eye(lids, opening, brow, outer=outer, reach=0.2 if glasses else 0.42)
     return EyeTextures(whites, lids, np.stack(irises), np.stack(centres))
 
 
@@ -134,34 +143,3 @@ def _paint_white(whites, mask, distance, opening, radius) -> None:
     smooth *= (0.55 + 0.45 * np.clip(np.minimum(near, below) / 0.65, 0, 1))[..., None]
     keep = (cv2.GaussianBlur(mask, (0, 0), 0.015 * width) * (1 - disc))[..., None]
     whites[window] = photo * keep + smooth * (1 - keep)
-
-
-def _paint_lid(lids, opening) -> None:
-    """Spread the skin around the eye over the opening and its lashes."""
-    width = float(np.ptp(opening[:, 0]))
-    margin = int(np.ceil(width))
-    low = np.maximum(np.floor(opening.min(axis=0)).astype(int) - margin, 0)
-    high = np.minimum(np.ceil(opening.max(axis=0)).astype(int) + margin, lids.shape[1::-1])
-    if (high <= low).any():
-        return
-    window = (slice(low[1], high[1]), slice(low[0], high[0]))
-    photo = lids[window]
-    eye = _fill(opening, lids.shape[:2], 0.13 * width)[window]
-    around = _fill(opening, lids.shape[:2], 0.5 * width)[window] * (1 - eye)
-    rows = np.arange(low[1], high[1], dtype=np.float32)[:, None] + 0.5
-    above = np.clip(0.5 - (rows - opening[[0, 3], 1].mean()) / (0.2 * width), 0.08, 1)  # cheeks are brighter
-    luma = cv2.GaussianBlur(photo, (0, 0), max(0.03 * width, 0.8)).mean(axis=-1)
-    around = around * above
-    if around.sum() < 4:
-        return
-    chosen = around > 0.5 * around.max()
-    skin = np.quantile(luma[chosen], 0.68)
-    # Brows, lashes and creases are darker than skin, highlights and frames of glasses brighter.
-    weight = around * np.exp(-(((luma - skin) / (0.15 * skin + 6)) ** 2)) + 1e-5 * around
-    spread = cv2.GaussianBlur(
-        np.dstack([photo * weight[..., None], weight]), (0, 0), sigmaX=0.2 * width, sigmaY=0.35 * width
-    )
-    smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-6)
-    # A lid is a dome: a little darker towards its sides and its margin.
-    across = (np.arange(low[0], high[0], dtype=np.float32)[None] + 0.5 - opening[:, 0].mean()) / (0.5 * width)
-    lids[window] = smooth * (1 - 0.10 * np.clip(across**2, 0, 1))[..., None]

@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from iad.faces import alignment
 from iad.geometry.stage import Stage
 
+_WIDER = 1.12  # than FFHQ's square, which a nodding chin leaves
 _ROOM = 0.12  # of the frame's side, around it: what a moving head brings into view
 _SHARPER = 1.25  # pixels of the window to one of the frame: looked up between pixels, a photo gets softer
 
@@ -39,12 +41,14 @@ class Window:
 
 
 def frame_photo(stage: Stage, landmarks: Float[np.ndarray, "68 2"], shape: tuple[int, int]) -> Square:
-    """Choose FFHQ's square of the frontal face, moved and shrunk to lie in the photo while it holds the face.
+    """Choose FFHQ's square, a little wider: as large as for the frontal face, its middle the photo's own.
+
+    It is moved and shrunk to lie in the photo while it holds the face.
 
     Nothing is made up that way above a head that the photo cuts off.
     """
-    corners = np.linalg.inv(np.vstack([stage.affine, [0, 0, 1]])) @ np.array([[0, 1], [0, 1], [1, 1]])
-    middle, side = corners[:2].mean(axis=1), 2**-0.5 * float(np.linalg.norm(corners[:2, 1] - corners[:2, 0]))
+    middle = cv2.invertAffineTransform(alignment(landmarks)) @ np.array([0.5, 0.5, 1])
+    side = _WIDER * float(np.linalg.norm(cv2.invertAffineTransform(stage.affine)[:, 0]))
     height, width = shape
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     needed = 1.15 * float(max(high - low))
@@ -98,5 +102,15 @@ def continue_photo(
     away = away.reshape(photo.shape[:2] + (1,) * (photo.ndim - 2))
     for reach, sigma in ((0.03, 0.005), (0.06, 0.015), (0.10, 0.03)):
         share = np.clip(away / reach, 0, 1)
-        photo = photo + (cv2.GaussianBlur(photo, (0, 0), sigma * len(photo)) - photo) * share
+        photo = photo + (_blur(photo, sigma * len(photo)) - photo) * share
     return photo.astype(np.float32)
+
+
+def _blur(photo: Float[np.ndarray, "h w *c"], sigma: float) -> Float[np.ndarray, "h w *c"]:
+    """Blur by a Gaussian; a wide one on a small copy."""
+    factor = min(1.0, 3 / sigma)
+    if factor > 0.5:
+        return cv2.GaussianBlur(photo, (0, 0), sigma)
+    small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma * factor)
+    return cv2.resize(small, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)

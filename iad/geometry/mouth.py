@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 
 from iad.geometry.curves import round_off
 from iad.geometry.rig import MOUTH, Rig
-from iad.geometry.teeth import LOWER, TONGUE, UPPER
+from iad.geometry.teeth import LOWER, TONGUE, UPPER, ease
 
 
 def clear_lips(
@@ -123,17 +123,16 @@ def colour_mouth(lips: Float[np.ndarray, " 3"], light: Float[np.ndarray, " 3"]) 
         lips: Mean colour of the photo's lips, 0 to 255.
         light: Colour of a white thing in the photo's light, 0 to 255.
     """
-    flesh = 0.5 * lips + 0.5 * np.array([0.62, 0.30, 0.29]) * light * (lips.mean() / 110) ** 0.5
-    if np.ptp(light) < 3 and np.ptp(lips) < 6:  # a monochrome photo
-        flesh = np.full(3, flesh.mean())
-    return flesh.astype(np.float32)
+    inner = np.array([0.62, 0.30, 0.29]) * light * (lips.mean() / 110) ** 0.5
+    colourful = np.clip(4 * np.ptp(lips) / max(lips.max(), 1), 0, 1)  # none in a monochrome photo
+    return (0.5 * lips + 0.5 * (inner.mean() + (inner - inner.mean()) * colourful)).astype(np.float32)
 
 
 def colour_teeth(
     light: Float[np.ndarray, " 3"], inside: Float[np.ndarray, "h w 4"]
 ) -> Float[np.ndarray, " 3"]:
     """Return the colour of a white tooth: the brightest of the photo's own where it shows any."""
-    made_up = light * np.array([0.93, 0.90, 0.84])
+    made_up = light * np.array([0.93, 0.91, 0.87])
     own = inside[inside[..., 3] > 0.9][:, :3]
     if len(own) < 30:
         return made_up.astype(np.float32)
@@ -145,10 +144,16 @@ def colour_teeth(
     return (made_up + (bright - made_up) * sure).astype(np.float32)
 
 
+def part_lips(rig: Rig, positions: Float[np.ndarray, "r 3"]) -> float:
+    """Return how far the lips have parted, from 0 to 1: light falls into the mouth then."""
+    marks = positions[rig.landmarks[60:68], 1]
+    return float(np.clip((marks[1:4].max() - marks[5:8].min() - 0.2) / 0.45, 0, 1))
+
+
 def shade_mouth(
     rig: Rig, flesh: Float[np.ndarray, " 3"], positions: Float[np.ndarray, "r 3"]
 ) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]]:
-    """Light the mouth: teeth, a tongue, and flesh that darkens to the palate.
+    """Light the mouth: teeth, a wet tongue, and flesh that darkens to the throat.
 
     Args:
         flesh: Its colour in full light.
@@ -159,28 +164,51 @@ def shade_mouth(
     """
     span = rig.spans[MOUTH]
     marks = positions[rig.landmarks[60:68]]
-    top, bottom = marks[1:4, 1].max(), marks[5:8, 1].min()
-    middle, half = marks[:, 0].mean(), 0.5 * np.ptp(marks[:, 0])
+    bottom, middle, half = marks[5:8, 1].min(), marks[:, 0].mean(), 0.5 * np.ptp(marks[:, 0])
+    gap = max(marks[1:4, 1].max() - bottom, 0.3)
     x, y, z = positions[span].T
-    gap = max(top - bottom, 0.3)
-    height = (y - bottom) / gap
-    across = np.clip(np.abs(x - middle) / half, 0, 1)
+    across, deep = np.clip(np.abs(x - middle) / half, 0, 1.2), np.clip(marks[:, 2].max() - z, 0, None)
     teeth, kind = rig.teeth[span], np.full(len(z), -1)
-    kind[teeth] = rig.tooth_looks[:, 2]
-    low = np.clip(1.1 - height / 0.7 - 0.8 * across**2, 0, 1)
-    shade = 0.12 + 0.3 * low * low * (3 - 2 * low)
-    shade = np.where((kind == UPPER) & (height > 0.5), 0.62 * np.clip(1.1 - 0.7 * across, 0.3, 1), shade)
-    tongue = np.zeros(len(z))
-    tongue[teeth] = (1 - 0.55 * rig.tooth_looks[:, 1]) * (1 - 0.35 * (2 * rig.tooth_looks[:, 0] - 1) ** 2)
-    shade = np.where(kind == TONGUE, 0.85 * tongue * np.clip(0.35 + gap / 2.5, 0, 1), shade)
-    white = np.clip(1.05 - 0.55 * across**2, 0.35, 1)
-    white *= np.clip(1.2 - 0.5 * np.clip(height - 0.45, 0, None), 0.55, 1)  # the upper lip's shadow
+    along, back, kind[teeth] = rig.tooth_looks.T
+    along = 2 * along - 1
+    # Little light reaches the palate, the cheeks and the throat.
+    low = 0.25 + 0.75 * ease(1.2 - (y - bottom) / gap)
+    shade = 0.19 + 0.6 * np.exp(-deep / 4) * low
+    white = (1 - 0.15 * across**2) * (1 - 0.7 * ease((across - 0.55) / 0.6))
+    white[teeth] *= 1 - 0.5 * ease((np.abs(along) - 0.4) / 0.5)
+    parted = part_lips(rig, positions)
     # Between lips that just part there is a dark line, not a row of teeth.
-    parted = np.clip((top - bottom - 0.2) / 0.45, 0, 1)
-    white = white * (0.2 + 0.8 * parted) * np.where(kind == LOWER, 0.8, 1.0)
-    shade = shade * (0.5 + 0.5 * parted)
+    white = white * (0.2 + 0.8 * parted) * np.where(kind == LOWER, 0.85, 1.0)
     white = np.where((kind == UPPER) | (kind == LOWER), white, 0)
-    return (flesh * shade[:, None]).astype(np.float32), white.astype(np.float32)
+    shade = np.where(white > 0, 0.08 + 0.5 * white, shade)
+    tongue, lit = kind[teeth] == TONGUE, np.clip(0.35 + gap / 2.5, 0, 1)
+    dome = 1 - 0.3 * along**2 - 0.5 * along**6 - 0.12 * np.exp(-((along / 0.15) ** 2))
+    dome *= lit * (1 - 0.8 * ease((back - 0.15) / 0.65))
+    wet = 0.4 * lit * np.exp(-(((np.abs(along) - 0.32) / 0.18) ** 2) - ((back - 0.3) / 0.12) ** 2)
+    shade[teeth] = np.where(tongue, dome, shade[teeth])
+    shade = (shade * (0.5 + 0.5 * parted))[:, None]
+    colours = flesh * shade * np.minimum([1, 0.6, 0.55] + 0.8 * shade, 1)
+    colours[teeth] += flesh.max() * (wet * tongue)[:, None]
+    return colours.astype(np.float32), white.astype(np.float32)
+
+
+def soften_rim(frame: Float[np.ndarray, "h w 3"], opening: Bool[np.ndarray, "h w"], strength: float) -> None:
+    """Darken and blur a frame around the rim of an open mouth, in place: lips turn inwards, and shade it.
+
+    Args:
+        opening: Where the inside of the mouth is seen.
+    """
+    x, y, width, height = cv2.boundingRect(opening.astype(np.uint8))
+    room = width // 8 + 2
+    around = (slice(max(y - room, 0), y + height + room), slice(max(x - room, 0), x + width + room))
+    frame, opening = frame[around], opening[around]
+    soft = cv2.GaussianBlur(opening.astype(np.float32), (0, 0), 0.026 * width + 0.3)
+    down = round(0.034 * width + 0.4)
+    above = np.pad(soft, ((down, 0), (0, 0)))[: len(soft)]  # most light comes from above, past the upper lip
+    shadow = np.where(opening, 0.6 * (1 - ease(0.35 * soft + 0.75 * above)), 0.75 * soft)
+    frame *= (1 - strength * shadow)[..., None]
+    rim = ease(6 * soft * (1 - soft) - 0.3)  # no lens draws a lip's edge as sharply as triangles
+    frame += strength * rim[..., None] * (cv2.GaussianBlur(frame, (0, 0), 0.008 * width + 0.2) - frame)
 
 
 def measure_light(
@@ -191,18 +219,18 @@ def measure_light(
         np.concatenate([landmarks[48:55], landmarks[64:59:-1]]),
         landmarks[[54, 55, 56, 57, 58, 59, 48, 60, 67, 66, 65, 64]],
     )
-    lips = np.mean([_mean_colour(photo, ring) for ring in rings], axis=0)
-    face = landmarks[[1, 4, 8, 12, 15, 26, 24, 19, 17]]
-    mask = np.zeros(photo.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(face).astype(np.int32)], 1)
-    inside = photo[mask > 0] if mask.any() else photo.reshape(-1, 3)
-    bright = np.quantile(inside.mean(axis=1), 0.9)
+    lips = np.mean([_within(photo, ring).mean(axis=0) for ring in rings], axis=0)
+    inside = _within(photo, landmarks[[1, 4, 8, 12, 15, 26, 24, 19, 17]])
+    bright = np.clip(105 + 0.6 * np.quantile(inside.mean(axis=1), 0.9), 0, 245)
+    eyes = np.concatenate([_within(photo, landmarks[36:42]), _within(photo, landmarks[42:48])]).mean(axis=1)
+    # Teeth that outshine the whites of the eyes look false.
+    bright = np.clip(15 + 1.15 * np.quantile(eyes, 0.95), 0.87 * bright, bright)
     hue = inside.mean(axis=0) / max(inside.mean(), 1e-3)
-    # Skin is warmer than its light: a third of its hue is the light's.
-    return lips, np.clip(105 + 0.6 * bright, 0, 245) * (1 + (hue - 1) * 0.33)
+    # Skin is warmer than its light: a quarter of its hue is the light's.
+    return lips, bright * (1 + (hue - 1) * 0.27)
 
 
-def _mean_colour(photo, polygon) -> Float[np.ndarray, " 3"]:
+def _within(photo, polygon) -> Float[np.ndarray, "n 3"]:
     mask = np.zeros(photo.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)
-    return photo[mask > 0].mean(axis=0) if mask.any() else photo.mean(axis=(0, 1))
+    return photo[mask > 0] if mask.any() else photo.reshape(-1, 3)

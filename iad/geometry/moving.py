@@ -9,17 +9,18 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
-from iad.geometry.coefficients import EXPRESSIONS
-from iad.geometry.composite import average_blocks, paint_window
+from iad.geometry.coefficients import COLUMN, EXPRESSIONS
+from iad.geometry.composite import SKIPPED, average_blocks, paint_window
 from iad.geometry.cutout import cut_out, outline
 from iad.geometry.fit import Fit
 from iad.geometry.head import Head, rotation_matrices
+from iad.geometry.mouth import part_lips, soften_rim
 from iad.geometry.renderer import find_triangles, rasterize
-from iad.geometry.rig import EYE_L, Rig, create_rig
+from iad.geometry.rig import EYE_L, MOUTH, Rig, create_rig
 from iad.geometry.stage import create_stage
-from iad.geometry.surroundings import create_grid
+from iad.geometry.surroundings import create_grid, part_backdrop
 from iad.geometry.teeth import draw_teeth
 from iad.geometry.textures import correct_pixels, create_textures
 
@@ -37,7 +38,10 @@ class MovingFace:
         affine: Photo pixels to the unit square of the frame; by default FFHQ's framing of the frontal face.
         jitter: Offsets of the identity weights.
         covered: Of `textures.COVERABLE`, what keeps the photo's pixels.
-        cut: Find the person in the photo, so that the backdrop stands still right behind the hair.
+        cut: Find the person in the photo, so that the backdrop stands still behind the hair.
+
+    Attributes:
+        backdrop: The photo without the person, and how far that is made up, where it was cut.
     """
 
     def __init__(
@@ -62,13 +66,15 @@ class MovingFace:
         whole = head.shape(fit.identity) + np.tensordot(fit.expression, head.expression, axes=1)
         drawn = stage.fitted(fitted)
         self.pixels = correct_pixels(drawn[:, :2] * np.float32([1, -1]), rig, landmarks)
+        self._unit = min(5.0 / stage.fit.scale, 1.0)
+        person = self._find_person(photo) if cut else None
         self._grid = create_grid(
             stage,
             stage.fitted(whole),
             rig.surface,
             size=photo.shape[:2],
             sample=self.pixels[rig.sample],
-            person=self._find_person(photo) if cut else None,
+            person=person,
         )
         self._held = hold_still(rig, covered)[:, None]
         self._lips = fitted[rig.landmarks[48:68]]
@@ -86,6 +92,10 @@ class MovingFace:
             bounds=bounds,
             covered=covered,
         )
+        self.backdrop = None
+        if person is not None:
+            share, self.backdrop = part_backdrop(photo, person, self._unit * stage.fit.scale)
+            self.textures.photo[..., 3] = share
 
     def landmarks(self, track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 68 2"]:
         """Project the 68 landmarks to the unit square."""
@@ -98,7 +108,7 @@ class MovingFace:
         ]).astype(np.float32)  # fmt: skip
 
     def draw(
-        self, weights: Float[np.ndarray, " 60"], plate: Float[np.ndarray, "s s 3"], *, finer: int = 1
+        self, weights: Float[np.ndarray, " 60"], plate: Float[np.ndarray, "s s k"], *, finer: int = 1
     ) -> tuple[Float[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
         """Draw one frame over a backdrop; returns colours, and where each comes from (see `composite`).
 
@@ -127,30 +137,55 @@ class MovingFace:
         if finer > 1:
             windows += [(*_box(xy[rig.landmarks[part]], size), finer) for part in _FINE]
         for left, top, right, bottom, factor in windows:
-            self._paint(
+            index = self._paint(
                 alike, (xy - np.float32([left, top])) * factor, depth, attributes, looks, plate, under,
                 np.array([left, top]), factor, frame[top:bottom, left:right], source[top:bottom, left:right],
+                windows[1:] if factor == 1 else [],
             )  # fmt: skip
+        strength = (1 - alike) * part_lips(rig, positions)
+        if strength > 0.01 and index.size:  # the mouth's window came last
+            opening = rig.material[index[::factor, ::factor]] == MOUTH
+            soften_rim(frame[top:bottom, left:right], opening, strength)
         return frame, source
+
+    def draw_backdrop(self, size: int) -> Float[np.ndarray, "s s k"]:
+        """Draw what stands behind the person in every frame; black where the photo was not cut."""
+        if self.backdrop is None:
+            return np.zeros((size, size, 3), np.float32)
+        # the frame's first pixel, too, reaches from 0 to 1
+        affine = size * self.stage.affine
+        affine[:, 2] += 0.5 * affine[:, :2].sum(axis=1) - 0.5
+        return cv2.warpAffine(self.backdrop, affine, (size, size), borderMode=cv2.BORDER_REPLICATE)
 
     def _offsets(self, weights: Float[np.ndarray, "f e"]) -> Float[np.ndarray, "f r 3"]:
         moved = self.rig.offsets(weights)
+        for lids, side in zip(self.rig.lids, "LR", strict=True):
+            # Lids that are shut stay together, whatever else the face does.
+            blink, squint = COLUMN[f"eyeBlink_{side}"], COLUMN[f"eyeSquint_{side}"]
+            shut = weights[:, blink, None, None]
+            if not shut.any():
+                continue
+            down = np.minimum(shut * (1 + 0.3 * weights[:, squint, None, None]), 1)
+            moved += shut * lids[:, None] ** 2 * (down * self.rig.expression[blink].reshape(-1, 3) - moved)
         return moved + self._held * (self._own - moved) if self._held.any() else moved
 
     def _find_person(self, photo: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h2 w2"]:
         """Cut the person out on a small copy, on which a head unit is some five pixels."""
-        factor = min(5.0 / self.stage.fit.scale, 1.0)
+        factor = self._unit
         small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         face, skull = outline(self.stage, self.rig, self.pixels)
         return cut_out(small.clip(0, 255).astype(np.uint8), face * factor, skull * factor)
 
     def _paint(
-        self, alike, xy, depth, attributes, looks, plate, under, origin, factor, frame, source
-    ) -> None:
+        self, alike, xy, depth, attributes, looks, plate, under, origin, factor, frame, source, finer
+    ) -> Int[np.ndarray, "h w"]:
+        """Paint one window, but not those that are painted finer; returns the triangle seen at each pixel."""
         textures, height, width = self.textures, factor * frame.shape[0], factor * frame.shape[1]
-        if not height or not width:
-            return
         index, weights = find_triangles(xy, depth, self.rig.triangles, (height, width))
+        if not index.size:
+            return index
+        for left, top, right, bottom, _ in finer:
+            index[top:bottom, left:right] = SKIPPED
         fine = frame if factor == 1 else np.empty((height, width, 3), np.float32)
         origins = source if factor == 1 else np.empty((height, width), np.uint8)
         paint_window(
@@ -161,6 +196,7 @@ class MovingFace:
         if factor > 1:
             average_blocks(fine, factor, frame)
             source[:] = origins[factor // 2 :: factor, factor // 2 :: factor]
+        return index
 
     def _pose(
         self, positions: Float[np.ndarray, "r 3"], turn: Float[np.ndarray, "3 3"]
@@ -192,7 +228,7 @@ def hold_still(rig: Rig, covered: frozenset[str]) -> Float[np.ndarray, " r"]:
         if name in covered:
             held = np.maximum(held, near)
         elif "glasses" in covered:
-            held = np.maximum(held, 0.75 * near * (1 - rig.lids[side]))
+            held = np.maximum(held, 0.85 * near * (1 - rig.lids[side] ** 16))
     held[rig.spans[EYE_L].start :] = 0
     return held
 

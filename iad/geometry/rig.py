@@ -17,6 +17,7 @@ from iad.geometry.head import Head
 from iad.geometry.teeth import lay_teeth
 
 SKIN, MOUTH, EYE_L, EYE_R = range(4)
+_OVERLAP = 0.09  # head units by which closed lids overlap: eyes of other shapes shall close, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Rig:
         material: Of each triangle: SKIN, MOUTH, EYE_L or EYE_R.
         landmarks: The 68 landmarks among the drawn vertices.
         lids: 1 where a blink of the left or right eye stretches the skin, falling to 0 around.
-        lashes: 1 at the margin of the left or right eye's upper lid, falling to 0 where lashes end and on.
+        upper_lid: 1 where a blink lowers skin, 0 below the eyes and wherever it moves nothing.
         twin: The skin vertex on the other side of the face; other materials are their own.
         inner: 1 in the middle of the face, falling to 0 towards its outline.
         neighbours: Averages a value over each vertex's neighbours.
@@ -48,7 +49,7 @@ class Rig:
     spans: dict[int, slice]
     landmarks: Int[np.ndarray, " 68"]
     lids: Float[np.ndarray, "2 r"]
-    lashes: Float[np.ndarray, "2 r"]
+    upper_lid: Float[np.ndarray, " r"]
     twin: Int[np.ndarray, " r"]
     inner: Float[np.ndarray, " r"]
     neighbours: csr_array
@@ -71,7 +72,7 @@ class Rig:
 
 @lru_cache(maxsize=2)
 def create_rig(head: Head) -> Rig:
-    """Sort a head's triangles by material and find lids, lashes, lips and teeth."""
+    """Sort a head's triangles by material and find lids, lips and teeth."""
     head, tooth_looks = lay_teeth(head)
     number = np.full(len(head.neutral), -1)
     for material, names in enumerate(_MATERIALS):
@@ -93,18 +94,19 @@ def create_rig(head: Head) -> Rig:
     place = np.full(len(head.neutral), -1)
     place[vertices[SKIN]] = np.arange(len(vertices[SKIN]))
     landmarks = place[head.landmarks]
-    lids, lashes = _find_lids(head, vertex, spans[SKIN], landmarks)
+    expression = _flatten(head.expression, vertex)
+    lids, upper_lid = _find_lids(head, vertex, spans[SKIN], landmarks, expression)
     return Rig(
         vertex=vertex,
         neutral=neutral,
         identity=_flatten(head.identity, vertex),
-        expression=_flatten(head.expression, vertex),
+        expression=expression,
         triangles=np.concatenate(local).astype(np.int32),
         material=np.sort(corners).astype(np.uint8),
         spans=spans,
         landmarks=landmarks,
         lids=lids,
-        lashes=lashes,
+        upper_lid=upper_lid,
         twin=_find_twins(neutral, spans[SKIN]),
         inner=_inner_face(neutral, spans[SKIN]),
         neighbours=_average_neighbours(np.concatenate(local), len(vertex)),
@@ -127,27 +129,43 @@ def _within(vertex: Int[np.ndarray, "*n"], span: slice) -> Bool[np.ndarray, "*n"
     return (vertex >= span.start) & (vertex < span.stop)
 
 
-def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarray) -> tuple:
-    """Return `lids` and `lashes`; left (the person's own) first, as everywhere."""
-    lids, lashes = np.zeros((2, 2, len(vertex)), np.float32)
-    lashes -= 1
+def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarray, expression) -> tuple:
+    """Return `lids` and `upper_lid`, left (the person's own) first; blinks in `expression` are completed."""
+    lids, upper_lid = np.zeros((2, len(vertex)), np.float32), np.zeros(len(vertex), np.float32)
     points = head.neutral[vertex[skin]]
     rims = points[_find_rim(head, vertex[skin])]
+    sockets = _within(vertex[skin], head.parts["eye_sockets"])
     for side, (name, first) in enumerate((("L", 42), ("R", 36))):
-        blink = head.expression[head.expression_names.index(f"eyeBlink_{name}")][vertex[skin]]
+        row = expression[head.expression_names.index(f"eyeBlink_{name}")].reshape(-1, 3)
+        blink = row[skin]
         travel = np.linalg.norm(blink, axis=1)
         curve = round_off(points[landmarks[first : first + 6]])
-        upper, lower = (_distance(points, part) for part in np.split(curve, 2))
-        share = np.clip(travel / max(travel.max(), 1e-6) / 0.5 - 0.05, 0, 1)
+        share = np.clip(travel / max(travel.max(), 1e-6) / 0.3 - 0.05, 0, 1)
         # The rims of the lids go with the skin, lest the white behind them shows through.
         rim = rims[np.sign(rims[:, 0]) == np.sign(curve[0, 0])]
-        share = np.maximum(share, np.clip(1.8 - _distance(points, np.concatenate([rim, curve])) / 0.13, 0, 1))
-        share[_within(vertex[skin], head.parts["eye_sockets"])] = 1
+        share = np.maximum(share, np.clip(1.8 - _distance(points, np.concatenate([rim, curve])) / 0.6, 0, 1))
+        share[sockets] = 1
         lids[side, skin] = share * share * (3 - 2 * share)
         above = blink[:, 1] < -0.05 * max(travel.max(), 1e-6)
-        # The margin of the upper lid bears the lashes; the lower one's edge is a thin shadow.
-        lashes[side, skin] = np.where(above, 1 - upper / 0.36, 0.75 - lower / 0.26).clip(-1)
-    return lids, lashes
+        upper_lid[skin] += np.clip(-blink[:, 1] / max(0.15 * travel.max(), 1e-6), 0.3 * sockets, 1)
+        _complete_blink(points, blink, above & ~sockets, ~above & ~sockets, curve)
+    return lids, upper_lid
+
+
+def _complete_blink(points, blink, above, below, curve) -> None:
+    """Let the upper lid come down right to the lower one, all along the eye, in place."""
+    shut = points + blink
+    places = np.linspace(*np.quantile(curve[:, 0], [0.02, 0.98]), 15)
+    near = np.abs(shut[:, 0] - places[:, None]) < 0.12
+    below = below & (np.abs(points[:, 1] - curve[:, 1].mean()) < 1) & (points[:, 1] < curve[:, 1].mean())
+    upper = np.where(near & above, shut[:, 1], np.inf).min(axis=1)
+    lower = np.where(near & below, shut[:, 1], -np.inf).max(axis=1)
+    margin = np.where(near & above, -blink[:, 1], 0).max(axis=1)
+    known = np.isfinite(upper) & np.isfinite(lower)
+    if known.any():
+        lack = np.interp(shut[:, 0], places[known], (upper - lower)[known] + _OVERLAP)
+        share = -blink[:, 1] / np.maximum(np.interp(shut[:, 0], places, margin), 1e-3)
+        blink[:, 1] -= lack * np.clip(share, 0, 1)
 
 
 def _find_rim(head: Head, vertex: Int[np.ndarray, " r"]) -> Bool[np.ndarray, " r"]:

@@ -17,6 +17,36 @@ from iad.geometry.stage import Stage
 
 _SPACING = 0.6  # head units between nodes
 _FAR = 40.0  # head units
+FRINGE = 1.8  # head units around the person over which hair goes over into the backdrop
+_SURE = 0.6  # head units around the person that still belong to it
+
+
+def part_backdrop(
+    photo: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h2 w2"], unit: float
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w 4"]]:
+    """Part a photo in the person, with a soft fringe, and the backdrop without the person.
+
+    Args:
+        person: Matte on a small copy.
+        unit: Pixels a head unit on that copy.
+
+    Returns:
+        How far each pixel belongs to the person, and colours of the backdrop with, as fourth channel, how far
+        they are made up. Laid over each other they are the photo.
+    """
+    beyond = cv2.distanceTransform((person < 0.5).astype(np.uint8), cv2.DIST_L2, 3) / unit
+    share = np.clip((FRINGE - beyond) / (FRINGE - _SURE), 0, 1)
+    share = share * share * (3 - 2 * share)
+    hidden = (beyond < _SURE + 0.5).astype(np.uint8)
+    small = cv2.resize(photo, person.shape[::-1], interpolation=cv2.INTER_AREA).clip(0, 255).astype(np.uint8)
+    filled = cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32)
+    filled = cv2.GaussianBlur(filled, (0, 0), 0.5 * unit)
+    made = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), 1.0)
+    share, filled, made = (
+        cv2.resize(part, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        for part in (share.astype(np.float32), filled, made)
+    )
+    return share, np.dstack([photo + (filled - photo) * made[..., None], made])
 
 
 @dataclass(frozen=True)
@@ -55,7 +85,8 @@ def create_grid(
         triangles: Of the head's outer surface.
         size: Height and width of the photo.
         sample: Photo pixels of the skin vertices that the nodes take movement from.
-        person: Matte of the person; without one, all within a wide ellipse follows the head.
+        person: Matte of the person; without one, all within a wide ellipse follows the head. With one, what
+            is no person lies behind it, for the backdrop is drawn apart.
     """
     spacing, far = _SPACING * stage.fit.scale, _FAR * stage.fit.scale
     rows, columns = (np.arange(0, side + spacing, spacing, dtype=np.float32) for side in size)
@@ -73,10 +104,11 @@ def create_grid(
     place = stage.unfitted(nodes)
     away = np.hypot(place[:, 0] / 9.5, (place[:, 1] - 2.0) / 12.0)
     near = np.clip((1.75 - away) / 0.55, 0, 1)
-    if person is not None:  # what is no person stands still, as soon behind the hair as the photo can stretch
+    if person is not None:
         inside = cv2.resize(person, count[::-1], interpolation=cv2.INTER_AREA) > 0.5
-        beyond = distance_transform_edt(~inside).ravel() * _SPACING
-        near = np.clip(1 - (beyond - 0.4) / 2.0, np.clip((1.3 - away) / 0.3, 0, 1), near)
+        beyond = distance_transform_edt(~inside).ravel() * _SPACING - (FRINGE + _SPACING)
+        near = np.clip(1 - beyond / 2.0, near * 0, near)
+        nodes[:, 2] -= 10 * stage.fit.scale * np.clip(beyond, 0, 1)
     follow = stage.follow_share(place[:, 1]) * near * near * (3 - 2 * near)
     square = ((pixels[:, None] - sample[None]) ** 2).sum(axis=-1) / (1.3 * stage.fit.scale) ** 2
     weights = np.exp(-0.5 * (square - square.min(axis=1, keepdims=True)))

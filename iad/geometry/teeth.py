@@ -12,10 +12,13 @@ from jaxtyping import Float, Int
 from iad.geometry.head import Head
 
 UPPER, LOWER, TONGUE = range(3)
-_COLUMNS, _ROWS = 17, 5
+_COLUMNS, _ROWS = 21, 5
 _LONGER = (0.4, 0.25)  # head units that teeth reach further than the head's, which its lips hide
+# Head units that the upper teeth come down, lest their lip hides them, or go up with it, lest they look long.
+_LIFTS = {"jawOpen": -0.5, "mouthSmile": 0.1, "mouthUpperUp": 0.15}
+_RISE = (0.045, 0.02)  # how the biting edges of both rows curve up along the arch, as smiles do
 _HEIGHT = 2.0  # head units from the biting edge to beyond the gums
-_HALF = 3.4  # head units along the arch from its middle to its end
+_HALF = 4.2  # head units along the arch from its middle to its end
 _WIDTHS = (
     (0.86, 0.68, 0.78, 0.70, 0.68, 0.9),
     (0.55, 0.60, 0.68, 0.70, 0.70, 0.9),
@@ -48,18 +51,22 @@ def lay_teeth(head: Head) -> tuple[Head, Float[np.ndarray, "s 3"]]:
         triangles.append(corners + len(head.neutral) + sum(map(len, places)))
         places.append(grid)
         looks.append(look)
-    share = np.concatenate(shares).astype(np.float32)
+    share, look_of = np.concatenate(shares).astype(np.float32), np.concatenate(looks).astype(np.float32)
     count = len(head.neutral)
     without = ((head.triangles < teeth.start) | (head.triangles >= teeth.stop)).all(axis=1)
+    expression = _append(head.expression, share, teeth)
+    for number, name in enumerate(head.expression_names):
+        lift = _LIFTS.get(name.removesuffix("_L").removesuffix("_R"), 0.0)
+        expression[number, count:, 1] += lift * (look_of[:, 2] == UPPER)
     sheeted = replace(
         head,
         neutral=np.concatenate([head.neutral, *places]).astype(np.float32),
         identity=_append(head.identity, share, teeth),
-        expression=_append(head.expression, share, teeth),
+        expression=expression,
         triangles=np.concatenate([head.triangles[without], *triangles]).astype(np.int32),
         parts={**head.parts, "teeth": slice(count, count + len(share))},
     )
-    return sheeted, np.concatenate(looks).astype(np.float32)
+    return sheeted, look_of
 
 
 def _append(
@@ -88,9 +95,8 @@ def _lay_sheet(points: Float[np.ndarray, "n 3"], row: int) -> tuple:
     edge = (middle if len(middle) else points)[:, 1]
     edge = edge.min() - _LONGER[0] if row == 0 else edge.max() + _LONGER[1]
     height = np.linspace(0, 1, _ROWS)
-    grid = np.stack([
-        np.tile(column_x, _ROWS), np.repeat(edge + up * _HEIGHT * height, _COLUMNS), np.tile(column_z, _ROWS),
-    ], axis=1)  # fmt: skip
+    column_y = edge + _RISE[row] * along**2 + up * _HEIGHT * height[:, None]
+    grid = np.stack([np.tile(column_x, _ROWS), column_y.ravel(), np.tile(column_z, _ROWS)], axis=1)
     look = np.stack([
         np.tile(0.5 + 0.5 * along / _HALF, _ROWS), np.repeat(height, _COLUMNS), np.full(len(grid), row)
     ], axis=1)  # fmt: skip
@@ -98,20 +104,16 @@ def _lay_sheet(points: Float[np.ndarray, "n 3"], row: int) -> tuple:
 
 
 def _lay_tongue(points: Float[np.ndarray, "n 3"]) -> tuple:
-    """Lay a tongue behind the lower teeth: a dome that rises towards the back."""
-    columns, rows = 11, 8
+    """Lay a tongue behind the lower teeth: a rounded tip, and a dome that rises and falls again."""
+    columns, rows = 17, 12
     across, back = (
         grid.ravel() for grid in np.meshgrid(np.linspace(-1, 1, columns), np.linspace(0, 1, rows))
     )
-    tip = np.sqrt(np.clip(np.sin(np.pi * (0.12 + 0.5 * back)), 0, 1))
-    x = 1.9 * across * tip
-    y = (
-        points[:, 1].max()
-        - 0.5
-        + (0.3 + 0.4 * back) * (1 - 0.75 * across**2)
-        - 0.12 * np.exp(-((across / 0.12) ** 2))
-    )
-    z = points[:, 2].max() - 1.0 - 4.5 * back - 0.8 * across**2
+    tip = np.sqrt(np.sin(np.pi * (0.12 + 0.5 * back)))
+    x = 2.2 * across * tip
+    dome = np.sin(np.pi * (0.08 + 0.62 * back)) - 0.06 * np.exp(-((across / 0.2) ** 2))
+    y = points[:, 1].max() - 0.75 + dome * (1 - across**2) - 0.35 * across**4
+    z = points[:, 2].max() - 0.7 - 4.8 * back - 0.8 * across**2
     look = np.stack([0.5 + 0.5 * across, back, np.full(len(back), TONGUE)], axis=1)
     return np.stack([x, y, z], axis=1), look, _join(columns, rows)
 
@@ -125,27 +127,34 @@ def _join(columns: int, rows: int) -> Int[np.ndarray, "t 3"]:
 
 
 @lru_cache(maxsize=1)
-def draw_teeth(height: int = 96, width: int = 384) -> Float[np.ndarray, "2 h w 2"]:
-    """Draw both rows: how white, 0 to 1, and how surely a tooth; the biting edge is the first line."""
-    along = np.abs((np.arange(width) + 0.5) / width * 2 - 1) * _HALF
-    up = (np.arange(height) + 0.5)[:, None] / height * _HEIGHT
+def draw_teeth(height: int = 96, width: int = 480) -> Float[np.ndarray, "2 h w 4"]:
+    """Draw both rows: colour against a white tooth's, and how surely a tooth; the edge is the first line."""
+    place = ((np.arange(width) + 0.5) / width * 2 - 1) * _HALF
+    along, up = np.abs(place), (np.arange(height) + 0.5)[:, None] / height * _HEIGHT
     rows = []
-    for widths in _WIDTHS:
+    for row, widths in enumerate(_WIDTHS):
         ends = np.cumsum(widths)
         tooth = np.minimum(np.searchsorted(ends, along), len(widths) - 1)
         half = np.array(widths)[tooth] / 2
         across = np.clip((along - ends[tooth] + half) / half, -1, 1)[None]
-        shorter = np.array([0.0, 0.10, 0.02, 0.10, 0.14, 0.18])[tooth][None]
-        edge = 0.04 + shorter + 0.14 * np.abs(across) ** 4
-        gum = 1.25 - 0.5 * shorter - 0.3 * across**2
-        cover = _step((up - edge) / 0.06) * _step((gum - up) / 0.10)
-        seam = 1 - 0.4 * _step((np.abs(across) - 0.82) / 0.18)
-        round_off = 0.9 + 0.1 * np.sqrt(1 - 0.8 * across**2)
-        towards_gum = 1 - 0.12 * _step((up - 0.7) / 0.5)
-        rows.append(np.stack([seam * round_off * towards_gum * np.ones_like(cover), cover], axis=-1))
+        # No two teeth are alike: in length and in tone; eye teeth are pointed and yellower.
+        chance = np.sin(12.9 * (tooth + 1) * np.sign(place) + 5.0 * row)[None]
+        eye_tooth, round_edge = (tooth == 2)[None], 0.10 + 0.08 * (across > 0)
+        shorter = np.array([0.0, 0.09, 0.0, 0.10, 0.14, 0.18])[tooth][None] + 0.02 * chance
+        edge = 0.05 + shorter + round_edge * np.abs(across) ** np.where(eye_tooth, 2, 4)
+        gum = 1.5 - 0.5 * shorter - 0.25 * across**2
+        cover = ease((up - edge + 0.04) / 0.1) * ease((gum - up) / 0.16)
+        # Teeth are round: they shade off to both sides, deepest where two part at edge and gum.
+        gap = 0.18 + 0.1 * ease((edge + 0.25 - up) / 0.3) + 0.1 * ease((up - 0.8) / 0.4)
+        white = 1 - 0.1 * across**4 - 0.2 * ease((np.abs(across) - 1 + gap) / gap) + 0.03 * chance
+        white = white * (1 - 0.14 * ease((up - 0.55) / 0.7)) * (1 - 0.1 * ease((edge + 0.22 - up) / 0.22))
+        yellow = 0.04 + 0.09 * ease((up - 0.4) / 0.8) + 0.05 * eye_tooth + 0.25 * (1 - white)
+        tint = np.stack([white, white * (1 - 0.45 * yellow), white * (1 - yellow)], axis=-1)
+        rows.append(np.concatenate([tint * np.ones((*cover.shape, 1)), cover[..., None]], axis=-1))
     return np.stack(rows).astype(np.float32)
 
 
-def _step(value: np.ndarray) -> np.ndarray:
+def ease(value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """Go from 0 to 1 with no corner at either."""
     value = np.clip(value, 0, 1)
     return value * value * (3 - 2 * value)

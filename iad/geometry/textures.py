@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Float
+from scipy.interpolate import RBFInterpolator
 
-from iad.geometry.coefficients import COLUMN
+from iad.geometry.coefficients import COLUMN, EXPRESSIONS
 from iad.geometry.eyes import GAZE_DEGREES, IRIS_RADIUS, create_eye_textures
 from iad.geometry.mouth import clear_lips, colour_mouth, colour_teeth, measure_light, open_mouth, shade_mouth
 from iad.geometry.renderer import rasterize
@@ -62,10 +63,11 @@ class Textures:
         skin = rig.spans[SKIN]
         for side, name in enumerate(_SIDES):
             down = weights[COLUMN[f"eyeBlink_{name}"]] + 0.7 * weights[COLUMN[f"eyeLookDown_{name}"]]
-            shut = _smooth(down, 0.05, 0.5)
-            if shut > 0 and COVERABLE[1 + side] not in self.covered:
-                attributes[skin, 4] += shut * rig.lids[side, skin]
-                attributes[skin, 3] = np.maximum(attributes[skin, 3], shut * (rig.lashes[side, skin] + 1) - 1)
+            if down > 0.05 and COVERABLE[1 + side] not in self.covered:
+                # Lashes hang over the lower lid only when the upper one has come down.
+                early, late = _smooth(down, 0.05, 0.5), _smooth(down, 0.65, 0.95)
+                shut = late + (early - late) * rig.upper_lid[skin]
+                attributes[skin, 3] += shut * rig.lids[side, skin]
         facing = self.normals @ turn[2]
         attributes[skin, 2] *= np.maximum(_smooth(facing[skin], 0.1, 0.4), rig.inner[skin])
         mouth = rig.spans[MOUTH]
@@ -144,7 +146,12 @@ def create_textures(
     fronts = balls + np.float32([0, 0, 1.5])
     openings = np.stack([landmarks[42:48], landmarks[36:42]])
     eyes = create_eye_textures(
-        photo, openings, stage.fitted(fronts)[:, :2] * np.float32([1, -1]), IRIS_RADIUS * scale
+        photo,
+        openings,
+        np.stack([landmarks[22:27], landmarks[17:22]]),
+        stage.fitted(fronts)[:, :2] * np.float32([1, -1]),
+        IRIS_RADIUS * scale,
+        glasses="glasses" in covered,
     )
     width = float(np.ptp(landmarks[:, 0]))
     without, inside = open_mouth(photo, landmarks, hidden="mouth" in covered)
@@ -158,9 +165,9 @@ def create_textures(
     still[:, :2] = pixels
     still[skin, :2] = lips[skin]
     still[skin, 2] = (np.maximum(np.maximum(seen, twin), rig.inner) * _region(rig, stage, shape))[skin]
-    still[skin, 3] = -1
-    still[skin, 5] = twin[skin]
-    still[skin, 6:8] = lips[rig.twin[skin]]
+    still[skin, 4] = twin[skin]
+    still[skin, 5:7] = lips[rig.twin[skin]]
+    still[skin, 7:9] = _close_lids(rig, shape, pixels)[skin]
     still[rig.spans[MOUTH], 2] = 1
     still[rig.teeth, 6:8], still[rig.teeth, 9] = rig.tooth_looks[:, :2], rig.tooth_looks[:, 2]
     for eye, ball in zip((EYE_L, EYE_R), balls, strict=True):
@@ -185,8 +192,20 @@ def create_textures(
         twin_light=_compare_sides(layer, still, seen * seen[rig.twin] * (1 - seen) * (still[:, 2] > 0.5)),
         gaze=gaze,
         covered=covered,
-        grey=bool(np.quantile(np.ptp(photo, axis=-1), 0.999) <= 3),
+        grey=bool(np.quantile(np.ptp(photo[::3, ::3], axis=-1), 0.999) <= 3),
     )
+
+
+def _close_lids(rig, shape, pixels) -> Float[np.ndarray, "r 2"]:
+    """Return where in the photo with closed eyes each vertex is: lids that are down among what stays."""
+    shut = np.zeros(EXPRESSIONS, np.float32)
+    shut[[COLUMN["eyeBlink_L"], COLUMN["eyeBlink_R"]]] = 1
+    down, closed = (shape + rig.offsets(shut[None])[0])[:, :2], pixels.copy()
+    for lids in rig.lids:
+        stays, moves = (lids > 0) & (rig.upper_lid < 0.3), (lids > 0) & (rig.upper_lid >= 0.3)
+        places = RBFInterpolator(down[stays], pixels[stays], kernel="linear", smoothing=0.1)
+        closed[moves] = places(down[moves])
+    return closed
 
 
 def _place_irises(rig, shape, balls, still, centres, radius) -> tuple[np.ndarray, np.ndarray]:
@@ -245,7 +264,7 @@ def _compare_sides(layer, still, weight) -> Float[np.ndarray, " 3"]:
         cv2.remap(layer, still[chosen, first : first + 2] - 0.5, None, cv2.INTER_LINEAR)[:, 0, :3].mean(
             axis=0
         )
-        for first in (0, 6)
+        for first in (0, 5)
     )
     return np.clip((here + 5) / (there + 5), 0.4, 1.6).astype(np.float32)
 

@@ -134,7 +134,7 @@ ACTIONS: dict[str, ActionProgram] = {
         "mouthFrown": 0.9, "mouthStretch": 0.9, "mouthLowerDown": 0.5, "noseSneer": 0.3},
         motions.sob, onset=0.5),
     "disgusted": ActionProgram({
-        "noseSneer": 1.25, "mouthUpperUp": 0.75, "browDown": 0.75, "eyeSquint": 0.6, "cheekSquint": 0.5,
+        "noseSneer": 1.0, "mouthUpperUp": 0.3, "browDown": 0.75, "eyeSquint": 0.6, "cheekSquint": 0.5,
         "mouthFrown": 0.4, "mouthShrugLower": 0.3, "yaw": 3, "pitch": 2}),
     "afraid": ActionProgram({
         "browInnerUp": 1.2, "browOuterUp": 0.5, "eyeWide": 1.25, "mouthStretch": 1.0, "mouthLowerDown": 0.4,
