@@ -5,6 +5,7 @@ anew where it is lost. A gap is held: the last face before it lasts until the ne
 visitor should know of it becomes a note.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
-from scipy.ndimage import gaussian_filter1d
 
+from iad.calibration import close_in_blinks, find_rest, move_about, observe, steady
 from iad.config import EXPRESSIONS
 from iad.faces import Face
 from iad.photos import ImageSource, load_image
@@ -23,8 +24,8 @@ FPS = 24
 LONGEST = 10.0  # seconds
 LARGEST_SIDE = 720  # pixels that a frame is read at: a face needs some two hundred
 LOOK_AGAIN = 0.1  # seconds between looks for a face that is lost: looking costs as much as ten frames
-STEADY = 0.7  # frames of 1/24 s: standard deviation of the smoothing that takes the jitter out of a reading
-GAP = 0.25  # seconds without a face that need no word
+WAITING = 60  # frames without a face that are kept, to follow back the one that comes
+GAP = 0.22  # seconds without a face that need no word
 
 FindFace = Callable[[UInt8[np.ndarray, "h w 3"]], Face]  # raises ValueError where there is none
 FollowFace = Callable[[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "68 2"]], Face | None]
@@ -70,7 +71,7 @@ def read_driver(
     if not is_video(source):
         return _hold(source, find, seconds or 2.0, fps)
     limit = min(seconds or LONGEST, LONGEST)
-    times, tracks, length, missed, longer = [], [], 0.0, 0, False
+    times, seen, length, missed, longer = [], [], 0.0, 0, False
     for now, face in follow_faces(stream_video(source), find=find, follow=follow):
         if now >= limit:
             length, longer = limit, True
@@ -80,29 +81,33 @@ def read_driver(
             missed += 1
         else:
             times.append(now)
-            tracks.append(face.track)
-    if not tracks:
+            seen.append(observe(face.track, face.landmarks))
+    if not seen:
         raise ValueError(
             f"The driving video '{Path(source).name}' shows no face that can be read; choose one in which a "
             "face is seen from the front, sharp and larger than 36 pixels."
         )
     length = min(length, limit)
     frames = np.arange(max(1, round(length * fps))) / fps
-    track = np.stack([np.interp(frames, times, column) for column in np.stack(tracks).T], axis=1)
-    held = _hold_gaps(frames, np.array(times), np.stack(tracks), track)
-    if relative:
-        held[:, EXPRESSIONS:] -= np.median(held[:, EXPRESSIONS:], axis=0)
-    steady = gaussian_filter1d(held, STEADY * fps / FPS, axis=0, mode="nearest").astype(np.float32)
+    even = np.stack([np.interp(frames, times, column) for column in np.stack(seen).T], axis=1)
+    held = _hold_gaps(frames, np.array(times), np.stack(seen), even)
+    rest = find_rest(held)
+    if not relative:
+        rest[EXPRESSIONS:60] = 0
+    track = steady(close_in_blinks(move_about(rest, held), fps)).astype(np.float32)
     return Driven(
-        steady, tuple(_doubts(times, length, longer and seconds is None)), len(times) / (len(times) + missed)
+        track, tuple(_doubts(times, length, longer and seconds is None)), len(times) / (len(times) + missed)
     )
 
 
 def follow_faces(
     video: Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]], *, find: FindFace, follow: FollowFace
 ) -> Iterator[tuple[float, Face | None]]:
-    """Yield every frame's time and face; None where there is none."""
-    landmarks, looked = None, -np.inf
+    """Yield every frame's time and face; None where there is none.
+
+    A face that is found late is followed back, too: it may only have been turned too far to be found.
+    """
+    landmarks, looked, waiting = None, -np.inf, deque()
     for now, picture in video:
         picture = _shrink(picture)
         face = None if landmarks is None else follow(picture, landmarks)
@@ -113,7 +118,26 @@ def follow_faces(
             except ValueError:
                 face = None
         landmarks = None if face is None else face.landmarks
-        yield now, face
+        if face is not None:
+            yield from _follow_back(waiting, landmarks, follow)
+            waiting.clear()
+            yield now, face
+            continue
+        waiting.append((now, picture))
+        if len(waiting) > WAITING:
+            yield waiting.popleft()[0], None
+    yield from ((now, None) for now, _ in waiting)
+
+
+def _follow_back(
+    waiting: deque, landmarks: Float32[np.ndarray, "68 2"], follow: FollowFace
+) -> Iterator[tuple[float, Face | None]]:
+    faces = []
+    for now, picture in reversed(waiting):
+        face = None if landmarks is None else follow(picture, landmarks)
+        landmarks = None if face is None else face.landmarks
+        faces.append((now, face))
+    return reversed(faces)
 
 
 def _hold(source: ImageSource, find: FindFace, seconds: float, fps: float) -> Driven:
@@ -134,9 +158,9 @@ def _shrink(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]
 def _hold_gaps(
     frames: Float[np.ndarray, " f"],
     times: Float[np.ndarray, " t"],
-    tracks: Float[np.ndarray, "t 60"],
-    track: Float[np.ndarray, "f 60"],
-) -> Float[np.ndarray, "f 60"]:
+    tracks: Float[np.ndarray, "t k"],
+    track: Float[np.ndarray, "f k"],
+) -> Float[np.ndarray, "f k"]:
     """Hold the last face through a gap instead of gliding to the next one."""
     before = (np.searchsorted(times, frames, side="right") - 1).clip(0)
     after = np.minimum(before + 1, len(times) - 1)

@@ -1,16 +1,21 @@
 """One photo, fitted once -> one frame at a time, at once: for sliders and webcams."""
 
+import threading
+from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from iad.calibration import find_rest, move_about, observe, settle
+from iad.drawing import adapt
 from iad.driving import FindFace, FollowFace
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS
 
 SIZE = 256
+REMEMBERED = 600  # frames of a driver by which the face at rest is known
 _BOTH = ("_L", "_R")
 
 # What a slider moves, at 1. Gaze is the person's own left and up; eyes and brows go both ways.
@@ -34,6 +39,8 @@ POSE = ("pitch", "yaw", "roll")
 class Live:
     """An animated photo that answers one frame at a time.
 
+    Frames may be asked for by two threads: then one is drawn while the next one's driver is read.
+
     Args:
         photo: the fitted photo.
         find: looks for the face of a driver's frame anywhere.
@@ -43,6 +50,9 @@ class Live:
     def __init__(self, photo: AnimatedPhoto, *, find: FindFace, follow: FollowFace):
         self._photo, self._find, self._follow = photo, find, follow
         self._driver: Float32[np.ndarray, "68 2"] | None = None
+        self._seen: deque = deque(maxlen=REMEMBERED)
+        self._last: Float32[np.ndarray, " 60"] | None = None
+        self._reading = threading.Lock()
 
     def frame(
         self, *, driver: UInt8[np.ndarray, "h w 3"] | None = None, size: int = SIZE, **sliders: float
@@ -50,25 +60,32 @@ class Live:
         """Draw one frame.
 
         Args:
-            driver: a picture whose face is followed, such as a webcam's; sliders come on top of it.
+            driver: a picture whose face is followed, such as a webcam's; sliders come on top of it. The head
+                moves about the middle of the poses that it was seen in so far.
             size: pixels a side.
-            sliders: names of `SLIDERS` or of coefficients, 0 to 1; pitch, yaw and roll in degrees.
+            sliders: names of `SLIDERS` or of coefficients, 0 to 1; pitch, yaw and roll in degrees from where
+                the photo has the head.
 
         Raises:
             ValueError: no face in the driver, or a slider that does not exist.
         """
         track = slide(**sliders)
         if driver is not None:
-            track = track + self._read(driver)
+            with self._reading:
+                track = track + self._read(driver)
         track[:EXPRESSIONS] = track[:EXPRESSIONS].clip(0, 1)
-        return self._photo.render(track[None], size=size).frames[0]
+        return self._photo.render(adapt(self._photo, track[None]), size=size).frames[0]
 
     def _read(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, " 60"]:
         face = None if self._driver is None else self._follow(picture, self._driver)
         self._driver = None
         face = face or self._find(picture)
         self._driver = face.landmarks
-        return face.track
+        self._seen.append(observe(face.track, face.landmarks))
+        seen = np.stack(self._seen)
+        moved = move_about(find_rest(seen), seen[-1:])[0].astype(np.float32)
+        self._last = moved if self._last is None else settle(self._last, moved)
+        return self._last
 
 
 def slide(**sliders: float) -> Float32[np.ndarray, " 60"]:

@@ -40,6 +40,7 @@ ORDER = (
     "denoising",
     "parts",
     "result",
+    "calibration",
     "driving",
     "drawing",
     "live",
@@ -82,7 +83,7 @@ HEAVY = {
     "av": set(),
     "c2pa": set(),
     "numba": {"geometry", "portraits"},
-    "scipy": {"geometry", "driving", "portraits", "evaluation"},
+    "scipy": {"geometry", "calibration", "portraits", "evaluation"},
 }
 NOWHERE = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
 UNSAFE_CALLS = {"torch.load", "eval", "exec", "os.system"}

@@ -13,7 +13,16 @@ from PIL import Image
 
 from iad.config import PRESETS
 from iad.demo import live as room_of
-from iad.demo.live import MOST_VISITORS, SLIDERS, LiveRoom, build_live, read_frame, read_sliders, write_frame
+from iad.demo.live import (
+    AT_ONCE,
+    MOST_VISITORS,
+    SLIDERS,
+    LiveRoom,
+    build_live,
+    read_frame,
+    read_sliders,
+    write_frame,
+)
 from iad.demo.studio import Studio
 
 
@@ -92,7 +101,7 @@ def test_who_was_away_longest_makes_room(room, monkeypatch):
     assert set(room.visits) != {room.admit(Answering(), True, "last")} and len(room.visits) == 1
 
 
-def test_one_photo_draws_one_picture_at_a_time(room):
+def test_two_pictures_are_drawn_at_a_time(room):
     live = Answering()
     key = room.admit(live, True, "a")
     threads = [threading.Thread(target=room.draw, args=({"key": key},)) for _ in range(6)]
@@ -100,7 +109,7 @@ def test_one_photo_draws_one_picture_at_a_time(room):
         thread.start()
     for thread in threads:
         thread.join()
-    assert live.most == 1
+    assert live.most == AT_ONCE
 
 
 def test_faults_are_sentences_and_say_nothing_of_the_server(room):

@@ -1,8 +1,8 @@
 """The Live tab: a photo that answers sliders and a webcam at once, one picture after the other.
 
 A photo is fitted once for a visitor, and lives in memory under a key that only their page knows. The page
-asks for the next picture as soon as it has the last one, by a call that no queue holds up; nothing is written
-to disk.
+asks for the next picture as soon as it has the last one, by a call that no queue holds up; with a camera two
+are on their way, so that one is read while the other is drawn. Nothing is written to disk.
 """
 
 import base64
@@ -53,7 +53,6 @@ class Visit:
     consent: bool
     session: str
     used: float = field(default_factory=time.monotonic)
-    turn: threading.Lock = field(default_factory=threading.Lock)  # following a driver has a memory
 
 
 class LiveRoom:
@@ -123,7 +122,7 @@ class LiveRoom:
             if driver is not None and not visit.consent:
                 return {"problem": CONSENT_NEEDED}
             sliders = read_sliders(asked.get("sliders") or {})
-            with visit.turn, self._drawing:
+            with self._drawing:
                 frame = visit.live.frame(driver=driver, **sliders)
         except ValueError as error:
             return {"problem": str(error)}

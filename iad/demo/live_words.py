@@ -22,9 +22,9 @@ TEMPLATE = """
 </div>
 """
 # No queue: the next picture is asked for when the last one is there, so that a slow machine gives fewer
-# pictures and no delay.
+# pictures and no delay. A camera's come two at a time: the server reads one while it draws the other.
 LIVE_JS = """
-let key = '', busy = false, dirty = false, stream = null, times = [];
+let key = '', busy = 0, dirty = false, stream = null, times = [], sent = 0, shown = 0;
 const canvas = document.createElement('canvas');
 const find = name => element.querySelector(name);
 const say = words => {
@@ -58,16 +58,18 @@ const tell = took => {
     say(`${rate.toFixed(1)} pictures a second, each ${Math.round(took)} ms after your camera’s`);
 };
 const draw = async () => {
-  if (busy) return;
-  busy = true;
+  if (busy >= (stream ? 2 : 1)) return;
+  busy += 1;
   while (key && (dirty || stream)) {
     dirty = false;
-    const asked = key, begun = performance.now();
+    const asked = key, begun = performance.now(), number = ++sent;
     let answer;
     try { answer = await server.draw({key, sliders: sliders(), driver: shoot()}); }
     catch { answer = {problem: 'The page cannot reach its server; load it again.', gone: true}; }
     if (asked !== key) { dirty = true; continue; }
+    if (number < shown) continue;
     if (answer.picture) {
+      shown = number;
       const picture = find('img');
       picture.src = answer.picture;
       picture.hidden = find('.live-label').hidden = false;
@@ -80,7 +82,7 @@ const draw = async () => {
       await new Promise(done => setTimeout(done, 300));
     }
   }
-  busy = false;
+  busy -= 1;
 };
 const film = async () => {
   if (stream) { stop(); dirty = true; draw(); return; }
@@ -91,6 +93,7 @@ const film = async () => {
   await camera.play();
   camera.hidden = false;
   find('.live-camera').textContent = 'Stop the camera';
+  draw();
   draw();
 };
 element.addEventListener('input', () => { dirty = true; draw(); });
