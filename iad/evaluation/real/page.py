@@ -12,7 +12,7 @@ from iad.evaluation.real.driver_cases import CASES
 NOTE = """\
 Judges: MediaPipe's 468-point mesh and its network for lids, which no training here met, and dlib's recogniser
 (the product may use it itself to say who somebody is). The held-out photos are pictures, made by models that
-are not ours, of people who do not exist; the photos of Collins and Hopper and the video are of real people.
+are not ours, of people who do not exist; the photos of Collins and Hopper and the videos are of real people.
 Brackets are 95 % bootstrap intervals over people, frames or clips.
 """
 READING = """\
@@ -29,7 +29,9 @@ asks the action part for what it should tell: one action of two persons.
 """
 DRIVING = """\
 Within each clip, clip against driver: r, and the slope, which is 1 where the clip moves as far as the driver.
-*Drivers exchanged*: another driver's measures, which a clip should not follow.
+*Drivers exchanged*: another driver's measures, which a clip should not follow. Smiles are compared while lips
+are near: the judge misses the corners of mouths that are open. In *car* a man talks, turns and grimaces and
+hardly smiles; in *grin* a man begins to grin; in *tears* a woman weeps and wipes her face with her hand.
 """
 ASKED = """\
 Calm photos are their own neutral face. *Right*: the judge sees what was asked. *Others*: how often the same

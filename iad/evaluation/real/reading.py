@@ -1,6 +1,6 @@
 """Reading: does what the model reads off faces as they are agree with an outside judge?
 
-In come held-out photos and a real video; out come correlations and landmark errors as rows of tables.
+In come held-out photos and real videos; out come correlations and landmark errors as rows of tables.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -37,7 +38,7 @@ class Amounts:
         driven: photos that a driver drives.
         asked: calm photos that are asked for actions.
         toothy: grins that are asked for a neutral face.
-        every: nth frame of the real video that is read.
+        every: nth frame of the real videos that is read.
     """
 
     photos: int
@@ -59,10 +60,10 @@ QUICK = Amounts(8, 4, 2, 1, 1, 1, 12, ("smile", "shake"), (7, 15, 23))
 
 @dataclass(frozen=True)
 class Stock:
-    """What is at hand: held-out photos, the real video with its rate, the head of the training renderer."""
+    """What is at hand: held-out photos, real videos with their rates, the head of the training renderer."""
 
     photos: list[material.Photo]
-    video: tuple | None
+    videos: dict[str, tuple]
     head: object | None
     amounts: Amounts
 
@@ -98,15 +99,19 @@ def run_real(
         amounts: how much is measured: `QUICK`, or from `choose_amounts`.
         parts: what is measured.
         model: the model's name or folder, for the case that needs the command line.
-        fetch: let pip fetch the real video where it is not in the cache.
+        fetch: let pip fetch real videos that are not in the cache.
 
     Raises:
         FileNotFoundError: there are no photo people.
     """
     skipped = [sentence for sentence in (mesh.missing(), likeness.missing()) if sentence]
     report: dict[str, Any] = {"amounts": asdict(amounts), "skipped": skipped}
-    video = _try(lambda: material.load_video(material.find_video(fetch=fetch)), skipped)
-    stock = Stock(material.load_photos(), video, _try(_load_head, skipped), amounts)
+    found = {
+        name: _try(partial(material.load_video, recording, fetch=fetch), skipped)
+        for name, recording in material.RECORDINGS.items()
+    }
+    videos = {name: video for name, video in found.items() if video is not None}
+    stock = Stock(material.load_photos(), videos, _try(_load_head, skipped), amounts)
     with tempfile.TemporaryDirectory() as name:
         for part in parts:
             if part in _NEEDS_MESH and mesh.missing():
@@ -146,15 +151,15 @@ def _load_head():
 
 
 def _read(pipe, stock: Stock) -> dict[str, Any]:
-    amounts, video = stock.amounts, stock.video
+    amounts = stock.amounts
     report = {"held-out photos": reading.read_photos(pipe, stock.photos[: amounts.photos])}
-    if video is not None and not mesh.missing():
-        report["real video"] = reading.read_video(pipe, video[0], every=amounts.every)
+    for name, (frames, _) in stock.videos.items() if not mesh.missing() else ():
+        report[f"real video, {name}"] = reading.read_video(pipe, frames, every=amounts.every)
     return report
 
 
 def _verify(pipe, stock: Stock) -> dict[str, Any]:
-    amounts, video = stock.amounts, stock.video
+    amounts, car = stock.amounts, stock.videos.get("car")
     straight = [photo for photo in stock.photos if abs(photo.seen["yaw"]) < STRAIGHT]
     some, places = straight[: amounts.verified], straight[-3:]
     report = {
@@ -164,7 +169,7 @@ def _verify(pipe, stock: Stock) -> dict[str, Any]:
     if stock.head is not None:
         title = "one photo in four actions, drawn by the training renderer"
         report[title] = identity.verify_actions(pipe, straight[: amounts.acted], stock.head)
-    real = identity.compare_real_people(pipe, None if video is None else video[0])
+    real = identity.compare_real_people(pipe, None if car is None else car[0])
     return report | {"real people": real}
 
 
@@ -179,7 +184,8 @@ def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
 
 
 def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> dict[str, Any]:
-    bench = Bench(pipe, model, folder, material.load_astronaut(), material.load_hopper(), stock.video)
+    car = stock.videos.get("car")
+    bench = Bench(pipe, model, folder, material.load_astronaut(), material.load_hopper(), car)
     with _bar(len(stock.amounts.cases), "cases") as bar:
         outcomes = driver_cases.try_cases(bench, stock.amounts.cases, tick=bar.update)
     sheets.draw_cases(output / "real-cases.png", outcomes)
@@ -187,7 +193,7 @@ def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> di
 
 
 def _drive(pipe, stock: Stock, output: Path, folder: Path) -> dict[str, Any]:
-    drivers = [] if stock.video is None else driving.cut_video(*stock.video, folder)
+    drivers = [d for name, video in stock.videos.items() for d in driving.cut_video(name, *video, folder)]
     drivers += [] if stock.head is None else driving.render_drivers(stock.calm[-2:], stock.head, folder)
     driven = stock.calm[: stock.amounts.driven]
     with _bar(len(driven) * len(drivers), "driven clips") as bar:
