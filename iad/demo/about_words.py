@@ -16,7 +16,7 @@ COLUMNS = (
     "Likeness",
     "Right person",
 )
-CLIP_SECONDS = ""
+CLIP_SECONDS = "1.69"
 
 LEAD = """
 <p class="lead">IaD splits what an encoder sees in a photo of a face into <b class="identity">who it is</b>,
