@@ -64,11 +64,6 @@ class DecouplerConfig:
     code_dim: int = 64  # the action embedding passes through this many numbers
     erased: int = 128  # directions of the identity that are projected out after training, in closed form
 
-    @property
-    def embedding_dim(self) -> int:
-        """Length of the flattened facial, identity and action embeddings."""
-        return self.queries * self.dim
-
 
 @dataclass(frozen=True)
 class TextConfig:

@@ -107,7 +107,7 @@ def create_grid(
     if person is not None:
         inside = cv2.resize(person, count[::-1], interpolation=cv2.INTER_AREA) > 0.5
         beyond = distance_transform_edt(~inside).ravel() * _SPACING - (FRINGE + _SPACING)
-        near = np.clip(1 - beyond / 2.0, near * 0, near)
+        near = np.minimum(near, np.clip(1 - beyond / 2.0, 0, 1))
         nodes[:, 2] -= 10 * stage.fit.scale * np.clip(beyond, 0, 1)
     follow = stage.follow_share(place[:, 1]) * near * near * (3 - 2 * near)
     square = ((pixels[:, None] - sample[None]) ** 2).sum(axis=-1) / (1.3 * stage.fit.scale) ** 2

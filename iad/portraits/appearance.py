@@ -98,19 +98,6 @@ class Traits:
     background: str
     lighting: str
 
-    def hair_words(self) -> str:
-        """Say the hair as a caption does: "long wavy black hair", "a bald head"."""
-        if self.hair == "bald":
-            return "a bald head"
-        colour, style = self.hair_colour, self.hair
-        named = {
-            "bun": f"{colour} hair tied back", "bob": f"a {colour} bob", "afro": f"a {colour} afro",
-            "bob with a fringe": f"a {colour} bob with a fringe",
-            "long with a fringe": f"long {colour} hair with a fringe",
-            "receding": f"receding {colour} hair", "cropped": f"closely cropped {colour} hair",
-        }  # fmt: skip
-        return named.get(style, f"{style} {colour} hair")
-
     def clothes_words(self) -> str:
         """Say the clothes as a caption does: "a burgundy sweater"."""
         article = "an" if self.clothes_colour[0] in "aeiou" else "a"

@@ -32,10 +32,6 @@ def _rise(seen: Measures, own: dict[str, float], name: str) -> float:
     return float(np.nanpercentile(seen[name], 85) - own[name])
 
 
-def _fall(seen: Measures, own: dict[str, float], name: str) -> float:
-    return float(own[name] - np.nanpercentile(seen[name], 15))
-
-
 def _range(seen: Measures, name: str) -> float:
     return float(np.nanpercentile(seen[name], 95) - np.nanpercentile(seen[name], 5))
 
