@@ -30,6 +30,8 @@ GAZE = [
     for one, other in (("Out", "In"), ("Up", "Down"))
     for side in "LR"
 ]
+BROWS = [(COLUMN[f"browInnerUp_{side}"], COLUMN[f"browOuterUp_{side}"]) for side in "LR"]
+BROWS_UP = 1.4  # both weights of a brow together; beyond, the shade of the sockets is drawn out into smears
 OWN_SMILE = 0.3  # weight from which on a photo's smile is the person's own
 PART = 12  # frames between two calls of a callback, which may cancel
 NOT_FITTED = (
@@ -81,6 +83,9 @@ def adapt(
         opened = np.maximum(track[:, JAW], own[JAW])  # laughter opens it further
         track[:, LOWER_FACE] += share * (own[LOWER_FACE] - track[:, LOWER_FACE])
         track[:, JAW] += share[:, 0] * (opened - track[:, JAW])
+    for inner, outer in BROWS:
+        raised = track[:, [inner, outer]].sum(axis=1, keepdims=True)
+        track[:, [inner, outer]] *= BROWS_UP / np.maximum(raised, BROWS_UP)
     pose = track[:, EXPRESSIONS:]
     if relative:
         pose = pose + own[EXPRESSIONS:]
