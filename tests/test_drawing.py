@@ -66,6 +66,13 @@ def test_brows_that_are_raised_whole_stop_before_they_smear(mini):
     assert np.allclose(drawn, [[0, 0], [1, 0], [0.7, 0.7]])
 
 
+def test_a_pucker_narrows_the_mouth_by_a_third(mini):
+    photo, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
+    corners = photo.landmarks(adapt(photo, np.stack([slide(), slide(mouthPucker=1)])))[:, [48, 54]]
+    calm, puckered = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1)
+    assert 0.62 < puckered / calm < 0.72
+
+
 def test_a_smile_on_the_photo_is_the_smile_that_is_drawn(mini):
     photo, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
     own, track = photo.own_track, np.zeros((2, 60), np.float32)
