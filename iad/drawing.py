@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from iad.config import EXPRESSIONS
 from iad.faces import Face, wears_glasses
 from iad.geometry.animation import AnimatedPhoto
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, GAZE
 from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT
 from iad.geometry.head import Head
@@ -25,11 +25,6 @@ FARTHEST = np.float32([26.0, 34.0, 45.0])  # degrees from frontal, unless the ph
 SMILE = [COLUMN["mouthSmile_L"], COLUMN["mouthSmile_R"]]
 JAW = COLUMN["jawOpen"]
 LOWER_FACE = [k for k, name in enumerate(COEFFICIENTS) if name.startswith(("jaw", "mouth", "cheekSquint"))]
-GAZE = [
-    (COLUMN[f"eyeLook{one}_{side}"], COLUMN[f"eyeLook{other}_{side}"])
-    for one, other in (("Out", "In"), ("Up", "Down"))
-    for side in "LR"
-]
 BROWS = [(COLUMN[f"browInnerUp_{side}"], COLUMN[f"browOuterUp_{side}"]) for side in "LR"]
 BROWS_UP = 1.4  # both weights of a brow together; beyond, the shade of the sockets is drawn out into smears
 SIDEWAYS = [COLUMN["mouthLeft"], COLUMN["mouthRight"]]
