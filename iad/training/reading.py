@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from iad.autoencoder import to_tensor
-from iad.config import EXPRESSIONS, Preset
+from iad.config import EXPRESSIONS, TRACK, Preset
 from iad.encoders import POSE_SCALE
 from iad.faces import alignment
-from iad.geometry.coefficients import mirror_track
+from iad.geometry.coefficients import COEFFICIENTS, mirror_track
 from iad.geometry.head import MIRRORED_LANDMARKS
 from iad.portraits.stills import Stills
 from iad.reading import COVERABLE, READ_SIZE, create_reader
@@ -21,6 +21,8 @@ from iad.video import save_picture
 
 UNTOUCHED_SHARE = 0.5  # of a batch: photos as they are
 FITTED_TRUST = 0.3  # an untouched photo's coefficients are those of its fit, not the truth
+UNFITTED = ("eyeLook", "Pupil")  # and of what landmarks do not show it knows nothing
+RARE = 0.01  # added to a coefficient's variance: what hardly ever moves counts for less
 WEIGHTS = np.ones(68, np.float32)  # of landmarks: the jaw's are where the face happens to turn away
 WEIGHTS[:17], WEIGHTS[36:48], WEIGHTS[48:] = 0.4, 1.6, 1.6
 REGION_OF = {
@@ -29,6 +31,7 @@ REGION_OF = {
     "nose": slice(27, 36),
     "mouth": slice(48, 68),
 }
+_FITTED = np.float32([0 if name.startswith(UNFITTED) else FITTED_TRUST for name in COEFFICIENTS])
 HIDDEN = 0.5  # a region is covered when so much of it is
 
 
@@ -39,6 +42,8 @@ class ReaderStage:
 
     def __init__(self, preset: Preset, stills: Stills, *, batch_size: int = 24, seed: int = 0):
         self.stills, self.batch_size, self.seed = stills, batch_size, seed
+        animated = stills.tracks[~stills.untouched, :EXPRESSIONS]
+        self.spread = torch.from_numpy(animated.var(axis=0) + RARE)
         self.kinds = [np.flatnonzero(stills.untouched == kind) for kind in (False, True)]
         self.model = nn.ModuleDict({"reader": create_reader(preset)})
 
@@ -62,15 +67,15 @@ class ReaderStage:
             away = (landmarks - batch["landmarks"]).pow(2).sum(-1).add(1e-6).sqrt()
             return (away * weights).mean() * 40
 
-        error = (seen.coefficients - batch["track"]).pow(2) * batch["trust"][:, None]
+        error = (seen.coefficients - batch["track"]).pow(2) * batch["trust"]
         terms = {
             "landmarks": distance(seen.landmarks),
             "rough": distance(seen.rough),
-            "expression": error[:, :EXPRESSIONS].mean(),
+            "expression": (error[:, :EXPRESSIONS] / self.spread.to(device)).mean(),
             "pose": error[:, EXPRESSIONS:].mean(),
             "covered": cross_entropy(seen.covered, batch["covered"]),
         }
-        total = terms["landmarks"] + 0.5 * terms["rough"] + 20 * terms["expression"] + terms["pose"]
+        total = terms["landmarks"] + 0.5 * terms["rough"] + 2 * terms["expression"] + terms["pose"]
         return {"total": total + 0.3 * terms["covered"]} | terms
 
     def picture(self, model: nn.Module, path: Path) -> None:
@@ -105,7 +110,7 @@ def _sample(stills: Stills, index: int, rng: np.random.Generator) -> dict[str, n
         "crop": np.ascontiguousarray(damage(crop, rng)),
         "landmarks": unit,
         "track": track.astype(np.float32),
-        "trust": np.float32(FITTED_TRUST if stills.untouched[index] else 1.0),
+        "trust": _FITTED if stills.untouched[index] else np.ones(TRACK, np.float32),
         "covered": np.array([_hidden_share(hidden, unit, name) > HIDDEN for name in COVERABLE], np.float32),
     }
 
