@@ -54,6 +54,14 @@ class ReaderConfig:
 
 
 @dataclass(frozen=True)
+class RefinerConfig:
+    """What repairs drawn frames around the mouth."""
+
+    channels: tuple[int, int, int] = (24, 48, 96)  # at 1/2, 1/4 and 1/8 of a look
+    hidden: int = 48  # what is made of the tracks
+
+
+@dataclass(frozen=True)
 class DecouplerConfig:
     """The split: learned queries read the facial embedding, each token becomes identity + action."""
 
@@ -117,6 +125,7 @@ class Preset:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     reader: ReaderConfig = field(default_factory=ReaderConfig)
+    refiner: RefinerConfig = field(default_factory=RefinerConfig)
     decoupler: DecouplerConfig = field(default_factory=DecouplerConfig)
     text: TextConfig = field(default_factory=TextConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
@@ -290,6 +299,7 @@ PRESETS: dict[str, Preset | FullSizePreset] = {
         autoencoder=AutoencoderConfig(4, (16, 16, 16), (1, 0, 0)),
         encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16, components=4),
         reader=ReaderConfig((8, 8, 16), (1, 1, 1), (8, 8, 8), 16),
+        refiner=RefinerConfig((8, 8, 16), 8),
         decoupler=DecouplerConfig(queries=16, dim=128, layers=1, heads=2, code_dim=8, erased=4),
         text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),
         transformer=TransformerConfig(heads=2, head_dim=16, layers=2, time_embed_dim=16),
@@ -325,6 +335,7 @@ def preset_from_dict(values: dict[str, Any]) -> Preset | FullSizePreset:
         "autoencoder": AutoencoderConfig,
         "encoder": EncoderConfig,
         "reader": ReaderConfig,
+        "refiner": RefinerConfig,
         "decoupler": DecouplerConfig,
         "text": TextConfig,
         "transformer": TransformerConfig,
