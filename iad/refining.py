@@ -21,6 +21,7 @@ from iad.geometry.composite import FILLED, PAINTED
 
 SIDE = 96  # pixels of a look
 REACH = 0.72  # half its side, in eye distances
+INSIDE = 0.8  # what the channel of lips is more than between them
 LOOK = 6  # its channels: colour, lips, painted, filled in
 _MOUTH = slice(48, 68)
 _CALM, _BUSY = 0.010, 0.030  # eye distances that landmarks move on average: nothing to repair; all of it
@@ -101,6 +102,8 @@ class Refiner(nn.Module):
         half = self.join((half + interpolate(self.up(deep.relu()), scale_factor=2.0)).relu())
         fine = fine + interpolate(self.last_up(half.relu()), scale_factor=2.0)
         change, mask = pixel_shuffle(self.to_change(fine.relu()), 2).split((3, 1), dim=1)
+        inside = looks[:, 3:4] > INSIDE
+        change = torch.where(inside, change.mean(1, keepdim=True), change)  # teeth take on no colour
         return change * mask.sigmoid() * fade_out().to(looks)
 
 

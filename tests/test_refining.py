@@ -36,7 +36,7 @@ def grey_photo():
 def busy():
     """A refiner that changes every colour that it may: red up, blue down."""
     refiner = create_refiner(PRESETS["tiny"])
-    refiner.to_change.bias.data[:4], refiner.to_change.bias.data[8:12] = 0.6, -0.6
+    refiner.to_change.bias.data[:4], refiner.to_change.bias.data[8:12] = 0.6, -0.2
     return refiner.eval()
 
 
@@ -70,6 +70,16 @@ def test_it_changes_the_mouth_where_it_moves_and_nothing_else(photo, busy, size)
     assert not touched(0, 27) and not touched(0, 37) and not changed[1].any()
     assert 0.005 < changed[0].mean() < 0.25
     assert (drawn.frames == before).all()  # what was drawn is still there
+
+
+def test_teeth_take_on_no_colour(busy):
+    looks = torch.rand(2, 6, SIDE, SIDE)
+    looks[:, 3] = 0.5
+    looks[:, 3, 40:60, 30:60] = 1
+    torch.nn.init.normal_(busy.to_change.weight, std=0.3)
+    change = busy(looks, busy.encode_photo(looks), torch.zeros(2, 120))
+    spread = change.max(1).values - change.min(1).values
+    assert spread[:, 40:60, 30:60].max() < 1e-6 < spread[:, 20:30, 30:60].mean()
 
 
 def test_a_turn_of_the_head_alone_is_no_reason(photo, busy):

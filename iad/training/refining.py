@@ -13,13 +13,13 @@ from torch.func import functional_call
 from iad.config import TRACK, Preset
 from iad.geometry.coefficients import mirror_track
 from iad.reading import FaceReader
-from iad.refining import Refiner, create_refiner
+from iad.refining import INSIDE, Refiner, create_refiner
 from iad.training.refining_pairs import Pairs
 from iad.video import save_picture
 
 WEIGHTS = {"colour": 1.0, "edges": 1.0, "features": 0.15, "kept": 0.3, "fooled": 0.02, "critic": 0.1}
 CRITIC_FROM = 300  # steps: until then there is nothing to be sharp about
-INSIDE = 0.15  # how far the inside of a mouth counts: whether teeth show there, no photo tells beforehand
+WITHIN = 0.15  # how far the inside of a mouth counts: whether teeth show there, no photo tells beforehand
 KEPT_WITHIN = 0.04  # colours that differ less are right already, and stay
 TRACK_NOISE, TRACK_DROPPED = 0.05, 0.3  # fits are not that sure, and must not tell who it is
 
@@ -63,7 +63,7 @@ class RefinerStage:
         rows = {key: value.to(device) for key, value in batch.items()}
         before, truth = rows["looks"][:, :3], rows["truths"]
         change = run(self.model["refiner"], rows)
-        counts = 1 - (1 - INSIDE) * (rows["looks"][:, 3:4] > 0.8).float()
+        counts = 1 - (1 - WITHIN) * (rows["looks"][:, 3:4] > INSIDE).float()
         wrong = truth - before
         off = (change - wrong) * counts
         features = (self._features(before + x * counts) for x in (change, wrong))
