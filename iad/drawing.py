@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from iad.config import EXPRESSIONS
 from iad.faces import Face, wears_glasses
 from iad.geometry.animation import AnimatedPhoto
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, GAZE
 from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT
 from iad.geometry.head import Head
@@ -26,11 +26,10 @@ FARTHEST = np.float32([26.0, 34.0, 45.0])  # degrees from frontal, unless the ph
 SMILE = [COLUMN["mouthSmile_L"], COLUMN["mouthSmile_R"]]
 JAW = COLUMN["jawOpen"]
 LOWER_FACE = [k for k, name in enumerate(COEFFICIENTS) if name.startswith(("jaw", "mouth", "cheekSquint"))]
-GAZE = [
-    (COLUMN[f"eyeLook{one}_{side}"], COLUMN[f"eyeLook{other}_{side}"])
-    for one, other in (("Out", "In"), ("Up", "Down"))
-    for side in "LR"
-]
+BROWS = [(COLUMN[f"browInnerUp_{side}"], COLUMN[f"browOuterUp_{side}"]) for side in "LR"]
+BROWS_UP = 1.4  # both weights of a brow together; beyond, the shade of the sockets is drawn out into smears
+SIDEWAYS = [COLUMN["mouthLeft"], COLUMN["mouthRight"]]
+NARROWER = 0.4  # of both at once in a full pucker: the head narrows a mouth by a fifth, people by a third
 OWN_SMILE = 0.3  # weight from which on a photo's smile is the person's own
 PART = 12  # frames between two calls of a callback, which may cancel
 NOT_FITTED = (
@@ -82,6 +81,10 @@ def adapt(
         opened = np.maximum(track[:, JAW], own[JAW])  # laughter opens it further
         track[:, LOWER_FACE] += share * (own[LOWER_FACE] - track[:, LOWER_FACE])
         track[:, JAW] += share[:, 0] * (opened - track[:, JAW])
+    for inner, outer in BROWS:
+        raised = track[:, [inner, outer]].sum(axis=1, keepdims=True)
+        track[:, [inner, outer]] *= BROWS_UP / np.maximum(raised, BROWS_UP)
+    track[:, SIDEWAYS] += NARROWER * track[:, [COLUMN["mouthPucker"]]]
     pose = track[:, EXPRESSIONS:]
     if relative:
         pose = pose + own[EXPRESSIONS:]

@@ -72,16 +72,16 @@ def read_driver(
         return _hold(source, find, seconds or 2.0, fps)
     limit = min(seconds or LONGEST, LONGEST)
     times, seen, length, missed, longer = [], [], 0.0, 0, False
-    for now, face in follow_faces(stream_video(source), find=find, follow=follow):
+    for now, row in observe_faces(stream_video(source), find=find, follow=follow):
         if now >= limit:
             length, longer = limit, True
             break
         length = now + 1 / fps
-        if face is None:
+        if row is None:
             missed += 1
         else:
             times.append(now)
-            seen.append(observe(face.track, face.landmarks))
+            seen.append(row)
     if not seen:
         raise ValueError(
             f"The driving video '{Path(source).name}' shows no face that can be read; choose one in which a "
@@ -100,10 +100,10 @@ def read_driver(
     )
 
 
-def follow_faces(
+def observe_faces(
     video: Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]], *, find: FindFace, follow: FollowFace
-) -> Iterator[tuple[float, Face | None]]:
-    """Yield every frame's time and face; None where there is none.
+) -> Iterator[tuple[float, Float[np.ndarray, " 64"] | None]]:
+    """Yield every frame's time and what is seen of its face, as `observe` says it; None where there is none.
 
     A face that is found late is followed back, too: it may only have been turned too far to be found.
     """
@@ -121,7 +121,7 @@ def follow_faces(
         if face is not None:
             yield from _follow_back(waiting, landmarks, follow)
             waiting.clear()
-            yield now, face
+            yield now, observe(picture, face.track, face.landmarks)
             continue
         waiting.append((now, picture))
         if len(waiting) > WAITING:
@@ -131,13 +131,13 @@ def follow_faces(
 
 def _follow_back(
     waiting: deque, landmarks: Float32[np.ndarray, "68 2"], follow: FollowFace
-) -> Iterator[tuple[float, Face | None]]:
-    faces = []
+) -> Iterator[tuple[float, Float[np.ndarray, " 64"] | None]]:
+    rows = []
     for now, picture in reversed(waiting):
         face = None if landmarks is None else follow(picture, landmarks)
         landmarks = None if face is None else face.landmarks
-        faces.append((now, face))
-    return reversed(faces)
+        rows.append((now, face and observe(picture, face.track, face.landmarks)))
+    return reversed(rows)
 
 
 def _hold(source: ImageSource, find: FindFace, seconds: float, fps: float) -> Driven:

@@ -85,7 +85,7 @@ class Live:
         self._driver = None
         face = face or self._find(picture)
         self._driver = face.landmarks
-        self._seen.append(observe(face.track, face.landmarks))
+        self._seen.append(observe(picture, face.track, face.landmarks))
         seen = np.stack(self._seen)
         moved = move_about(find_rest(seen), seen[-1:])[0].astype(np.float32)
         self._last = moved if self._last is None else settle(self._last, moved)

@@ -57,6 +57,22 @@ def test_a_tilted_head_stays_tilted_unless_a_driver_stands_otherwise(mini):
     assert read(mini, driven.frames[-1]).track[named("roll")] < 14
 
 
+def test_brows_that_are_raised_whole_stop_before_they_smear(mini):
+    photo, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
+    track = np.zeros((3, 60), np.float32)
+    inner, outer = named("browInnerUp_L"), named("browOuterUp_L")
+    track[1, inner], track[2, [inner, outer]] = 1, 1
+    drawn = adapt(photo, track)[:, [inner, outer]]
+    assert np.allclose(drawn, [[0, 0], [1, 0], [0.7, 0.7]])
+
+
+def test_a_pucker_narrows_the_mouth_by_a_third(mini):
+    photo, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
+    corners = photo.landmarks(adapt(photo, np.stack([slide(), slide(mouthPucker=1)])))[:, [48, 54]]
+    calm, puckered = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1)
+    assert 0.62 < puckered / calm < 0.72
+
+
 def test_a_smile_on_the_photo_is_the_smile_that_is_drawn(mini):
     photo, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
     own, track = photo.own_track, np.zeros((2, 60), np.float32)

@@ -49,7 +49,7 @@ def _tell_turn(angle: float) -> str:
         degrees = {1: 90, 2: 180, 3: 270}[quarters]
         return f"The face was found only after turning the photo: it lies {degrees} degrees clockwise."
     if abs(angle) > 35:
-        return f"The head is tilted by {abs(angle):.0f} degrees; it is set upright."
+        return f"The head is tilted by {abs(angle):.0f} degrees, and keeps that pose."
     return ""
 
 

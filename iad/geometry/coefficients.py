@@ -22,6 +22,11 @@ COEFFICIENTS: tuple[str, ...] = tuple(_NAMES.split())
 EXPRESSIONS = 57  # the coefficients before the three of the head pose
 POSE_LIMITS = np.array([14.0, 17.0, 14.0], dtype=np.float32)  # degrees; photo people tear beyond them
 COLUMN = {name: i for i, name in enumerate(COEFFICIENTS)}
+GAZE = [  # of each eye outwards and inwards, then up and down
+    (COLUMN[f"eyeLook{one}_{side}"], COLUMN[f"eyeLook{other}_{side}"])
+    for one, other in (("Out", "In"), ("Up", "Down"))
+    for side in "LR"
+]
 
 
 def mirror_track(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 60"]:
