@@ -5,7 +5,7 @@ the `FullSizePreset` "cogvideox-5b" (CUDA). The same classes read all of them.
 """
 
 import difflib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -331,19 +331,8 @@ def is_full_size(name: str | Path) -> bool:
 
 def preset_from_dict(values: dict[str, Any]) -> Preset | FullSizePreset:
     """Rebuild a preset from its `to_dict`, as stored beside weights (JSON turns tuples to lists)."""
-    parts = {
-        "autoencoder": AutoencoderConfig,
-        "encoder": EncoderConfig,
-        "reader": ReaderConfig,
-        "refiner": RefinerConfig,
-        "decoupler": DecouplerConfig,
-        "text": TextConfig,
-        "transformer": TransformerConfig,
-        "sampler": SamplerConfig,
-        "base": BaseConfig,
-        "face": FaceConfig,
-        "adapters": AdapterSizes,
-    }
+    sizes = (*fields(Preset), *fields(FullSizePreset))
+    parts = {part.name: part.default_factory for part in sizes if is_dataclass(part.default_factory)}
     values = dict(values)
     for key in parts.keys() & values.keys():
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values[key].items()}
