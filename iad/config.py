@@ -335,6 +335,6 @@ def preset_from_dict(values: dict[str, Any]) -> Preset | FullSizePreset:
     parts = {part.name: part.default_factory for part in sizes if is_dataclass(part.default_factory)}
     values = dict(values)
     for key in parts.keys() & values.keys():
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values[key].items()}
-        values[key] = parts[key](**fields)
+        numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in values[key].items()}
+        values[key] = parts[key](**numbers)
     return FullSizePreset(**values) if "base" in values else Preset(**values)
