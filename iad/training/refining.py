@@ -9,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils.parametrizations import spectral_norm
 
 from iad.config import TRACK, Preset
 from iad.geometry.coefficients import mirror_track
@@ -29,14 +30,13 @@ class Critic(nn.Sequential):
 
     def __init__(self, width: int = 24):
         super().__init__(
-            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            spectral_norm(nn.Conv2d(3, width, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-            nn.GroupNorm(8, 2 * width),
+            spectral_norm(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            spectral_norm(nn.Conv2d(2 * width, 2 * width, 3, padding=1)),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 1, 3, padding=1),
+            spectral_norm(nn.Conv2d(2 * width, 1, 3, padding=1)),
         )
 
 
