@@ -5,7 +5,7 @@ the `FullSizePreset` "cogvideox-5b" (CUDA). The same classes read all of them.
 """
 
 import difflib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,14 @@ class ReaderConfig:
     blocks: tuple[int, ...] = (2, 2, 2)
     close_channels: tuple[int, ...] = (24, 48, 96)  # of the close look, at 1/2, 1/4 and 1/8
     hidden: int = 128
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """What repairs drawn frames around the mouth."""
+
+    channels: tuple[int, int, int] = (24, 48, 96)  # at 1/2, 1/4 and 1/8 of a look
+    hidden: int = 48  # what is made of the tracks
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,7 @@ class Preset:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     reader: ReaderConfig = field(default_factory=ReaderConfig)
+    refiner: RefinerConfig = field(default_factory=RefinerConfig)
     decoupler: DecouplerConfig = field(default_factory=DecouplerConfig)
     text: TextConfig = field(default_factory=TextConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
@@ -290,6 +299,7 @@ PRESETS: dict[str, Preset | FullSizePreset] = {
         autoencoder=AutoencoderConfig(4, (16, 16, 16), (1, 0, 0)),
         encoder=EncoderConfig((8, 8, 16), (1, 1, 1), 16, components=4),
         reader=ReaderConfig((8, 8, 16), (1, 1, 1), (8, 8, 8), 16),
+        refiner=RefinerConfig((8, 8, 16), 8),
         decoupler=DecouplerConfig(queries=16, dim=128, layers=1, heads=2, code_dim=8, erased=4),
         text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),
         transformer=TransformerConfig(heads=2, head_dim=16, layers=2, time_embed_dim=16),
@@ -321,20 +331,10 @@ def is_full_size(name: str | Path) -> bool:
 
 def preset_from_dict(values: dict[str, Any]) -> Preset | FullSizePreset:
     """Rebuild a preset from its `to_dict`, as stored beside weights (JSON turns tuples to lists)."""
-    parts = {
-        "autoencoder": AutoencoderConfig,
-        "encoder": EncoderConfig,
-        "reader": ReaderConfig,
-        "decoupler": DecouplerConfig,
-        "text": TextConfig,
-        "transformer": TransformerConfig,
-        "sampler": SamplerConfig,
-        "base": BaseConfig,
-        "face": FaceConfig,
-        "adapters": AdapterSizes,
-    }
+    sizes = (*fields(Preset), *fields(FullSizePreset))
+    parts = {part.name: part.default_factory for part in sizes if is_dataclass(part.default_factory)}
     values = dict(values)
     for key in parts.keys() & values.keys():
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values[key].items()}
-        values[key] = parts[key](**fields)
+        numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in values[key].items()}
+        values[key] = parts[key](**numbers)
     return FullSizePreset(**values) if "base" in values else Preset(**values)

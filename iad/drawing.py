@@ -19,6 +19,7 @@ from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT
 from iad.geometry.head import Head
 from iad.photos import brighten
+from iad.refining import Refiner, Repair
 
 TURN = np.float32([20.0, 24.0, 20.0])  # degrees that a head is turned from where the photo has it, at most
 FARTHEST = np.float32([26.0, 34.0, 45.0])  # degrees from frontal, unless the photo itself is beyond
@@ -103,6 +104,7 @@ def draw(
     size: int,
     under: UInt8[np.ndarray, "f h w 3"] | None = None,
     share: float = 1.0,
+    refiner: Refiner | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Picture:
     """Draw a track.
@@ -113,12 +115,15 @@ def draw(
         size: pixels a side.
         under: the denoiser's frames, as many as the track's; needed where `share` is below 1.
         share: how much of the photo's picture counts, 0 to 1.
+        refiner: what repairs the mouth.
         callback: called with (part, parts) after each part of the clip.
     """
     parts, frames, painted = range(0, len(track), PART), [], 0
+    repair = None if refiner is None else Repair(refiner, photo)
     for number, start in enumerate(parts):
-        drawn = photo.render(track[start : start + PART], size=size)
-        frames.append(drawn.frames)
+        part = track[start : start + PART]
+        drawn = photo.render(part, size=size)
+        frames.append(drawn.frames if repair is None else repair(drawn, part))
         painted += int((drawn.source == PAINTED).sum())
         if callback:
             callback(number + 1, len(parts))

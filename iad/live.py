@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -11,9 +11,10 @@ from jaxtyping import Float32, UInt8
 from iad.calibration import find_rest, move_about, observe, settle
 from iad.drawing import adapt
 from iad.driving import FindFace, FollowFace
-from iad.geometry.animation import AnimatedPhoto
+from iad.geometry.animation import AnimatedPhoto, Drawn
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS
 
+RepairFrames = Callable[[Drawn, Float32[np.ndarray, "f 60"]], UInt8[np.ndarray, "f s s 3"]]
 SIZE = 256
 REMEMBERED = 600  # frames of a driver by which the face at rest is known
 _BOTH = ("_L", "_R")
@@ -43,12 +44,14 @@ class Live:
 
     Args:
         photo: the fitted photo.
+        repair: of the frames that the photo draws, with their track.
         find: looks for the face of a driver's frame anywhere.
         follow: looks where it was the frame before.
     """
 
-    def __init__(self, photo: AnimatedPhoto, *, find: FindFace, follow: FollowFace):
+    def __init__(self, photo: AnimatedPhoto, *, repair: RepairFrames, find: FindFace, follow: FollowFace):
         self._photo, self._find, self._follow = photo, find, follow
+        self._repair = repair
         self._driver: Float32[np.ndarray, "68 2"] | None = None
         self._seen: deque = deque(maxlen=REMEMBERED)
         self._last: Float32[np.ndarray, " 60"] | None = None
@@ -74,7 +77,8 @@ class Live:
             with self._reading:
                 track = track + self._read(driver)
         track[:EXPRESSIONS] = track[:EXPRESSIONS].clip(0, 1)
-        return self._photo.render(adapt(self._photo, track[None]), size=size).frames[0]
+        track = adapt(self._photo, track[None])
+        return self._repair(self._photo.render(track, size=size), track)[0]
 
     def _read(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, " 60"]:
         face = None if self._driver is None else self._follow(picture, self._driver)

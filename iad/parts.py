@@ -16,6 +16,7 @@ from iad.performing import Performer
 from iad.reading import create_reader
 from iad.recognised import Recognised
 from iad.recogniser import DIM
+from iad.refining import create_refiner
 from iad.transformer import create_transformer
 
 PREFIXES = {  # weight file -> the network it belongs to; "decoupling-heads" holds several
@@ -23,12 +24,13 @@ PREFIXES = {  # weight file -> the network it belongs to; "decoupling-heads" hol
     "encoder": "encoder.",
     "reader": "reader.",
     "recogniser": "recogniser.",
+    "refiner": "refiner.",
     "performing": "performer.",
     "decoupling": "decoupler.",
     "base": "transformer.",
     "adapters-iad": "transformer.",
 }
-OPTIONAL = ("recogniser", "decoupling-heads")  # the latter only teach the split
+OPTIONAL = ("recogniser", "refiner", "decoupling-heads")  # the last only teach the split
 
 
 def create_parts(preset: Preset) -> nn.ModuleDict:
@@ -39,6 +41,7 @@ def create_parts(preset: Preset) -> nn.ModuleDict:
         "reader": create_reader(preset),
         "transformer": create_transformer(preset),
         "performer": Performer(preset),
+        "refiner": create_refiner(preset),
     }
     if preset.decoupler.dim == DIM:  # the recogniser's embedding is one token
         parts["recogniser"] = Recognised(preset.decoupler.code_dim)
@@ -55,6 +58,7 @@ def split_parts(parts: nn.ModuleDict) -> dict[str, dict[str, Tensor]]:
         "encoder": parts["encoder"].state_dict(),
         "reader": parts["reader"].state_dict(),
         "performing": parts["performer"].state_dict(),
+        "refiner": parts["refiner"].state_dict(),
         "decoupling": parts["decoupler"].state_dict(),
         "decoupling-heads": nn.ModuleDict(heads).state_dict(),
         "base": {k: v for k, v in transformer.items() if not is_adapter_key(k)},

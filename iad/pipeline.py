@@ -28,6 +28,7 @@ from iad.live import Live
 from iad.model import Model
 from iad.performing import Performance, perform_segments, track_to_code
 from iad.photos import load_image
+from iad.refining import Repair
 from iad.result import Result
 from iad.sampling import Conditions, Guidance
 from iad.scoring import Judge
@@ -56,7 +57,8 @@ class IaDPipeline(Model):
         fitted, notes = self._fit(*self._look(load_image(reference), face))
         if fitted is None:
             raise ValueError(notes[0])
-        return Live(fitted, find=partial(self.find_face, thorough=False), follow=self.follow_face)
+        repair, find = Repair(self.parts["refiner"], fitted), partial(self.find_face, thorough=False)
+        return Live(fitted, repair=repair, find=find, follow=self.follow_face)
 
     @torch.inference_mode()
     def __call__(
@@ -139,7 +141,8 @@ class IaDPipeline(Model):
             still = driver is not None and not is_video(action_reference)
             track = adapt(fitted, track, relative=not still and motion == "relative")
             follow = callback if share == 1 else None  # the denoiser's steps were counted already
-            drawn = draw(fitted, track, size=size, under=frames, share=share, callback=follow)
+            options = {"under": frames, "share": share, "refiner": self.parts["refiner"]}
+            drawn = draw(fitted, track, size=size, callback=follow, **options)
             frames, made_of = drawn.frames, drawn.made_of
         identities = np.stack([self.embed_identity(p, f) for p, f in zip(photos, faces, strict=True)])
         scores = self._score(frames, photos, faces, identities, track if moved.understood else None)

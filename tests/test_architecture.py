@@ -38,6 +38,7 @@ ORDER = (
     "baselines",
     "sampling",
     "denoising",
+    "refining",
     "parts",
     "result",
     "calibration",
@@ -69,7 +70,7 @@ ORDER = (
 _LEARNING = {
     "checkpoint", "patches", "encoders", "reading", "attention", "performing", "decoupling", "recognised",
     "matching", "closed_form", "autoencoder", "adapters", "transformer", "baselines", "sampling", "denoising",
-    "parts", "splitting", "full_size", "model", "pipeline", "training",
+    "refining", "parts", "splitting", "full_size", "model", "pipeline", "training",
 }  # fmt: skip
 HEAVY = {
     "torch": _LEARNING | {"evaluation"},

@@ -16,6 +16,10 @@ EYES[36:48] = np.tile([[0, 0], [3, -1.5], [6, -1.5], [9, 0], [6, 1.5], [3, 1.5]]
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
 
+def leave(drawn, track):
+    return drawn.frames
+
+
 class Camera:
     """Stands for the reading of faces: what the face does in each picture."""
 
@@ -51,7 +55,7 @@ class Screen(AnimatedPhoto):
 
 def test_who_sits_askew_turns_the_portrait_about_the_middle():
     screen, camera = Screen(), Camera(yaw=[8.0] * 5 + [20.0])
-    live = Live(screen, find=camera.find, follow=camera.follow)
+    live = Live(screen, repair=leave, find=camera.find, follow=camera.follow)
     for _ in range(6):
         live.frame(driver=PICTURE)
     yaw = np.array(screen.tracks)[:, COLUMN["yaw"]]
@@ -68,7 +72,7 @@ def test_one_frame_is_read_while_the_other_is_drawn():
         second.set()
         return face
 
-    live = Live(screen, find=camera.find, follow=read)
+    live = Live(screen, repair=leave, find=camera.find, follow=read)
     threads = [threading.Thread(target=live.frame, kwargs={"driver": PICTURE}) for _ in range(4)]
     for thread in threads:
         thread.start()

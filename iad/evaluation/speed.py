@@ -125,7 +125,7 @@ def time_stages(
     with clock(STAGES[2]):
         moved = pipe._perform(PROMPT, None, None, seconds=seconds, fps=FPS, seed=seed)
     with clock(STAGES[3]):
-        frames = draw(fitted, moved.track, size=size).frames
+        frames = draw(fitted, moved.track, size=size, refiner=pipe.parts["refiner"]).frames
     with clock(STAGES[4]):
         identities = pipe.embed_identity(photo, faces[0])[None]
         pipe._score(frames, [photo], faces, identities, moved.track)

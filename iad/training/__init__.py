@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 STAGES = (
-    "autoencoder", "encoder", "reader", "decoupler", "recogniser", "performing", "base", "adapters", "joint",
-    "scorers", "ablations", "geometry",
+    "autoencoder", "encoder", "reader", "refiner", "decoupler", "recogniser", "performing", "base",
+    "adapters", "joint", "scorers", "ablations", "geometry",
 )  # fmt: skip
 
 

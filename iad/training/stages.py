@@ -30,12 +30,15 @@ from iad.training.pool import Pool, load_pool
 from iad.training.prepare import Prepared, forget, open_prepared, prepare_shard, prepare_text, sentences_of
 from iad.training.reading import ReaderStage
 from iad.training.recogniser import train_recognised
+from iad.training.refining import RefinerStage
+from iad.training.refining_pairs import load_pairs
 from iad.training.scorers import train_scorers
 
 LEARNING_RATES = {
     "autoencoder": 1.5e-3,
     "encoder": 1e-3,
     "reader": 1.5e-3,
+    "refiner": 1e-3,
     "decoupler": 1e-3,
     "base": 1e-3,
     "adapters": 1e-3,
@@ -45,6 +48,7 @@ NEEDS = {  # weights that must be there before
     "autoencoder": (),
     "encoder": (),
     "reader": (),
+    "refiner": ("reader",),
     "decoupler": ("autoencoder", "encoder"),
     "recogniser": ("encoder", "reader", "decoupling"),
     "base": ("autoencoder", "encoder"),
@@ -56,6 +60,7 @@ WRITES = {
     "autoencoder": ("autoencoder",),
     "encoder": ("encoder",),
     "reader": ("reader",),
+    "refiner": ("refiner",),
     "decoupler": ("decoupling", "decoupling-heads"),
     "base": ("base",),
     "adapters": ("decoupling", "decoupling-heads", "adapters-iad"),
@@ -155,6 +160,11 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
             _begin_from(learner.model, parts)
         elif checkpoint.has_part(weights, "encoder"):  # which has the same trunk, and has seen faces
             learner.model["reader"].trunk.load_state_dict(parts["encoder"].trunk.state_dict())
+        return learner
+    if stage == "refiner":
+        pairs = load_pairs(options.data / "pairs", parts["reader"].eval(), seed=options.seed)
+        learner = RefinerStage(preset, pairs, parts["reader"], seed=options.seed)
+        _begin_from(learner.model, parts)
         return learner
     pool = load_pool(options.data)
     if stage == "autoencoder":
