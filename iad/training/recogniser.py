@@ -31,7 +31,7 @@ from iad.recogniser import Recogniser, load_recogniser
 from iad.training.augment import degrade
 from iad.training.pool import Pool
 
-PEOPLE, ANIMATED, SIZE = 300, 7, 256  # photo people, views of each beside the photo itself, pixels a side
+ANIMATED, SIZE = 7, 256  # views of a photo person beside the photo itself, pixels a side
 RANK = 16  # directions of a person's own changes; of 1 to 64 the fewest with the best verification of others
 # Of the token beside the 64 local ones: it knows real people and must outweigh them. On held-out photo people
 # in other light and action, cosines of the joined identity verify as well as the token's own (AUC 0.9997 and
@@ -186,7 +186,7 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Any) -> Recognis
     views = _load_views(folder / "views.npz") if options.resume else None
     if views is None:
         people = [record for record, _ in usable_photos() if not is_held_out(record.number)]
-        chosen = np.random.default_rng(options.seed).permutation(len(people))[:PEOPLE]
+        chosen = np.random.default_rng(options.seed).permutation(len(people))[: options.amounts.views]
         views = embed_people(
             [people[k] for k in chosen],
             load_recogniser("dlib"),
@@ -194,7 +194,9 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Any) -> Recognis
             seed=options.seed,
             minutes=options.minutes,
         )
-        np.savez(folder / "views.npz", **vars(views))
+        part = folder / "part.npz"
+        np.savez(part, **vars(views))
+        part.replace(folder / "views.npz")
     fit_split(recognised, views)
     true, read, code = (x.clone() for x in read_pool(pool, parts, seed=options.seed))
     recognised.weight.copy_(weigh(true, read))
