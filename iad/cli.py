@@ -204,12 +204,7 @@ def _add_evaluate(commands: Any) -> None:
     add = parser.add_argument
     add("--suite", default="all", metavar="NAME", help=f"{', '.join(SUITES)} (default: all)")
     add("--model", default="mini", metavar="NAME", help="a preset or a folder (default: mini)")
-    add(
-        "--arms",
-        nargs="+",
-        metavar="NAME",
-        help=f"any of {ARMS} (default: the first three)",
-    )
+    add("--arms", nargs="+", metavar="NAME", help=f"any of {ARMS} (default: the first three)")
     add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     add("--people", type=int, default=64, metavar="N", help="how many held-out people (default: 64)")
     add("--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
@@ -223,9 +218,7 @@ def _add_train(commands: Any) -> None:
         commands,
         "train",
         run.train,
-        summary=f"Train everything ({WHOLE}), or one stage; the later ones build on the earlier ones: "
-        + ", ".join(STAGES)
-        + ".",
+        summary=f"Train everything ({WHOLE}), or one stage, which builds on the earlier ones.",
         example="python -m iad train mini --minutes 600 --output runs\n"
         "  python -m iad train decoupler --data clips --minutes 20 --output runs/split",
     )
@@ -234,8 +227,7 @@ def _add_train(commands: Any) -> None:
     add("--preset", default="mini", metavar="NAME", help=f"{', '.join(TRAINED)} (default: mini)")
     arms = f"{ARMS}; the stage joint trains several beside iad (default: iad; of {WHOLE} all)"
     add("--arm", nargs="+", metavar="NAME", help=arms)
-    left_out = "loss terms to leave out, such as swap, L_ID or L_TA"
-    add("--without", nargs="+", metavar="TERM", help=left_out)
+    add("--without", nargs="+", metavar="TERM", help="loss terms to leave out: swap, L_ID, L_TA, ...")
     add("--data", metavar="DIR", help="clips, from: python -m iad data render, or prepare")
     add("--minutes", type=float, metavar="M", help=f"stop after so long; of {WHOLE}, all calls together")
     add("--steps", type=int, metavar="N", help=f"stop after so many steps; of {WHOLE}, in every stage")

@@ -14,10 +14,10 @@ from iad.config import ARMS, CONTROLS, PRESETS
 from iad.parts import create_parts
 from iad.training.decoupler import DecouplerStage
 from iad.training.denoiser import DenoiserStage
-from iad.training.loop import load_average
 from iad.training.pool import load_pool
 from iad.training.prepare import open_prepared
 from iad.training.stages import Options, prepare, train
+from iad.training.state import load_average
 
 TINY, ALL = PRESETS["tiny"], ARMS + CONTROLS
 

@@ -38,7 +38,7 @@ def studio(monkeypatch, photos):
     monkeypatch.setattr(clips, "_photos", lambda: photos)
     monkeypatch.setattr(clips, "FRAMES", 4)
     monkeypatch.setattr(clips, "GROUPS", 1)
-    monkeypatch.setattr(clips, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(clips, "create_pool", ThreadPoolExecutor)
     return monkeypatch
 
 

@@ -29,7 +29,7 @@ from iad.portraits.scenes import SCENES, paint
 from iad.portraits.workers import create_pool
 from iad.video import save_picture
 
-FRAMES, FPS = 16, 8
+FRAMES, FPS, SIZE = 16, 8, 128
 SECONDS = FRAMES / FPS
 PHOTO_SHARE = 0.8
 CAPTIONS = 4  # sentences a clip
@@ -151,7 +151,9 @@ def cast_rendered(head: Head, seed: int) -> Cast:
     return Cast(person, words, None, key)
 
 
-def render_clip(cast: Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator) -> Clip:
+def render_clip(
+    cast: Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator, *, size: int = SIZE
+) -> Clip:
     """Render one person performing one take, and write its captions."""
     captions = [write_caption(cast.words, segments, rng=rng, scene=cast.scene).text for _ in range(CAPTIONS)]
     calm = perform([], rng=np.random.default_rng(0), frames=1, idle=False)
@@ -160,7 +162,7 @@ def render_clip(cast: Cast, segments: list[Performed], track: np.ndarray, rng: n
         "captions": captions,
         "segments": [asdict(s) | {"prompt": _prompt(cast.words, s, rng)} for s in segments],
     }
-    frames, portrait = cast.person.render(track), cast.person.render(calm)[0]
+    frames, portrait = cast.person.render(track, size=size), cast.person.render(calm, size=size)[0]
     return Clip(frames, track, cast.person.landmarks(track), portrait, record)
 
 
@@ -169,7 +171,7 @@ def _prompt(words: PersonWords, segment: Performed, rng: np.random.Generator) ->
     return write_caption(words, [whole], rng=rng).text
 
 
-def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
+def render_group(seed: int, *, held_out: bool = False, size: int = SIZE) -> list[Clip]:
     """Render one group of four clips: persons A and B, each in takes 1 and 2."""
     rng = np.random.default_rng((seed, int(held_out)))
     takes = []
@@ -180,7 +182,7 @@ def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
     for slot in range(2):
         cast = _draw_cast(rng, held_out=held_out, but=clips[0].record["person"] if clips else None)
         for take, (segments, track) in enumerate(takes):
-            clip = render_clip(cast, segments, track, rng)
+            clip = render_clip(cast, segments, track, rng, size=size)
             clip.record.update(group=seed, slot=slot, take=take)
             clips.append(clip)
     return clips
@@ -212,6 +214,7 @@ def render_pool(
     workers: int = 2,
     held_out: bool = False,
     groups: int | None = None,
+    size: int = SIZE,
     minutes: float = math.inf,
 ) -> None:
     """Render a pool of at least `clips` clips into shards; whole shards that exist are kept.
@@ -223,6 +226,7 @@ def render_pool(
         workers: processes.
         held_out: of people whom training never sees.
         groups: of four clips, in a shard; `GROUPS` by default.
+        size: pixels a side.
         minutes: begin no shard later than so, but make one.
     """
     from tqdm import tqdm
@@ -231,7 +235,7 @@ def render_pool(
     output.mkdir(parents=True, exist_ok=True)
     _head(), _photos()  # missing data is said here, not by a worker
     shards = [s for s in range(-(-clips // (4 * groups))) if not is_rendered(output, s)]
-    render = partial(render_shard, output, groups=groups, seed=seed, held_out=held_out)
+    render = partial(render_shard, output, groups=groups, seed=seed, held_out=held_out, size=size)
     with create_pool(workers) as pool, tqdm(total=len(shards), desc=f"shards of {4 * groups} clips") as bar:
         jobs = {pool.submit(render, shard) for shard in shards[:workers]}
         waiting = iter(shards[workers:])
@@ -249,10 +253,12 @@ def is_rendered(output: Path, shard: int) -> bool:
     return (output / f"{shard:05d}.jsonl").exists()
 
 
-def render_shard(output: Path, shard: int, *, groups: int, seed: int, held_out: bool = False) -> None:
+def render_shard(
+    output: Path, shard: int, *, groups: int, seed: int, held_out: bool = False, size: int = SIZE
+) -> None:
     """Render the groups of one shard."""
-    numbers = range(shard * groups, (shard + 1) * groups)
-    clips = [clip for g in numbers for clip in render_group(seed * 1_000_000 + g, held_out=held_out)]
+    numbers = range(seed * 1_000_000 + shard * groups, seed * 1_000_000 + (shard + 1) * groups)
+    clips = [clip for number in numbers for clip in render_group(number, held_out=held_out, size=size)]
     name = f"{shard:05d}"
     np.save(output / f"{name}.frames.npy", np.stack([c.frames for c in clips]))
     np.save(output / f"{name}.tracks.npy", np.stack([c.track for c in clips]).astype(np.float32))

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from iad.checkpoint import write_tensors
+from iad.training.state import STATE, restore_state, save_state
 
 AVERAGE_EVERY = 4  # steps
 EMA_DECAY = 0.996
@@ -123,7 +123,9 @@ class _Run:
         rates = {"lr": config.learning_rate, "betas": (0.9, 0.99), "weight_decay": config.weight_decay}
         self.optimizer = torch.optim.AdamW(self.parameters, **rates, fused=True)
         self.average = torch.optim.swa_utils.AveragedModel(stage.model, multi_avg_fn=_lerp_average)
-        self.step, seconds = _restore(self) if config.resume else (0, 0.0)
+        if not config.resume:  # a later run must not go on from an earlier one's
+            (config.output / STATE).unlink(missing_ok=True)
+        self.step, seconds = restore_state(config.output, stage.model, self.average, self.optimizer)
         _cut_log(config.output / "log.jsonl", self.step)
         self.clock = _Clock(config, spent=seconds, fresh=self.step == 0)
 
@@ -131,13 +133,15 @@ class _Run:
         """Go on until steps or minutes are over; leaves a checkpoint, a picture and a snapshot."""
         from tqdm import tqdm
 
-        bar = tqdm(total=round(self.config.minutes * 60), unit="s", desc=self.stage.name, mininterval=5)
+        steps, seconds = self.config.max_steps, self.config.minutes * 60
+        unit, whole = ("step", steps) if steps else ("s", seconds)
+        bar = tqdm(total=round(whole), unit=unit, desc=self.stage.name, mininterval=5)
         batches = _make_batches(self.stage, self.step, self.config.workers)
         while not self.clock.over(self.step):
             terms = self._step(next(batches))
             if self.step % self.config.log_every == 0:
                 _log(self.config.output, self.step, self.clock, terms)
-                bar.n = min(bar.total, round(self.clock.elapsed()))
+                bar.n = min(bar.total, self.step if unit == "step" else round(self.clock.elapsed()))
                 bar.set_postfix(step=self.step, total=f"{float(terms['total'].detach()):.4f}")
             self._look_up()
         if not self.average.n_averaged:  # a very short run
@@ -176,15 +180,9 @@ class _Run:
             raise Paused(f"{self.stage.name} paused after step {self.step}")
 
     def save(self) -> None:
-        """Write everything that a resumed run needs, whole or not at all."""
-        tensors = {f"model.{k}": v for k, v in _once(self.stage.model).items()}
-        tensors |= {f"average.{k}": v for k, v in _once(self.average.module).items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        tensors |= {"average_count": self.average.n_averaged, "step": torch.tensor(self.step)}
-        tensors["seconds"] = torch.tensor(self.clock.elapsed(), dtype=torch.float64)
-        (self.config.output / "checkpoint").mkdir(exist_ok=True)
-        write_tensors(self.config.output / "checkpoint" / "state.safetensors", tensors)
+        """Write everything that a resumed run needs."""
+        output, spent = self.config.output, self.clock.elapsed()
+        save_state(output, self.stage.model, self.average, self.optimizer, step=self.step, seconds=spent)
 
 
 class _Steps(IterableDataset):
@@ -283,51 +281,8 @@ def _snapshot(stage: Stage, model: nn.Module, step: int, output: Path) -> None:
         save_file(half, output / "snapshots" / f"{step:07d}.safetensors")
 
 
-def _once(model: nn.Module) -> dict[str, Tensor]:
-    """Return a model's state with weights that several of its parts share under their first name only."""
-    names = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
-    return {k: v for k, v in model.state_dict().items() if k in names}
-
-
-def _restore(run: _Run) -> tuple[int, float]:
-    """Go on from the last checkpoint, and return its step and the seconds that were spent until then.
-
-    Tensors of another shape (a table of persons that grew) start anew.
-    """
-    path = run.config.output / "checkpoint" / "state.safetensors"
-    if not path.exists():
-        return 0, 0.0
-    tensors, model, average = load_file(path, device=str(run.device)), run.stage.model, run.average
-    model.load_state_dict(_fitting(_part(tensors, "model."), model), strict=False)
-    average.module.load_state_dict(_fitting(_part(tensors, "average."), model), strict=False)
-    average.n_averaged.copy_(tensors["average_count"])
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in _part(tensors, "optimizer.").items():
-        index, name = key.split(".")
-        if value.ndim == 0 or value.shape == run.parameters[int(index)].shape:
-            state.setdefault(int(index), {})[name] = value
-    state = {index: values for index, values in state.items() if len(values) == 3}
-    groups = run.optimizer.state_dict()["param_groups"]
-    run.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return int(tensors["step"]), float(tensors.get("seconds", 0.0))
-
-
 def _cut_log(path: Path, step: int) -> None:
     """Drop the lines of steps that a resumed run makes again, and all of them where it begins anew."""
     if path.exists():
         lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
         path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
-
-
-def _fitting(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    own = model.state_dict()
-    return {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def load_average(output: Path) -> dict[str, Tensor]:
-    """Return the averaged weights of the last checkpoint below `output`, by parameter name."""
-    return _part(load_file(output / "checkpoint" / "state.safetensors"), "average.")

@@ -20,6 +20,7 @@ from iad import checkpoint
 from iad.checkpoint import write_whole
 from iad.training.loop import get_device
 from iad.training.plan import PLAN
+from iad.training.state import read_progress
 
 SHARD_BYTES, MOST_SHARDS = 16 * 2**20, 8
 LOG_LINES = 300  # of each stage, at most
@@ -143,14 +144,20 @@ def _count_numbers(path: Path) -> int:
 
 
 def _describe_stage(output: Path, name: str, finished: dict[str, Any] | None) -> str:
-    logs = sorted([*(output / name).glob("log.jsonl"), *(output / name).glob("*/log.jsonl")])
-    last = [json.loads(log.read_text().splitlines()[-1]) for log in logs if log.read_text().strip()]
-    if not (finished or last):
+    found = [*(output / name).glob("checkpoint"), *(output / name).glob("*/checkpoint")]
+    folders = sorted(path.parent for path in found)
+    if not (finished or folders):
         return ""
-    steps, totals = ([str(line[key]) for line in last] for key in ("step", "total"))
-    minutes = f"{finished['minutes']:g}" if finished else "unfinished"
-    note = (finished or {}).get("note", "")
-    return f"| {name} | {', '.join(steps)} | {minutes} | {', '.join(totals)} | {note} |"
+    reached = [read_progress(folder) for folder in folders]
+    minutes = sum(seconds for _, seconds in reached) / 60 or (finished or {}).get("minutes", 0)
+    steps, losses = ", ".join(str(step) for step, _ in reached), ", ".join(map(_last_loss, folders))
+    note = finished.get("note", "") if finished else "unfinished"
+    return f"| {name} | {steps} | {minutes:.3g} | {losses} | {note} |"
+
+
+def _last_loss(folder: Path) -> str:
+    lines = (folder / "log.jsonl").read_text().splitlines() if (folder / "log.jsonl").exists() else []
+    return f"{json.loads(lines[-1])['total']:.4g}" if lines else "–"
 
 
 def write_shards(folder: Path, output: Path) -> list[Path]:

@@ -157,12 +157,14 @@ def weigh(true: Float[Tensor, "n 60"], read: Float[Tensor, "n 60"]) -> Float[Ten
     return weight / (true.pow(2) @ weight).mean()
 
 
-def fit_code(recognised: Recognised, true: Float[Tensor, "n 60"], code: Float[Tensor, "n c"]) -> float:
+def fit_code(
+    recognised: Recognised, true: Float[Tensor, "n 60"], code: Float[Tensor, "n c"], *, steps: int = STEPS
+) -> float:
     """Teach tracks to the decoupler's code; returns R^2 on the last eighth, which it did not learn from."""
     cut = len(true) * 7 // 8
     optimiser = torch.optim.AdamW(recognised.code.parameters(), 3e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=STEPS)
-    for _ in range(STEPS):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+    for _ in range(steps):
         rows = torch.randint(cut, (BATCH,))
         noisy = true[rows] + NOISE * torch.randn(BATCH, true.shape[1])
         loss = (recognised.to_code(noisy) - code[rows]).pow(2).mean()
@@ -201,7 +203,7 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Any) -> Recognis
     true, read, code = (x.clone() for x in read_pool(pool, parts, seed=options.seed))
     recognised.weight.copy_(weigh(true, read))
     torch.manual_seed(options.seed)
-    r2 = fit_code(recognised, true, code)
+    r2 = fit_code(recognised, true, code, steps=min(STEPS, options.max_steps or STEPS))
     print(f"{len(set(views.person))} people; R^2 of codes from tracks {r2:.3f}", flush=True)
     return recognised.eval().requires_grad_(False)
 

@@ -42,9 +42,11 @@ def fetch_missing() -> None:
         download(landmarker=as_landmarker(load_mini_reader()))
 
 
-def make_data(folder: Path, amounts: Amounts, *, seed: int, workers: int, minutes: float) -> None:
+def make_data(
+    folder: Path, amounts: Amounts, *, size: int, seed: int, workers: int, minutes: float
+) -> None:
     """Make clips and stills, each within its part of the minutes; what is there is kept."""
-    more: dict[str, Any] = {"seed": seed, "workers": workers, "groups": amounts.groups}
+    more: dict[str, Any] = {"size": size, "seed": seed, "workers": workers, "groups": amounts.groups}
     begun = time.monotonic()
     render_pool(folder, clips=amounts.least, minutes=minutes / 3, **more)
     load_stills(folder / "stills", seed=seed, people=amounts.people, minutes=minutes / 3)
@@ -56,10 +58,10 @@ def make_data(folder: Path, amounts: Amounts, *, seed: int, workers: int, minute
 class Background:
     """Makes clips and stills beside a training, in processes of their own that end with it."""
 
-    def __init__(self, folder: Path, amounts: Amounts, *, seed: int, minutes: float):
+    def __init__(self, folder: Path, amounts: Amounts, **given: Any):
         self.folder, self.amounts = folder, amounts
         workers = max(1, min(MOST_WORKERS, count_cores() - 1))
-        given = {"seed": seed, "workers": workers, "minutes": minutes}
+        given |= {"workers": workers}
         context = multiprocessing.get_context("spawn")  # the training may hold a GPU
         self.process = context.Process(target=_produce, args=(os.getpid(), folder, amounts, given))
 

@@ -107,8 +107,8 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     weights = options.output / "weights"
     parts = create_parts(preset)
     _load(parts, weights, stage, options)
-    budget = f"{options.minutes:g} minutes, clips from {options.data}"
-    print(f"Stage {stage!r} of preset {preset.name!r}, {budget}", flush=True)
+    bound = f"{options.max_steps} steps" if options.max_steps else f"{options.minutes:.3g} minutes"
+    print(f"Stage {stage!r} of preset {preset.name!r}, {bound}, clips from {options.data}", flush=True)
     if stage == "ablations":
         pool = load_pool(options.data)
         prepare(options.data, preset, parts)

@@ -132,10 +132,11 @@ def _make_data(whole: Whole, journal: dict[str, Any], minutes: float) -> Any:
     fetch_missing()
     if whole.data:
         return nullcontext()
-    folder, given = whole.output / "clips", {"seed": whole.seed, "minutes": minutes}
+    folder = whole.output / "clips"
+    given: dict[str, Any] = {"seed": whole.seed, "size": PRESETS[whole.preset].size}
     if get_device().type == "cuda" and not whole.steps:
-        return Background(folder, whole.amounts, seed=whole.seed, minutes=NO_BOUND)
-    make_data(folder, whole.amounts, workers=count_cores(), **given)
+        return Background(folder, whole.amounts, minutes=NO_BOUND, **given)
+    make_data(folder, whole.amounts, workers=count_cores(), minutes=minutes, **given)
     journal["finished"]["render"] = {"date": time.strftime("%Y-%m-%d %H:%M")}
     _save(whole, journal)
     return nullcontext()
