@@ -20,9 +20,20 @@ from iad.cli import main
 from iad.portraits.head import find_head
 from iad.portraits.photo import find_people, load_photo_people
 from iad.training import carrying, packing
+from iad.training.plan import Amounts
+from iad.training.pool import load_pool
+from iad.training.rendering import Background
 
+pytestmark = pytest.mark.usefixtures("own_folders")
 PEOPLE = 12
 ARMS = ["iad", "consisid"]
+
+
+@pytest.fixture
+def own_folders(monkeypatch):
+    """Unpacking points this process at a pack's folders; let that end with the test."""
+    for variable in carrying.FOLDERS:
+        monkeypatch.setenv(variable, os.environ.get(variable, ""))
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +136,29 @@ def test_broken_off_by_a_full_disk_and_killed_it_ends_in_the_same_bits(pack, who
         assert all((mine[key] == theirs[key]).all() for key in mine), part
 
 
+@pytest.mark.slow
+def test_data_grows_beside_a_training_and_ends_with_it(pack, tmp_path, monkeypatch):
+    carrying.unpack(pack, tmp_path / "pack")
+    for variable, place in carrying.FOLDERS.items():
+        monkeypatch.setenv(variable, str(tmp_path / "pack" / place))
+    amounts = Amounts(clips=10_000, least=4, groups=1, people=2)
+    with Background(tmp_path / "clips", amounts, seed=0, size=128, minutes=60) as background:
+        background.wait_for("encoder")
+        assert len(load_pool(tmp_path / "clips", held_out=None)) >= 4
+        background.wait_for("reader")
+        assert (tmp_path / "clips" / "stills" / "stills.npz").exists()
+        workers = list_children(background.process.pid)
+    assert not background.process.is_alive()
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def list_children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_another_training_in_the_folder_is_left_alone(tmp_path, capsys):
     facts = {"preset": "tiny", "seed": 1, "steps": 3, "arms": ARMS, "finished": {}, "calls": []}
     (tmp_path / "training.json").write_text(json.dumps(facts))
@@ -153,8 +187,6 @@ def test_how_long_must_be_said_and_where(tmp_path, capsys):
 
 
 def test_a_pack_brings_photos_without_the_broken_one_and_the_encoder(pack, tmp_path, monkeypatch):
-    for variable in carrying.FOLDERS:
-        monkeypatch.setenv(variable, "")
     carrying.unpack(pack, tmp_path / "pack")
     records = load_photo_people()
     assert len(records) == PEOPLE and records[0].path.suffix == ".webp"

@@ -99,6 +99,10 @@ def _train_stage(arguments: argparse.Namespace, arms: tuple[str, ...]) -> dict[s
 
 def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train all stages, with every arm unless some are named."""
+    from iad.training.requirements import check_requirements
+
+    check_requirements()
+
     from iad.config import ARMS, CONTROLS
     from iad.video import check_folder
 
@@ -108,10 +112,6 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.pack and not Path(arguments.pack).is_file():
         raise ValueError(f"There is no pack '{arguments.pack}'; write one with: python -m iad data pack")
     output = check_folder(arguments.output)
-
-    from iad.training.requirements import check_requirements
-
-    check_requirements()
 
     from iad.training.whole import Whole, train_whole
 

@@ -5,6 +5,7 @@ in degrees. An untouched photo's landmarks are those stored with it, and its tra
 """
 
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, leave_out_broken
 from iad.portraits.workers import create_pool
 
 SIZE = 256
-BATCH = 32  # people, between two looks at the clock
+BATCH = 2  # people of each process, between two looks at the clock
 ANIMATED = 5  # stills of each person beside the photo itself
 FREE_SHARE = 0.5  # of them any coefficients together, the others a moment of a named action
 
@@ -73,8 +74,9 @@ def _make_stills(folder: Path, *, seed: int, people: int | None, minutes: float)
     chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))[:people]]
     landmarks, tracks, shown = [], [], []
     with create_pool() as workers, _Rows(folder / "stills.npy", (SIZE, SIZE, 3)) as rows:
-        batches = [chosen[k : k + BATCH] for k in range(0, len(chosen), BATCH)]
-        for batch in tqdm(batches, "stills", unit=f" times {BATCH} people", file=sys.stderr):
+        size = BATCH * (os.cpu_count() or 1)
+        batches = [chosen[k : k + size] for k in range(0, len(chosen), size)]
+        for batch in tqdm(batches, "stills", unit=f" times {size} people", mininterval=5, file=sys.stderr):
             made = workers.map(partial(_stills_of, head, seed=seed), batch)
             for record, (pictures, marks, track) in zip(batch, made, strict=True):
                 rows.append(pictures)

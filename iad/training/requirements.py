@@ -5,9 +5,18 @@ from importlib.util import find_spec
 NEEDED = {  # module: what installs it
     "torch": "torch", "safetensors": "safetensors", "diffusers": "diffusers", "transformers": "transformers",
     "huggingface_hub": "huggingface_hub", "tokenizers": "tokenizers", "numpy": "numpy", "numba": "numba",
-    "scipy": "scipy", "sklearn": "scikit-learn", "skimage": "scikit-image", "cv2": "opencv-python-headless",
-    "PIL": "pillow", "einops": "einops", "jaxtyping": "jaxtyping", "tqdm": "tqdm",
+    "scipy": "scipy", "cv2": "opencv-python-headless", "PIL": "pillow", "einops": "einops",
+    "jaxtyping": "jaxtyping", "tqdm": "tqdm",
 }  # fmt: skip
+RECOGNISER = {  # of its stage alone, which is left out without them
+    "sklearn": "scikit-learn", "skimage": "scikit-image", "dlib": "dlib-bin",
+    "face_recognition_models": "face_recognition_models",
+}  # fmt: skip
+
+
+def list_missing(needed: dict[str, str] = NEEDED) -> list[str]:
+    """Name the packages that are not installed, as pip knows them."""
+    return [package for module, package in needed.items() if find_spec(module) is None]
 
 
 def check_requirements() -> None:
@@ -16,7 +25,7 @@ def check_requirements() -> None:
     Raises:
         ValueError: some are not; they are named in one sentence.
     """
-    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    missing = list_missing()
     if missing:
         raise ValueError(
             f"Training needs packages that are not installed: {', '.join(missing)}; "

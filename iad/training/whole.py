@@ -25,6 +25,7 @@ from iad.training import carrying, packing
 from iad.training.loop import Paused, get_device
 from iad.training.plan import AMOUNTS, Amounts, choose_stages, share_minutes
 from iad.training.rendering import Background, count_cores, fetch_missing, make_data
+from iad.training.requirements import RECOGNISER, list_missing
 from iad.training.stages import Options, train
 
 JOURNAL = "training.json"
@@ -177,9 +178,11 @@ def _lacks_recogniser(preset: str) -> str:
 
     if PRESETS[preset].decoupler.dim != DIM:
         return "this preset's tokens are not as wide as the recogniser's"
+    if missing := list_missing(RECOGNISER):
+        return f"it needs {', '.join(missing)}"
     try:
         load_recogniser("dlib")
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         return str(error)
     return ""
 
