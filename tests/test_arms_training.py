@@ -49,6 +49,18 @@ def test_only_iads_turns_teach_the_split(stage):
     assert learning == {"transformer", "entangled"}
 
 
+def test_half_precision_changes_losses_little(stage):
+    for step in range(2 * len(ALL)):
+        batch = stage.batch(step)
+        whole = stage.losses(batch, step)["total"]
+        with torch.autocast("cpu", torch.bfloat16):  # as on a GPU
+            half = stage.losses(batch, step)["total"]
+        half.backward()
+        assert half.dtype == torch.float32
+        torch.testing.assert_close(half, whole, rtol=0.02, atol=0.005)
+    stage.model.zero_grad()
+
+
 @pytest.mark.parametrize("arm", [a for a in ALL if a != "iad"])
 def test_references_come_from_where_the_recipe_says(stage, arm):
     rows = stage.rows[:6]

@@ -55,11 +55,6 @@ def run(
             is missing.
         FileNotFoundError: there are no clips.
     """
-    if stage == "geometry":
-        from iad.training.geometry import make_geometry
-
-        return make_geometry(output)
-
     from iad.training.ablations import weights_without
     from iad.training.stages import Options, train
 

@@ -222,7 +222,7 @@ class DenoiserStage:
 
 def _picture_weights(preset: Preset, autoencoder: nn.Module) -> Tensor:
     """Weigh latents (c, y, x) by what they make of the picture, and the face more than its surroundings."""
-    channels = autoencoder.weights().repeat(preset.frames_per_latent)[:, None, None]
+    channels = autoencoder.weights().cpu().repeat(preset.frames_per_latent)[:, None, None]
     side = preset.latent_size
     place = torch.ones(side, side)
     place[3 * side // 8 : 7 * side // 8, side // 4 : 3 * side // 4] = FACE_WEIGHT  # eyes to chin

@@ -93,7 +93,6 @@ def train_whole(whole: Whole) -> dict[str, Any]:
         paused = None
     except Paused as words:
         paused = f"{words}; the same command with --resume goes on."
-        print(paused, flush=True)
     except OSError as error:
         raise _explain(error, whole) from error
     finally:
