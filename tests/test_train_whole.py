@@ -17,6 +17,7 @@ from PIL import Image
 from iad import IaDPipeline
 from iad.checkpoint import is_sound, list_parts, load_part
 from iad.cli import main
+from iad.portraits import stills
 from iad.portraits.head import find_head
 from iad.portraits.photo import find_people, load_photo_people
 from iad.training import carrying, packing
@@ -157,6 +158,23 @@ def test_data_grows_beside_a_training_and_ends_with_it(pack, tmp_path, monkeypat
 
 def list_children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_stills_are_written_row_by_row_so_that_a_full_disk_is_an_error(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    with stills._Rows(tmp_path / "stills.npy", (8, 8, 3)) as file:
+        file.append(rows[:2])
+        file.append(rows[2:])
+    np.testing.assert_array_equal(np.load(tmp_path / "stills.npy", mmap_mode="r"), rows)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        full = stills._Rows(tmp_path / "full.npy", (8, 8, 3))
+        with pytest.raises(OSError, match="too large"), full:
+            for _ in range(100):
+                full.append(rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_another_training_in_the_folder_is_left_alone(tmp_path, capsys):

@@ -148,10 +148,9 @@ def train_performing(preset: Preset, options) -> Path:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(options.seed)
     stage = PerformingStage(preset, load_text_encoder(preset.text).to(device), seed=options.seed)
-    config = options.loop(stage.name)
-    if options.max_steps is None:
-        stage.prepare(config.output)
-    trained, weights = fit(stage, config), options.output / "weights"
+    if options.max_steps is None or options.total:  # in other company a sentence's states differ in a bit
+        stage.prepare(options.output / stage.name)
+    trained, weights = fit(stage, options.loop(stage.name)), options.output / "weights"
     checkpoint.save_preset(weights, preset)
     checkpoint.save_part(weights, stage.name, trained[stage.name].state_dict(), half=True)
     return weights

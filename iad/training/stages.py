@@ -5,6 +5,7 @@ and snapshots, and `weights/`, which `IaDPipeline.from_pretrained` reads and eve
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,7 @@ class Options:
         checkpoint_minutes: between two checkpoints.
         workers: processes that make batches for a GPU.
         should_stop: see `LoopConfig`.
+        begun: by the monotonic clock, where the minutes are also those of what comes before the first step.
     """
 
     data: Path
@@ -65,6 +67,7 @@ class Options:
     checkpoint_minutes: float = 4.0
     workers: int = 0
     should_stop: Callable[[], bool] | None = None
+    begun: float | None = None
 
     def loop(self, stage: str, *, part: str = "", share: float = 1.0, **more: Any) -> LoopConfig:
         """Say how a stage runs through `fit`: what its row of the plan and these options say.
@@ -76,6 +79,8 @@ class Options:
             more: other fields of `LoopConfig`.
         """
         row, minutes = PLAN[stage], self.minutes * share
+        if self.begun is not None and not part:
+            minutes = max(minutes - (time.monotonic() - self.begun) / 60, minutes / 4)
         given: dict[str, Any] = {
             "learning_rate": row.learning_rate,
             "precision": row.precision,

@@ -12,8 +12,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +87,9 @@ def train_whole(whole: Whole) -> dict[str, Any]:
     whole.output.mkdir(parents=True, exist_ok=True)
     journal = _open_journal(whole)
     begun, now = time.monotonic(), packing.describe_call(whole.command)
-    stop = _create_stop(whole, begun)
+    paused = None
     try:
-        _train_stages(whole, journal, stop)
-        paused = None
+        _train_stages(whole, journal, begun)
     except Paused as words:
         paused = f"{words}; the same command with --resume goes on."
     except OSError as error:
@@ -106,11 +105,12 @@ def train_whole(whole: Whole) -> dict[str, Any]:
     return {"weights": str(folder), "paused": paused, "files": [str(file) for file in files]}
 
 
-def _train_stages(whole: Whole, journal: dict[str, Any], stop: Callable[[], bool]) -> None:
+def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
     budget = share_minutes(whole.minutes or NO_BOUND, whole.stages)
+    checkpoint.save_preset(whole.output / "weights", PRESETS[whole.preset])
     if whole.pack:
         carrying.unpack(whole.pack, whole.output / "pack")
-    with _make_data(whole, journal, budget["render"]) as background:
+    with _make_data(whole, journal, budget["render"]) as background, _listen(whole, begun) as stop:
         for stage in whole.stages:
             if stage in journal["finished"]:
                 continue
@@ -118,9 +118,9 @@ def _train_stages(whole: Whole, journal: dict[str, Any], stop: Callable[[], bool
                 raise Paused(f"Paused before the stage {stage!r}")
             if background and stage not in ("geometry", "performing"):
                 background.wait_for(stage)
-            begun = time.monotonic()
+            start = time.monotonic()
             note = _train_stage(stage, whole, budget[stage], stop)
-            minutes = round((time.monotonic() - begun) / 60, 2)
+            minutes = round((time.monotonic() - start) / 60, 2)
             journal["finished"][stage] = {"date": time.strftime("%Y-%m-%d %H:%M"), "minutes": minutes} | note
             _save(whole, journal)
 
@@ -167,6 +167,7 @@ def _train_stage(stage: str, whole: Whole, minutes: float, stop: Callable[[], bo
         checkpoint_minutes=min(4.0, max(minutes / 8, 0.1)),
         workers=min(BATCH_WORKERS, count_cores() - 1) if cuda else 0,
         should_stop=stop,
+        begun=time.monotonic(),
     )
     train(stage, preset=whole.preset, options=options)
     return {}
@@ -218,20 +219,26 @@ def _save(whole: Whole, journal: dict[str, Any]) -> None:
         print(f"The journal could not be written: {error}", file=sys.stderr, flush=True)
 
 
-def _create_stop(whole: Whole, begun: float) -> Callable[[], bool]:
-    """Return what says that this call is to stop: a signal came, or its time is over."""
+@contextmanager
+def _listen(whole: Whole, begun: float) -> Iterator[Callable[[], bool]]:
+    """Give what says that this call is to stop: it was asked to end, or its time is over."""
     asked: list[int] = []
 
     def ask(number: int, _: Any) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        print("Stopping after this step; once more stops at once.", file=sys.stderr, flush=True)
+        print("Stopping after this step; asked once more, at once.", file=sys.stderr, flush=True)
 
+    before = None
     with suppress(ValueError):  # in a thread nobody is told
-        signal.signal(signal.SIGTERM, ask)
+        before = signal.signal(signal.SIGTERM, ask)
     late = begun + 60 * whole.pause if whole.pause else float("inf")
-    return lambda: bool(asked) or time.monotonic() > late
+    try:
+        yield lambda: bool(asked) or time.monotonic() > late
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _explain(error: OSError, whole: Whole) -> OSError:
