@@ -122,7 +122,7 @@ def fit_split(recognised: Recognised, views: Views, *, rank: int = RANK) -> None
     found = torch.from_numpy(np.atleast_2d(ridge.coef_).T.astype(np.float32))
     recognised.scale.fill_(SCALE)
     recognised.mean.copy_(form.mean)
-    recognised.basis.zero_()[:, :rank] = form.basis
+    recognised.basis.zero_()[:, : form.basis.shape[1]] = form.basis  # few people have fewer directions
     recognised.from_track.copy_(found @ form.basis.T)
     recognised.mean_track.copy_(track.mean(0))
 
