@@ -85,7 +85,7 @@ class Amounts:
 AMOUNTS = {
     "mini": Amounts(),
     "mini-large": Amounts(clips=6000),
-    "tiny": Amounts(clips=8, least=8, groups=2, people=3, views=3, geometry=False),
+    "tiny": Amounts(clips=4, least=4, groups=1, people=2, views=2, geometry=False),
 }
 
 
