@@ -27,6 +27,7 @@ def save_part(
         shard_size: of one file at most, such as "2GB"; None `SHARD_SIZE`.
     """
     from huggingface_hub import save_torch_state_dict
+    from safetensors import SafetensorError
 
     folder.mkdir(parents=True, exist_ok=True)
     for old in _shards(folder, part):
@@ -34,12 +35,39 @@ def save_part(
     state = {k: v.half() if half and v.is_floating_point() else v for k, v in state.items()}
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     pattern = f"{part}{{suffix}}.safetensors"
-    save_torch_state_dict(state, folder, filename_pattern=pattern, max_shard_size=shard_size or SHARD_SIZE)
+    try:
+        save_torch_state_dict(
+            state, folder, filename_pattern=pattern, max_shard_size=shard_size or SHARD_SIZE
+        )
+    except SafetensorError as error:  # whatever keeps a file from being written
+        raise OSError(f"The weights {part!r} could not be written to {folder}: {error}") from error
     (folder / f"{part}.safetensors.index.json").unlink(missing_ok=True)  # the manifest serves
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
     manifest["files"] = {k: v for k, v in manifest["files"].items() if (folder / k).exists()}
     manifest["files"] |= {file.name: _digest(file) for file in _shards(folder, part)}
     _write_manifest(folder, manifest)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write one safetensors file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written, for want of space say; what was there before is still there.
+    """
+    from safetensors.torch import save
+
+    write_whole(path, save({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name first, so that a file with its own name is always whole."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    part.replace(path)
 
 
 def save_preset(folder: Path, preset: Preset | FullSizePreset) -> None:
@@ -97,6 +125,20 @@ def has_part(folder: Path, part: str) -> bool:
     return any(_part_of(name) == part for name in read_manifest(folder)["files"])
 
 
+def list_parts(folder: Path) -> list[str]:
+    """List the parts that the manifest names, sorted."""
+    return sorted({_part_of(name) for name in read_manifest(folder)["files"]})
+
+
+def is_sound(folder: Path, part: str) -> bool:
+    """Tell whether all files of a part are there and as they were written."""
+    if not (folder / MANIFEST).exists():
+        return False
+    files = {k: v for k, v in read_manifest(folder)["files"].items() if _part_of(k) == part}
+    sound = ((folder / name).exists() and _digest(folder / name) == digest for name, digest in files.items())
+    return bool(files) and all(sound)
+
+
 def read_manifest(folder: Path) -> dict:
     """Read the manifest of a weights folder.
 
@@ -112,9 +154,7 @@ def read_manifest(folder: Path) -> dict:
 
 
 def _write_manifest(folder: Path, manifest: dict) -> None:
-    part = folder / f"{MANIFEST}.part"
-    part.write_text(json.dumps(manifest, indent=1))
-    part.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
 
 
 def _shards(folder: Path, part: str) -> list[Path]:

@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 from iad import commands as run
 from iad.commands.evaluate import SUITES
-from iad.training import STAGES
+from iad.training.plan import STAGES, WHOLE
 
 ARMS = "iad, consisid, id-animator, consisid-cross, entangled"  # --help does without iad.config
+TRAINED = ("mini", "mini-large", "tiny", "cogvideox-5b")
 MEMORY_MODES = "auto, full, offload, sequential, int8, fp8"
 CACHES = "first-block, mag, taylorseer, pab"
 FACE_PROMPTS = ("smiling", "mouth open", "eyes closed", "eyebrows raised", "frowning", "puckered lips")
@@ -203,12 +204,7 @@ def _add_evaluate(commands: Any) -> None:
     add = parser.add_argument
     add("--suite", default="all", metavar="NAME", help=f"{', '.join(SUITES)} (default: all)")
     add("--model", default="mini", metavar="NAME", help="a preset or a folder (default: mini)")
-    add(
-        "--arms",
-        nargs="+",
-        metavar="NAME",
-        help=f"any of {ARMS} (default: the first three)",
-    )
+    add("--arms", nargs="+", metavar="NAME", help=f"any of {ARMS} (default: the first three)")
     add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     add("--people", type=int, default=64, metavar="N", help="how many held-out people (default: 64)")
     add("--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
@@ -222,32 +218,32 @@ def _add_train(commands: Any) -> None:
         commands,
         "train",
         run.train,
-        summary="Train one stage; the later ones build on the earlier ones: " + ", ".join(STAGES) + ".",
-        example="python -m iad train decoupler --preset mini --data clips --minutes 20 --output runs/split",
+        summary=f"Train everything ({WHOLE}), or one stage, which builds on the earlier ones.",
+        example="python -m iad train mini --minutes 600 --output runs\n"
+        "  python -m iad train decoupler --data clips --minutes 20 --output runs/split",
     )
-    parser.add_argument("stage", metavar="STAGE", help=f"{', '.join(STAGES)}; iad at full size")
-    parser.add_argument(
-        "--preset", default="mini", metavar="NAME", help="mini or cogvideox-5b (default: mini)"
-    )
-    parser.add_argument(
-        "--arm",
-        nargs="+",
-        default=["iad"],
-        metavar="NAME",
-        help=f"{ARMS}; the stage joint trains several beside iad (default: iad)",
-    )
-    parser.add_argument(
-        "--without", nargs="+", metavar="TERM", help="loss terms to leave out, such as swap, L_ID or L_TA"
-    )
-    parser.add_argument("--data", metavar="DIR", help="clips, from: python -m iad data render, or prepare")
-    parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long")
-    parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoint in the output folder"
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="where checkpoints and weights go")
+    add = parser.add_argument
+    add("stage", metavar="STAGE", help=f"{WHOLE} for all of them, {', '.join(STAGES)}; iad at full size")
+    add("--preset", default="mini", metavar="NAME", help=f"{', '.join(TRAINED)} (default: mini)")
+    arms = f"{ARMS}; the stage joint trains several beside iad (default: iad; of {WHOLE} all)"
+    add("--arm", nargs="+", metavar="NAME", help=arms)
+    add("--without", nargs="+", metavar="TERM", help="loss terms to leave out: swap, L_ID, L_TA, ...")
+    add("--data", metavar="DIR", help="clips, from: python -m iad data render, or prepare")
+    add("--minutes", type=float, metavar="M", help=f"stop after so long; of {WHOLE}, all calls together")
+    add("--steps", type=int, metavar="N", help=f"stop after so many steps; of {WHOLE}, in every stage")
+    add("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
+    add("--resume", action="store_true", help="go on from what the output folder holds")
+    add("--device", default="auto", metavar="NAME", help="auto, cuda or cpu (default: auto)")
+    add("--output", required=True, metavar="DIR", help="where checkpoints and weights go")
+    _add_whole_training(parser.add_argument_group(f"{WHOLE} only").add_argument)
     _add_full_size_training(parser.add_argument_group("at full size only").add_argument)
+
+
+def _add_whole_training(add: Callable) -> None:
+    add("--pack", metavar="FILE", help="from: python -m iad data pack; nothing is fetched then")
+    add("--pause", type=float, metavar="M", help="stop this call after so long; --resume goes on")
+    add("--shards", metavar="DIR", help="also write the result as at most 8 files of at most 16 MiB")
+    add("--ablations", action="store_true", help="also train the split without each of its terms")
 
 
 def _add_full_size_training(add: Callable) -> None:
@@ -297,6 +293,14 @@ def _add_data(commands: Any) -> None:
     render.add_argument(
         "--held-out", action="store_true", help="of the people that training never sees, for evaluation"
     )
+    pack = _add_command(
+        kinds,
+        "pack",
+        run.pack,
+        summary="Put all that training needs into one file, for a machine without network.",
+        example="python -m iad data pack --output pack.zip",
+    )
+    pack.add_argument("--output", required=True, metavar="FILE", help="a .zip")
     prepare = _add_command(
         kinds,
         "prepare",

@@ -1,7 +1,8 @@
 """Every number of every model size, as frozen dataclasses; no torch here.
 
-`PRESETS` maps a name to a `Preset`, "mini" (ours, CPU, shipped) or "tiny" (random weights, for tests), or to
-the `FullSizePreset` "cogvideox-5b" (CUDA). The same classes read all of them.
+`PRESETS` maps a name to a `Preset`, "mini" (ours, CPU, shipped), "mini-large" (untrained, for a GPU) or
+"tiny" (random weights, for tests), or to the `FullSizePreset` "cogvideox-5b" (CUDA). The same classes read
+all of them.
 """
 
 import difflib
@@ -294,6 +295,15 @@ class FullSizePreset:
 
 PRESETS: dict[str, Preset | FullSizePreset] = {
     "mini": Preset(name="mini"),
+    # Untrained: for a machine with a GPU.
+    "mini-large": Preset(
+        name="mini-large",
+        size=256,
+        autoencoder=AutoencoderConfig(32, (96, 192, 256), (2, 3, 4)),
+        encoder=EncoderConfig((48, 96, 192), (2, 3, 3)),
+        decoupler=DecouplerConfig(queries=64, dim=128, layers=3),
+        transformer=TransformerConfig(heads=6, head_dim=64, layers=8, time_embed_dim=256),
+    ),
     "tiny": Preset(
         name="tiny",
         autoencoder=AutoencoderConfig(4, (16, 16, 16), (1, 0, 0)),

@@ -6,6 +6,7 @@ needs no torch; encoders import it when they are made.
 """
 
 import math
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -280,11 +281,17 @@ def load_text_encoder(config: TextConfig) -> TextEncoder:
     """
     if config.name == "hashed":
         return create_text_encoder(config)
-    return _MiniLMTextEncoder(config, _find_minilm())
+    return _MiniLMTextEncoder(config, find_minilm())
 
 
-def _find_minilm() -> dict[str, Path]:
-    """Find MiniLM's files on this machine; nothing is fetched."""
+def find_minilm() -> dict[str, Path]:
+    """Find MiniLM's files: in $IAD_MINILM, the hub's local cache or its Python package; nothing is fetched.
+
+    Raises:
+        FileNotFoundError: they are in none of these.
+    """
+    if carried := os.environ.get("IAD_MINILM"):
+        return {name: Path(carried) / name for name in _MINILM_FILES}
     from importlib.util import find_spec
 
     from huggingface_hub import try_to_load_from_cache

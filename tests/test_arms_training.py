@@ -14,10 +14,10 @@ from iad.config import ARMS, CONTROLS, PRESETS
 from iad.parts import create_parts
 from iad.training.decoupler import DecouplerStage
 from iad.training.denoiser import DenoiserStage
-from iad.training.loop import load_average
 from iad.training.pool import load_pool
 from iad.training.prepare import open_prepared
 from iad.training.stages import Options, prepare, train
+from iad.training.state import load_average
 
 TINY, ALL = PRESETS["tiny"], ARMS + CONTROLS
 
@@ -47,6 +47,18 @@ def test_only_iads_turns_teach_the_split(stage):
     stage.losses(stage.batch(step), step)["total"].backward()
     learning = {name.split(".")[0] for name, p in stage.model.named_parameters() if p.grad is not None}
     assert learning == {"transformer", "entangled"}
+
+
+def test_half_precision_changes_losses_little(stage):
+    for step in range(2 * len(ALL)):
+        batch = stage.batch(step)
+        whole = stage.losses(batch, step)["total"]
+        with torch.autocast("cpu", torch.bfloat16):  # as on a GPU
+            half = stage.losses(batch, step)["total"]
+        half.backward()
+        assert half.dtype == torch.float32
+        torch.testing.assert_close(half, whole, rtol=0.02, atol=0.005)
+    stage.model.zero_grad()
 
 
 @pytest.mark.parametrize("arm", [a for a in ALL if a != "iad"])

@@ -38,7 +38,7 @@ def studio(monkeypatch, photos):
     monkeypatch.setattr(clips, "_photos", lambda: photos)
     monkeypatch.setattr(clips, "FRAMES", 4)
     monkeypatch.setattr(clips, "GROUPS", 1)
-    monkeypatch.setattr(clips, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(clips, "create_pool", ThreadPoolExecutor)
     return monkeypatch
 
 
@@ -164,7 +164,7 @@ def test_an_interrupted_shard_is_rendered_again(studio, tmp_path):
 
     studio.setattr(np, "save", fail_late)
     with pytest.raises(KeyboardInterrupt):
-        clips._render_shard(tmp_path, 1, range(1, 2), 0, False)
+        clips.render_shard(tmp_path, 1, groups=1, seed=0)
     assert (tmp_path / "00001.frames.npy").exists()
     with pytest.raises(FileNotFoundError, match="No clips"):
         load_pool(tmp_path)

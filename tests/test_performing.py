@@ -17,10 +17,10 @@ from iad.portraits.paraphrases import CLAUSES, KIN, MORE_VERBS, NOUNS
 from iad.portraits.phrasings import HELD_OUT_PHRASINGS
 from iad.portraits.wording import fill, inflect
 from iad.text import NEUTRAL_PROMPT, create_text_encoder
-from iad.training.loop import load_average
 from iad.training.performing import PerformingStage, truth_of
 from iad.training.spoken import draw_off_topic, draw_spoken, is_held_out
 from iad.training.stages import Options, train
+from iad.training.state import load_average
 
 TINY = PRESETS["tiny"]
 

@@ -1,7 +1,10 @@
 """The whole training path on the tiny preset: every stage runs, resumes, and touches only what it should."""
 
 import json
+import resource
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from made_up import make_pool
@@ -11,11 +14,17 @@ from safetensors.torch import load, load_file
 from iad import IaDPipeline
 from iad.checkpoint import load_part
 from iad.config import PRESETS
-from iad.training import STAGES, stages
+from iad.parts import create_parts, split_parts
+from iad.training import stages
+from iad.training.autoencoder import AutoencoderStage
 from iad.training.encoder import EncoderStage
-from iad.training.loop import LoopConfig, fit, load_average
+from iad.training.loop import LoopConfig, Paused, fit
+from iad.training.packing import MOST_SHARDS, SHARD_BYTES
+from iad.training.plan import PLAN, choose_stages, share_minutes
 from iad.training.pool import load_pool
+from iad.training.prepare import open_prepared
 from iad.training.stages import Options, train
+from iad.training.state import load_average, read_progress
 
 ORDER = ("autoencoder", "encoder", "decoupler", "base", "adapters")
 
@@ -75,13 +84,21 @@ def test_the_trained_split_has_three_parts(trained):
         torch.testing.assert_close(sum(split.shares()), torch.ones(2))
 
 
-def test_every_stage_is_named_where_stages_are_told_apart():
-    named = {"geometry", "scorers", "performing"}  # need no weights of another stage
-    assert set(stages.NEEDS) == set(STAGES) - named
-    writes = {stage: set(parts) for stage, parts in stages.WRITES.items()} | {"recogniser": {"recogniser"}}
-    for k, stage in enumerate(STAGES):  # what a stage needs, an earlier one writes
-        before = set().union(*(writes.get(name, set()) for name in STAGES[:k]))
-        assert set(stages.NEEDS.get(stage, ())) <= before
+def test_what_a_stage_needs_an_earlier_one_writes():
+    for k, (stage, row) in enumerate(PLAN.items()):
+        before = {part for other in list(PLAN.values())[:k] for part in other.writes}
+        assert set(row.needs) <= before, stage
+
+
+def test_all_stages_together_write_what_a_pipeline_needs():
+    written = {part for stage in choose_stages() for part in PLAN[stage].writes}
+    assert set(split_parts(create_parts(PRESETS["tiny"]))) <= written
+
+
+def test_minutes_are_shared_out_and_optional_stages_get_none():
+    shares = share_minutes(60, choose_stages())
+    assert sum(shares.values()) == pytest.approx(60) and all(value > 0 for value in shares.values())
+    assert "ablations" not in shares and "ablations" in choose_stages(ablations=True)
 
 
 def test_log_names_every_term_and_snapshots_show_the_split(trained):
@@ -97,15 +114,135 @@ def test_log_names_every_term_and_snapshots_show_the_split(trained):
     assert len(snapshot["identity"]) == len(snapshot["action"]) == 64
 
 
-def test_a_killed_run_resumes_as_if_it_had_not_been(tmp_path):
+class Killed(BaseException):
+    """What no code catches."""
+
+
+@pytest.mark.parametrize("stage", [AutoencoderStage, EncoderStage])
+def test_a_run_killed_at_any_step_ends_in_the_same_bits(tmp_path, stage):
+    pool, make_batch = load_pool(make_pool(tmp_path / "clips")), stage.batch
+
+    def train_until(kill: int | None, *, resume: bool) -> None:
+        torch.manual_seed(0)
+        learner = stage(PRESETS["tiny"], pool, batch_size=4)
+
+        def batch(step: int):
+            if step == kill:
+                raise Killed
+            torch.rand(kill or 1)  # others may draw numbers, too
+            return make_batch(learner, step)
+
+        learner.batch = batch
+        fit(learner, LoopConfig(output=tmp_path / "run", resume=resume, warmup=3, max_steps=5, log_every=1))
+
+    train_until(None, resume=False)
+    whole, log = load_average(tmp_path / "run"), (tmp_path / "run" / "log.jsonl").read_text()
+    for kill in (0, 3):
+        with pytest.raises(Killed):
+            train_until(kill, resume=False)
+        train_until(None, resume=True)
+        again = load_average(tmp_path / "run")
+        assert all(torch.equal(whole[key], again[key]) for key in whole), kill
+        steps = [json.loads(line)["step"] for line in log.splitlines()]
+        lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == steps == list(range(1, 6))
+
+
+def test_batches_made_by_other_processes_are_the_same(tmp_path):
+    pool, found = load_pool(make_pool(tmp_path / "clips")), []
+    for workers in (0, 2):
+        torch.manual_seed(0)
+        learner = EncoderStage(PRESETS["tiny"], pool, batch_size=4)
+        fit(learner, LoopConfig(output=tmp_path / str(workers), max_steps=5, workers=workers))
+        found.append(load_average(tmp_path / str(workers)))
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+
+
+def test_minutes_count_over_all_runs_where_they_are_total(tmp_path):
     pool = load_pool(make_pool(tmp_path / "clips"))
-    for name, stops in {"whole": [8], "killed": [4, 8]}.items():
-        for k, stop in enumerate(stops):
-            torch.manual_seed(k)
-            stage = EncoderStage(PRESETS["tiny"], pool, batch_size=4)
-            fit(stage, LoopConfig(output=tmp_path / name, resume=k > 0, warmup=1, max_steps=stop))
-    whole, killed = (load_average(tmp_path / name) for name in ("whole", "killed"))
-    assert all(torch.allclose(whole[k], killed[k], atol=1e-6) for k in whole)
+    for total, goes_on in ((True, False), (False, True)):
+        output = tmp_path / str(total)
+        for resume in (False, True):
+            learner = EncoderStage(PRESETS["tiny"], pool, batch_size=2)
+            fit(learner, LoopConfig(output=output, minutes=0.01, total=total, resume=resume))
+            steps = [read_progress(output)[0], *([] if not resume else [steps[0]])]
+        assert (steps[0] > steps[1] + 1) == goes_on
+
+
+def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint(tmp_path):
+    pool, asked = load_pool(make_pool(tmp_path / "clips")), []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == 2
+
+    with pytest.raises(Paused, match="encoder paused after step 2"):
+        fit(
+            EncoderStage(PRESETS["tiny"], pool, batch_size=2), LoopConfig(output=tmp_path, should_stop=stop)
+        )
+    assert read_progress(tmp_path)[0] == 2
+
+
+def test_a_full_disk_ends_in_an_error_and_leaves_the_last_checkpoint(tmp_path):
+    pool = load_pool(make_pool(tmp_path / "clips"))
+
+    def train(steps: int, *, resume: bool) -> None:
+        fit(
+            EncoderStage(PRESETS["tiny"], pool, batch_size=2),
+            LoopConfig(output=tmp_path / "run", max_steps=steps, resume=resume),
+        )
+
+    train(2, resume=False)
+    state = tmp_path / "run" / "checkpoint" / "state.safetensors"
+    kept = state.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            train(4, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert state.read_bytes() == kept and [p.name for p in state.parent.iterdir()] == [state.name]
+    train(4, resume=True)
+    assert read_progress(tmp_path / "run")[0] == 4
+
+
+def test_broken_shards_and_clips_are_left_out_counted_and_named(tmp_path, capsys):
+    folder = make_pool(tmp_path / "clips")
+    records = (folder / "00000.jsonl").read_text().splitlines()
+    for name in ("00001", "00002", "00003"):
+        for kind in ("frames", "tracks", "landmarks", "portraits"):
+            shutil.copyfile(folder / f"00000.{kind}.npy", folder / f"{name}.{kind}.npy")
+        lines = [json.dumps(json.loads(line) | {"shard": name}) for line in records]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "00001.frames.npy").write_bytes((folder / "00001.frames.npy").read_bytes()[:5000])
+    (folder / "00002.portraits.npy").unlink()
+    tracks = np.load(folder / "00003.tracks.npy")
+    tracks[4, 2, 7] = np.nan
+    np.save(folder / "00003.tracks.npy", tracks)
+    pool = load_pool(folder)
+    assert len(pool) == 2 * len(records) - 1
+    told = capsys.readouterr().err
+    assert told.startswith("3 broken in") and "shard 00001" in told
+    assert "00002.portraits.npy is missing" in told
+    assert "clip 4 of shard 00003" in told and "not finite" in told
+    parts = create_parts(PRESETS["tiny"])
+    stages.prepare(folder, PRESETS["tiny"], parts)
+    prepared = open_prepared(folder, pool)
+    for index in (0, len(records), len(pool) - 1):  # of the first shard, and of the last sound one
+        there = (folder / f"{pool.records[index]['shard']}.latents.npy", pool.records[index]["row"])
+        np.testing.assert_array_equal(prepared.get("latents", index), np.load(there[0])[there[1]])
+
+
+@pytest.mark.slow
+def test_a_large_mini_builds_and_steps(tmp_path):
+    preset = PRESETS["mini-large"]
+    parts = create_parts(preset)
+    count = sum(p.numel() for p in parts.parameters())
+    assert 30e6 < count < 60e6 and count * 2 < 0.9 * MOST_SHARDS * SHARD_BYTES
+    data = make_pool(tmp_path / "clips", groups=1, size=preset.size)
+    for stage in ("autoencoder", "encoder", "decoupler", "joint"):
+        train(stage, preset=preset, options=Options(data=data, output=tmp_path, max_steps=1))
 
 
 def test_stages_say_what_they_lack(tmp_path):

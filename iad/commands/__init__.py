@@ -5,7 +5,7 @@ before a model is loaded, and everything heavy is imported by the command that n
 """
 
 from iad.commands.batch import batch
-from iad.commands.data import download, examples, prepare, preview, render
+from iad.commands.data import download, examples, pack, prepare, preview, render
 from iad.commands.decouple import decouple
 from iad.commands.demo import demo
 from iad.commands.evaluate import evaluate
@@ -14,6 +14,6 @@ from iad.commands.train import train
 from iad.commands.verify import verify
 
 __all__ = [
-    "batch", "decouple", "demo", "download", "evaluate", "examples", "generate", "prepare", "preview",
-    "render", "train", "verify",
+    "batch", "decouple", "demo", "download", "evaluate", "examples", "generate", "pack", "prepare",
+    "preview", "render", "train", "verify",
 ]  # fmt: skip

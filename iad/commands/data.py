@@ -64,6 +64,23 @@ def render(arguments: argparse.Namespace) -> dict[str, Any]:
     return report | ({"held_out": True} if held_out else {})
 
 
+def pack(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Write what training needs into one file, to be carried to a machine without network."""
+    from iad.video import check_output
+
+    output = check_output(arguments.output, (".zip",))
+
+    from iad.training.carrying import write_pack
+
+    sizes = write_pack(output)
+    whole = output.stat().st_size
+    if not arguments.json:
+        for name, size in sorted(sizes.items(), key=lambda pair: -pair[1]):
+            print(f"{size / 1e6:6.1f} MB  {name}")
+        print(f"{whole / 1e6:6.1f} MB  {output}")
+    return {"output": str(output), "bytes": whole, "parts": sizes}
+
+
 def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Prepare a folder of videos for training at full size."""
     from iad.config import FaceConfig, FaceEncoderName, FullSizePreset, get_preset

@@ -1,11 +1,15 @@
-"""`python -m iad train`: one stage of training."""
+"""`python -m iad train`: one stage of training, or all of them."""
 
 import argparse
+import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 from iad.checks import check_name, check_number
 
+DEVICES = ("auto", "cuda", "cpu")
 FULL_SIZE_STAGE = "iad"
 FULL_SIZE_OPTIONS = (
     "base", "adapter", "batch", "accumulate", "learning_rate", "lora_rank", "track",
@@ -13,14 +17,19 @@ FULL_SIZE_OPTIONS = (
 )  # fmt: skip
 
 
+WHOLE_OPTIONS = ("pack", "pause", "shards", "ablations")
+
+
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train one stage."""
+    """Train one stage, or all."""
+    _choose_device(arguments.device)
+
     from iad import training
     from iad.config import ARMS, CONTROLS, FullSizePreset, get_preset
-    from iad.video import check_folder
+    from iad.training.plan import WHOLE
 
-    check_name(arguments.stage, (*training.STAGES, FULL_SIZE_STAGE), what="stage")
-    arms = tuple(dict.fromkeys(arguments.arm))
+    check_name(arguments.stage, (*training.STAGES, WHOLE, FULL_SIZE_STAGE), what="stage")
+    arms = tuple(dict.fromkeys(arguments.arm or ["iad"]))
     for arm in arms:
         check_name(arm, (*ARMS, *CONTROLS), what="arm")
     preset = get_preset(arguments.preset)
@@ -30,8 +39,12 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     if isinstance(preset, FullSizePreset) != (arguments.stage == FULL_SIZE_STAGE):
         raise ValueError(
             f"The stage {arguments.stage!r} is not one of {arguments.preset!r}; a full-size preset has "
-            f"{FULL_SIZE_STAGE!r} alone, a small one {', '.join(training.STAGES)}."
+            f"{FULL_SIZE_STAGE!r} alone, a small one {', '.join(training.STAGES)}, or all of them: {WHOLE!r}."
         )
+    given = [name for name in WHOLE_OPTIONS if getattr(arguments, name)]
+    if given and arguments.stage != WHOLE:
+        names = ", ".join(f"--{name}" for name in given)
+        raise ValueError(f"{names}: only training everything takes these; leave them out.")
     if isinstance(preset, FullSizePreset):
         return _train_full_size(arguments, preset)
     given = [name for name in FULL_SIZE_OPTIONS if getattr(arguments, name)]
@@ -40,6 +53,31 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"{names}: only training at full size takes these; leave them out.")
     if arguments.data and not Path(arguments.data).is_dir():
         raise ValueError(f"There is no folder '{arguments.data}'; render clips: python -m iad data render")
+    if arguments.stage == WHOLE:
+        return _train_whole(arguments)
+    return _train_stage(arguments, arms)
+
+
+def _choose_device(name: str) -> None:
+    """Make everything run on the CPU, or make sure that there is a GPU; before torch looks for itself."""
+    check_name(name, DEVICES, what="device")
+    if name == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if name != "cuda":
+        return
+    try:
+        import torch
+    except ImportError as error:
+        raise ValueError("torch is not installed; install it with CUDA, or choose --device cpu.") from error
+    if not torch.cuda.is_available():
+        kind = f"torch {torch.__version__} finds no GPU here"
+        raise ValueError(f"{kind}; install a build with CUDA on a machine with one, or choose --device cpu.")
+
+
+def _train_stage(arguments: argparse.Namespace, arms: tuple[str, ...]) -> dict[str, Any]:
+    from iad import training
+    from iad.video import check_folder
+
     output = check_folder(arguments.output)
     given = {
         "minutes": arguments.minutes,
@@ -59,11 +97,45 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"stage": arguments.stage, "arms": list(arms), "seed": arguments.seed, "output": str(output)}
 
 
+def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train all stages, with every arm unless some are named."""
+    from iad.training.requirements import check_requirements
+
+    check_requirements()
+
+    from iad.config import ARMS, CONTROLS
+    from iad.video import check_folder
+
+    if arguments.without:
+        raise ValueError("--without is of one stage; --ablations also trains the split without each term.")
+    check_number(arguments.pause, "--pause", low=0.01, high=1e6)
+    if arguments.pack and not Path(arguments.pack).is_file():
+        raise ValueError(f"There is no pack '{arguments.pack}'; write one with: python -m iad data pack")
+    output = check_folder(arguments.output)
+
+    from iad.training.whole import Whole, train_whole
+
+    paths = {name: getattr(arguments, name) for name in ("data", "pack", "shards")}
+    same = ("preset", "minutes", "steps", "seed", "resume", "pause", "ablations")
+    report = train_whole(
+        Whole(
+            output=output,
+            arms=tuple(dict.fromkeys(arguments.arm or (*ARMS, *CONTROLS))),
+            command=shlex.join(["python", "-m", "iad", *sys.argv[1:]]),
+            **{name: Path(path) for name, path in paths.items() if path},
+            **{name: getattr(arguments, name) for name in same},
+        )
+    )
+    if not arguments.json:
+        print(report["paused"] or f"{report['weights']}: the weights and their card")
+    return {"stage": arguments.stage, "seed": arguments.seed, "output": str(output)} | report
+
+
 def _train_full_size(arguments: argparse.Namespace, preset: Any) -> dict[str, Any]:
     """Train decoupler, T and adapters on a prepared folder of videos."""
     from iad.video import check_folder
 
-    if tuple(arguments.arm) != ("iad",):
+    if tuple(arguments.arm or ["iad"]) != ("iad",):
         raise ValueError("At full size only 'iad' is trained; the other arms are the published systems.")
     for option, low in (("batch", 1), ("accumulate", 1), ("lora_rank", 1)):
         check_number(getattr(arguments, option), f"--{option.replace('_', '-')}", low=low, high=4096)

@@ -6,9 +6,12 @@ Everything follows from the seed.
 """
 
 import json
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import math
+import time
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,13 @@ from iad.geometry.head import Head
 from iad.performing.actions import ACTIONS, EIGHT_BASIC, Performed, perform
 from iad.portraits.captions import PersonWords, load_people_words, write_caption
 from iad.portraits.head import load_head
-from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, load_photo_people
+from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, leave_out_broken, load_photo_people
 from iad.portraits.rendered import RenderedPerson
 from iad.portraits.scenes import SCENES, paint
+from iad.portraits.workers import create_pool
 from iad.video import save_picture
 
-FRAMES, FPS = 16, 8
+FRAMES, FPS, SIZE = 16, 8, 128
 SECONDS = FRAMES / FPS
 PHOTO_SHARE = 0.8
 CAPTIONS = 4  # sentences a clip
@@ -55,7 +59,7 @@ def is_held_out(number: int) -> bool:
 def usable_photos(folder: str | Path | None = None) -> list[tuple[PhotoRecord, PersonWords]]:
     """List the labelled photo people that look nearly straight ahead and whose photo shows the whole head."""
     words = load_people_words()
-    records = [r for r in load_photo_people(folder) if r.number in words]
+    records = leave_out_broken([r for r in load_photo_people(folder) if r.number in words])
     return [(r, words[r.number]) for r in records if abs(_yaw(r)) < MAX_YAW and _head_room(r) > -MISSING]
 
 
@@ -147,7 +151,9 @@ def cast_rendered(head: Head, seed: int) -> Cast:
     return Cast(person, words, None, key)
 
 
-def render_clip(cast: Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator) -> Clip:
+def render_clip(
+    cast: Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator, *, size: int = SIZE
+) -> Clip:
     """Render one person performing one take, and write its captions."""
     captions = [write_caption(cast.words, segments, rng=rng, scene=cast.scene).text for _ in range(CAPTIONS)]
     calm = perform([], rng=np.random.default_rng(0), frames=1, idle=False)
@@ -156,7 +162,7 @@ def render_clip(cast: Cast, segments: list[Performed], track: np.ndarray, rng: n
         "captions": captions,
         "segments": [asdict(s) | {"prompt": _prompt(cast.words, s, rng)} for s in segments],
     }
-    frames, portrait = cast.person.render(track), cast.person.render(calm)[0]
+    frames, portrait = cast.person.render(track, size=size), cast.person.render(calm, size=size)[0]
     return Clip(frames, track, cast.person.landmarks(track), portrait, record)
 
 
@@ -165,7 +171,7 @@ def _prompt(words: PersonWords, segment: Performed, rng: np.random.Generator) ->
     return write_caption(words, [whole], rng=rng).text
 
 
-def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
+def render_group(seed: int, *, held_out: bool = False, size: int = SIZE) -> list[Clip]:
     """Render one group of four clips: persons A and B, each in takes 1 and 2."""
     rng = np.random.default_rng((seed, int(held_out)))
     takes = []
@@ -176,7 +182,7 @@ def render_group(seed: int, *, held_out: bool = False) -> list[Clip]:
     for slot in range(2):
         cast = _draw_cast(rng, held_out=held_out, but=clips[0].record["person"] if clips else None)
         for take, (segments, track) in enumerate(takes):
-            clip = render_clip(cast, segments, track, rng)
+            clip = render_clip(cast, segments, track, rng, size=size)
             clip.record.update(group=seed, slot=slot, take=take)
             clips.append(clip)
     return clips
@@ -201,24 +207,58 @@ def _photos() -> list[tuple[PhotoRecord, PersonWords]]:
 
 
 def render_pool(
-    output: str | Path, *, clips: int = 2000, seed: int = 0, workers: int = 2, held_out: bool = False
+    output: str | Path,
+    *,
+    clips: int = 2000,
+    seed: int = 0,
+    workers: int = 2,
+    held_out: bool = False,
+    groups: int | None = None,
+    size: int = SIZE,
+    minutes: float = math.inf,
 ) -> None:
-    """Render a pool of at least `clips` clips into shards of 80; whole shards that exist are kept."""
+    """Render a pool of at least `clips` clips into shards; whole shards that exist are kept.
+
+    Args:
+        output: the pool's folder.
+        clips: how many.
+        seed: same seed, same clips.
+        workers: processes.
+        held_out: of people whom training never sees.
+        groups: of four clips, in a shard; `GROUPS` by default.
+        size: pixels a side.
+        minutes: begin no shard later than so, but make one.
+    """
     from tqdm import tqdm
 
-    output = Path(output)
+    output, until, groups = Path(output), time.monotonic() + 60 * minutes, groups or GROUPS
     output.mkdir(parents=True, exist_ok=True)
     _head(), _photos()  # missing data is said here, not by a worker
-    shards = [s for s in range(-(-clips // (4 * GROUPS))) if not (output / f"{s:05d}.jsonl").exists()]
-    with ProcessPoolExecutor(max_workers=workers) as pool:
-        parts = [(s, range(s * GROUPS, (s + 1) * GROUPS)) for s in shards]
-        jobs = [pool.submit(_render_shard, output, *part, seed, held_out) for part in parts]
-        for job in tqdm(as_completed(jobs), total=len(jobs), desc=f"shards of {4 * GROUPS} clips"):
-            job.result()
+    shards = [s for s in range(-(-clips // (4 * groups))) if not is_rendered(output, s)]
+    render = partial(render_shard, output, groups=groups, seed=seed, held_out=held_out, size=size)
+    with create_pool(workers) as pool, tqdm(total=len(shards), desc=f"shards of {4 * groups} clips") as bar:
+        jobs = {pool.submit(render, shard) for shard in shards[:workers]}
+        waiting = iter(shards[workers:])
+        while jobs:  # no more are handed out than are worked on, so that time may end it
+            done, jobs = wait(jobs, return_when=FIRST_COMPLETED)
+            for job in done:
+                job.result()
+                bar.update()
+            more = [] if time.monotonic() > until else islice(waiting, len(done))
+            jobs |= {pool.submit(render, shard) for shard in more}
 
 
-def _render_shard(output: Path, shard: int, groups: range, seed: int, held_out: bool) -> None:
-    clips = [clip for group in groups for clip in render_group(seed * 1_000_000 + group, held_out=held_out)]
+def is_rendered(output: Path, shard: int) -> bool:
+    """Tell whether a shard is there, and whole."""
+    return (output / f"{shard:05d}.jsonl").exists()
+
+
+def render_shard(
+    output: Path, shard: int, *, groups: int, seed: int, held_out: bool = False, size: int = SIZE
+) -> None:
+    """Render the groups of one shard."""
+    numbers = range(seed * 1_000_000 + shard * groups, seed * 1_000_000 + (shard + 1) * groups)
+    clips = [clip for number in numbers for clip in render_group(number, held_out=held_out, size=size)]
     name = f"{shard:05d}"
     np.save(output / f"{name}.frames.npy", np.stack([c.frames for c in clips]))
     np.save(output / f"{name}.tracks.npy", np.stack([c.track for c in clips]).astype(np.float32))

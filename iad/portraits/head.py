@@ -30,8 +30,8 @@ _LANDMARKS = (
 )  # fmt: skip
 
 
-def load_head(path: str | Path | None = None) -> Head:
-    """Load the ICT head from `path`, $IAD_ICT_FACEKIT or the download cache, the first that is given.
+def find_head(path: str | Path | None = None) -> Path:
+    """Return where the ICT head is: `path`, $IAD_ICT_FACEKIT or the download cache, the first that is given.
 
     Raises:
         FileNotFoundError: The file is not there.
@@ -42,6 +42,16 @@ def load_head(path: str | Path | None = None) -> Head:
             f"No morphable head at {found}; fetch it with `python -m iad data download`, or point "
             "$IAD_ICT_FACEKIT at an ict_facekit.npz."
         )
+    return found
+
+
+def load_head(path: str | Path | None = None) -> Head:
+    """Load the ICT head from `path`, $IAD_ICT_FACEKIT or the download cache, the first that is given.
+
+    Raises:
+        FileNotFoundError: The file is not there.
+    """
+    found = find_head(path)
     with np.load(found) as arrays:
         names = tuple(str(name) for name in arrays["expression_names"])
         if names != COEFFICIENTS[: len(names)]:

@@ -5,12 +5,15 @@ In come a `PhotoRecord` (portrait and fit) and action tracks, out come frames, d
 """
 
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from iad.geometry.coefficients import EXPRESSIONS, mirror_track
 from iad.geometry.composite import round_colours
@@ -72,8 +75,8 @@ class Look:
         return np.clip(colour * slope[None, :, None], 0, 1).astype(np.float32) * 255
 
 
-def load_photo_people(folder: str | Path | None = None) -> list[PhotoRecord]:
-    """Read the fits in `folder`, $IAD_PHOTO_PEOPLE or the download cache, the first that is given.
+def find_people(folder: str | Path | None = None) -> Path:
+    """Return the folder of the photo people: `folder`, $IAD_PHOTO_PEOPLE or the download cache's.
 
     Raises:
         FileNotFoundError: There are none.
@@ -84,13 +87,23 @@ def load_photo_people(folder: str | Path | None = None) -> list[PhotoRecord]:
             f"No photo people in {found}; fetch them with `python -m iad data download`, or point "
             "$IAD_PHOTO_PEOPLE at a folder with fits.npz and photos/."
         )
+    return found
+
+
+def load_photo_people(folder: str | Path | None = None) -> list[PhotoRecord]:
+    """Read the fits in `folder`, $IAD_PHOTO_PEOPLE or the download cache, the first that is given.
+
+    Raises:
+        FileNotFoundError: There are none.
+    """
+    found = find_people(folder)
     with np.load(found / "fits.npz") as file:
         arrays = {name: file[name] for name in file.files if name != "source"}
     names = ("identity", "expression", "rotation", "translation")
     return [
         PhotoRecord(
             number=int(number),
-            path=found / "photos" / f"{int(number):04d}.jpg",
+            path=_find_photo(found / "photos" / f"{int(number):04d}.jpg"),
             landmarks=arrays["landmarks"][i].astype(np.float32),
             fit=Fit(
                 **{name: arrays[name][i].astype(np.float32) for name in names},
@@ -100,6 +113,31 @@ def load_photo_people(folder: str | Path | None = None) -> list[PhotoRecord]:
         )
         for i, number in enumerate(arrays["id"])
     ]
+
+
+def _find_photo(path: Path) -> Path:
+    """Return where a portrait is: a JPEG, or a WebP where photos were packed to be carried."""
+    packed = path.with_suffix(".webp")
+    return packed if packed.is_file() and not path.is_file() else path
+
+
+def leave_out_broken(records: Sequence[PhotoRecord]) -> list[PhotoRecord]:
+    """Return the records whose photo can be read; the others are counted and named on stderr."""
+    broken = [r for r in records if not _is_whole(r.path)]
+    if broken:
+        names = ", ".join(r.path.name for r in broken[:5]) + (", ..." if len(broken) > 5 else "")
+        print(f"{len(broken)} of {len(records)} photos are broken and left out: {names}", file=sys.stderr)
+    left_out = {r.number for r in broken}
+    return [r for r in records if r.number not in left_out]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:  # OpenCV fills a photo that was cut off with grey
+            picture.load()
+    except OSError:
+        return False
+    return True
 
 
 class PhotoPerson:

@@ -4,8 +4,10 @@ A still has 256 pixels a side, its 68 landmarks in pixels and its track: 57 weig
 in degrees. An untouched photo's landmarks are those stored with it, and its track is that of the fit.
 """
 
+import math
+import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +22,11 @@ from iad.performing.actions import ACTIONS, Performed, perform
 from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.head import load_head
-from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, load_photo_people
+from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, leave_out_broken, load_photo_people
+from iad.portraits.workers import create_pool
 
 SIZE = 256
+BATCH = 2  # people of each process, between two looks at the clock
 ANIMATED = 5  # stills of each person beside the photo itself
 FREE_SHARE = 0.5  # of them any coefficients together, the others a moment of a named action
 
@@ -41,42 +45,81 @@ class Stills:
         return len(self.pictures)
 
 
-def load_stills(folder: Path, *, seed: int = 0) -> Stills:
+def load_stills(
+    folder: Path, *, seed: int = 0, people: int | None = None, minutes: float = math.inf
+) -> Stills:
     """Open the stills of a folder; make them first where there are none.
+
+    Args:
+        folder: of the stills.
+        seed: same seed, same stills.
+        people: how many are shown, at most.
+        minutes: begin with no more people than can be shown by then, but with some.
 
     Raises:
         FileNotFoundError: there are none, and no photo people or no head to make them of.
     """
     if not (folder / "stills.npz").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _make_stills(folder, seed=seed)
+        _make_stills(folder, seed=seed, people=people, minutes=minutes)
     with np.load(folder / "stills.npz") as file:
         known = {name: file[name] for name in file.files}
     return Stills(np.load(folder / "stills.npy", mmap_mode="r"), **known)
 
 
-def _make_stills(folder: Path, *, seed: int) -> None:
-    labelled, head = load_people_words(), load_head()
+def _make_stills(folder: Path, *, seed: int, people: int | None, minutes: float) -> None:
+    labelled, head, until = load_people_words(), load_head(), time.monotonic() + 60 * minutes
     records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
-    count = len(records) * (1 + ANIMATED)
-    pictures = np.lib.format.open_memmap(
-        folder / "stills.npy", mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3)
-    )
-    landmarks, tracks = np.zeros((count, 68, 2), np.float32), np.zeros((count, 60), np.float32)
-    bar = tqdm(range(0, count, 1 + ANIMATED), "stills", unit="person", file=sys.stderr)
-    with ProcessPoolExecutor() as workers:
-        made = workers.map(partial(_stills_of, head, seed=seed), records, chunksize=8)
-        for start, (seen, marks, shown) in zip(bar, made, strict=True):
-            rows = slice(start, start + 1 + ANIMATED)
-            pictures[rows], landmarks[rows], tracks[rows] = seen, marks, shown
-    pictures.flush()
+    records = leave_out_broken(records)
+    chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))[:people]]
+    landmarks, tracks, shown = [], [], []
+    with create_pool() as workers, _Rows(folder / "stills.npy", (SIZE, SIZE, 3)) as rows:
+        size = BATCH * (os.cpu_count() or 1)
+        batches = [chosen[k : k + size] for k in range(0, len(chosen), size)]
+        for batch in tqdm(batches, "stills", unit=f" times {size} people", mininterval=5, file=sys.stderr):
+            made = workers.map(partial(_stills_of, head, seed=seed), batch)
+            for record, (pictures, marks, track) in zip(batch, made, strict=True):
+                rows.append(pictures)
+                landmarks.append(marks)
+                tracks.append(track)
+                shown += [record.number] * len(track)
+            if time.monotonic() > until:
+                break
+    count, part = len(shown), folder / "part.npz"
     np.savez(
-        folder / "stills.npz",
-        landmarks=landmarks,
-        tracks=tracks,
+        part,
+        landmarks=np.concatenate(landmarks).astype(np.float32),
+        tracks=np.concatenate(tracks).astype(np.float32),
         untouched=np.arange(count) % (1 + ANIMATED) == 0,
-        person=np.repeat([r.number for r in records], 1 + ANIMATED),
+        person=np.array(shown),
     )
+    part.replace(folder / "stills.npz")  # last: stills with this file are whole
+
+
+class _Rows:
+    """An .npy file of bytes, written row by row: a full disk is an error here; in a memory map it kills."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]):
+        self.path, self.shape, self.count = path, shape, 0
+
+    def __enter__(self) -> "_Rows":
+        self.file = self.path.open("wb")
+        self._write_header()
+        return self
+
+    def append(self, rows: UInt8[np.ndarray, "n h w 3"]) -> None:
+        """Add rows at the end."""
+        self.file.write(np.ascontiguousarray(rows).tobytes())
+        self.count += len(rows)
+
+    def __exit__(self, *_: object) -> None:
+        self.file.seek(0)
+        self._write_header()  # of the same length: numpy leaves room for the largest count
+        self.file.close()
+
+    def _write_header(self) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(self.file, header)
 
 
 def _stills_of(head: Head, record: PhotoRecord, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,24 +1,27 @@
 """Training of every part, stage by stage; each stage's module says what it learns from.
 
+`run` trains one stage, or all of them (`iad.training.whole`). The stages, in order, stand in
+`iad.training.plan`:
+
+- geometry: the compact head that draws, made and not learned (`iad.training.geometry`)
+- performing: words -> track; needs no face (`iad.training.performing`)
 - autoencoder: frames <-> latents
 - encoder: face -> embedding and tokens; frozen from then on
 - reader: face -> landmarks, coefficients, pose, what is covered (`iad.training.reading`)
+- refiner: what geometry draws of a mouth -> what is there (`iad.training.refining`)
 - decoupler: the split, by L_ID and L_TA
 - recogniser: the split of the recogniser's token, and what a track is as a code, in closed form
-- performing: words -> track; needs no face (`iad.training.performing`)
 - base, then adapters, or joint: the denoiser
 - scorers: judges that never take part in conditioning
 - ablations: the decoupler without one term of its losses at a time
-- geometry: the compact head that draws, made and not learned (`iad.training.geometry`)
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-STAGES = (
-    "autoencoder", "encoder", "reader", "refiner", "decoupler", "recogniser", "performing", "base",
-    "adapters", "joint", "scorers", "ablations", "geometry",
-)  # fmt: skip
+from iad.training.plan import STAGES
+
+__all__ = ["STAGES", "run"]
 
 
 def run(
@@ -53,11 +56,6 @@ def run(
             is missing.
         FileNotFoundError: there are no clips.
     """
-    if stage == "geometry":
-        from iad.training.geometry import make_geometry
-
-        return make_geometry(output)
-
     from iad.training.ablations import weights_without
     from iad.training.stages import Options, train
 

@@ -133,7 +133,8 @@ class DenoiserStage:
         total = (self.weights.to(self.device) * (output - velocity).pow(2)).mean()
         terms = {"diffusion" if batch["arm"] == "iad" else f"diffusion {batch['arm']}": total}
         if batch["split"] is not None:
-            split = self.split.losses(batch["split"], step)
+            with torch.autocast(self.device.type, enabled=False):  # small differences of large sums
+                split = self.split.losses(batch["split"], step)
             split.pop("total")
             terms |= split
             total = total + SPLIT_EVERY * (LAMBDA_ID * split["L_ID"] + LAMBDA_TA * split["L_TA"])
@@ -221,7 +222,7 @@ class DenoiserStage:
 
 def _picture_weights(preset: Preset, autoencoder: nn.Module) -> Tensor:
     """Weigh latents (c, y, x) by what they make of the picture, and the face more than its surroundings."""
-    channels = autoencoder.weights().repeat(preset.frames_per_latent)[:, None, None]
+    channels = autoencoder.weights().cpu().repeat(preset.frames_per_latent)[:, None, None]
     side = preset.latent_size
     place = torch.ones(side, side)
     place[3 * side // 8 : 7 * side // 8, side // 4 : 3 * side // 4] = FACE_WEIGHT  # eyes to chin

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as binary_cross_entropy
 from torch.nn.functional import cross_entropy
@@ -22,10 +22,9 @@ from iad.performing.actions import ACTIONS, RATES
 from iad.performing.hearing import WINDOW_TOKENS, cut_windows, join_windows
 from iad.performing.network import DEEDS, Performer
 from iad.text import TextEncoder, load_text_encoder
-from iad.training.loop import LoopConfig, fit
+from iad.training.loop import fit
 from iad.training.spoken import Spoken, draw_scene, draw_spoken
 
-LEARNING_RATE = 2e-3
 BLOCKS, BLOCK = 6, 1024  # sentences
 SCENES = 600  # sentences about scenes, that stand around the others
 SURROUNDINGS = ((0, 1.0), (2, 0.75), (8, 0.375))  # at most so many windows on either side; share of a batch
@@ -62,7 +61,8 @@ class PerformingStage:
         folder.mkdir(parents=True, exist_ok=True)
         parts = [self.states[window] for window in ordered]
         lengths = torch.tensor([len(part) for part in parts])
-        save_file({"states": torch.cat(parts), "lengths": lengths, "digest": torch.tensor(digest)}, path)
+        stored = {"states": torch.cat(parts), "lengths": lengths, "digest": torch.tensor(digest)}
+        checkpoint.write_tensors(path, stored)
 
     def batch(self, step: int) -> dict[str, Any]:
         """Draw sentences of like length, some amid words about scenes, and what they tell."""
@@ -148,16 +148,9 @@ def train_performing(preset: Preset, options) -> Path:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(options.seed)
     stage = PerformingStage(preset, load_text_encoder(preset.text).to(device), seed=options.seed)
-    config = LoopConfig(
-        output=options.output / stage.name,
-        minutes=options.minutes,
-        resume=options.resume,
-        learning_rate=LEARNING_RATE,
-        max_steps=options.max_steps,
-    )
-    if options.max_steps is None:
-        stage.prepare(config.output)
-    trained, weights = fit(stage, config), options.output / "weights"
+    if options.max_steps is None or options.total:  # in other company a sentence's states differ in a bit
+        stage.prepare(options.output / stage.name)
+    trained, weights = fit(stage, options.loop(stage.name)), options.output / "weights"
     checkpoint.save_preset(weights, preset)
     checkpoint.save_part(weights, stage.name, trained[stage.name].state_dict(), half=True)
     return weights

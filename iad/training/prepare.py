@@ -16,7 +16,7 @@ from torch import nn
 
 from iad.autoencoder import to_tensor
 from iad.config import Preset
-from iad.training.pool import Pool
+from iad.training.pool import Pool, check_shards
 
 PARTS = ("latents", "tokens", "global", "neutral")
 
@@ -57,7 +57,9 @@ def prepare_shard(
         parts["tokens"].append(features.tokens.half().cpu().numpy())
         parts["global"].append(features.vector.half().cpu().numpy())
     for part, rows in parts.items():
-        np.save(folder / f"{name}.{part}.npy", np.stack(rows))
+        made = folder / f"{name}.{part}.part.npy"  # renamed when it is whole
+        np.save(made, np.stack(rows))
+        made.replace(folder / f"{name}.{part}.npy")
 
 
 def forget(folder: Path) -> None:
@@ -90,7 +92,7 @@ def sentences_of(records: list[dict]) -> list[str]:
 
 def open_prepared(folder: Path, pool: Pool) -> Prepared:
     """Open the prepared arrays of the clips that `pool` (from the same folder) selects."""
-    names = sorted(p.name.removesuffix(".jsonl") for p in folder.glob("*.jsonl"))
+    names, _ = check_shards(folder)
     arrays = {
         part: [np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for name in names] for part in PARTS
     }

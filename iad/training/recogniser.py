@@ -31,7 +31,7 @@ from iad.recogniser import Recogniser, load_recogniser
 from iad.training.augment import degrade
 from iad.training.pool import Pool
 
-PEOPLE, ANIMATED, SIZE = 300, 7, 256  # photo people, views of each beside the photo itself, pixels a side
+ANIMATED, SIZE = 7, 256  # views of a photo person beside the photo itself, pixels a side
 RANK = 16  # directions of a person's own changes; of 1 to 64 the fewest with the best verification of others
 # Of the token beside the 64 local ones: it knows real people and must outweigh them. On held-out photo people
 # in other light and action, cosines of the joined identity verify as well as the token's own (AUC 0.9997 and
@@ -122,7 +122,7 @@ def fit_split(recognised: Recognised, views: Views, *, rank: int = RANK) -> None
     found = torch.from_numpy(np.atleast_2d(ridge.coef_).T.astype(np.float32))
     recognised.scale.fill_(SCALE)
     recognised.mean.copy_(form.mean)
-    recognised.basis.zero_()[:, :rank] = form.basis
+    recognised.basis.zero_()[:, : form.basis.shape[1]] = form.basis  # few people have fewer directions
     recognised.from_track.copy_(found @ form.basis.T)
     recognised.mean_track.copy_(track.mean(0))
 
@@ -157,12 +157,14 @@ def weigh(true: Float[Tensor, "n 60"], read: Float[Tensor, "n 60"]) -> Float[Ten
     return weight / (true.pow(2) @ weight).mean()
 
 
-def fit_code(recognised: Recognised, true: Float[Tensor, "n 60"], code: Float[Tensor, "n c"]) -> float:
+def fit_code(
+    recognised: Recognised, true: Float[Tensor, "n 60"], code: Float[Tensor, "n c"], *, steps: int = STEPS
+) -> float:
     """Teach tracks to the decoupler's code; returns R^2 on the last eighth, which it did not learn from."""
     cut = len(true) * 7 // 8
     optimiser = torch.optim.AdamW(recognised.code.parameters(), 3e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=STEPS)
-    for _ in range(STEPS):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+    for _ in range(steps):
         rows = torch.randint(cut, (BATCH,))
         noisy = true[rows] + NOISE * torch.randn(BATCH, true.shape[1])
         loss = (recognised.to_code(noisy) - code[rows]).pow(2).mean()
@@ -186,7 +188,7 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Any) -> Recognis
     views = _load_views(folder / "views.npz") if options.resume else None
     if views is None:
         people = [record for record, _ in usable_photos() if not is_held_out(record.number)]
-        chosen = np.random.default_rng(options.seed).permutation(len(people))[:PEOPLE]
+        chosen = np.random.default_rng(options.seed).permutation(len(people))[: options.amounts.views]
         views = embed_people(
             [people[k] for k in chosen],
             load_recogniser("dlib"),
@@ -194,12 +196,14 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Any) -> Recognis
             seed=options.seed,
             minutes=options.minutes,
         )
-        np.savez(folder / "views.npz", **vars(views))
+        part = folder / "part.npz"
+        np.savez(part, **vars(views))
+        part.replace(folder / "views.npz")
     fit_split(recognised, views)
     true, read, code = (x.clone() for x in read_pool(pool, parts, seed=options.seed))
     recognised.weight.copy_(weigh(true, read))
     torch.manual_seed(options.seed)
-    r2 = fit_code(recognised, true, code)
+    r2 = fit_code(recognised, true, code, steps=min(STEPS, options.max_steps or STEPS))
     print(f"{len(set(views.person))} people; R^2 of codes from tracks {r2:.3f}", flush=True)
     return recognised.eval().requires_grad_(False)
 

@@ -4,9 +4,9 @@ A photo is made to perform something else; the picture of that then counts as th
 what the real photo does. So the truth is known without any video. In come photo people, out come `Pairs`.
 """
 
+import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,8 @@ from iad.geometry.moving import MovingFace
 from iad.performing.actions import Performed, perform
 from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
-from iad.portraits.photo import PhotoRecord, load_photo_people
+from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
+from iad.portraits.workers import create_pool
 from iad.reading import READ_SIZE, FaceReader, read_crop
 from iad.refining import cut, cut_look, eye_distance, place, to_conditions
 
@@ -37,6 +38,7 @@ SHOWS_INSIDE = 0.06  # eye distances between the inner lips: such a photo tells 
 MOVED = 0.02  # eye distances that the landmarks of a mouth move, on average, at least
 CALM_SHARE = 0.5  # of the photos with closed mouths, are taken
 EDGE = 0.15  # of a picture's side: eyes and mouths that come nearer to its edge are no photo's
+MISREAD = 0.1  # eye distances by which a reader that has hardly learned is off
 READING_ERROR = 0.008  # eye distances by which landmarks of lips and lids may be off
 _CLOSE = np.float32(np.arange(68) >= 36)[:, None]  # landmarks of eyes and mouth
 OPEN = ("neutral", "sad", "pucker", "frown", "lips pressed", "mouth open", "talk", "surprised", "smile")
@@ -57,42 +59,63 @@ class Pairs:
         return len(self.looks)
 
 
-def load_pairs(folder: Path, reader: FaceReader, *, seed: int = 0) -> Pairs:
+def load_pairs(folder: Path, reader: FaceReader, *, seed: int = 0, people: int | None = None) -> Pairs:
     """Open the pairs of a folder; make them first where there are none.
 
-    The reader finds the landmarks, as it will in visitors' photos.
+    Args:
+        folder: of the pairs.
+        reader: finds the landmarks, as it will in visitors' photos.
+        seed: same seed, same pairs.
+        people: how many have pairs, at most.
 
     Raises:
         FileNotFoundError: there are none, and no photo people to make them of.
     """
-    if not (folder / "pairs.npz").exists():
+    path = folder / "pairs.npz"
+    if not path.exists():
         labelled = load_people_words()
         records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
-        records = [read_record(reader, record) for record in records]
+        records = leave_out_broken(records)
+        chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
+        pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people)
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "pairs.npz", **vars(make_pairs(load_geometry(), records, seed=seed)))
-    return Pairs(**np.load(folder / "pairs.npz"))
+        part = folder / "part.npz"
+        np.savez(part, **vars(pairs))
+        part.replace(path)  # so that pairs which are there are whole
+    with np.load(path) as file:
+        return Pairs(**file)
 
 
 def make_pairs(
-    head: Head, records: Sequence[PhotoRecord], *, seed: int = 0, workers: int | None = None
+    head: Head,
+    reader: FaceReader,
+    records: Sequence[PhotoRecord],
+    *,
+    seed: int = 0,
+    people: int | None = None,
 ) -> Pairs:
-    """Draw pairs of all of these people whose photo tells something."""
+    """Draw pairs of these people, of the first `people` of them whose photo tells something."""
     bar = tqdm(total=len(records), desc="pairs", unit="person", mininterval=5, file=sys.stderr)
     rows: list[tuple] = []
-    with ProcessPoolExecutor(workers) as pool:
-        for found in pool.map(partial(_pairs_of, head, seed=seed), records, chunksize=4):
-            bar.update()
-            rows += found
+    with create_pool() as pool:
+        size = 4 * (os.cpu_count() or 1)
+        for at in range(0, len(records), size):
+            batch = [read_record(reader, record) for record in records[at : at + size]]
+            for found in pool.map(partial(_pairs_of, head, seed=seed), batch):
+                if people is None or len({row[-1] for row in rows}) < people:
+                    rows += found
+            bar.update(len(batch))
+            if people is not None and len({row[-1] for row in rows}) >= people:
+                break
     return Pairs(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
 def read_record(reader: FaceReader, record: PhotoRecord) -> PhotoRecord:
-    """Return the record with the landmarks that the reader finds."""
+    """Return the record with the landmarks that the reader finds, unless it misreads the photo."""
     affine = alignment(record.landmarks)
-    return replace(
-        record, landmarks=read_crop(reader, crop(record.load_photo(), affine, READ_SIZE), affine).landmarks
-    )
+    found = read_crop(reader, crop(record.load_photo(), affine, READ_SIZE), affine).landmarks
+    miss = np.linalg.norm(found - record.landmarks, axis=1).mean() / eye_distance(record.landmarks)
+    return record if miss > MISREAD else replace(record, landmarks=found)
 
 
 def _pairs_of(head: Head, record: PhotoRecord, *, seed: int) -> list[tuple]:

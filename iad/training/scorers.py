@@ -23,7 +23,7 @@ from iad.config import EXPRESSIONS, TRACK, Preset
 from iad.encoders import POSE_SCALE
 from iad.training.augment import degrade, recolour, reframe
 from iad.training.judges import FACE, HEAD, View, create_scorers, cut
-from iad.training.loop import LoopConfig, fit
+from iad.training.loop import fit
 from iad.training.pool import Pool, load_pool
 from iad.video import save_picture
 
@@ -222,15 +222,8 @@ def train_scorers(preset: Preset, options: "Options", *, only: Sequence[Judge] =
             stage = ActionStage(preset, pool, seed=options.seed)
         else:
             stage = RecogniserStage(preset, pool, judge=judge, seed=options.seed)
-        config = LoopConfig(
-            output=options.output / "scorers" / judge,
-            minutes=options.minutes * SHARES[judge] / whole,
-            resume=options.resume,
-            learning_rate=2e-3,
-            weight_decay=0.05,
-            cooldown=0.6,
-            max_steps=options.max_steps,
-        )
+        share = SHARES[judge] / whole
+        config = options.loop("scorers", part=judge, share=share, weight_decay=0.05, cooldown=0.6)
         trained = fit(stage, config)
         checkpoint.save_part(weights, f"scorers-{judge}", trained[judge].state_dict(), half=True)
     checkpoint.save_preset(weights, preset)

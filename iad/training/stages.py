@@ -5,9 +5,12 @@ and snapshots, and `weights/`, which `IaDPipeline.from_pretrained` reads and eve
 """
 
 import hashlib
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,15 +21,16 @@ from iad.decoupling import IdentityWeights, TextWeights
 from iad.parts import arm_part, create_parts, load_parts, split_parts
 from iad.portraits.stills import load_stills
 from iad.text import create_text_encoder, load_text_encoder
-from iad.training import STAGES
 from iad.training.ablations import train_ablations
 from iad.training.autoencoder import AutoencoderStage
 from iad.training.decoupler import DecouplerStage
 from iad.training.denoiser import DenoiserStage
 from iad.training.encoder import EncoderStage
-from iad.training.loop import LoopConfig, Stage, fit
+from iad.training.geometry import make_geometry
+from iad.training.loop import LoopConfig, Stage, fit, get_device
 from iad.training.performing import train_performing
-from iad.training.pool import Pool, load_pool
+from iad.training.plan import PLAN, STAGES, Amounts
+from iad.training.pool import Pool, check_shards, load_pool, thin_out
 from iad.training.prepare import Prepared, forget, open_prepared, prepare_shard, prepare_text, sentences_of
 from iad.training.reading import ReaderStage
 from iad.training.recogniser import train_recognised
@@ -34,53 +38,60 @@ from iad.training.refining import RefinerStage
 from iad.training.refining_pairs import load_pairs
 from iad.training.scorers import train_scorers
 
-LEARNING_RATES = {
-    "autoencoder": 1.5e-3,
-    "encoder": 1e-3,
-    "reader": 1.5e-3,
-    "refiner": 1e-3,
-    "decoupler": 1e-3,
-    "base": 1e-3,
-    "adapters": 1e-3,
-    "joint": 1e-3,
-}
-NEEDS = {  # weights that must be there before
-    "autoencoder": (),
-    "encoder": (),
-    "reader": (),
-    "refiner": ("reader",),
-    "decoupler": ("autoencoder", "encoder"),
-    "recogniser": ("encoder", "reader", "decoupling"),
-    "base": ("autoencoder", "encoder"),
-    "adapters": ("autoencoder", "encoder", "decoupling", "base"),
-    "joint": ("autoencoder", "encoder", "decoupling"),
-    "ablations": ("autoencoder", "encoder"),
-}
-WRITES = {
-    "autoencoder": ("autoencoder",),
-    "encoder": ("encoder",),
-    "reader": ("reader",),
-    "refiner": ("refiner",),
-    "decoupler": ("decoupling", "decoupling-heads"),
-    "base": ("base",),
-    "adapters": ("decoupling", "decoupling-heads", "adapters-iad"),
-    "joint": ("decoupling", "decoupling-heads", "base", "adapters-iad"),
-}
+RECOGNISER_CLIPS = 240  # that tell what a track is as a code
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says of one stage's run."""
+    """What the command line says of one stage's run.
+
+    Attributes:
+        minutes: of this run, or with `total` of all runs of the stage together.
+        arms: that take turns in the stages adapters and joint.
+        amounts: how much data there is to be made; those of the preset by default.
+        checkpoint_minutes: between two checkpoints.
+        workers: processes that make batches for a GPU.
+        should_stop: see `LoopConfig`.
+        begun: by the monotonic clock, where the minutes are also those of what comes before the first step.
+    """
 
     data: Path
     output: Path
     minutes: float = 10.0
+    total: bool = False
     resume: bool = False
     seed: int = 0
     max_steps: int | None = None
-    arms: tuple[str, ...] = ("iad",)  # that take turns in the stages adapters and joint
+    arms: tuple[str, ...] = ("iad",)
     identity_weights: IdentityWeights = IdentityWeights()
     text_weights: TextWeights = TextWeights()
+    amounts: Amounts = Amounts()
+    checkpoint_minutes: float = 4.0
+    workers: int = 0
+    should_stop: Callable[[], bool] | None = None
+    begun: float | None = None
+
+    def loop(self, stage: str, *, part: str = "", share: float = 1.0, **more: Any) -> LoopConfig:
+        """Say how a stage runs through `fit`: what its row of the plan and these options say.
+
+        Args:
+            stage: a name in `PLAN`.
+            part: of several that the stage trains, each in a folder of its own.
+            share: of the minutes.
+            more: other fields of `LoopConfig`.
+        """
+        row, minutes = PLAN[stage], self.minutes * share
+        if self.begun is not None and not part:
+            minutes = max(minutes - (time.monotonic() - self.begun) / 60, minutes / 4)
+        given: dict[str, Any] = {
+            "learning_rate": row.learning_rate,
+            "precision": row.precision,
+            "workers": self.workers if row.parallel else 0,
+            "picture_minutes": min(5.0, max(minutes / 3, 0.2)),
+        }
+        shared = ("total", "resume", "seed", "max_steps", "checkpoint_minutes", "should_stop")
+        given |= {name: getattr(self, name) for name in shared}
+        return LoopConfig(output=self.output / stage / part, minutes=minutes, **(given | more))
 
 
 def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
@@ -93,15 +104,18 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     preset = PRESETS[preset] if isinstance(preset, str) else preset
     if stage not in STAGES:
         raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    torch.manual_seed(options.seed)  # the first weights
+    if stage == "geometry":
+        return make_geometry(options.output)
     if stage == "scorers":
         return train_scorers(preset, options)
     if stage == "performing":
         return train_performing(preset, options)
     weights = options.output / "weights"
     parts = create_parts(preset)
-    _load(parts, weights, stage)
-    budget = f"{options.minutes:g} minutes, clips from {options.data}"
-    print(f"Stage {stage!r} of preset {preset.name!r}, {budget}", flush=True)
+    _load(parts, weights, stage, options)
+    bound = f"{options.max_steps} steps" if options.max_steps else f"{options.minutes:.3g} minutes"
+    print(f"Stage {stage!r} of preset {preset.name!r}, {bound}, clips from {options.data}", flush=True)
     if stage == "ablations":
         pool = load_pool(options.data)
         prepare(options.data, preset, parts)
@@ -110,27 +124,22 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
         return train_ablations(make, preset=preset, options=options)
     if stage == "recogniser":
         checkpoint.save_preset(weights, preset)
-        recognised = train_recognised(parts, load_pool(options.data), options)
+        pool = thin_out(load_pool(options.data), RECOGNISER_CLIPS, seed=options.seed)
+        recognised = train_recognised(parts, pool, options)
         checkpoint.save_part(weights, "recogniser", recognised.state_dict(), half=True)
         return weights
     learner = _create_stage(stage, preset, parts, options)
-    config = LoopConfig(
-        output=options.output / stage,
-        minutes=options.minutes,
-        resume=options.resume,
-        learning_rate=LEARNING_RATES[stage],
-        max_steps=options.max_steps,
-        log_every=20 if len(options.arms) == 1 else 2 * len(options.arms) + 1,  # so that all arms are heard
-    )
+    # so that all arms are heard
+    config = options.loop(stage, log_every=20 if len(options.arms) == 1 else 2 * len(options.arms) + 1)
     trained = fit(learner, config)
-    if "decoupling" in WRITES[stage]:
+    if "decoupling" in PLAN[stage].writes:
         getattr(learner, "split", learner).centre(trained)
     for name, module in trained.items():
         if name in parts:
             parts[name].load_state_dict(module.state_dict())
     checkpoint.save_preset(weights, preset)
     for name, state in split_parts(parts).items():
-        if name in WRITES[stage]:
+        if name in PLAN[stage].writes:
             checkpoint.save_part(weights, name, state)
     for arm in _baselines(stage, options):
         checkpoint.save_part(weights, arm_part(arm), trained[arm].own_state())
@@ -141,28 +150,35 @@ def _baselines(stage: str, options: Options) -> list[str]:
     return [arm for arm in options.arms if arm != "iad"] if stage in ("adapters", "joint") else []
 
 
-def _load(parts: nn.ModuleDict, weights: Path, stage: str) -> None:
+def _load(parts: nn.ModuleDict, weights: Path, stage: str, options: Options) -> None:
+    """Fill the networks that have weights; what a resumed stage was just writing, its checkpoint holds."""
     have = [name for name in split_parts(parts) if weights.is_dir() and checkpoint.has_part(weights, name)]
-    missing = [name for name in NEEDS[stage] if name not in have]
+    if options.resume and (options.output / stage / "checkpoint").is_dir():
+        torn = [n for n in have if n in PLAN[stage].writes and not checkpoint.is_sound(weights, n)]
+    else:
+        torn = []
+    missing = [name for name in PLAN[stage].needs if name not in have]
     if missing:
         names = ", ".join(missing)
         raise ValueError(f"Stage {stage!r} needs weights of {names} in {weights}; train those stages first.")
+    have = [name for name in have if name not in torn]
     if have:
         load_parts(parts, weights, only=have)
 
 
 def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Options) -> Stage:
     if stage == "reader":
-        stills = load_stills(options.data / "stills", seed=options.seed)
+        stills = load_stills(options.data / "stills", seed=options.seed, people=options.amounts.people)
         learner = ReaderStage(preset, stills, seed=options.seed)
         weights = options.output / "weights"
-        if checkpoint.has_part(weights, "reader"):
+        if checkpoint.is_sound(weights, "reader"):
             _begin_from(learner.model, parts)
         elif checkpoint.has_part(weights, "encoder"):  # which has the same trunk, and has seen faces
             learner.model["reader"].trunk.load_state_dict(parts["encoder"].trunk.state_dict())
         return learner
     if stage == "refiner":
-        pairs = load_pairs(options.data / "pairs", parts["reader"].eval(), seed=options.seed)
+        pairs, people = options.data / "pairs", options.amounts.people
+        pairs = load_pairs(pairs, parts["reader"].eval(), seed=options.seed, people=people)
         learner = RefinerStage(preset, pairs, parts["reader"], seed=options.seed)
         _begin_from(learner.model, parts)
         return learner
@@ -189,7 +205,7 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
     _begin_from(learner.model, parts)
     weights = options.output / "weights"
     for arm in _baselines(stage, options):
-        if checkpoint.has_part(weights, arm_part(arm)):
+        if checkpoint.is_sound(weights, arm_part(arm)):
             learner.model[arm].load_own_state(checkpoint.load_part(weights, arm_part(arm)))
         else:
             learner.model[arm].begin_reading_like(learner.model["decoupler"])
@@ -226,15 +242,14 @@ def prepare(data: Path, preset: Preset, parts: nn.ModuleDict) -> None:
     """Compute what the frozen parts say of every shard and sentence; again only if these parts changed."""
     from tqdm import tqdm
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = get_device()
     parts = parts.to(device).eval()
     digest = _digest(parts["autoencoder"], parts["encoder"])
     mark = data / "prepared.txt"
     if not mark.exists() or mark.read_text() != digest:
         forget(data)
         mark.write_text(digest)
-    names = sorted(p.name.removesuffix(".jsonl") for p in data.glob("*.jsonl"))
-    for name in tqdm(names, desc="latents and features", mininterval=5):
+    for name in tqdm(check_shards(data)[0], desc="latents and features", mininterval=5):
         prepare_shard(data, name, preset=preset, autoencoder=parts["autoencoder"], encoder=parts["encoder"])
     sentences = sentences_of(load_pool(data, held_out=None).records)
     if not (data / "text.txt").exists() or (data / "text.txt").read_text().split("\n") != sentences:

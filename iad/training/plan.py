@@ -1,0 +1,102 @@
+"""What is trained, in order: one table of stages, and how much data each size of model gets.
+
+`python -m iad train STAGE` trains one row of it, `python -m iad train mini` all rows that have a share of the
+minutes. No torch here: the command line names the stages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+WHOLE = "mini"  # the name of all stages together
+RENDER_SHARE = 0.1  # of the minutes: clips and stills, as far as they are missing
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage.
+
+    Attributes:
+        share: of the minutes when everything is trained; shares need not add up to one.
+        needs: weight files that must be there before.
+        writes: weight files that it leaves.
+        learning_rate: of AdamW.
+        precision: of the forward pass on a GPU; weights and optimiser are float32 always. What regresses
+            coordinates and coefficients wants more than bfloat16's three digits.
+        parallel: other processes may make its batches.
+        optional: trained with everything only where it is asked for.
+    """
+
+    share: float = 0.0
+    needs: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    learning_rate: float = 1e-3
+    precision: Literal["bf16", "fp32"] = "fp32"
+    parallel: bool = True
+    optional: bool = False
+
+
+SPLIT = ("decoupling", "decoupling-heads")
+PLAN: dict[str, Row] = {
+    "geometry": Row(0.01, writes=("geometry",)),
+    "performing": Row(0.06, writes=("performing",), learning_rate=2e-3, parallel=False),
+    "autoencoder": Row(0.05, writes=("autoencoder",), learning_rate=1.5e-3, precision="bf16"),
+    "encoder": Row(0.09, writes=("encoder",)),
+    "reader": Row(0.23, writes=("reader",), learning_rate=1.5e-3),
+    "refiner": Row(0.12, ("reader",), ("refiner",)),
+    "decoupler": Row(0.08, ("autoencoder", "encoder"), SPLIT),
+    "recogniser": Row(0.05, ("encoder", "reader", "decoupling"), ("recogniser",)),
+    "base": Row(0.0, ("autoencoder", "encoder"), ("base",), precision="bf16"),
+    "adapters": Row(
+        0.0,
+        ("autoencoder", "encoder", "decoupling", "base"),
+        (*SPLIT, "adapters-iad"),
+        precision="bf16",
+    ),
+    "joint": Row(
+        0.36, ("autoencoder", "encoder", "decoupling"), (*SPLIT, "base", "adapters-iad"), precision="bf16"
+    ),
+    "scorers": Row(0.07, writes=("scorers-arc", "scorers-cur", "scorers-action"), learning_rate=2e-3),
+    "ablations": Row(0.15, ("autoencoder", "encoder"), optional=True),
+}
+STAGES = tuple(PLAN)
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much data a model is trained on, at most; fewer minutes render less.
+
+    Attributes:
+        clips: of the pool.
+        least: of them, before the first stage that needs clips may begin on a GPU.
+        groups: of four clips, in a shard of the pool.
+        people: photo people of the reader's stills.
+        views: photo people whom the recogniser sees.
+        geometry: make the compact head anew, which takes a minute; else the one that ships is taken.
+    """
+
+    clips: int = 4000
+    least: int = 160
+    groups: int = 5
+    people: int = 10_000
+    views: int = 300
+    geometry: bool = True
+
+
+AMOUNTS = {
+    "mini": Amounts(),
+    "mini-large": Amounts(clips=6000),
+    "tiny": Amounts(clips=4, least=4, groups=1, people=2, views=2, geometry=False),
+}
+
+
+def choose_stages(*, ablations: bool = False) -> tuple[str, ...]:
+    """List the stages that are trained when everything is."""
+    return tuple(name for name, row in PLAN.items() if row.share and (ablations or not row.optional))
+
+
+def share_minutes(minutes: float, stages: Sequence[str]) -> dict[str, float]:
+    """Share minutes out over stages, and over "render", which makes what they learn from."""
+    shares = {"render": RENDER_SHARE} | {name: PLAN[name].share for name in stages}
+    whole = sum(shares.values())
+    return {name: minutes * share / whole for name, share in shares.items()}

@@ -1,0 +1,253 @@
+"""Everything in order, from nothing: `python -m iad train mini --output runs --minutes N`.
+
+In come a budget and, perhaps, a folder of clips or a carried pack; out comes a folder of weights that
+`IaDPipeline.from_pretrained` reads, with a card. The output folder keeps a journal of what is finished, so
+that a run which was killed goes on where it stood: between stages, or within one from its last checkpoint.
+"""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iad import checkpoint
+from iad.checkpoint import write_whole
+from iad.config import PRESETS
+from iad.training import carrying, packing
+from iad.training.loop import Paused, get_device
+from iad.training.plan import AMOUNTS, Amounts, choose_stages, share_minutes
+from iad.training.rendering import Background, count_cores, fetch_missing, make_data
+from iad.training.requirements import RECOGNISER, list_missing
+from iad.training.stages import Options, train
+
+JOURNAL = "training.json"
+NO_BOUND = 10.0**6  # minutes of a run that steps bound
+BATCH_WORKERS = 6  # processes that make batches for a GPU, at most
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+SPARE = 20e6  # bytes: with fewer left on the disk, a file that could not be written lacked space
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What the command line says of a training of everything.
+
+    Attributes:
+        minutes: of all calls together; None where steps bound it.
+        steps: of every stage; the same steps give the same bits on a CPU.
+        arms: that learn beside iad in the stage joint.
+        data: clips that are there already; else they are made in `output / "clips"`.
+        pack: a file that `iad.training.carrying` wrote; then nothing is fetched.
+        pause: minutes after which this call stops, to be resumed.
+        shards: also write the result there, as a few files to be carried away.
+        ablations: also train the split without each of its terms.
+        command: as it was typed, for the card.
+    """
+
+    output: Path
+    preset: str = "mini"
+    minutes: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    arms: tuple[str, ...] = ("iad",)
+    resume: bool = False
+    data: Path | None = None
+    pack: Path | None = None
+    pause: float | None = None
+    shards: Path | None = None
+    ablations: bool = False
+    command: str = ""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All stages, in order."""
+        return choose_stages(ablations=self.ablations)
+
+    @property
+    def amounts(self) -> Amounts:
+        """How much data is made."""
+        return AMOUNTS.get(self.preset, Amounts())
+
+
+def train_whole(whole: Whole) -> dict[str, Any]:
+    """Train every stage that is not finished; returns where the weights are, or why there are none yet.
+
+    Raises:
+        ValueError: a training of another kind is in the folder, or one that is not to be resumed.
+        OSError: the disk is full; what is there can be resumed.
+    """
+    _check(whole)
+    whole.output.mkdir(parents=True, exist_ok=True)
+    journal = _open_journal(whole)
+    begun, now = time.monotonic(), packing.describe_call(whole.command)
+    paused = None
+    try:
+        _train_stages(whole, journal, begun)
+    except Paused as words:
+        paused = f"{words}; the same command with --resume goes on."
+    except OSError as error:
+        raise _explain(error, whole) from error
+    finally:
+        journal["calls"].append(now | {"minutes": round((time.monotonic() - begun) / 60, 2)})
+        _save(whole, journal)
+    try:
+        folder = packing.pack(whole.output, whole.output / whole.preset, journal)
+        files = packing.write_shards(folder, whole.shards) if whole.shards else []
+    except OSError as error:
+        raise _explain(error, whole) from error
+    return {"weights": str(folder), "paused": paused, "files": [str(file) for file in files]}
+
+
+def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
+    budget = share_minutes(whole.minutes or NO_BOUND, whole.stages)
+    checkpoint.save_preset(whole.output / "weights", PRESETS[whole.preset])
+    if whole.pack:
+        carrying.unpack(whole.pack, whole.output / "pack")
+    with _make_data(whole, journal, budget["render"]) as background, _listen(whole, begun) as stop:
+        for stage in whole.stages:
+            if stage in journal["finished"]:
+                continue
+            if stop():
+                raise Paused(f"Paused before the stage {stage!r}")
+            if background and stage not in ("geometry", "performing"):
+                background.wait_for(stage)
+            start = time.monotonic()
+            note = _train_stage(stage, whole, budget[stage], stop)
+            minutes = round((time.monotonic() - start) / 60, 2)
+            journal["finished"][stage] = {"date": time.strftime("%Y-%m-%d %H:%M"), "minutes": minutes} | note
+            _save(whole, journal)
+
+
+def _make_data(whole: Whole, journal: dict[str, Any], minutes: float) -> Any:
+    """Make data now, and return nothing to wait for; or begin to make it beside the training."""
+    if "render" in journal["finished"] or (whole.data and (whole.data / "stills" / "stills.npz").exists()):
+        return nullcontext()
+    fetch_missing()
+    if whole.data:
+        return nullcontext()
+    folder = whole.output / "clips"
+    given: dict[str, Any] = {"seed": whole.seed, "size": PRESETS[whole.preset].size}
+    if get_device().type == "cuda" and not whole.steps:
+        return Background(folder, whole.amounts, minutes=NO_BOUND, **given)
+    make_data(folder, whole.amounts, workers=count_cores(), minutes=minutes, **given)
+    journal["finished"]["render"] = {"date": time.strftime("%Y-%m-%d %H:%M")}
+    _save(whole, journal)
+    return nullcontext()
+
+
+def _train_stage(stage: str, whole: Whole, minutes: float, stop: Callable[[], bool]) -> dict[str, Any]:
+    """Train one stage, or say why it is left out."""
+    if stage == "geometry" and (whole.pack or not whole.amounts.geometry):
+        carried = whole.output / "pack" / "geometry"
+        source = carried if whole.pack else checkpoint.WEIGHTS / "mini"
+        state = checkpoint.load_part(source, "geometry")
+        checkpoint.save_part(whole.output / "weights", "geometry", state, half=True)
+        return {"note": "taken from the pack" if whole.pack else "the one that ships"}
+    if stage == "recogniser" and (lack := _lacks_recogniser(whole.preset)):
+        print(f"The stage 'recogniser' is left out: {lack}", flush=True)
+        return {"note": f"left out: {lack}"}
+    cuda = get_device().type == "cuda"
+    options = Options(
+        data=whole.data or whole.output / "clips",
+        output=whole.output,
+        minutes=minutes,
+        total=True,
+        resume=True,
+        seed=whole.seed,
+        max_steps=whole.steps,
+        arms=whole.arms if stage == "joint" else ("iad",),
+        amounts=whole.amounts,
+        checkpoint_minutes=min(4.0, max(minutes / 8, 0.1)),
+        workers=min(BATCH_WORKERS, count_cores() - 1) if cuda else 0,
+        should_stop=stop,
+        begun=time.monotonic(),
+    )
+    train(stage, preset=whole.preset, options=options)
+    return {}
+
+
+def _lacks_recogniser(preset: str) -> str:
+    from iad.recogniser import DIM, load_recogniser
+
+    if PRESETS[preset].decoupler.dim != DIM:
+        return "this preset's tokens are not as wide as the recogniser's"
+    if missing := list_missing(RECOGNISER):
+        return f"it needs {', '.join(missing)}"
+    try:
+        load_recogniser("dlib")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _check(whole: Whole) -> None:
+    if not (whole.minutes or whole.steps):
+        raise ValueError("Say how long everything is trained: --minutes for all stages, or --steps for each.")
+    there = (whole.output / JOURNAL).exists() or (whole.output / "weights").exists()
+    if there and not whole.resume:
+        raise ValueError(
+            f"{whole.output} holds a training already; add --resume to go on, or choose another folder."
+        )
+
+
+def _open_journal(whole: Whole) -> dict[str, Any]:
+    """Read what is finished, and make sure that it was the same training."""
+    facts = {"preset": whole.preset, "seed": whole.seed, "steps": whole.steps, "arms": list(whole.arms)}
+    path = whole.output / JOURNAL
+    if not path.exists():
+        return facts | {"minutes": whole.minutes, "finished": {}, "calls": []}
+    journal = json.loads(path.read_text())
+    changed = [key for key, value in facts.items() if journal[key] != value]
+    if changed:
+        was = ", ".join(f"{key} {journal[key]}" for key in changed)
+        raise ValueError(f"The training in {whole.output} has {was}; go on so, or choose another folder.")
+    return journal | {"minutes": whole.minutes}
+
+
+def _save(whole: Whole, journal: dict[str, Any]) -> None:
+    """Write the journal; where there is no space for that, the last one tells less, and is right."""
+    try:
+        write_whole(whole.output / JOURNAL, json.dumps(journal, indent=1).encode())
+    except OSError as error:
+        print(f"The journal could not be written: {error}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _listen(whole: Whole, begun: float) -> Iterator[Callable[[], bool]]:
+    """Give what says that this call is to stop: it was asked to end, or its time is over."""
+    asked: list[int] = []
+
+    def ask(number: int, _: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("Stopping after this step; asked once more, at once.", file=sys.stderr, flush=True)
+
+    before = None
+    with suppress(ValueError):  # in a thread nobody is told
+        before = signal.signal(signal.SIGTERM, ask)
+    late = begun + 60 * whole.pause if whole.pause else float("inf")
+    try:
+        yield lambda: bool(asked) or time.monotonic() > late
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _explain(error: OSError, whole: Whole) -> OSError:
+    """Say it in one sentence where the disk is full; other errors stay as they are."""
+    short = shutil.disk_usage(whole.output).free < SPARE
+    words = ("No space", "too large", "requested and")  # what libraries say that hide the number
+    if not (error.errno in FULL or short or any(word in str(error) for word in words)):
+        return error
+    return OSError(
+        f"There is no space left for {whole.output.resolve()}: free some, and the same command with --resume "
+        f"goes on where it stood ({os.strerror(error.errno) if error.errno else error})."
+    )
