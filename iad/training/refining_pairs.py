@@ -107,6 +107,8 @@ def make_pairs(
             bar.update(len(batch))
             if people is not None and len({row[-1] for row in rows}) >= people:
                 break
+    if not rows:
+        raise ValueError("No mouth of these photo people can be drawn twice; fetch more of them.")
     return Pairs(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
