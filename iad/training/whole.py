@@ -107,9 +107,9 @@ def train_whole(whole: Whole) -> dict[str, Any]:
 
 def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
     budget = share_minutes(whole.minutes or NO_BOUND, whole.stages)
-    checkpoint.save_preset(whole.output / "weights", PRESETS[whole.preset])
     if whole.pack:
         carrying.unpack(whole.pack, whole.output / "pack")
+    checkpoint.save_preset(whole.output / "weights", PRESETS[whole.preset])
     with _make_data(whole, journal, budget["render"]) as background, _listen(whole, begun) as stop:
         for stage in whole.stages:
             if stage in journal["finished"]:
