@@ -66,7 +66,7 @@ def test_it_changes_the_mouth_where_it_moves_and_nothing_else(photo, busy, size)
         x, y = marks[frame, point]
         return changed[frame, y - 2 : y + 3, x - 2 : x + 3].all()
 
-    assert touched(0, 66) and touched(0, 51)
+    assert touched(0, 57) and touched(0, 51)
     assert not touched(0, 27) and not touched(0, 37) and not changed[1].any()
     assert 0.005 < changed[0].mean() < 0.25
     assert (drawn.frames == before).all()  # what was drawn is still there
@@ -80,6 +80,15 @@ def test_teeth_take_on_no_colour(busy):
     change = busy(looks, busy.encode_photo(looks), torch.zeros(2, 120))
     spread = change.max(1).values - change.min(1).values
     assert spread[:, 40:60, 30:60].max() < 1e-6 < spread[:, 20:30, 30:60].mean()
+
+
+def test_the_inside_of_a_mouth_that_is_wide_open_is_left_to_geometry(photo, busy):
+    track = np.concatenate([track_of({"jawOpen": 0.9}), track_of({"jawOpen": 0.1, "mouthSmile": 0.5})])
+    drawn, marks = photo.render(track, size=400), photo.landmarks(track)[:, 60:68].mean(1) * 400
+    changed = (Repair(busy, photo)(drawn, track) != drawn.frames).any(axis=-1)
+    x, y = marks.astype(int).T
+    wide, grin = (changed[k, y[k] - 1 : y[k] + 1, x[k] - 3 : x[k] + 3] for k in (0, 1))
+    assert not wide.any() and grin.all()
 
 
 def test_a_turn_of_the_head_alone_is_no_reason(photo, busy):
