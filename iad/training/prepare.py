@@ -16,7 +16,7 @@ from torch import nn
 
 from iad.autoencoder import to_tensor
 from iad.config import Preset
-from iad.training.pool import Pool, check_shards
+from iad.training.pool import Pool
 
 PARTS = ("latents", "tokens", "global", "neutral")
 
@@ -92,7 +92,7 @@ def sentences_of(records: list[dict]) -> list[str]:
 
 def open_prepared(folder: Path, pool: Pool) -> Prepared:
     """Open the prepared arrays of the clips that `pool` (from the same folder) selects."""
-    names, _ = check_shards(folder)
+    names = sorted({record["shard"] for record in pool.records})  # more may have come since
     arrays = {
         part: [np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for name in names] for part in PARTS
     }
