@@ -1,10 +1,11 @@
 """Stage of T: sentences and the deeds they tell; needs no face, no photo and no pool of clips.
 
-The states of all sentences are computed once; a step then sets some amid words about scenes and lets T say
-which actions are done, in which order, how much and how fast, and whether any is named at all.
+The states of all sentences are computed once; a step then sets some amid words about scenes, draws takes of what
+they mean, and lets T say how many deeds are told, whether any is, and where its flow would carry each.
 """
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,29 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from iad import checkpoint
-from iad.config import Preset
-from iad.performing.actions import ACTIONS, RATES
+from iad.config import EXPRESSIONS, TRACK, Preset
+from iad.performing.gestures import NUMBERS, RHYTHMS
 from iad.performing.hearing import WINDOW_TOKENS, cut_windows, join_windows
-from iad.performing.network import DEEDS, Performer
+from iad.performing.network import BEYOND, NOISE, STEPS, Performer
 from iad.text import TextEncoder, load_text_encoder
 from iad.training.loop import LoopConfig, fit
-from iad.training.spoken import Spoken, draw_scene, draw_spoken
+from iad.training.meanings import draw_takes
+from iad.training.spoken import Spoken, draw_spoken
+from iad.training.surroundings import draw_scene
 
 LEARNING_RATE = 2e-3
-BLOCKS, BLOCK = 6, 1024  # sentences
-SCENES = 600  # sentences about scenes, that stand around the others
-SURROUNDINGS = ((0, 1.0), (2, 0.75), (8, 0.375))  # at most so many windows on either side; share of a batch
-CHANCES = (0.68, 0.2, 0.12)
-WEIGHTS = {"names": 20.0, "degree": 0.5, "tempo": 0.3, "count": 0.5, "sure": 0.5}  # names: a mean over all
-_INDEX = {name: k for k, name in enumerate(ACTIONS)}
-_TEMPO = {name: k for k, name in enumerate(RATES)}
+BLOCKS, BLOCK = 17, 1024  # sentences
+SCENES = 400  # sentences about scenes, that stand around the others
+SURROUNDINGS = ((0, 1.0), (2, 0.75), (8, 0.25))  # at most so many windows on either side; share of a batch
+CHANCES = (0.8, 0.14, 0.06)
+TAKES = 2  # of each deed in a step
+TIMES = (0.4, 0.2, 0.2, 0.2)  # how often the flow is asked at which of its steps
+TYPICAL = 0.2  # share of takes that begin without noise, as a typical one does
+WEIGHTS = {"gesture": 1.0, "count": 0.5, "sure": 0.5, "beyond": 1.0}
+# Pose counts for more, for its unit is large, and manner for less, for its takes differ most.
+_COUNTS = torch.tensor(
+    [1.0] * EXPRESSIONS + [1.5] * (TRACK - EXPRESSIONS) + [1.0] * len(RHYTHMS) + [0.15, 0.5, 0.5, 0.5]
+)
 
 
 class PerformingStage:
@@ -75,7 +83,7 @@ class PerformingStage:
         texts = [self._surround(s.text, rng, most=most) for s in spoken]
         self._encode(dict.fromkeys(window for text in texts for window in text))
         heard = join_windows([[self.states[window] for window in text] for text in texts])
-        return {"heard": (heard.states, heard.mask, heard.places)} | truth_of(spoken)
+        return {"heard": (heard.states, heard.mask, heard.places)} | truth_of(spoken, rng)
 
     def _scene(self, index: int) -> str:
         return draw_scene(np.random.default_rng((self.seed, index, 2)))
@@ -104,18 +112,20 @@ class PerformingStage:
                 self.states[window] = states[mask].half().cpu()
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
-        """Compare what T tells with the truth; degree and tempo only of deeds that have them."""
+        """Compare what T tells with the truth, and where its flow leads with takes of what is meant."""
         device = next(self.model.parameters()).device
-        told = self.model["performing"](*(x.to(device) for x in batch["heard"]))
+        performer = self.model["performing"]
+        told = performer(*(x.to(device) for x in batch["heard"]))
         truth = {key: value.to(device) for key, value in batch.items() if key != "heard"}
-        there, sure = truth["there"], truth["sure"] > 0
-        moving = there & (truth["names"][..., _INDEX["neutral"]] == 0) & sure[:, None]
+        rows, slots = truth["rows"], truth["slots"]
+        queries = told.queries[rows, slots].expand(len(truth["takes"]), -1, -1)
+        reached = performer.flow(truth["moving"], truth["time"], queries, truth["side"])
+        sure = truth["sure"] > 0
         terms = {
-            "names": binary_cross_entropy(told.names[there], truth["names"][there]),
-            "degree": binary_cross_entropy(told.degree[moving], truth["degree"][moving]),
-            "tempo": cross_entropy(told.tempo[moving], truth["tempo"][moving]),
-            "count": cross_entropy(told.count[sure], truth["count"][sure]),
+            "gesture": ((reached - truth["takes"]).square() * _COUNTS.to(device)).sum(-1).mean(),
+            "count": cross_entropy(told.count[sure], truth["count"][sure]) if sure.any() else told.count.sum() * 0,
             "sure": binary_cross_entropy(told.sure, truth["sure"]),
+            "beyond": binary_cross_entropy(told.beyond, truth["beyond"]),
         }
         return {"total": sum(weight * terms[key] for key, weight in WEIGHTS.items())} | terms
 
@@ -127,20 +137,27 @@ class PerformingStage:
         return {}
 
 
-def truth_of(spoken: list[Spoken]) -> dict[str, Tensor]:
-    """Say what sentences tell as T is asked it; where nothing is told, a first deed without actions."""
-    shape = (len(spoken), DEEDS)
-    there, degree, tempo = np.zeros(shape, bool), np.zeros(shape, np.float32), np.zeros(shape, np.int64)
-    names = np.zeros((*shape, len(ACTIONS)), np.float32)
-    there[:, 0] = True
-    for row, sentence in enumerate(spoken):
-        for k, deed in enumerate(sentence.deeds):
-            there[row, k], degree[row, k], tempo[row, k] = True, deed.intensity, _TEMPO[deed.tempo]
-            names[row, k, [_INDEX[name] for name in deed.actions]] = 1
-    count = [max(0, len(s.deeds) - 1) for s in spoken]
-    arrays = {"there": there, "degree": degree, "tempo": tempo, "names": names, "count": np.array(count)}
-    sure = np.array([s.sure for s in spoken], np.float32)
-    return {key: torch.from_numpy(value) for key, value in (arrays | {"sure": sure}).items()}
+def truth_of(spoken: Sequence[Spoken], rng: np.random.Generator) -> dict[str, Tensor]:
+    """Say what sentences tell as T is asked it, with `TAKES` takes of each deed on their way from noise."""
+    told = [(row, slot, deed) for row, sentence in enumerate(spoken) for slot, deed in enumerate(sentence.deeds)]
+    sides = rng.choice([-1.0, 1.0], (TAKES, len(told), 1)).astype(np.float32)
+    takes = [draw_takes([deed for *_, deed in told], side[:, 0], rng) for side in sides] if told else []
+    takes = np.stack(takes) if told else np.zeros((TAKES, 0, NUMBERS), np.float32)
+    time = rng.choice(STEPS, (TAKES, len(told), 1), p=TIMES).astype(np.float32) / STEPS
+    noise = NOISE * rng.standard_normal(takes.shape, np.float32)
+    usual = rng.random((TAKES, len(told), 1)) < TYPICAL
+    arrays = {
+        "rows": np.array([row for row, *_ in told], np.int64),
+        "slots": np.array([slot for _, slot, _ in told], np.int64),
+        "takes": takes,
+        "side": sides,
+        "time": time,
+        "moving": (1 - time) * np.where(usual, 0, noise) + time * takes,
+        "count": np.array([max(0, len(s.deeds) - 1) for s in spoken]),
+        "sure": np.array([s.sure for s in spoken], np.float32),
+        "beyond": np.array([[name in s.beyond for name in BEYOND] for s in spoken], np.float32),
+    }
+    return {key: torch.from_numpy(value) for key, value in arrays.items()}
 
 
 def train_performing(preset: Preset, options) -> Path:
