@@ -1,9 +1,9 @@
-"""A gesture: what a face does in one deed, as one row of numbers; any may be high, no list of actions stands behind.
+"""A gesture: what a face does in one deed, as a row of numbers; no list of actions stands behind it.
 
     57 weights, pose / 15 degrees | how much of each rhythm | onset, tempo, delay, release
 
-In come gestures with their times (`Deed`), out comes a track at any length and frame rate. What the numbers do
-is decided here and by `iad.performing.motions`; which numbers a sentence asks for, T has learned.
+In come gestures with their times (`Deed`), out comes a track at any length and frame rate. What the numbers
+do is decided here and by `iad.performing.motions`; which numbers a sentence asks for, T has learned.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -96,11 +96,13 @@ def draw_gesture(
             numbers[column] += amount / (1 if column < EXPRESSIONS else POSE_UNIT)
     for name, amount in (rhythms or {}).items():
         numbers[PLACES[name]] = amount
-    numbers[PLACES["onset"]] = np.log2(onset / ONSET)
+    numbers[PLACES["onset"]] = max(-2, np.log2(onset / ONSET))
     return numbers
 
 
-_RHYTHM_OF: dict[Callable, str] = {motion: name for name, motion in RHYTHMS.items()} | {motions.shake: "shake"}
+_RHYTHM_OF: dict[Callable, str] = {motion: name for name, motion in RHYTHMS.items()} | {
+    motions.shake: "shake"
+}
 
 
 def gesture_of(action: str) -> Numbers:

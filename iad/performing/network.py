@@ -1,4 +1,4 @@
-"""mini's T as a network: what is heard becomes deeds in order, and each deed a gesture, drawn by a small flow.
+"""mini's T as a network: what is heard becomes deeds in order, each a gesture that a small flow draws.
 
     token states -> queries: one for each of up to `DEEDS` deeds, and one that judges the whole
     query, noise, side -> a few steps -> a gesture's numbers (`iad.performing.gestures`)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -126,7 +127,7 @@ def _draw_gestures(performer: Performer, told: Told, seed: int | None) -> Float[
 def _share_time(segment: Action, gestures: Float[np.ndarray, "k n"]) -> list[Deed]:
     """Let gestures one after another have equal shares of a segment's time."""
     cuts = np.linspace(float(segment.start), float(segment.end), len(gestures) + 1).tolist()
-    return [Deed(numbers, *times) for numbers, times in zip(gestures, zip(cuts, cuts[1:]), strict=False)]
+    return [Deed(numbers, *times) for numbers, times in zip(gestures, pairwise(cuts), strict=True)]
 
 
 def _notes(

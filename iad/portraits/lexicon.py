@@ -89,7 +89,9 @@ def _named_actions() -> dict[str, Entry]:
         entries[known] = Entry(known, sides)
         for action in dict.fromkeys(both):
             entries[known].words["verb"] += [_plain(verb) for verb in VERBS[action]]
-            entries[known].words["with"] += [_plain(w.partition(" ")[2]) for w in WITHS[action] if w[:5] == "with "]
+            entries[known].words["with"] += [
+                _plain(w.partition(" ")[2]) for w in WITHS[action] if w[:5] == "with "
+            ]
     return entries
 
 

@@ -1,7 +1,7 @@
 """What a deed that is told in words means: a gesture for either side, what may join in, and takes of it.
 
 In come entries of the lexicon and how they are done (`Manner`); out come `Meaning`s, and from a batch of them
-gestures (n, numbers), each a take: stronger or weaker, later or earlier, uneven, with brows, eyes or head joining.
+gestures (n, numbers), each a take: stronger or weaker, later or earlier, uneven, something joining in.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,15 @@ from iad.performing.gestures import MANNER, NUMBERS, PLACES, RHYTHMS, draw_gestu
 from iad.portraits.lexicon import Entry
 
 FULL = 0.85  # of a gesture's full strength, where nothing is said of strength
-PERIODS = {"nod": 0.87, "shake": 0.87, "blink": 0.62, "wink_L": 1.0, "wink_R": 1.0, "wiggle": 0.53, "sway": 1.33}
+PERIODS = {
+    "nod": 0.87,
+    "shake": 0.87,
+    "blink": 0.62,
+    "wink_L": 1.0,
+    "wink_R": 1.0,
+    "wiggle": 0.53,
+    "sway": 1.33,
+}
 _SHOWN = TRACK + len(RHYTHMS)
 _LEFT, _RIGHT = ([COLUMNS[n][k] for n in COLUMNS if len(COLUMNS[n]) == 2] for k in range(2))
 _JOINS = (
@@ -54,7 +62,10 @@ _APART = tuple(
     for a, b in (
         (("eyeBlink", "blink"), ("eyeWide", "eyeLook", "eyeSquint", "dart", "eyeroll", "wink")),
         (("eyeWide",), ("eyeSquint",)),
-        (("jawOpen", "laugh", "talk", "chew"), ("mouthPress", "mouthRoll", "cheekPuff", "mouthPucker", "mouthClose")),
+        (
+            ("jawOpen", "laugh", "talk", "chew"),
+            ("mouthPress", "mouthRoll", "cheekPuff", "mouthPucker", "mouthClose"),
+        ),
         (("mouthSmile", "laugh"), ("mouthFrown", "mouthPucker", "mouthFunnel", "mouthShrugLower", "sob")),
         (("browDown",), ("browInnerUp", "browOuterUp", "wiggle")),
         (("laugh",), ("talk", "chew", "sob")), (("talk",), ("chew", "sob", "quiver")),

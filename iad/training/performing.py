@@ -1,7 +1,7 @@
 """Stage of T: sentences and the deeds they tell; needs no face, no photo and no pool of clips.
 
-The states of all sentences are computed once; a step then sets some amid words about scenes, draws takes of what
-they mean, and lets T say how many deeds are told, whether any is, and where its flow would carry each.
+The states of all sentences are computed once; a step then sets some amid words about scenes, draws takes of
+what they mean, and lets T say how many deeds are told, whether any is, and where its flow would carry each.
 """
 
 import zlib
@@ -28,7 +28,7 @@ from iad.training.meanings import draw_takes
 from iad.training.spoken import Spoken, draw_spoken
 from iad.training.surroundings import draw_scene
 
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 1.5e-3
 BLOCKS, BLOCK = 17, 1024  # sentences
 SCENES = 400  # sentences about scenes, that stand around the others
 SURROUNDINGS = ((0, 1.0), (2, 0.75), (8, 0.25))  # at most so many windows on either side; share of a batch
@@ -123,7 +123,9 @@ class PerformingStage:
         sure = truth["sure"] > 0
         terms = {
             "gesture": ((reached - truth["takes"]).square() * _COUNTS.to(device)).sum(-1).mean(),
-            "count": cross_entropy(told.count[sure], truth["count"][sure]) if sure.any() else told.count.sum() * 0,
+            "count": cross_entropy(told.count[sure], truth["count"][sure])
+            if sure.any()
+            else told.count.sum() * 0,
             "sure": binary_cross_entropy(told.sure, truth["sure"]),
             "beyond": binary_cross_entropy(told.beyond, truth["beyond"]),
         }
@@ -139,7 +141,9 @@ class PerformingStage:
 
 def truth_of(spoken: Sequence[Spoken], rng: np.random.Generator) -> dict[str, Tensor]:
     """Say what sentences tell as T is asked it, with `TAKES` takes of each deed on their way from noise."""
-    told = [(row, slot, deed) for row, sentence in enumerate(spoken) for slot, deed in enumerate(sentence.deeds)]
+    told = [
+        (row, slot, deed) for row, sentence in enumerate(spoken) for slot, deed in enumerate(sentence.deeds)
+    ]
     sides = rng.choice([-1.0, 1.0], (TAKES, len(told), 1)).astype(np.float32)
     takes = [draw_takes([deed for *_, deed in told], side[:, 0], rng) for side in sides] if told else []
     takes = np.stack(takes) if told else np.zeros((TAKES, 0, NUMBERS), np.float32)

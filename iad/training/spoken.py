@@ -1,9 +1,10 @@
 """What T is taught on: sentences, and what each of them means, drawn from a seed.
 
-Sentences are composed of the lexicon's wordings: at once, one after another, denied, with degree, tempo, side and
-part of the face, between words about scenes; some are the captions of clips. A share names no facial action.
+Sentences are composed of the lexicon's wordings: at once, one after another, denied, with degree, tempo, side
+and part of the face, amid words about scenes; some are captions of clips. A share names no facial action.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +16,10 @@ from iad.portraits.captions import write_caption
 from iad.portraits.lexicon import Entry, load_lexicon
 from iad.portraits.scenes import SCENES
 from iad.portraits.wording import Pronoun, pick
+from iad.training.clauses import draw_manner
 from iad.training.meanings import Manner, Meaning, combine, deny, go_together, mean, overlap, split_face
+from iad.training.sentences import Teller
 from iad.training.surroundings import draw_aside, draw_off_topic, draw_scene, list_people
-from iad.training.telling import Teller, draw_manner
 
 OFF_TOPIC = 0.15  # share of sentences that name no facial action
 CAPTIONS = 0.12  # share of sentences that are captions of clips
@@ -62,7 +64,12 @@ def _write_caption(rng: np.random.Generator) -> Spoken:
         scene = str(rng.choice(list(SCENES)))
     count = int(rng.choice([1, 2], p=[0.75, 0.25]))
     performed = [
-        Performed((str(rng.choice(list(ACTIONS))),), float(k), float(k + 1), float(rng.choice([SLIGHT, NORMAL, STRONG])))
+        Performed(
+            (str(rng.choice(list(ACTIONS))),),
+            float(k),
+            float(k + 1),
+            float(rng.choice([SLIGHT, NORMAL, STRONG])),
+        )
         for k in range(count)
     ]
     while "[" in (text := write_caption(person, performed, rng=rng, scene=scene).text):
@@ -72,7 +79,7 @@ def _write_caption(rng: np.random.Generator) -> Spoken:
 
 def _mean_named(deed: Performed, text: str) -> Meaning:
     name, strength = deed.actions[0], deed.intensity / NORMAL
-    if name.rpartition(" ")[2] in text.lower().split() and name.endswith(("left", "right")):
+    if (side := name.rpartition(" ")[2]) in ("left", "right") and side in re.findall(r"\w+", text.lower()):
         gesture = gesture_of(name)
         return mean(Entry(name, np.stack([gesture, gesture])), Manner(degree=strength))
     base = name.removesuffix(" left").removesuffix(" right")
@@ -96,8 +103,10 @@ class _Composer:
         count = int(self.rng.choice([1, 2, 3, 4], p=[0.74, 0.18, 0.06, 0.02]))
         if count > 1:
             return self._in_order(count)
-        shapes = (self._one, self._two, self._three, self._beside_denial, self._nothing, self._mixed, self._parts,
-                  self._not_that_side, self._with_hands)  # fmt: skip
+        shapes = (
+            self._one, self._two, self._three, self._beside_denial, self._nothing, self._mixed, self._parts,
+            self._not_that_side, self._with_hands,
+        )  # fmt: skip
         shares = (0.42, 0.17, 0.03, 0.14, 0.07, 0.06, 0.04, 0.02, 0.05)
         return shapes[int(self.rng.choice(len(shapes), p=shares))]()
 
@@ -146,7 +155,9 @@ class _Composer:
         second = self._partners(first)
         if second is None:
             return self._one()
-        text, meanings = self.teller.at_once([first, second], [draw_manner(self.rng, often=0.15) for _ in range(2)])
+        text, meanings = self.teller.at_once(
+            [first, second], [draw_manner(self.rng, often=0.15) for _ in range(2)]
+        )
         return Spoken(text, (combine(meanings),), self._note(first, second))
 
     def _three(self) -> Spoken:
@@ -169,7 +180,9 @@ class _Composer:
         """Tell a feeling of the eyes alone, or with a mouth that does something else."""
         pool = [e for e in load_lexicon().values() if e.words["adj"] and e.name != "neutral"]
         upper = pool[int(self.rng.integers(len(pool)))]
-        lower = load_lexicon()[pick(self.rng, ("smile", "smile", "grin", "frown", "talk", "pout", "lips pressed", "laugh"))]
+        lower = load_lexicon()[
+            pick(self.rng, ("smile", "smile", "grin", "frown", "talk", "pout", "lips pressed", "laugh"))
+        ]
         lower = lower if self.rng.random() < 0.75 else None
         text, above, below = self.teller.eyes_alone(upper, lower)
         return Spoken(text, (split_face(above, below),))
@@ -178,8 +191,8 @@ class _Composer:
         """Tell what hands or the body do beside the face."""
         spoken = pick(self.rng, (self._one, self._two))()
         text, beyond = draw_aside(self.rng, self.pronoun)
-        joined = pick(self.rng, (f"{spoken.text} while {text}", f"{spoken.text} and is {text}", f"{text}, {spoken.text}",
-            f"{spoken.text}, {text}"))  # fmt: skip
+        shapes = ("{0} while {1}", "{0} and is {1}", "{1}, {0}", "{0}, {1}")
+        joined = pick(self.rng, shapes).format(spoken.text, text)
         return Spoken(joined, spoken.deeds, spoken.beyond | beyond)
 
     def _beside_denial(self) -> Spoken:

@@ -1,6 +1,7 @@
 """Words that name no facial action: surroundings, what hands and body do, mere portraits, other languages.
 
-T must stay calm at them, and hear the action that stands between them. In comes a generator, out come sentences.
+T must stay calm at them, and hear the action that stands between them. In comes a generator, out come
+sentences.
 """
 
 from functools import cache
@@ -11,7 +12,7 @@ from iad.portraits.captions import PersonWords, load_people_words, locate
 from iad.portraits.off_topic import DEEDS, HANDS, LOOKS, OPENINGS, OTHER_LANGUAGES, STYLES, THINGS
 from iad.portraits.scenes import SCENES
 from iad.portraits.wording import Pronoun, fill, inflect, pick
-from iad.training.telling import WHO
+from iad.training.clauses import WHO
 
 Beyond = frozenset[str]
 
@@ -36,7 +37,9 @@ def draw_off_topic(rng: np.random.Generator, *, held_out: bool = False) -> tuple
         who = "" if form == "base" else pick(rng, WHO[pronoun])
         return f"{who} {'is ' if form == 'gerund' else ''}{deed}".strip(), beyond
     if kind == 2:
-        return pick(rng, [x for k, x in enumerate(OTHER_LANGUAGES) if is_held_out(k) == held_out]), frozenset()
+        return pick(
+            rng, [x for k, x in enumerate(OTHER_LANGUAGES) if is_held_out(k) == held_out]
+        ), frozenset()
     draw = (_draw_portrait, draw_scene, _draw_gibberish)[kind - 3]
     return draw(rng), frozenset()
 
@@ -50,7 +53,11 @@ def _draw_deed(rng, pronoun: Pronoun, form, *, held_out: bool) -> tuple[str, Bey
     kind = int(rng.choice(3, p=[0.3, 0.55, 0.15]))
     table = (HANDS, DEEDS, LOOKS)[kind]
     deeds = [deed for k, deed in enumerate(table) if is_held_out(k) == held_out]
-    return fill(inflect(pick(rng, deeds), form), pronoun), (frozenset({"hands"}), frozenset({"body"}), frozenset())[kind]
+    return fill(inflect(pick(rng, deeds), form), pronoun), (
+        frozenset({"hands"}),
+        frozenset({"body"}),
+        frozenset(),
+    )[kind]
 
 
 def draw_scene(rng: np.random.Generator) -> str:
