@@ -75,11 +75,11 @@ class Performer(nn.Module):
         super().__init__()
         config = preset.text
         heads = config.heads
-        dim = 5 * config.dim // 6 // heads * heads
+        dim = 2 * config.dim // 3 // heads * heads
         self.drop = nn.Dropout(DROPPED)
         self.from_states = nn.Linear(config.state_dim + 2 * len(WAVES), dim)
         self.queries = nn.Parameter(torch.randn(DEEDS + 1, dim) * 0.5)  # the last hears the whole
-        self.reads = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
+        self.read = Attention(dim, dim, heads)  # again in every layer: tokens are many, and projected once
         self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
         self.feeds = nn.ModuleList(feed_forward(dim, factor=2) for _ in range(config.layers))
         self.deed = nn.LayerNorm(dim)
@@ -94,8 +94,9 @@ class Performer(nn.Module):
         angles = 2 * torch.pi * places[..., None] / torch.tensor(WAVES, device=places.device)
         x = self.drop(self.from_states(torch.cat([states, angles.sin(), angles.cos()], dim=-1)))
         q = repeat(self.queries, "k d -> b k d", b=len(x))
-        for read, mix, feed in zip(self.reads, self.mixes, self.feeds, strict=True):
-            q = q + read(q, x, seen)
+        keys_values = self.read.keys_values(x)
+        for mix, feed in zip(self.mixes, self.feeds, strict=True):
+            q = q + self.read.attend(q, keys_values, seen)
             q = q + mix(q, q)
             q = q + feed(q)
         count, sure, beyond = self.judge(q[:, -1]).split([DEEDS, 1, len(BEYOND)], dim=-1)

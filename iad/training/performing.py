@@ -28,12 +28,12 @@ from iad.training.meanings import draw_takes
 from iad.training.spoken import Spoken, draw_spoken
 from iad.training.surroundings import draw_scene
 
-LEARNING_RATE = 1.5e-3
+LEARNING_RATE = 2e-3
 BLOCKS, BLOCK = 17, 1024  # sentences
 SCENES = 400  # sentences about scenes, that stand around the others
-SURROUNDINGS = ((0, 1.0), (2, 0.75), (8, 0.25))  # at most so many windows on either side; share of a batch
-CHANCES = (0.8, 0.14, 0.06)
-TAKES = 2  # of each deed in a step
+SURROUNDINGS = ((0, 1.0), (2, 0.5), (8, 0.15))  # at most so many windows on either side; share of a batch
+CHANCES = (0.84, 0.11, 0.05)
+TAKES = 1  # of each deed in a step
 TIMES = (0.4, 0.2, 0.2, 0.2)  # how often the flow is asked at which of its steps
 TYPICAL = 0.2  # share of takes that begin without noise, as a typical one does
 WEIGHTS = {"gesture": 1.0, "count": 0.5, "sure": 0.5, "beyond": 1.0}
