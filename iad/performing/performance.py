@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from iad.performing.gestures import FPS, NUMBERS, Deed, play_take
+from iad.performing.gestures import FPS, NUMBERS, Deed, mirror, play_take
 from iad.performing.hearing import MOST_WORDS, Heard, hear
-from iad.performing.network import BEYOND, DEEDS, Performer, Told
+from iad.performing.network import BEYOND, DEEDS, SIDES, Performer, Told
 from iad.text import NEUTRAL_PROMPT, Action, TextEncoder, parse_prompt
 
 SHORTEST, LONGEST = 0.5, 10.0  # seconds
@@ -97,7 +97,7 @@ def perform_segments(
     heard = hear(encoder, [segment.prompt for segment in segments])
     told = performer(heard.states, heard.mask, heard.places)
     confidence = _rate(told, segments)
-    drawn = _draw_gestures(performer, told, seed).cpu().numpy()
+    drawn = _draw_gestures(performer, told, seed)
     deeds = []
     for row, (segment, sure) in enumerate(zip(segments, confidence, strict=True)):
         if sure >= SURE and segment.prompt != NEUTRAL_PROMPT:
@@ -113,15 +113,16 @@ def _rate(told: Told, segments: Sequence[Action]) -> tuple[float, ...]:
     return tuple(1.0 if s.prompt == NEUTRAL_PROMPT else c for c, s in zip(sure, segments, strict=True))
 
 
-def _draw_gestures(performer: Performer, told: Told, seed: int | None) -> Float[torch.Tensor, "b k n"]:
-    """Draw a gesture for each deed that might be; the side is the same throughout a take."""
-    shape, device = (len(told.sure), DEEDS), told.sure.device
-    noise, side = np.zeros((*shape, NUMBERS), np.float32), 1.0
+def _draw_gestures(performer: Performer, told: Told, seed: int | None) -> Float[np.ndarray, "b k n"]:
+    """Draw a gesture for each deed that might be; a side that is open is the same throughout a take."""
+    noise, left = np.zeros((len(told.sure), DEEDS, NUMBERS), np.float32), True
     if seed is not None:
         rng = np.random.default_rng((seed, 3))
-        noise, side = rng.standard_normal(noise.shape, np.float32), rng.choice([-1.0, 1.0])
-    sides = torch.full((*shape, 1), side, device=device)
-    return performer.flow.sample(told.queries, torch.from_numpy(noise).to(device), sides)
+        noise, left = rng.standard_normal(noise.shape, np.float32), rng.random() < 0.5
+    drawn = performer.flow.sample(told.queries, torch.from_numpy(noise).to(told.queries)).cpu().numpy()
+    said = told.side.argmax(-1).cpu().numpy()
+    to_right = (said == SIDES.index("right")) | (said == SIDES.index("open")) & (not left)
+    return np.where(to_right[..., None], mirror(drawn), drawn)
 
 
 def _share_time(segment: Action, gestures: Float[np.ndarray, "k n"]) -> list[Deed]:

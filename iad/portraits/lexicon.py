@@ -16,12 +16,20 @@ from jaxtyping import Float
 
 from iad.config import TRACK
 from iad.performing.actions import ACTIONS
-from iad.performing.gestures import NUMBERS, PLACES, RHYTHMS, draw_gesture, gesture_of, release_after
+from iad.performing.gestures import (
+    NUMBERS,
+    PLACES,
+    RHYTHMS,
+    draw_gesture,
+    gesture_of,
+    mirror,
+    release_after,
+)
 from iad.portraits.phrasings import VERBS, WITHS
 from iad.portraits.wording import inflect
 
 FILE = Path(__file__).with_name("lexicon.txt")
-Kind = Literal["verb", "adj", "adv", "feel", "noun", "with", "part"]
+Kind = Literal["verb", "adj", "adv", "feel", "noun", "with", "part", "still"]
 _SECOND_VERB = re.compile(
     r"\band (keep|tilt|turn|lean|sulk|shut|close|open|lower|wait|pucker|make|drop|cry|see|memorise)\b"
 )
@@ -83,7 +91,7 @@ def _named_actions() -> dict[str, Entry]:
             continue
         both = [name, f"{base} right"] if side == "left" else [name, name]
         sides = np.stack([gesture_of(action) for action in both])
-        if name in ("smirk", "skeptical", "shake"):  # they choose their side by chance
+        if side != "left":  # where it has a side, it is by chance
             sides[1] = mirror(sides[0])
         known = next((own for own, left in _SIDED.items() if left == name), name)
         entries[known] = Entry(known, sides)
@@ -129,26 +137,13 @@ def _read_side(values: dict[str, str], side: int) -> np.ndarray:
         else:
             name = f"{base}_{own}" if base else key
             (rhythms if name in RHYTHMS else held)[name] = amount
-    if side and {"dart", "sway", "shake"} & set(rhythms):  # which side comes first
+    if side:  # which side comes first
         rhythms |= {name: -rhythms[name] for name in ("dart", "sway", "shake") if name in rhythms}
     numbers = draw_gesture(held, rhythms, onset=manner.get("onset", 0.4))
     numbers[PLACES["tempo"]] = np.log2(manner.get("tempo", 1.0))
     if "hold" in manner:
         numbers[PLACES["release"]] = release_after(manner["hold"])
     return numbers
-
-
-def mirror(numbers: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Give the gesture of the mirrored face."""
-    from iad.geometry.coefficients import mirror_track
-
-    mirrored = numbers.copy()
-    mirrored[:TRACK] = mirror_track(numbers[None, :TRACK])[0]
-    for name in ("dart", "sway", "shake"):
-        mirrored[PLACES[name]] *= -1
-    left, right = PLACES["wink_L"], PLACES["wink_R"]
-    mirrored[[left, right]] = mirrored[[right, left]]
-    return mirrored
 
 
 def _add_words(entry: Entry, line: str) -> None:

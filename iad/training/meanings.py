@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from iad.config import EXPRESSIONS, TRACK
 from iad.performing.actions import COLUMNS
-from iad.performing.gestures import MANNER, NUMBERS, PLACES, RHYTHMS, draw_gesture, release_after
+from iad.performing.gestures import MANNER, NUMBERS, PLACES, RHYTHMS, draw_gesture, mirror, release_after
 from iad.portraits.lexicon import Entry
 
 FULL = 0.85  # of a gesture's full strength, where nothing is said of strength
@@ -94,9 +94,13 @@ class Manner:
 
 @dataclass(frozen=True)
 class Meaning:
-    """A gesture for either side that words leave open (the same where they do not), and what keeps still."""
+    """A gesture for either side that words leave open (the same where they do not), and what keeps still.
+
+    `side` is the one that is named first: 0 left, 1 right, None where none is.
+    """
 
     sides: Float[np.ndarray, "2 n"]
+    side: int | None = None
     still: Bool[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(NUMBERS, bool))
 
     @property
@@ -117,7 +121,7 @@ def mean(entry: Entry, manner: Manner = Manner(), *, side: int | None = None) ->
     beats = [PERIODS[name] for name in PERIODS if sides[:, PLACES[name]].any()]
     if manner.times and beats:
         sides[:, PLACES["release"]] = release_after(manner.times * min(beats) / manner.rate)
-    return Meaning(sides)
+    return Meaning(sides, side)
 
 
 def go_together(a: Entry, b: Entry) -> bool:
@@ -144,7 +148,10 @@ def overlap(a: Entry, b: Entry) -> bool:
 
 def combine(meanings: Sequence[Meaning], *, mixed: bool = False) -> Meaning:
     """Do several at once; feelings that are mixed leave each other room."""
-    sides = np.stack([m.sides for m in meanings])
+    side = next((m.side for m in meanings if m.side is not None), None)
+    sides = np.stack(
+        [m.sides if side is None or m.side is not None else m.sides[[side, side]] for m in meanings]
+    )
     whole = np.where(np.abs(sides.max(0)) >= np.abs(sides.min(0)), sides.max(0), sides.min(0))
     whole[:, EXPRESSIONS:TRACK] = sides[..., EXPRESSIONS:TRACK].sum(0)
     manner = slice(NUMBERS - len(MANNER), NUMBERS)
@@ -154,7 +161,7 @@ def combine(meanings: Sequence[Meaning], *, mixed: bool = False) -> Meaning:
         whole[:, PLACES[key]] = column.min(0) if key == "release" else column.sum(0)
     if mixed:
         whole[:, :_SHOWN] *= 0.9
-    return Meaning(whole, np.any([m.still for m in meanings], axis=0))
+    return Meaning(whole, side, np.any([m.still for m in meanings], axis=0))
 
 
 def deny(meaning: Meaning, denied: Entry) -> Meaning:
@@ -166,16 +173,16 @@ def deny(meaning: Meaning, denied: Entry) -> Meaning:
 def split_face(upper: Meaning, lower: Meaning | None) -> Meaning:
     """Take brows and eyes from one meaning, and mouth and head from another or from a calm face."""
     rest = lower.sides if lower else np.zeros_like(upper.sides)
-    return Meaning(np.where(UPPER, upper.sides, np.where(np.arange(NUMBERS) < _SHOWN, rest, upper.sides)))
+    sides = np.where(UPPER, upper.sides, np.where(np.arange(NUMBERS) < _SHOWN, rest, upper.sides))
+    return Meaning(sides, lower.side if lower else None)
 
 
-def draw_takes(
-    meanings: Sequence[Meaning], sides: Float[np.ndarray, " n"], rng: np.random.Generator
-) -> Float[np.ndarray, "n numbers"]:
-    """Draw a take of each meaning, for a side: 1 the person's own left, -1 their right."""
-    usual = np.stack([m.sides[0 if s > 0 else 1] for m, s in zip(meanings, sides, strict=True)])
+def draw_takes(meanings: Sequence[Meaning], rng: np.random.Generator) -> Float[np.ndarray, "n numbers"]:
+    """Draw a take of each meaning, as if the side that is named, or open, were the person's own left."""
+    usual = np.stack([mirror(m.sides[1]) if m.side == 1 else m.sides[0] for m in meanings])
+    still = np.stack([mirror(m.still) != 0 if m.side == 1 else m.still for m in meanings])
     used = (np.abs(usual) > 0.1) & (np.arange(NUMBERS) < _SHOWN)
-    blocked = used | np.stack([m.still for m in meanings])
+    blocked = used | still
     for group in _GROUPS[:5]:
         blocked |= (used & group).any(1, keepdims=True) & group
     count, calm = len(usual), np.array([m.calm for m in meanings])

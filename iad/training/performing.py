@@ -29,14 +29,14 @@ from iad.training.spoken import Spoken, draw_spoken
 from iad.training.surroundings import draw_scene
 
 LEARNING_RATE = 2e-3
-BLOCKS, BLOCK = 17, 1024  # sentences
+BLOCKS, BLOCK = 20, 1024  # sentences
 SCENES = 400  # sentences about scenes, that stand around the others
 SURROUNDINGS = ((0, 1.0), (2, 0.5), (8, 0.15))  # at most so many windows on either side; share of a batch
 CHANCES = (0.84, 0.11, 0.05)
 TAKES = 1  # of each deed in a step
 TIMES = (0.4, 0.2, 0.2, 0.2)  # how often the flow is asked at which of its steps
 TYPICAL = 0.2  # share of takes that begin without noise, as a typical one does
-WEIGHTS = {"gesture": 1.0, "count": 0.5, "sure": 0.5, "beyond": 1.0}
+WEIGHTS = {"gesture": 1.0, "side": 0.5, "count": 0.5, "sure": 0.5, "beyond": 1.0}
 # Pose counts for more, for its unit is large, and manner for less, for its takes differ most.
 _COUNTS = torch.tensor(
     [1.0] * EXPRESSIONS + [1.5] * (TRACK - EXPRESSIONS) + [1.0] * len(RHYTHMS) + [0.15, 0.5, 0.5, 0.5]
@@ -119,10 +119,13 @@ class PerformingStage:
         truth = {key: value.to(device) for key, value in batch.items() if key != "heard"}
         rows, slots = truth["rows"], truth["slots"]
         queries = told.queries[rows, slots].expand(len(truth["takes"]), -1, -1)
-        reached = performer.flow(truth["moving"], truth["time"], queries, truth["side"])
+        reached = performer.flow(truth["moving"], truth["time"], queries)
         sure = truth["sure"] > 0
         terms = {
             "gesture": ((reached - truth["takes"]).square() * _COUNTS.to(device)).sum(-1).mean(),
+            "side": cross_entropy(told.side[rows, slots], truth["side"])
+            if len(rows)
+            else told.side.sum() * 0,
             "count": cross_entropy(told.count[sure], truth["count"][sure])
             if sure.any()
             else told.count.sum() * 0,
@@ -144,8 +147,7 @@ def truth_of(spoken: Sequence[Spoken], rng: np.random.Generator) -> dict[str, Te
     told = [
         (row, slot, deed) for row, sentence in enumerate(spoken) for slot, deed in enumerate(sentence.deeds)
     ]
-    sides = rng.choice([-1.0, 1.0], (TAKES, len(told), 1)).astype(np.float32)
-    takes = [draw_takes([deed for *_, deed in told], side[:, 0], rng) for side in sides] if told else []
+    takes = [draw_takes([deed for *_, deed in told], rng) for _ in range(TAKES)] if told else []
     takes = np.stack(takes) if told else np.zeros((TAKES, 0, NUMBERS), np.float32)
     time = rng.choice(STEPS, (TAKES, len(told), 1), p=TIMES).astype(np.float32) / STEPS
     noise = NOISE * rng.standard_normal(takes.shape, np.float32)
@@ -154,7 +156,7 @@ def truth_of(spoken: Sequence[Spoken], rng: np.random.Generator) -> dict[str, Te
         "rows": np.array([row for row, *_ in told], np.int64),
         "slots": np.array([slot for _, slot, _ in told], np.int64),
         "takes": takes,
-        "side": sides,
+        "side": np.array([2 if deed.side is None else deed.side for *_, deed in told], np.int64),
         "time": time,
         "moving": (1 - time) * np.where(usual, 0, noise) + time * takes,
         "count": np.array([max(0, len(s.deeds) - 1) for s in spoken]),

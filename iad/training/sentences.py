@@ -86,6 +86,10 @@ _DENIED: dict[str, tuple[str, ...]] = {
         "never {other}, {who} {said}",
     ),
 }  # fmt: skip
+_STILL = (
+    "{who} {said}, but {still}", "{who} {said} while {still}", "{who} {said}, {still}", "{said}, but {still}",
+    "{still}, but {who} {said}", "{still} while {they} {said}", "{who} {said} and {still}",
+)  # fmt: skip
 _NOTHING = (
     "{who} does not {base}", "{who} doesn't {base}", "does not {base}", "no {noun}", "{who} won't {base}",
     "{who} is not {gerund}", "{who} never {third}", "without {gerund}", "{who} isn't {gerund} at all",
@@ -207,7 +211,12 @@ class Teller(Speaker):
 
     def beside_denial(self, entry: Entry, denied: Entry) -> tuple[str, Meaning]:
         """Tell a gesture, and that another is not done."""
-        rng, who, noun = self.rng, pick(self.rng, self.who), self._name(denied)
+        rng, who = self.rng, pick(self.rng, self.who)
+        if denied.words["still"] and rng.random() < 0.5:
+            said, meaning = self.say(entry, draw_manner(rng, often=0.1), form="third")
+            still = self.fill(pick(rng, denied.words["still"]), Manner())[0]
+            return self._shape(_STILL, who=who, said=said, still=still, they=THEM[self.pronoun]), meaning
+        noun = self._name(denied)
         form: AnyForm = "gerund" if rng.random() < 0.25 else "third"
         said, meaning = self.say(entry, draw_manner(rng, often=0.1), form=form)
         base, other, never = (self._verb(denied, form) for form in ("base", "gerund", "third"))

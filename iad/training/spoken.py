@@ -81,7 +81,8 @@ def _mean_named(deed: Performed, text: str) -> Meaning:
     name, strength = deed.actions[0], deed.intensity / NORMAL
     if (side := name.rpartition(" ")[2]) in ("left", "right") and side in re.findall(r"\w+", text.lower()):
         gesture = gesture_of(name)
-        return mean(Entry(name, np.stack([gesture, gesture])), Manner(degree=strength))
+        entry = Entry(name, np.stack([gesture, gesture]))
+        return mean(entry, Manner(degree=strength), side=("left", "right").index(side))
     base = name.removesuffix(" left").removesuffix(" right")
     own = {"look": "look to one side", "turn": "turn to one side", "tilt": "tilt to one side"}.get(base, base)
     return mean(load_lexicon()[own if base != name else name], Manner(degree=strength))
@@ -107,7 +108,7 @@ class _Composer:
             self._one, self._two, self._three, self._beside_denial, self._nothing, self._mixed, self._parts,
             self._not_that_side, self._with_hands,
         )  # fmt: skip
-        shares = (0.42, 0.17, 0.03, 0.14, 0.07, 0.06, 0.04, 0.02, 0.05)
+        shares = (0.37, 0.19, 0.03, 0.17, 0.07, 0.05, 0.03, 0.04, 0.05)
         return shapes[int(self.rng.choice(len(shapes), p=shares))]()
 
     def contradict(self) -> Spoken:
@@ -133,6 +134,9 @@ class _Composer:
         """Draw a gesture that may be denied beside these."""
         for _ in range(30):
             other = self._draw(calm=False, with_verb=True)
+            if self.rng.random() < 0.4:  # what people deny
+                often = [e for e in load_lexicon().values() if e.words["still"]]
+                other = often[int(self.rng.integers(len(often)))]
             if not any(overlap(entry, other) for entry in entries):
                 return other
         return None
@@ -189,7 +193,7 @@ class _Composer:
 
     def _with_hands(self) -> Spoken:
         """Tell what hands or the body do beside the face."""
-        spoken = pick(self.rng, (self._one, self._two))()
+        spoken = (self._one, self._two)[int(self.rng.integers(2))]()
         text, beyond = draw_aside(self.rng, self.pronoun)
         shapes = ("{0} while {1}", "{0} and is {1}", "{1}, {0}", "{0}, {1}")
         joined = pick(self.rng, shapes).format(spoken.text, text)
