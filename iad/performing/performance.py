@@ -17,11 +17,11 @@ SHORTEST, LONGEST = 0.5, 10.0  # seconds
 SURE = 0.5  # from which confidence on a segment is performed
 
 _UNSHOWN = {
-    "tongue": "A tongue is not shown; the rest of the face does what it does with one.",
-    "tears": "Tears are not shown; the face weeps without them.",
-    "hands": "What hands do is not shown; the face does the rest.",
-    "body": "What the body does is not shown; the face does the rest.",
-    "skin": "A change of colour of the skin is not shown; the face does the rest.",
+    "tongue": "A tongue is not shown; the rest of the face is.",
+    "tears": "Tears are not shown; the rest of the face is.",
+    "hands": "What hands do is not shown; the face is.",
+    "body": "What the body does is not shown; the face is.",
+    "skin": "A change of the skin's colour is not shown; the rest of the face is.",
     "contradiction": "The words contradict themselves, so the face stays calm there.",
 }
 
@@ -134,7 +134,12 @@ def _share_time(segment: Action, gestures: Float[np.ndarray, "k n"]) -> list[Dee
 def _notes(
     segments: Sequence[Action], confidence: Sequence[float], heard: Heard, told: Told
 ) -> tuple[str, ...]:
-    unknown = dict.fromkeys(s.prompt for s, c in zip(segments, confidence, strict=True) if c < SURE)
+    asked = np.array([segment.prompt != NEUTRAL_PROMPT for segment in segments])
+    named = (told.beyond > 0).cpu().numpy() & asked[:, None]
+    unsure = np.array(confidence) < SURE
+    contradictory = named[:, BEYOND.index("contradiction")] & unsure
+    named[:, BEYOND.index("contradiction")] = contradictory
+    unknown = dict.fromkeys(segments[row].prompt for row in np.flatnonzero(unsure & ~contradictory))
     notes = []
     if unknown:
         words = " and ".join(f'"{_shorten(prompt)}"' for prompt in unknown)
@@ -142,8 +147,7 @@ def _notes(
             f"No facial action was recognised in {words}, so the face stays calm there; say in English what "
             'the face does, such as "smiles", "closes her eyes" or "nods".'
         )
-    unshown = (told.beyond > 0).any(0).tolist()
-    notes += [_UNSHOWN[name] for name, named in zip(BEYOND, unshown, strict=True) if named]
+    notes += [_UNSHOWN[BEYOND[kind]] for kind in np.flatnonzero(named.any(0))]
     cut = next(filter(None, heard.left_out), "")
     if cut:
         notes.append(f'The first {MOST_WORDS} words of a prompt are heard; this was not: "{_shorten(cut)}".')

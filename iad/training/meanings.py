@@ -180,7 +180,7 @@ def split_face(upper: Meaning, lower: Meaning | None) -> Meaning:
 def draw_takes(meanings: Sequence[Meaning], rng: np.random.Generator) -> Float[np.ndarray, "n numbers"]:
     """Draw a take of each meaning, as if the side that is named, or open, were the person's own left."""
     usual = np.stack([mirror(m.sides[1]) if m.side == 1 else m.sides[0] for m in meanings])
-    still = np.stack([mirror(m.still) != 0 if m.side == 1 else m.still for m in meanings])
+    still = np.stack([mirror(m.still.astype(np.float32)) != 0 if m.side == 1 else m.still for m in meanings])
     used = (np.abs(usual) > 0.1) & (np.arange(NUMBERS) < _SHOWN)
     blocked = used | still
     for group in _GROUPS[:5]:

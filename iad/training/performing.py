@@ -29,7 +29,10 @@ from iad.training.spoken import Spoken, draw_spoken
 from iad.training.surroundings import draw_scene
 
 LEARNING_RATE = 2e-3
-BLOCKS, BLOCK = 20, 1024  # sentences
+BLOCKS, BLOCK = (
+    20,
+    1024,
+)  # sentences; a run of fewer minutes has fewer blocks, for they have to be encoded first
 SCENES = 400  # sentences about scenes, that stand around the others
 SURROUNDINGS = ((0, 1.0), (2, 0.5), (8, 0.15))  # at most so many windows on either side; share of a batch
 CHANCES = (0.84, 0.11, 0.05)
@@ -48,15 +51,23 @@ class PerformingStage:
 
     name = "performing"
 
-    def __init__(self, preset: Preset, encoder: TextEncoder, *, batch_size: int = 64, seed: int = 0):
-        self.encoder, self.batch_size, self.seed = encoder, batch_size, seed
+    def __init__(
+        self,
+        preset: Preset,
+        encoder: TextEncoder,
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        blocks: int = BLOCKS,
+    ):
+        self.encoder, self.batch_size, self.seed, self.count = encoder, batch_size, seed, blocks
         self.blocks: dict[int, list[Spoken]] = {}
         self.states: dict[str, Tensor] = {}  # of windows, float16
         self.model = nn.ModuleDict({"performing": Performer(preset)})
 
     def prepare(self, folder: Path) -> None:
         """Encode every sentence once, shortest first, and keep the states in `folder` for a resumed run."""
-        windows = {w for k in range(BLOCKS) for s in self._block(k) for w in cut_windows(s.text)}
+        windows = {w for k in range(self.count) for s in self._block(k) for w in cut_windows(s.text)}
         windows |= {w for k in range(SCENES) for w in cut_windows(self._scene(k))}
         ordered, path = sorted(windows, key=lambda w: (len(w), w)), folder / "sentences.safetensors"
         digest = zlib.crc32("\n".join(ordered).encode())
@@ -77,7 +88,7 @@ class PerformingStage:
         rng = np.random.default_rng((self.seed, step))
         most, share = SURROUNDINGS[rng.choice(len(SURROUNDINGS), p=CHANCES)]
         size = round(self.batch_size * share)
-        block = self._block(int(rng.integers(BLOCKS)))
+        block = self._block(int(rng.integers(self.count)))
         at = int(rng.integers(len(block) - size + 1))
         spoken = block[at : at + size]
         texts = [self._surround(s.text, rng, most=most) for s in spoken]
@@ -170,7 +181,9 @@ def train_performing(preset: Preset, options) -> Path:
     """Train T within the options' minutes; add it, halved, to the folder of weights and return that."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(options.seed)
-    stage = PerformingStage(preset, load_text_encoder(preset.text).to(device), seed=options.seed)
+    blocks = min(BLOCKS, max(1, round(options.minutes)))
+    encoder = load_text_encoder(preset.text).to(device)
+    stage = PerformingStage(preset, encoder, seed=options.seed, blocks=blocks)
     config = LoopConfig(
         output=options.output / stage.name,
         minutes=options.minutes,
