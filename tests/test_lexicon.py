@@ -62,6 +62,8 @@ def test_sides_are_mirrored():
         > at(LEXICON["one cheek puffed"].sides[0], "cheekPuff_R")
     )
     assert at(LEXICON["jaw to one side"].sides[1], "jawRight") > 1
+    assert at(LEXICON["shake"].sides, "shake").tolist() == [1, -1]
+    assert at(LEXICON["wink"].sides, "wink_R").tolist() == [0, 1]
     assert at(LEXICON["look over the shoulder"].sides, "yaw").tolist() == pytest.approx([19 / 15, -19 / 15])
 
 

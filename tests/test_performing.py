@@ -272,6 +272,12 @@ def test_deeds_share_their_segment(encoder):
     assert [(d.start, d.end) for d in performance.deeds] == [(0, 0.5), (0.5, 1), (1, 2), (2, 3)]
 
 
+@pytest.mark.parametrize("prompt", ["...", "?!", "😀 👍", "12 34"])
+def test_where_no_word_is_the_face_stays_calm(performer, encoder, prompt):
+    performance = perform_prompt(performer, encoder, prompt, seed=None)
+    assert not performance.understood and np.abs(performance.track).max() == 0 and prompt in performance.notes[0]
+
+
 @pytest.mark.parametrize(
     "prompt", ["!!!", "...", "😀", "smiles without smiling", "word " * 300, "smiles; " * 360]
 )

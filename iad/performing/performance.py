@@ -108,8 +108,9 @@ def perform_segments(
 
 
 def _rate(told: Told, segments: Sequence[Action]) -> tuple[float, ...]:
-    """Say for each segment how sure T is; calm gaps of a timeline are sure."""
-    sure = told.sure.sigmoid().tolist()
+    """Say for each segment how sure T is: of calm gaps it is, where no word is it is not."""
+    words = [any(map(str.isalpha, segment.prompt)) for segment in segments]
+    sure = [float(c) * w for c, w in zip(told.sure.sigmoid(), words, strict=True)]
     return tuple(1.0 if s.prompt == NEUTRAL_PROMPT else c for c, s in zip(sure, segments, strict=True))
 
 
