@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from iad.performing.gestures import FPS, NUMBERS, Deed, mirror, play_take
+from iad.performing.gestures import FPS, NUMBERS, PLACES, Deed, mirror, play_take
 from iad.performing.hearing import MOST_WORDS, Heard, hear
 from iad.performing.network import BEYOND, DEEDS, SIDES, Performer, Told
 from iad.text import NEUTRAL_PROMPT, Action, TextEncoder, parse_prompt
@@ -109,9 +109,12 @@ def perform_segments(
 
 def _rate(told: Told, segments: Sequence[Action]) -> tuple[float, ...]:
     """Say for each segment how sure T is: of calm gaps it is, where no word is it is not."""
-    words = [any(map(str.isalpha, segment.prompt)) for segment in segments]
-    sure = [float(c) * w for c, w in zip(told.sure.sigmoid(), words, strict=True)]
+    sure = [float(c) * _has_words(s) for c, s in zip(told.sure.sigmoid(), segments, strict=True)]
     return tuple(1.0 if s.prompt == NEUTRAL_PROMPT else c for c, s in zip(sure, segments, strict=True))
+
+
+def _has_words(segment: Action) -> bool:
+    return any(map(str.isalpha, segment.prompt))
 
 
 def _draw_gestures(performer: Performer, told: Told, seed: int | None) -> Float[np.ndarray, "b k n"]:
@@ -121,6 +124,8 @@ def _draw_gestures(performer: Performer, told: Told, seed: int | None) -> Float[
         rng = np.random.default_rng((seed, 3))
         noise, left = rng.standard_normal(noise.shape, np.float32), rng.random() < 0.5
     drawn = performer.flow.sample(told.queries, torch.from_numpy(noise).to(told.queries)).cpu().numpy()
+    if seed is None:
+        drawn[..., PLACES["delay"]] = 0  # a typical take begins at once
     said = told.side.argmax(-1).cpu().numpy()
     to_right = (said == SIDES.index("right")) | (said == SIDES.index("open")) & (not left)
     return np.where(to_right[..., None], mirror(drawn), drawn)
@@ -135,7 +140,7 @@ def _share_time(segment: Action, gestures: Float[np.ndarray, "k n"]) -> list[Dee
 def _notes(
     segments: Sequence[Action], confidence: Sequence[float], heard: Heard, told: Told
 ) -> tuple[str, ...]:
-    asked = np.array([segment.prompt != NEUTRAL_PROMPT for segment in segments])
+    asked = np.array([_has_words(s) and s.prompt != NEUTRAL_PROMPT for s in segments])
     named = (told.beyond > 0).cpu().numpy() & asked[:, None]
     unsure = np.array(confidence) < SURE
     contradictory = named[:, BEYOND.index("contradiction")] & unsure

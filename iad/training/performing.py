@@ -29,10 +29,8 @@ from iad.training.spoken import Spoken, draw_spoken
 from iad.training.surroundings import draw_scene
 
 LEARNING_RATE = 2e-3
-BLOCKS, BLOCK = (
-    20,
-    1024,
-)  # sentences; a run of fewer minutes has fewer blocks, for they have to be encoded first
+# Sentences; a run of fewer minutes has fewer blocks, for they have to be encoded first.
+BLOCKS, BLOCK = 44, 1024
 SCENES = 400  # sentences about scenes, that stand around the others
 SURROUNDINGS = ((0, 1.0), (2, 0.5), (8, 0.15))  # at most so many windows on either side; share of a batch
 CHANCES = (0.84, 0.11, 0.05)
