@@ -23,7 +23,7 @@ RATES: dict[str, float] = {"slow": 0.65, "normal": 1.0, "quick": 1.5}
 SLIGHT, NORMAL, STRONG = 0.45, 0.8, 1.0  # intensities that "slightly", no adverb and "broadly" stand for
 
 # A coefficient named without its side means both sides.
-_COLUMNS = {name: [i] for name, i in COLUMN.items()} | {
+COLUMNS = {name: [i] for name, i in COLUMN.items()} | {
     name[:-2]: [i, COLUMN[name[:-2] + "_R"]] for name, i in COLUMN.items() if name.endswith("_L")
 }
 
@@ -51,7 +51,7 @@ class ActionProgram:
         moving = self.motion(seconds, RATES[tempo], rng) if self.motion else {}
         for curves in (self.held, moving):
             for name, curve in curves.items():
-                for column in _COLUMNS[name]:
+                for column in COLUMNS[name]:
                     track[:, column] += curve
         return track
 
@@ -189,7 +189,7 @@ def perform(
             envelope = _envelope(seconds, segment, onset=program.onset, clip=frames / fps, rng=rng)
             own = segment.intensity * program(np.maximum(seconds - segment.start, 0), segment.tempo, rng)
             own[:, :EXPRESSIONS] *= rng.normal(1, 0.06, EXPRESSIONS).clip(0.85, 1.15)  # people differ
-            own = _limit(own)  # before easing, which stays smooth so
+            own = limit(own)  # before easing, which stays smooth so
             if idle:  # a held face is never quite still
                 own *= (0.96 + 0.04 * np.sin(2 * np.pi * (0.7 * seconds + rng.random())))[:, None]
             track += envelope[:, None] * own
@@ -199,30 +199,6 @@ def perform(
         calm = all(name == "neutral" for segment in segments for name in segment.actions)
         track += _idle(seconds, length=frames / fps, free=1 - eyes_taken, calm=calm, rng=rng)
     return settle(track)
-
-
-def play(
-    segment: Performed,
-    seconds: Float[np.ndarray, "f"],
-    *,
-    clip: float | int,
-    rng: motions.Chance,
-    haste: float = 1.0,
-) -> Float[np.ndarray, "f 60"]:
-    """Give what one segment adds to a clip of `clip` seconds at any times, without idling.
-
-    The sum over segments, settled once, is what `perform` plays. With `motions.Typical` for a generator
-    nothing is left to chance; `haste` quickens its rhythms, beside the segment's own tempo.
-    """
-    track = np.zeros((len(seconds), len(COEFFICIENTS)), dtype=np.float32)
-    for name in segment.actions:
-        program = ACTIONS[name]
-        envelope = _envelope(seconds, segment, onset=program.onset, clip=clip, rng=rng)
-        since = haste * np.maximum(seconds - segment.start, 0)
-        own = segment.intensity * program(since, segment.tempo, rng)
-        own[:, :EXPRESSIONS] *= rng.normal(1, 0.06, EXPRESSIONS).clip(0.85, 1.15)  # people differ
-        track += envelope[:, None] * _limit(own)
-    return track
 
 
 def _envelope(seconds, segment: Performed, *, onset: float, clip: float, rng) -> np.ndarray:
@@ -242,7 +218,7 @@ def _idle(seconds, *, length: float, free: np.ndarray, calm: bool, rng) -> np.nd
     if rng.random() < (1.0 if calm else 1 - np.exp(-0.25 * length)):
         when = rng.uniform(0.35, max(length - 0.3, 0.4))
         blink = motions.pulses(seconds, first=when, every=4.0, width=0.22)
-        track[:, _COLUMNS["eyeBlink"]] += (free * blink)[:, None]
+        track[:, COLUMNS["eyeBlink"]] += (free * blink)[:, None]
     for name, degrees, hertz in (("pitch", 0.4, 0.3), ("yaw", 0.5, 0.17), ("roll", 0.3, 0.21)):
         wave = np.sin(2 * np.pi * (hertz * seconds + rng.random()))
         track[:, COLUMN[name]] = rng.normal(0, 0.6) + degrees * wave
@@ -251,23 +227,24 @@ def _idle(seconds, *, length: float, free: np.ndarray, calm: bool, rng) -> np.nd
         gaze = free * (rng.normal(0, 0.05) + rng.normal(0, 0.07) * shift)
         for direction, amount in ((toward, gaze.clip(0)), (away, (-gaze).clip(0))):
             for name in _gaze(**{direction: 1.0}):
-                track[:, _COLUMNS[name]] += amount[:, None]
+                track[:, COLUMNS[name]] += amount[:, None]
     return track
 
 
-def _limit(track: np.ndarray) -> np.ndarray:
+def limit(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 60"]:
+    """Clip weights and degrees to what a face can do, each by itself."""
     weights, pose = track[:, :EXPRESSIONS].clip(0, 1), track[:, EXPRESSIONS:].clip(-POSE_LIMITS, POSE_LIMITS)
     return np.concatenate([weights, pose], axis=1).astype(np.float32)
 
 
 def settle(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 60"]:
     """Keep a sum of actions within what a face can do."""
-    settled = _limit(track)
+    settled = limit(track)
     weights = settled[:, :EXPRESSIONS]
-    blink, jaw = weights[:, _COLUMNS["eyeBlink"]], weights[:, _COLUMNS["jawOpen"]]
-    weights[:, _COLUMNS["eyeWide"]] *= 1 - blink  # lids cannot close and gape
+    blink, jaw = weights[:, COLUMNS["eyeBlink"]], weights[:, COLUMNS["jawOpen"]]
+    weights[:, COLUMNS["eyeWide"]] *= 1 - blink  # lids cannot close and gape
     for name in ("mouthPress", "mouthRollLower", "mouthRollUpper"):  # lips cannot be pressed in an open mouth
-        weights[:, _COLUMNS[name]] *= (1 - 3 * jaw).clip(0)
+        weights[:, COLUMNS[name]] *= (1 - 3 * jaw).clip(0)
     return settled
 
 

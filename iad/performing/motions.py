@@ -148,3 +148,65 @@ def sob(seconds, rate, rng):
     """Heave with the head bowed, the chin quivering."""
     beat = _beat(seconds, 1.5 * rate)
     return {"jawOpen": 0.1 + 0.14 * beat, "pitch": -3 - 3 * beat, "mouthShrugLower": 0.3 * (1 - beat)}
+
+
+def chew(seconds, rate, rng):
+    """Grind with closed lips, the jaw going round."""
+    turn = 2 * np.pi * 1.3 * rate * seconds
+    return {
+        "jawOpen": 0.1 - 0.1 * np.cos(turn),
+        "mouthClose": 0.06 - 0.06 * np.cos(turn),
+        "jawLeft": 0.45 * np.sin(turn).clip(0),
+        "jawRight": 0.45 * (-np.sin(turn)).clip(0),
+        "mouthRollLower": 0.15 + 0.1 * np.cos(turn),
+    }
+
+
+def sway(seconds, rate, rng):
+    """Rock the head from shoulder to shoulder."""
+    swing = np.sin(2 * np.pi * 0.75 * rate * seconds)
+    return {"roll": 10 * swing, "yaw": 3 * swing}
+
+
+def wiggle(seconds, rate, rng):
+    """Bounce both eyebrows."""
+    beat = _beat(seconds, 1.9 * rate)
+    return {"browOuterUp": 1.1 * beat, "browInnerUp": 0.95 * beat}
+
+
+def dart(seconds, rate, rng):
+    """Jump with both eyes from side to side."""
+    across = np.tanh(4 * np.sin(2 * np.pi * 0.8 * rate * seconds))
+    return _gaze_across(0.9 * across) | {"yaw": 2.5 * across}
+
+
+def roll_eyes(seconds, rate, rng):
+    """Carry the eyes up and round, again and again."""
+    along = ((rate * seconds) % 1.9 / 1.25).clip(0, 1)
+    seen = smoothstep(6 * along) * smoothstep(6 * (1 - along))
+    up = np.sin(np.pi * along) ** 0.7 * seen
+    gaze = _gaze_across(-0.9 * np.cos(np.pi * along) * seen)
+    return gaze | {"eyeLookUp": 1.1 * up, "pitch": 4 * up, "browInnerUp": 0.3 * up, "browOuterUp": 0.3 * up}
+
+
+def _gaze_across(left):
+    toward, away = np.clip(left, 0, None), np.clip(-left, 0, None)
+    return {"eyeLookOut_L": toward, "eyeLookIn_R": toward, "eyeLookOut_R": away, "eyeLookIn_L": away}
+
+
+def quiver(seconds, rate, rng):
+    """Let the chin and the lower lip tremble."""
+    shiver = np.sin(2 * np.pi * 3.3 * rate * seconds)
+    return {"mouthShrugLower": 0.2 + 0.2 * shiver, "jawOpen": 0.04 - 0.04 * shiver}
+
+
+def breathe(seconds, rate, rng):
+    """Draw a deep breath and let it out through rounded lips, again and again."""
+    along = (rate * seconds) % 2.4
+    drawn = smoothstep(along / 0.8) * smoothstep((1.1 - along) / 0.3)
+    out = smoothstep((along - 0.9) / 0.3) * smoothstep((2.3 - along) / 0.6)
+    return {
+        "pitch": 5 * drawn - 5 * out, "noseSneer": 0.25 * drawn, "browInnerUp": 0.3 * drawn,
+        "mouthFunnel": 0.55 * out, "mouthPucker": 0.25 * out, "jawOpen": 0.12 * out, "cheekPuff": 0.2 * out,
+        "eyeBlink": 0.3 * out,
+    }  # fmt: skip

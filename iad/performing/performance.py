@@ -1,31 +1,29 @@
 """Words -> track: what mini's T, its text encoder and a seed make of a prompt or a timeline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from iad.config import TRACK
-from iad.performing.actions import ACTIONS, RATES, Performed, play, settle
+from iad.performing.gestures import FPS, NUMBERS, PLACES, Deed, mirror, play_take
 from iad.performing.hearing import MOST_WORDS, Heard, hear
-from iad.performing.idling import enliven
-from iad.performing.motions import Typical
-from iad.performing.network import Performer, Told
+from iad.performing.network import BEYOND, DEEDS, SIDES, Performer, Told
 from iad.text import NEUTRAL_PROMPT, Action, TextEncoder, parse_prompt
 
-FPS = 24
 SHORTEST, LONGEST = 0.5, 10.0  # seconds
 SURE = 0.5  # from which confidence on a segment is performed
-NAMED = 0.5  # from which probability on an action is part of a deed; the likeliest always is
-TOGETHER = 3  # actions of one deed at most
-DELAY = 0.1  # seconds by which a take begins later, at most
-FIRST = 0.12  # seconds that a clip is at rest before its first deed
-TEMPI = (0.93, 1.07)  # of takes
-STRENGTHS = (0.94, 1.06)
 
-_NAMES = tuple(ACTIONS)
+_UNSHOWN = {
+    "tongue": "A tongue is not shown; the rest of the face is.",
+    "tears": "Tears are not shown; the rest of the face is.",
+    "hands": "What hands do is not shown; the face is.",
+    "body": "What the body does is not shown; the face is.",
+    "skin": "A change of the skin's colour is not shown; the rest of the face is.",
+    "contradiction": "The words contradict themselves, so the face stays calm there.",
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Performance:
     track: Float[np.ndarray, "f 60"]
     segments: tuple[Action, ...]
     confidence: tuple[float, ...]
-    deeds: tuple[Performed, ...]
+    deeds: tuple[Deed, ...]
     notes: tuple[str, ...]
 
     @property
@@ -73,8 +71,8 @@ def perform_prompt(
         timeline: actions with times, instead of times in the prompt.
         seconds: length of the clip, `SHORTEST` to `LONGEST`.
         fps: frames a second.
-        seed: which take: onset, tempo, strength and what the words leave open, such as the side to which a
-            shake of the head begins; blinks and sway besides. None gives the typical take, without idling.
+        seed: which take: what the words leave open, such as the side, how strong, when and how fast, what of
+            the face joins in; blinks and sway besides. None gives the typical take, without idling.
 
     Raises:
         ValueError: a length or prompt that cannot be performed, in one sentence.
@@ -97,60 +95,57 @@ def perform_segments(
 ) -> Performance:
     """Perform segments that cover a clip, as `iad.text.parse_prompt` gives them."""
     heard = hear(encoder, [segment.prompt for segment in segments])
-    confidence, read = read_segments(performer, heard, segments)
-    deeds = tuple(deed for own in read for deed in own)
-    track = play_take(deeds, frames=frames, fps=fps, seed=seed)
-    return Performance(track, tuple(segments), confidence, deeds, _notes(segments, confidence, heard))
-
-
-@torch.inference_mode()
-def read_segments(
-    performer: Performer, heard: Heard, segments: Sequence[Action]
-) -> tuple[tuple[float, ...], list[list[Performed]]]:
-    """Say for each segment how sure T is and which deeds it tells; none where T is not sure."""
     told = performer(heard.states, heard.mask, heard.places)
-    calm = [segment.prompt == NEUTRAL_PROMPT for segment in segments]
-    sure = told.sure.sigmoid().tolist()
-    confidence = tuple(1.0 if c else s for c, s in zip(calm, sure, strict=True))
-    heeded = [not c and s >= SURE for c, s in zip(calm, sure, strict=True)]
-    read = [_read_deeds(told, k, segments[k]) if heeded[k] else [] for k in range(len(segments))]
-    return confidence, read
-
-
-def _read_deeds(told: Told, row: int, segment: Action) -> list[Performed]:
-    """Read what T tells of one segment; deeds one after another take equal shares of its time."""
-    count = int(told.count[row].argmax()) + 1
-    cuts = np.linspace(float(segment.start), float(segment.end), count + 1)
+    confidence = _rate(told, segments)
+    drawn = _draw_gestures(performer, told, seed)
     deeds = []
-    for k in range(count):
-        chances = told.names[row, k].sigmoid().cpu().numpy()
-        likely = np.argsort(-chances)[:TOGETHER]
-        names = tuple(_NAMES[a] for a in likely if a == likely[0] or chances[a] >= NAMED)
-        degree = float(np.clip(told.degree[row, k].sigmoid().cpu(), 0.2, 1))
-        tempo = tuple(RATES)[int(told.tempo[row, k].argmax())]
-        deeds.append(Performed(names, cuts[k], cuts[k + 1], degree, tempo))
-    return deeds
+    for row, (segment, sure) in enumerate(zip(segments, confidence, strict=True)):
+        if sure >= SURE and segment.prompt != NEUTRAL_PROMPT:
+            deeds += _share_time(segment, drawn[row, : int(told.count[row].argmax()) + 1])
+    track = play_take(deeds, frames=frames, fps=fps, seed=seed)
+    notes = _notes(segments, confidence, heard, told)
+    return Performance(track, tuple(segments), confidence, tuple(deeds), notes)
 
 
-def play_take(
-    deeds: Sequence[Performed], *, frames: int, fps: float | int = FPS, seed: int | None = 0
-) -> Float[np.ndarray, "f 60"]:
-    """Play deeds at any frame rate; a seed is a take of its own, None the typical one."""
-    seconds, clip = np.arange(frames) / fps, frames / fps
-    track = np.zeros((frames, TRACK), dtype=np.float32)
+def _rate(told: Told, segments: Sequence[Action]) -> tuple[float, ...]:
+    """Say for each segment how sure T is: of calm gaps it is, where no word is it is not."""
+    sure = [float(c) * _has_words(s) for c, s in zip(told.sure.sigmoid(), segments, strict=True)]
+    return tuple(1.0 if s.prompt == NEUTRAL_PROMPT else c for c, s in zip(sure, segments, strict=True))
+
+
+def _has_words(segment: Action) -> bool:
+    return any(map(str.isalpha, segment.prompt))
+
+
+def _draw_gestures(performer: Performer, told: Told, seed: int | None) -> Float[np.ndarray, "b k n"]:
+    """Draw a gesture for each deed that might be; a side that is open is the same throughout a take."""
+    noise, left = np.zeros((len(told.sure), DEEDS, NUMBERS), np.float32), True
+    if seed is not None:
+        rng = np.random.default_rng((seed, 3))
+        noise, left = rng.standard_normal(noise.shape, np.float32), rng.random() < 0.5
+    drawn = performer.flow.sample(told.queries, torch.from_numpy(noise).to(told.queries)).cpu().numpy()
     if seed is None:
-        return settle(track + sum(play(deed, seconds, clip=clip, rng=Typical()) for deed in deeds))
-    rng = np.random.default_rng((seed, 5))
-    for deed in deeds:
-        start = deed.start + rng.uniform(0, DELAY) + (0 if deed.start else FIRST)
-        strength = min(1.0, deed.intensity * rng.uniform(*STRENGTHS))
-        taken = replace(deed, start=max(0.0, min(start, deed.end - 0.2)), intensity=strength)
-        track += play(taken, seconds, clip=clip, rng=rng, haste=rng.uniform(*TEMPI))
-    return enliven(settle(track), fps=fps, seed=seed)
+        drawn[..., PLACES["delay"]] = 0  # a typical take begins at once
+    said = told.side.argmax(-1).cpu().numpy()
+    to_right = (said == SIDES.index("right")) | (said == SIDES.index("open")) & (not left)
+    return np.where(to_right[..., None], mirror(drawn), drawn)
 
 
-def _notes(segments: Sequence[Action], confidence: Sequence[float], heard: Heard) -> tuple[str, ...]:
-    unknown = dict.fromkeys(s.prompt for s, c in zip(segments, confidence, strict=True) if c < SURE)
+def _share_time(segment: Action, gestures: Float[np.ndarray, "k n"]) -> list[Deed]:
+    """Let gestures one after another have equal shares of a segment's time."""
+    cuts = np.linspace(float(segment.start), float(segment.end), len(gestures) + 1).tolist()
+    return [Deed(numbers, *times) for numbers, times in zip(gestures, pairwise(cuts), strict=True)]
+
+
+def _notes(
+    segments: Sequence[Action], confidence: Sequence[float], heard: Heard, told: Told
+) -> tuple[str, ...]:
+    asked = np.array([_has_words(s) and s.prompt != NEUTRAL_PROMPT for s in segments])
+    named = (told.beyond > 0).cpu().numpy() & asked[:, None]
+    unsure = np.array(confidence) < SURE
+    contradictory = named[:, BEYOND.index("contradiction")] & unsure
+    named[:, BEYOND.index("contradiction")] = contradictory
+    unknown = dict.fromkeys(segments[row].prompt for row in np.flatnonzero(unsure & ~contradictory))
     notes = []
     if unknown:
         words = " and ".join(f'"{_shorten(prompt)}"' for prompt in unknown)
@@ -158,6 +153,7 @@ def _notes(segments: Sequence[Action], confidence: Sequence[float], heard: Heard
             f"No facial action was recognised in {words}, so the face stays calm there; say in English what "
             'the face does, such as "smiles", "closes her eyes" or "nods".'
         )
+    notes += [_UNSHOWN[BEYOND[kind]] for kind in np.flatnonzero(named.any(0))]
     cut = next(filter(None, heard.left_out), "")
     if cut:
         notes.append(f'The first {MOST_WORDS} words of a prompt are heard; this was not: "{_shorten(cut)}".')

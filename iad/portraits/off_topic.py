@@ -16,6 +16,44 @@ DEEDS: tuple[str, ...] = (
     "teleport", "eat a sandwich", "shrug {their} shoulders", "bend {their} knees", "stretch {their} arms",
     "march in a parade", "row a boat", "salute", "do yoga", "surf a wave", "play chess",
     "wiggle {their} ears",
+    "moonwalk", "do the splits", "skateboard", "ski down a slope", "ride a bicycle", "catch a fish",
+    "bake a cake",
+    "chop wood", "milk a cow", "sew a dress", "knit a scarf", "iron a shirt", "vacuum the carpet",
+    "mow the lawn",
+    "paint a portrait", "sculpt a head", "play the drums", "play tennis", "box", "wrestle", "fence", "dive",
+    "hike through the hills", "take a shower", "brush {their} hair", "tie {their} shoes", "pack a suitcase",
+    "board a plane", "wait for the bus", "cross the street", "park a car", "pay the bill", "count money",
+    "sell fruit", "plant a tree", "pick flowers", "rake leaves", "build a sandcastle", "throw a snowball",
+    "climb a ladder", "open a box", "close a suitcase", "wash {their} hands", "dry a plate", "set the table",
+    "pour some tea", "stir the soup", "slice bread", "light a fire", "carry a child", "hug a friend",
+    "kneel down", "lie on the grass", "walk away", "run away", "dance ballet", "spin around",
+    "jump up and down",
+    "turn into a cat", "melt", "explode", "glow", "shrink", "grow wings", "walk through a wall", "lift a car",
+    "drive to work", "sit at a desk",
+    "stand by the sea", "sit in a cafe", "stand on a stage", "hold a microphone", "hold a cat",
+    "hold a cup of tea",
+)
+
+# What people are, have and wear.
+LOOKS: tuple[str, ...] = (
+    "wear glasses", "wear a wedding dress", "have long hair", "have a beard", "live in London",
+    "work as a doctor", "own a shop", "be forty years old", "be a pilot", "be tall", "have blue eyes",
+    "have freckles", "wear a scarf", "wear earrings", "have wrinkles", "have red lips", "wear make-up",
+    "have a scar", "be bald", "have big ears", "wear a mask", "be a teacher", "have two children",
+)
+
+# What hands do, beside which a face may act.
+HANDS: tuple[str, ...] = (
+    "wave", "wave {their} hand", "wave goodbye", "wave hello", "clap {their} hands", "give a thumbs up",
+    "point at us", "snap {their} fingers", "scratch {their} chin", "scratch {their} head", "rub {their} eyes",
+    "rub {their} chin", "stroke {their} beard", "touch {their} nose", "cover {their} mouth with a hand",
+    "cover {their} eyes", "put a hand over {their} mouth", "cross {their} fingers", "salute",
+    "fold {their} hands",
+    "hold up two fingers", "make a peace sign", "adjust {their} glasses", "brush back {their} hair",
+    "run a hand through {their} hair", "wipe away a tear", "wipe {their} forehead", "pinch {their} nose",
+    "put a finger to {their} lips", "rest {their} chin on a hand", "clench {their} fists",
+    "raise {their} hand",
+    "facepalm", "hold {their} cheeks", "tug at an ear", "drum with {their} fingers", "twirl a strand of hair",
 )  # fmt: skip
 
 OTHER_LANGUAGES: tuple[str, ...] = (
@@ -36,6 +74,7 @@ OTHER_LANGUAGES: tuple[str, ...] = (
     "женщина улыбается", "мужчина закрывает глаза", "она открывает рот", "он кивает", "امرأة تبتسم",
     "الرجل يغمض عينيه", "אישה מחייכת", "एक महिला मुस्कुराती है", "γυναίκα χαμογελάει",
     "một người phụ nữ cười",
+    "sie lacht und winkt", "el niño frunce el ceño", "elle fait un clin d'oeil", "chiude un occhio e ride",
     "žena se usmívá", "egy nő mosolyog", "жінка посміхається", "seorang wanita tersenyum",
 )  # fmt: skip
 

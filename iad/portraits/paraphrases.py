@@ -1,7 +1,6 @@
 """More ways to say each action, as data; `iad.portraits.phrasings` adds `MORE_VERBS` to its own.
 
-`CLAUSES` are whole clauses whose subject is a part of the face ("a smile spreads across her face"), `NOUNS`
-name an action where it is denied ("no smile, just ..."). Nothing here repeats a wording that is held out.
+Nothing here repeats a wording that is held out.
 """
 
 MORE_VERBS: dict[str, tuple[str, ...]] = {
@@ -35,7 +34,7 @@ MORE_VERBS: dict[str, tuple[str, ...]] = {
         "blow a kiss to the camera", "stretch {their} lips out for a kiss", "throw a kiss", "kiss"),
     "lips pressed": (
         "press {their} mouth shut", "compress {their} lips", "hold {their} lips pressed together",
-        "bite {their} lips", "suck in {their} lips", "tuck in {their} lips", "keep tight-lipped",
+        "suck in {their} lips", "tuck in {their} lips", "keep tight-lipped",
         "seal {their} lips"),
     "mouth open": (
         "open up {their} mouth", "part {their} jaws", "stand with {their} mouth open",
@@ -47,7 +46,7 @@ MORE_VERBS: dict[str, tuple[str, ...]] = {
         "talk about the weather"),
     "shout": (
         "shout with all {their} might", "yell loudly", "scream in rage", "scream", "shout for help",
-        "yell at the camera", "holler", "let out a scream", "shriek"),
+        "yell at the camera", "holler", "let out a scream"),
     "yawn": (
         "yawn widely", "yawn with fatigue", "break into a yawn", "yawn a {size}yawn", "have to yawn",
         "yawn in the morning", "look {very}sleepy and yawn"),
@@ -108,7 +107,7 @@ MORE_VERBS: dict[str, tuple[str, ...]] = {
         "look at something on the right", "avert {their} eyes to the right"),
     "look up": (
         "look up at the clouds", "lift {their} gaze", "lift {their} eyes", "cast {their} eyes up",
-        "roll {their} eyes", "look above", "move {their} eyes up", "look up at the stars"),
+        "look above", "move {their} eyes up", "look up at the stars"),
     "look down": (
         "look down at the ground", "drop {their} gaze", "lower {their} eyes", "look below",
         "move {their} eyes down", "look down at {their} hands", "glance at the floor", "look down at a book"),
@@ -152,70 +151,3 @@ MORE_VERBS: dict[str, tuple[str, ...]] = {
         "lower the head", "bow the head", "drop {their} head", "hang the head", "lean {their} head forward",
         "let {their} head hang", "hold {their} head down", "tuck {their} chin", "move {their} head down"),
 }  # fmt: skip
-
-CLAUSES: dict[str, tuple[str, ...]] = {
-    "neutral": ("{their} face is calm", "{their} face stays still", "nothing moves in {their} face"),
-    "smile": ("a smile spreads across {their} face", "a smile appears on {their} lips",
-              "{their} face lights up with a smile", "{their} lips form a smile"),
-    "grin": ("a toothy grin spreads across {their} face", "{their} teeth show in a grin"),
-    "laugh": ("laughter breaks out of {their} mouth", "{their} face breaks into laughter"),
-    "smirk": ("a smirk appears on {their} face", "one corner of {their} mouth goes up"),
-    "frown": ("a frown appears on {their} face", "the corners of {their} mouth drop"),
-    "pout": ("{their} lower lip sticks out", "{their} lips form a pout"),
-    "pucker": ("{their} lips pucker", "{their} lips are pursed for a kiss"),
-    "lips pressed": ("{their} lips are pressed together", "{their} lips tighten"),
-    "mouth open": ("{their} mouth opens", "{their} mouth is open", "{their} jaw drops",
-                   "{their} mouth hangs open"),
-    "talk": ("words come out of {their} mouth", "{their} lips move as in speech"),
-    "shout": ("a scream comes out of {their} mouth", "{their} mouth is wide open in a shout"),
-    "yawn": ("a yawn opens {their} mouth", "a long yawn overcomes them"),
-    "surprised": ("{their} face shows surprise", "surprise appears on {their} face"),
-    "angry": ("{their} face shows anger", "{their} face is full of rage"),
-    "sad": ("{their} face shows sadness", "sadness appears on {their} face", "{their} face falls"),
-    "cry": ("tears run down {their} face", "tears fill {their} eyes"),
-    "disgusted": ("{their} face shows disgust", "{their} nose wrinkles", "{their} upper lip curls"),
-    "afraid": ("{their} face shows fear", "fear appears on {their} face"),
-    "skeptical": ("one of {their} eyebrows goes up", "{their} face shows doubt"),
-    "wink left": ("{their} left eye winks", "{their} left eye closes in a wink"),
-    "wink right": ("{their} right eye winks", "{their} right eye closes in a wink"),
-    "blink": ("{their} eyes blink", "{their} eyelids flutter"),
-    "eyes closed": ("{their} eyes close", "{their} eyes are closed", "{their} eyes fall shut",
-                    "{their} eyelids drop"),
-    "squint": ("{their} eyes narrow", "{their} eyes narrow to slits"),
-    "eyes wide": ("{their} eyes widen", "{their} eyes are wide open", "{their} eyes grow big"),
-    "look left": ("{their} eyes move to the left", "{their} gaze goes to the left"),
-    "look right": ("{their} eyes move to the right", "{their} gaze goes to the right"),
-    "look up": ("{their} eyes move up", "{their} gaze goes up", "{their} eyes roll up"),
-    "look down": ("{their} eyes move down", "{their} gaze drops to the floor"),
-    "brows raised": ("{their} eyebrows go up", "{their} brows rise", "{their} eyebrows shoot up"),
-    "brows furrowed": ("{their} brow furrows", "{their} eyebrows knit"),
-    "nod": ("{their} head nods", "{their} head goes up and down"),
-    "shake": ("{their} head shakes", "{their} head goes from side to side"),
-    "tilt left": ("{their} head tilts to the left", "{their} head leans to the left"),
-    "tilt right": ("{their} head tilts to the right", "{their} head leans to the right"),
-    "turn left": ("{their} head turns to the left", "{their} face turns left"),
-    "turn right": ("{their} head turns to the right", "{their} face turns right"),
-    "head up": ("{their} chin goes up", "{their} head tilts back"),
-    "head down": ("{their} head hangs", "{their} chin drops to {their} chest"),
-}  # fmt: skip
-
-NOUNS: dict[str, str] = {
-    "smile": "smile", "grin": "grin", "laugh": "laughter", "frown": "frown", "pout": "pout",
-    "pucker": "kiss", "mouth open": "open mouth", "talk": "talking", "shout": "shouting", "yawn": "yawn",
-    "surprised": "surprise", "angry": "anger", "sad": "sadness", "cry": "tears", "afraid": "fear",
-    "wink left": "wink", "blink": "blinking", "eyes closed": "closed eyes", "squint": "squinting",
-    "brows raised": "raised eyebrows", "brows furrowed": "furrowed brows", "nod": "nod",
-    "shake": "shake of the head", "disgusted": "disgust", "smirk": "smirk",
-}  # fmt: skip
-
-# Where a caption cannot go both ways: no action is denied beside one of its own kin.
-KIN: tuple[frozenset[str], ...] = (
-    frozenset({"smile", "grin", "laugh", "smirk"}),
-    frozenset({"frown", "pout", "angry", "sad", "cry", "disgusted", "brows furrowed", "skeptical", "shout"}),
-    frozenset({"talk", "shout", "mouth open", "yawn", "laugh", "surprised", "grin", "afraid", "cry"}),
-    frozenset({"eyes closed", "blink", "wink left", "wink right", "squint", "yawn", "cry", "laugh"}),
-    frozenset({"eyes wide", "surprised", "afraid", "brows raised", "skeptical", "look up"}),
-    frozenset({"look left", "turn left", "look right", "turn right", "shake", "tilt left", "tilt right"}),
-    frozenset({"look up", "look down", "head up", "head down", "nod", "sad"}),
-    frozenset({"pucker", "pout", "lips pressed"}),
-)

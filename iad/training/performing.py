@@ -1,10 +1,11 @@
 """Stage of T: sentences and the deeds they tell; needs no face, no photo and no pool of clips.
 
-The states of all sentences are computed once; a step then sets some amid words about scenes and lets T say
-which actions are done, in which order, how much and how fast, and whether any is named at all.
+The states of all sentences are computed once; a step then sets some amid words about scenes, draws takes of
+what they mean, and lets T say how many deeds are told, whether any is, and where its flow would carry each.
 """
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,29 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from iad import checkpoint
-from iad.config import Preset
-from iad.performing.actions import ACTIONS, RATES
+from iad.config import EXPRESSIONS, TRACK, Preset
+from iad.performing.gestures import NUMBERS, RHYTHMS
 from iad.performing.hearing import WINDOW_TOKENS, cut_windows, join_windows
-from iad.performing.network import DEEDS, Performer
+from iad.performing.network import BEYOND, NOISE, STEPS, Performer
 from iad.text import TextEncoder, load_text_encoder
 from iad.training.loop import fit
-from iad.training.spoken import Spoken, draw_scene, draw_spoken
+from iad.training.meanings import draw_takes
+from iad.training.spoken import Spoken, draw_spoken
+from iad.training.surroundings import draw_scene
 
-BLOCKS, BLOCK = 6, 1024  # sentences
-SCENES = 600  # sentences about scenes, that stand around the others
-SURROUNDINGS = ((0, 1.0), (2, 0.75), (8, 0.375))  # at most so many windows on either side; share of a batch
-CHANCES = (0.68, 0.2, 0.12)
-WEIGHTS = {"names": 20.0, "degree": 0.5, "tempo": 0.3, "count": 0.5, "sure": 0.5}  # names: a mean over all
-_INDEX = {name: k for k, name in enumerate(ACTIONS)}
-_TEMPO = {name: k for k, name in enumerate(RATES)}
+# Sentences; a short run has fewer blocks, for they have to be encoded first.
+BLOCKS, BLOCK = 100, 1024
+SCENES = 400  # sentences about scenes, that stand around the others
+SURROUNDINGS = ((0, 1.0), (2, 0.5), (8, 0.15))  # at most so many windows on either side; share of a batch
+CHANCES = (0.84, 0.11, 0.05)
+TAKES = 1  # of each deed in a step
+TIMES = (0.4, 0.2, 0.2, 0.2)  # how often the flow is asked at which of its steps
+TYPICAL = 0.2  # share of takes that begin without noise, as a typical one does
+WEIGHTS = {"gesture": 1.0, "side": 0.5, "count": 0.5, "sure": 0.5, "beyond": 1.0}
+# Pose counts for more, for its unit is large, and manner for less, for its takes differ most.
+_COUNTS = torch.tensor(
+    [1.0] * EXPRESSIONS + [1.5] * (TRACK - EXPRESSIONS) + [1.0] * len(RHYTHMS) + [0.15, 0.5, 0.5, 0.5]
+)
 
 
 class PerformingStage:
@@ -39,15 +48,23 @@ class PerformingStage:
 
     name = "performing"
 
-    def __init__(self, preset: Preset, encoder: TextEncoder, *, batch_size: int = 64, seed: int = 0):
-        self.encoder, self.batch_size, self.seed = encoder, batch_size, seed
+    def __init__(
+        self,
+        preset: Preset,
+        encoder: TextEncoder,
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        blocks: int = BLOCKS,
+    ):
+        self.encoder, self.batch_size, self.seed, self.count = encoder, batch_size, seed, blocks
         self.blocks: dict[int, list[Spoken]] = {}
         self.states: dict[str, Tensor] = {}  # of windows, float16
         self.model = nn.ModuleDict({"performing": Performer(preset)})
 
     def prepare(self, folder: Path) -> None:
         """Encode every sentence once, shortest first, and keep the states in `folder` for a resumed run."""
-        windows = {w for k in range(BLOCKS) for s in self._block(k) for w in cut_windows(s.text)}
+        windows = {w for k in range(self.count) for s in self._block(k) for w in cut_windows(s.text)}
         windows |= {w for k in range(SCENES) for w in cut_windows(self._scene(k))}
         ordered, path = sorted(windows, key=lambda w: (len(w), w)), folder / "sentences.safetensors"
         digest = zlib.crc32("\n".join(ordered).encode())
@@ -69,13 +86,13 @@ class PerformingStage:
         rng = np.random.default_rng((self.seed, step))
         most, share = SURROUNDINGS[rng.choice(len(SURROUNDINGS), p=CHANCES)]
         size = round(self.batch_size * share)
-        block = self._block(int(rng.integers(BLOCKS)))
+        block = self._block(int(rng.integers(self.count)))
         at = int(rng.integers(len(block) - size + 1))
         spoken = block[at : at + size]
         texts = [self._surround(s.text, rng, most=most) for s in spoken]
         self._encode(dict.fromkeys(window for text in texts for window in text))
         heard = join_windows([[self.states[window] for window in text] for text in texts])
-        return {"heard": (heard.states, heard.mask, heard.places)} | truth_of(spoken)
+        return {"heard": (heard.states, heard.mask, heard.places)} | truth_of(spoken, rng)
 
     def _scene(self, index: int) -> str:
         return draw_scene(np.random.default_rng((self.seed, index, 2)))
@@ -104,18 +121,25 @@ class PerformingStage:
                 self.states[window] = states[mask].half().cpu()
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
-        """Compare what T tells with the truth; degree and tempo only of deeds that have them."""
+        """Compare what T tells with the truth, and where its flow leads with takes of what is meant."""
         device = next(self.model.parameters()).device
-        told = self.model["performing"](*(x.to(device) for x in batch["heard"]))
+        performer = self.model["performing"]
+        told = performer(*(x.to(device) for x in batch["heard"]))
         truth = {key: value.to(device) for key, value in batch.items() if key != "heard"}
-        there, sure = truth["there"], truth["sure"] > 0
-        moving = there & (truth["names"][..., _INDEX["neutral"]] == 0) & sure[:, None]
+        rows, slots = truth["rows"], truth["slots"]
+        queries = told.queries[rows, slots].expand(len(truth["takes"]), -1, -1)
+        reached = performer.flow(truth["moving"], truth["time"], queries)
+        sure = truth["sure"] > 0
         terms = {
-            "names": binary_cross_entropy(told.names[there], truth["names"][there]),
-            "degree": binary_cross_entropy(told.degree[moving], truth["degree"][moving]),
-            "tempo": cross_entropy(told.tempo[moving], truth["tempo"][moving]),
-            "count": cross_entropy(told.count[sure], truth["count"][sure]),
+            "gesture": ((reached - truth["takes"]).square() * _COUNTS.to(device)).sum(-1).mean(),
+            "side": cross_entropy(told.side[rows, slots], truth["side"])
+            if len(rows)
+            else told.side.sum() * 0,
+            "count": cross_entropy(told.count[sure], truth["count"][sure])
+            if sure.any()
+            else told.count.sum() * 0,
             "sure": binary_cross_entropy(told.sure, truth["sure"]),
+            "beyond": binary_cross_entropy(told.beyond, truth["beyond"]),
         }
         return {"total": sum(weight * terms[key] for key, weight in WEIGHTS.items())} | terms
 
@@ -127,28 +151,39 @@ class PerformingStage:
         return {}
 
 
-def truth_of(spoken: list[Spoken]) -> dict[str, Tensor]:
-    """Say what sentences tell as T is asked it; where nothing is told, a first deed without actions."""
-    shape = (len(spoken), DEEDS)
-    there, degree, tempo = np.zeros(shape, bool), np.zeros(shape, np.float32), np.zeros(shape, np.int64)
-    names = np.zeros((*shape, len(ACTIONS)), np.float32)
-    there[:, 0] = True
-    for row, sentence in enumerate(spoken):
-        for k, deed in enumerate(sentence.deeds):
-            there[row, k], degree[row, k], tempo[row, k] = True, deed.intensity, _TEMPO[deed.tempo]
-            names[row, k, [_INDEX[name] for name in deed.actions]] = 1
-    count = [max(0, len(s.deeds) - 1) for s in spoken]
-    arrays = {"there": there, "degree": degree, "tempo": tempo, "names": names, "count": np.array(count)}
-    sure = np.array([s.sure for s in spoken], np.float32)
-    return {key: torch.from_numpy(value) for key, value in (arrays | {"sure": sure}).items()}
+def truth_of(spoken: Sequence[Spoken], rng: np.random.Generator) -> dict[str, Tensor]:
+    """Say what sentences tell as T is asked it, with `TAKES` takes of each deed on their way from noise."""
+    told = [
+        (row, slot, deed) for row, sentence in enumerate(spoken) for slot, deed in enumerate(sentence.deeds)
+    ]
+    takes = [draw_takes([deed for *_, deed in told], rng) for _ in range(TAKES)] if told else []
+    takes = np.stack(takes) if told else np.zeros((TAKES, 0, NUMBERS), np.float32)
+    time = rng.choice(STEPS, (TAKES, len(told), 1), p=TIMES).astype(np.float32) / STEPS
+    noise = NOISE * rng.standard_normal(takes.shape, np.float32)
+    usual = rng.random((TAKES, len(told), 1)) < TYPICAL
+    arrays = {
+        "rows": np.array([row for row, *_ in told], np.int64),
+        "slots": np.array([slot for _, slot, _ in told], np.int64),
+        "takes": takes,
+        "side": np.array([2 if deed.side is None else deed.side for *_, deed in told], np.int64),
+        "time": time,
+        "moving": (1 - time) * np.where(usual, 0, noise) + time * takes,
+        "count": np.array([max(0, len(s.deeds) - 1) for s in spoken]),
+        "sure": np.array([s.sure for s in spoken], np.float32),
+        "beyond": np.array([[name in s.beyond for name in BEYOND] for s in spoken], np.float32),
+    }
+    return {key: torch.from_numpy(value) for key, value in arrays.items()}
 
 
 def train_performing(preset: Preset, options) -> Path:
     """Train T within the options' minutes; add it, halved, to the folder of weights and return that."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(options.seed)
-    stage = PerformingStage(preset, load_text_encoder(preset.text).to(device), seed=options.seed)
-    if options.max_steps is None or options.total:  # in other company a sentence's states differ in a bit
+    steps = options.max_steps
+    blocks = 1 + steps // 100 if steps else max(1, round(3 * options.minutes))
+    encoder = load_text_encoder(preset.text).to(device)
+    stage = PerformingStage(preset, encoder, seed=options.seed, blocks=min(BLOCKS, blocks))
+    if steps is None or options.total:  # in other company a sentence's states differ in a bit
         stage.prepare(options.output / stage.name)
     trained, weights = fit(stage, options.loop(stage.name)), options.output / "weights"
     checkpoint.save_preset(weights, preset)
