@@ -107,9 +107,9 @@ def train_whole(whole: Whole) -> dict[str, Any]:
 
 def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
     budget = share_minutes(whole.minutes or NO_BOUND, whole.stages)
-    checkpoint.save_preset(whole.output / "weights", PRESETS[whole.preset])
     if whole.pack:
         carrying.unpack(whole.pack, whole.output / "pack")
+    checkpoint.save_preset(whole.output / "weights", PRESETS[whole.preset])
     with _make_data(whole, journal, budget["render"]) as background, _listen(whole, begun) as stop:
         for stage in whole.stages:
             if stage in journal["finished"]:
@@ -127,7 +127,7 @@ def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
 
 def _make_data(whole: Whole, journal: dict[str, Any], minutes: float) -> Any:
     """Make data now, and return nothing to wait for; or begin to make it beside the training."""
-    if "render" in journal["finished"] or (whole.data and (whole.data / "stills" / "stills.npz").exists()):
+    if "render" in journal["finished"]:
         return nullcontext()
     fetch_missing()
     if whole.data:
