@@ -127,7 +127,7 @@ def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
 
 def _make_data(whole: Whole, journal: dict[str, Any], minutes: float) -> Any:
     """Make data now, and return nothing to wait for; or begin to make it beside the training."""
-    if "render" in journal["finished"] or (whole.data and (whole.data / "stills" / "stills.npz").exists()):
+    if "render" in journal["finished"]:
         return nullcontext()
     fetch_missing()
     if whole.data:
