@@ -4,8 +4,10 @@ A photo is made to perform something else; the picture of that then counts as th
 what the real photo does. So the truth is known without any video. In come photo people, out come `Pairs`.
 """
 
+import math
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -59,7 +61,14 @@ class Pairs:
         return len(self.looks)
 
 
-def load_pairs(folder: Path, reader: FaceReader, *, seed: int = 0, people: int | None = None) -> Pairs:
+def load_pairs(
+    folder: Path,
+    reader: FaceReader,
+    *,
+    seed: int = 0,
+    people: int | None = None,
+    minutes: float = math.inf,
+) -> Pairs:
     """Open the pairs of a folder; make them first where there are none.
 
     Args:
@@ -67,6 +76,7 @@ def load_pairs(folder: Path, reader: FaceReader, *, seed: int = 0, people: int |
         reader: finds the landmarks, as it will in visitors' photos.
         seed: same seed, same pairs.
         people: how many have pairs, at most.
+        minutes: after which no more are drawn, if there are some.
 
     Raises:
         FileNotFoundError: there are none, and no photo people to make them of.
@@ -77,7 +87,7 @@ def load_pairs(folder: Path, reader: FaceReader, *, seed: int = 0, people: int |
         records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
         records = leave_out_broken(records)
         chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
-        pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people)
+        pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / "part.npz"
         np.savez(part, **vars(pairs))
@@ -93,10 +103,12 @@ def make_pairs(
     *,
     seed: int = 0,
     people: int | None = None,
+    minutes: float = math.inf,
 ) -> Pairs:
     """Draw pairs of these people, of the first `people` of them whose photo tells something."""
     bar = tqdm(total=len(records), desc="pairs", unit="person", mininterval=5, file=sys.stderr)
     rows: list[tuple] = []
+    until = time.monotonic() + 60 * minutes
     with create_pool() as pool:
         size = 4 * (os.cpu_count() or 1)
         for at in range(0, len(records), size):
@@ -105,7 +117,8 @@ def make_pairs(
                 if people is None or len({row[-1] for row in rows}) < people:
                     rows += found
             bar.update(len(batch))
-            if people is not None and len({row[-1] for row in rows}) >= people:
+            enough = people is not None and len({row[-1] for row in rows}) >= people
+            if enough or rows and time.monotonic() > until:
                 break
     if not rows:
         raise ValueError("No mouth of these photo people can be drawn twice; fetch more of them.")

@@ -177,8 +177,8 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
             learner.model["reader"].trunk.load_state_dict(parts["encoder"].trunk.state_dict())
         return learner
     if stage == "refiner":
-        pairs, people = options.data / "pairs", options.amounts.people
-        pairs = load_pairs(pairs, parts["reader"].eval(), seed=options.seed, people=people)
+        limits = {"people": options.amounts.people, "minutes": options.minutes / 4}
+        pairs = load_pairs(options.data / "pairs", parts["reader"].eval(), seed=options.seed, **limits)
         learner = RefinerStage(preset, pairs, parts["reader"], seed=options.seed)
         _begin_from(learner.model, parts)
         return learner
