@@ -132,9 +132,15 @@ class DecouplerStage:
             "portrait": sum(portraits) / 2,
             "picture": self._error("picture", shown.facial, batch["frame"]),
             "agreement": idea.agreement(shown.action, other.action),
-            "independence": idea.independence(torch.cat([shown.code, other.code]), person.flatten()),
+            "independence": self._independence(shown, other),
             "swap": idea.swap(first, other.action, shown.facial),
         }
+
+    def _independence(self, shown: Split, other: Split) -> Tensor:
+        """Compare both takes of a person, over one person of each group at a time: two share their takes."""
+        takes = len(shown.code) // 2
+        pairs = [idea.independence(split.code[:takes], split.code[takes:]) for split in (shown, other)]
+        return sum(pairs) / 2
 
     def _error(self, head: Literal["portrait", "picture"], tokens: Tensor, latents: Tensor) -> Tensor:
         """Compare latents with what a head reads from tokens; token k tells of cell k of a grid."""
