@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from iad.config import EXPRESSIONS
+from iad.decoupling import gaussian_kernel
 from iad.evaluation import probes
 from iad.evaluation.intervals import by_person, interval
 from iad.evaluation.samples import SHOWN, TURNED
@@ -225,8 +226,8 @@ def _rate(scores: np.ndarray, one: np.ndarray, other: np.ndarray, times: np.ndar
 def _depend(rows: Tensor, samples: Faces, mask: np.ndarray) -> dict[str, Any]:
     """Test whether rows depend on the expression within a person, and on the person within an action."""
     person, action = samples.person[mask], samples.action[mask]
-    kernel = probes.gaussian_kernel(rows[torch.from_numpy(mask)].numpy())
-    coefficients = probes.gaussian_kernel(samples.tracks[mask][:, :EXPRESSIONS])
+    kernel = gaussian_kernel(rows[torch.from_numpy(mask)].double())
+    coefficients = gaussian_kernel(torch.from_numpy(samples.tracks[mask][:, :EXPRESSIONS]).double())
     tests = {
         "hsic_expression": (coefficients, person),
         "hsic_person": (probes.label_kernel(person), action),
