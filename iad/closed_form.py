@@ -2,7 +2,8 @@
 
 The directions in which embeddings of one person differ among themselves span the action; what is left is the
 identity. A baseline for the tables, and the first thing that the tutorials build. The same idea finishes the
-learned split: `fit_erasure` finds what of an identity embedding still changes with the action.
+learned split: `fit_erasure` finds what of an identity embedding still changes with the action. Where it is
+known what every face does, `fit_explained` finds only what this explains, and splits the recogniser's token.
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,43 @@ def fit_closed_form(embedding: Float[Tensor, "n d"], person: Int[Tensor, " n"], 
         raise ValueError(f"rank is {rank}, expected 1 to {embedding.shape[1] - 1}; choose a smaller one.")
     _, _, directions = torch.linalg.svd(_within(embedding, person), full_matrices=False)
     return ClosedForm(embedding.mean(0), directions[:rank].T.contiguous())
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What of embeddings x a track explains: (x - mean) @ reads @ shows; the rest has nothing of it."""
+
+    mean: Float[Tensor, " d"]
+    reads: Float[Tensor, "d r"]
+    shows: Float[Tensor, "r d"]
+
+
+def fit_explained(
+    embedding: Float[Tensor, "n d"],
+    person: Int[Tensor, " n"],
+    track: Float[Tensor, "n k"],
+    rank: int,
+    *,
+    ridge: float = 3.0,
+) -> Explained:
+    """Find how embeddings move with the track within a person, and how to read that without the person.
+
+    `shows` are the `rank` strongest directions of a linear map from tracks to differences within a person.
+    `reads` is generalised least squares: how much of each direction an embedding has, everything that the
+    track does not explain, above all who it is, being the noise that is kept out.
+    """
+    from sklearn.covariance import LedoitWolf
+
+    x, y = _within(track.double(), person), _within(embedding.double(), person)
+    slope = torch.linalg.solve(x.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
+    # the directions in which x @ slope is strongest, without its many rows
+    shows = torch.linalg.svd(torch.linalg.qr(x)[1] @ slope, full_matrices=False)[2][:rank]
+    mean, about = embedding.double().mean(0), track.double() - track.double().mean(0)
+    noise = embedding.double() - mean - about @ slope @ shows.T @ shows
+    kept_out = torch.from_numpy(LedoitWolf().fit(noise.numpy()).covariance_)
+    weighed = torch.linalg.solve(kept_out, shows.T)
+    reads = weighed @ torch.linalg.inv(shows @ weighed)
+    return Explained(mean.float(), reads.float(), shows.float())
 
 
 def fit_erasure(
