@@ -109,11 +109,17 @@ class Decoupler(Reader):
         return self.from_code(code).unflatten(-1, self.queries.shape)
 
     def split(self, facial: Float[Tensor, "b q d"], code: Float[Tensor, "b c"] | None = None) -> Split:
-        """Split f token by token; `code` says what the face does, None: it is read from f."""
-        code = self.to_code(facial) if code is None else code
+        """Split f token by token; `code` says what the face does, None: it is read from f.
+
+        Whatever says the code, i is what training gave the denoiser: f without what f itself says of the
+        action, and without what is erased.
+        """
+        own = self.to_code(facial)
+        without = facial - self.expand(own)
+        identity = without - self.erase(without)
+        code = own if code is None else code
         action = self.expand(code)
-        residual = self.erase(facial - action)
-        return Split(facial, facial - action - residual, action, residual, code)
+        return Split(facial, identity, action, facial - identity - action, code)
 
     def centre(self, split: Split) -> Split:
         """See a split relative to the average face, whose residual is nothing."""

@@ -37,6 +37,7 @@ def test_the_action_is_exactly_what_the_code_says():
     assert torch.equal(own.action, decoupler.expand(own.code)) and own.residual.abs().max() > 1
     assert torch.equal(given.code, code) and torch.equal(given.action, decoupler.expand(code))
     assert torch.allclose(given.facial, given.identity + given.action + given.residual, atol=1e-4)
+    assert torch.equal(given.identity, own.identity)  # as in training, whoever says the code
 
 
 def test_a_centred_split_still_adds_up():

@@ -122,7 +122,7 @@ def _network(seed: int) -> dict[str, Any]:
     return shape | {"learning_rate_init": RATE, "random_state": seed}
 
 
-def _teach(reader: Any, choices: dict[str, Any], taught: Tensor, wanted: np.ndarray, groups, seed: int) -> Any:
+def _teach(reader: Any, choices: dict[str, Any], taught: Tensor, wanted, groups, seed: int) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import GridSearchCV, GroupShuffleSplit
 
