@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from iad import decoupling as idea
-from iad.closed_form import fit_closed_form, fit_erasure
+from iad.closed_form import fit_closed_form, fit_erasure, fit_explained
 from iad.config import PRESETS, TRACK
 from iad.performing import TextAction, frame_times
 
@@ -255,3 +255,22 @@ def test_erasure_with_too_few_faces_leaves_the_rest_empty():
     first, second = fit_erasure(torch.randn(3, 20), torch.tensor([0, 0, 1]), 8)
     assert first.shape == (20, 8) and second.shape == (8, 20)
     assert first[:, 3:].abs().sum() == 0
+
+
+@pytest.mark.parametrize("components", [12, 9])
+def test_what_a_track_explains_is_found_and_read_without_the_person(components):
+    torch.manual_seed(0)
+    people, track = torch.randn(60, 12), torch.randn(60, 6, 2)
+    patterns = torch.zeros(2, 12)
+    patterns[0, 3], patterns[1, 4] = 2, 1  # the action moves two directions, in which people differ as well
+    people[:, 9:] = 0
+    embedding = (people[:, None] + track @ patterns + 0.05 * torch.randn(60, 6, 12)).flatten(0, 1)
+    person, flat = torch.arange(60).repeat_interleave(6), track.flatten(0, 1)
+    form = fit_explained(embedding, person, flat, 2, components=components)
+    centred = embedding - form.mean
+    left = (centred - centred @ form.reads @ form.shows).unflatten(0, (60, 6))
+    assert left.std(1)[:, 3:5].mean() < 0.1 * centred.unflatten(0, (60, 6)).std(1)[:, 3:5].mean()
+    torch.testing.assert_close(form.shows @ form.reads, torch.eye(2), atol=1e-3, rtol=0)
+    others = [0, 1, 2, 5, 6, 7, 8]  # where nobody moves, people stay as they are
+    centred = centred.unflatten(0, (60, 6))
+    torch.testing.assert_close(left[..., others], centred[..., others], atol=0.15, rtol=0)

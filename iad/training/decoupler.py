@@ -1,7 +1,7 @@
 """Stage: the split and its text network, by L_ID and L_TA on features of the frozen encoder.
 
-While it learns f is split in two, for the residual is found last: in closed form, from what of f - a still
-differs within a person (`DecouplerStage.centre`).
+While it learns f is split in two, for the residual is found last: in closed form, from how f - a still moves
+with the track within a person (`DecouplerStage.centre`).
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from iad import decoupling as idea
-from iad.closed_form import fit_erasure
+from iad.closed_form import fit_explained
 from iad.config import EXPRESSIONS, Preset
 from iad.decoupling import IdentityWeights, Split, TextWeights
 from iad.encoders import POSE_SCALE
@@ -29,6 +29,7 @@ MOMENTS = 4  # latent frames of a clip, in order, that one step looks at
 SNAPSHOT_CLIPS = 64
 CENTRE_PEOPLE = 1500  # whose average identity and action are stored, at most
 CENTRE_FRAMES = 2  # of each of their two takes
+ERASED = 32  # directions at most: what tracks explain has hardly more
 
 
 class Groups:
@@ -231,6 +232,7 @@ class DecouplerStage:
         """Store the average identity and action of the pool's people, and what of i is to be erased."""
         rng, decoupler = np.random.default_rng(self.seed), model["decoupler"]
         decoupler.erase_from.zero_()
+        decoupler.erase_to.zero_()
         clips = self.groups.index.reshape(-1, 2)  # (person of a group, take)
         clips = clips[rng.permutation(len(clips))[:CENTRE_PEOPLE]]
         rows = np.repeat(clips, CENTRE_FRAMES, axis=1).flatten()
@@ -243,9 +245,11 @@ class DecouplerStage:
         decoupler.mean_identity.copy_(identity.mean(0))
         decoupler.mean_action.copy_(torch.cat([part.action for part in parts]).mean(0))
         person = torch.arange(len(clips), device=self.device).repeat_interleave(2 * CENTRE_FRAMES)
-        found = fit_erasure(identity.flatten(1), person, self.preset.decoupler.erased)
-        decoupler.erase_from.copy_(found[0])
-        decoupler.erase_to.copy_(found[1])
+        track = torch.stack([self._coefficients(rows[n : n + 1])[0, k[n]] for n in range(len(rows))])
+        rank = min(ERASED, self.preset.decoupler.erased)
+        found = fit_explained(identity.flatten(1), person, track.to(self.device), rank)
+        decoupler.erase_from[:, : found.reads.shape[1]] = found.reads
+        decoupler.erase_to[: found.shows.shape[0]] = found.shows
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """Show nothing: the split makes no pictures."""
