@@ -17,6 +17,7 @@ from iad.evaluation import crossing, foils, leakage, leakage_page, measures, pla
 from iad.evaluation import samples as faces
 from iad.evaluation.samples import SHOWN, TURNED, Samples
 from iad.evaluation.scorers import Scorers
+from iad.evaluation.untouched import verify_rows
 from iad.faces import crop
 from iad.geometry.coefficients import COEFFICIENTS, POSE_LIMITS
 from iad.geometry.head import load_geometry
@@ -165,6 +166,13 @@ def test_leace_takes_the_expression_and_leaves_the_person(samples):
     identity, action = (foil.make(rows, part)(folds[0]) for part in (0, 1))
     mean = rows[torch.from_numpy(folds[0].taught)].mean(0)
     assert torch.allclose(identity + action, rows - mean, atol=1e-4)
+
+
+def test_photos_as_they_are_are_verified_by_what_knows_the_person(samples):
+    known, action = plant(samples, person=1), plant(samples, action=1)
+    assert verify_rows(known - known.mean(0), samples.person)["value"] > 0.95
+    found = verify_rows(action - action.mean(0), samples.person)
+    assert found["low"] < 0.6 and found["low"] <= found["value"] <= found["high"]
 
 
 def test_the_best_rank_leaks_least_among_those_that_still_verify():
