@@ -21,7 +21,7 @@ from iad.evaluation.intervals import by_person, interval
 from iad.evaluation.samples import SHOWN, TURNED
 
 QUESTIONS = ("expression", "coefficients", "pose", "person")
-RESAMPLES = 100  # of the equal error rate, which is slow to compute
+RESAMPLES = 30  # of the equal error rate, which is slow to compute
 PERMUTATIONS = 500
 
 
@@ -149,8 +149,7 @@ def _ask(rows: Tensor, samples: Faces, fold: Fold, acted: np.ndarray, kinds: Seq
     everything = (fold.taught, fold.asked)
     faces = (fold.taught & acted, fold.asked & acted)
     yield from _ask_classes("expression", rows, action, person, faces, person, fold, rng, kinds)
-    for question, part in (("coefficients", slice(EXPRESSIONS)), ("pose", slice(EXPRESSIONS, None))):
-        yield from _ask_values(question, rows, samples.tracks[:, part], person, everything, fold, rng, kinds)
+    yield from _ask_values(rows, samples.tracks, person, everything, fold, rng, kinds)
     known = np.isin(action, rng.permutation(len(SHOWN))[: (len(SHOWN) + 1) // 2])
     actions = (fold.asked & acted & known, fold.asked & acted & ~known)
     yield from _ask_classes("person", rows, person, action, actions, person, fold, rng, kinds)
@@ -168,18 +167,19 @@ def _ask_classes(question, rows, labels, groups, masks, person, fold: Fold, rng,
             yield (question, kind, shuffled), ((told == labels[masks[1]]).astype(float), person[masks[1]])
 
 
-def _ask_values(question, rows, values, groups, masks, fold: Fold, rng, kinds):
+def _ask_values(rows, tracks, groups, masks, fold: Fold, rng, kinds):
     taught, asked = (torch.from_numpy(mask) for mask in masks)
     components = probes.fit_components(rows[taught])
     x, y = components(rows[taught]), components(rows[asked])
-    lessons, truth = values[masks[0]], values[masks[1]]
-    base = np.square(truth - lessons.mean(0)).sum(1)
-    for shuffled in (False, True)[: 1 + fold.control]:
-        lesson = rng.permutation(lessons) if shuffled else lessons
-        for kind in kinds:
-            told = probes.read_values(x, lesson, y, groups=groups[masks[0]], kind=kind, seed=fold.seed)
-            error = np.square(told - truth).sum(1)
-            yield (question, kind, shuffled), (error, groups[masks[1]], base)
+    for question, part in (("coefficients", slice(EXPRESSIONS)), ("pose", slice(EXPRESSIONS, None))):
+        lessons, truth = (tracks[mask][:, part] for mask in masks)
+        base = np.square(truth - lessons.mean(0)).sum(1)
+        for shuffled in (False, True)[: 1 + fold.control]:
+            lesson = rng.permutation(lessons) if shuffled else lessons
+            for kind in kinds:
+                told = probes.read_values(x, lesson, y, groups=groups[masks[0]], kind=kind, seed=fold.seed)
+                error = np.square(told - truth).sum(1)
+                yield (question, kind, shuffled), (error, groups[masks[1]], base)
 
 
 def rank_one(

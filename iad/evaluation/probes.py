@@ -51,7 +51,7 @@ def fit_components(x: Float[Tensor, "n d"], *, most: int = COMPONENTS) -> Compon
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(x.numpy())
-    pca = PCA(min(most, *x.shape)).fit(scaler.transform(x.numpy()))
+    pca = PCA(min(most, *x.shape), svd_solver="full").fit(scaler.transform(x.numpy()))
     return Components(scaler, pca, max(float(np.sqrt(pca.explained_variance_.mean())), 1e-6))
 
 
