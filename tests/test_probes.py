@@ -124,8 +124,8 @@ def test_hsic_is_sure_of_dependence_and_unsure_of_independence():
     found, p = probes.hsic_test(together, kernel(x[:, :1] ** 2), blocks=everyone, permutations=200)
     assert p < 0.02 < 0.1 < found
     values = [
-        probes.hsic_test(together, kernel(rng.normal(size=(40, 2))), blocks=everyone, permutations=99, seed=seed)
-        for seed in range(40)
+        probes.hsic_test(together, kernel(x), blocks=everyone, permutations=99, seed=seed)
+        for seed, x in enumerate(rng.normal(size=(40, 40, 2)))
     ]
     found, ps = np.array(values).T
     assert 0.35 < np.mean(ps) < 0.65
