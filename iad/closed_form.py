@@ -2,7 +2,8 @@
 
 The directions in which embeddings of one person differ among themselves span the action; what is left is the
 identity. A baseline for the tables, and the first thing that the tutorials build. The same idea finishes the
-learned split: `fit_erasure` finds what of an identity embedding still changes with the action.
+learned split: `fit_erasure` finds what of an identity embedding still changes with the action. Where it is
+known what every face does, `fit_explained` finds only what this explains, and splits the recogniser's token.
 """
 
 from dataclasses import dataclass
@@ -40,6 +41,52 @@ def fit_closed_form(embedding: Float[Tensor, "n d"], person: Int[Tensor, " n"], 
     return ClosedForm(embedding.mean(0), directions[:rank].T.contiguous())
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What of embeddings x a track explains: (x - mean) @ reads @ shows; the rest has nothing of it."""
+
+    mean: Float[Tensor, " d"]
+    reads: Float[Tensor, "d r"]
+    shows: Float[Tensor, "r d"]
+
+
+def fit_explained(
+    embedding: Float[Tensor, "n d"],
+    person: Int[Tensor, " n"],
+    track: Float[Tensor, "n k"],
+    rank: int,
+    *,
+    ridge: float = 3.0,
+    components: int = 512,
+) -> Explained:
+    """Find how embeddings move with the track within a person, and how to read that without the person.
+
+    `shows` are the `rank` strongest directions of a linear map from tracks to differences within a person.
+    `reads` is generalised least squares: how much of each direction an embedding has, everything that the
+    track does not explain, above all who it is, being the noise that is kept out. Embeddings longer than
+    `components` are looked at along so many principal axes.
+    """
+    if embedding.shape[1] > components:
+        mean, axes = embedding.mean(0), _principal_axes(embedding - embedding.mean(0), components)
+        inside = (embedding - mean) @ axes
+        small = fit_explained(inside, person, track, rank, ridge=ridge, components=inside.shape[1])
+        return Explained(mean, axes @ small.reads, small.shows @ axes.T)
+    from sklearn.covariance import LedoitWolf
+
+    device, embedding = embedding.device, embedding.cpu().double()
+    person, track = person.cpu(), track.cpu().double()
+    x, y = _within(track, person), _within(embedding, person)
+    slope = torch.linalg.solve(x.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
+    # the directions in which x @ slope is strongest, without its many rows
+    shows = torch.linalg.svd(torch.linalg.qr(x)[1] @ slope, full_matrices=False)[2][:rank]
+    mean, about = embedding.mean(0), track - track.mean(0)
+    noise = embedding - mean - about @ slope @ shows.T @ shows
+    kept_out = torch.from_numpy(LedoitWolf().fit(noise.numpy()).covariance_)
+    weighed = torch.linalg.solve(kept_out, shows.T)
+    reads = weighed @ torch.linalg.inv(shows @ weighed)
+    return Explained(*(part.float().to(device) for part in (mean, reads, shows)))
+
+
 def fit_erasure(
     identity: Float[Tensor, "n d"], person: Int[Tensor, " n"], rank: int, *, components: int = 512
 ) -> tuple[Float[Tensor, "d r"], Float[Tensor, "r d"]]:
@@ -50,11 +97,7 @@ def fit_erasure(
     to x as the total scatter measures.
     """
     centred = identity - identity.mean(0)
-    count = min(components, *identity.shape)
-    with torch.random.fork_rng(devices=[]):  # the same samples give the same directions
-        torch.manual_seed(0)
-        _, _, axes = torch.svd_lowrank(centred, q=min(count + 64, *identity.shape), niter=2)
-    axes = axes[:, :count]  # (d, k)
+    axes = _principal_axes(centred, components)
     coordinates = centred @ axes
     within = _within(coordinates, person)
     total = coordinates.T @ coordinates / len(coordinates)
@@ -67,6 +110,14 @@ def fit_erasure(
     first, second = axes @ (whiten @ found), (axes @ (unwhiten @ found)).T
     missing = rank - first.shape[1]  # fewer samples than directions: the rest stays empty
     return nn.functional.pad(first, (0, missing)), nn.functional.pad(second, (0, 0, 0, missing))
+
+
+def _principal_axes(centred: Float[Tensor, "n d"], count: int) -> Float[Tensor, "d k"]:
+    count = min(count, *centred.shape)
+    with torch.random.fork_rng(devices=[]):  # the same samples give the same directions
+        torch.manual_seed(0)
+        axes = torch.svd_lowrank(centred, q=min(count + 64, *centred.shape), niter=2)[2]
+    return axes[:, :count]
 
 
 def _within(x: Float[Tensor, "n d"], person: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:

@@ -26,6 +26,8 @@ from iad.attention import Attention, feed_forward
 from iad.config import TRACK, FullSizePreset, Preset
 from iad.performing.latents import TextAction
 
+LEAST_ROWS = 4  # from which HSIC can be estimated
+
 
 @dataclass(frozen=True)
 class Split:
@@ -107,11 +109,17 @@ class Decoupler(Reader):
         return self.from_code(code).unflatten(-1, self.queries.shape)
 
     def split(self, facial: Float[Tensor, "b q d"], code: Float[Tensor, "b c"] | None = None) -> Split:
-        """Split f token by token; `code` says what the face does, None: it is read from f."""
-        code = self.to_code(facial) if code is None else code
+        """Split f token by token; `code` says what the face does, None: it is read from f.
+
+        Whatever says the code, i is what training gave the denoiser: f without what f itself says of the
+        action, and without what is erased.
+        """
+        own = self.to_code(facial)
+        without = facial - self.expand(own)
+        identity = without - self.erase(without)
+        code = own if code is None else code
         action = self.expand(code)
-        residual = self.erase(facial - action)
-        return Split(facial, facial - action - residual, action, residual, code)
+        return Split(facial, identity, action, facial - identity - action, code)
 
     def centre(self, split: Split) -> Split:
         """See a split relative to the average face, whose residual is nothing."""
@@ -209,18 +217,54 @@ def relative_error(x: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"]) -> Float[
     return (x - y).pow(2).mean() / ((x.var(0).mean() + y.var(0).mean()) / 2 + 1e-6)
 
 
-def independence(code: Float[Tensor, "b c"], person: Int[Tensor, " b"]) -> Float[Tensor, ""]:
-    """Normalised HSIC between action codes and persons: 0 where the person cannot be read from the action."""
-    distance = torch.cdist(code, code).pow(2)
-    kernel = torch.exp(-distance / (distance.detach().mean() + 1e-6))
-    return centred_alignment(kernel, (person[:, None] == person[None]).float())
+def independence(
+    code: Float[Tensor, "p c"], other: Float[Tensor, "p c"]
+) -> Float[Tensor, ""]:
+    """HSIC over people between one's code in a clip and one's code in another clip; row k is one person.
+
+    Clips are drawn independently, so only the person can tie the two: for clips without end this is the
+    squared size of what persons' mean kernel embeddings differ by, zero where no code tells the person and
+    positive wherever one does. Labels of persons, the usual other side, would be fooled: within a person a
+    batch holds few clips, all different, so codes that are *less* alike there than between persons (opposite
+    codes, or everybody in every action) come out negative, and would be rewarded.
+
+    Below four people nothing can be said: 0.
+    """
+    if len(code) < LEAST_ROWS:
+        return (code.sum() + other.sum()) * 0
+    return hsic(gaussian_kernel(code), gaussian_kernel(other))
 
 
-def centred_alignment(k: Float[Tensor, "b b"], m: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
-    """Centred kernel alignment tr(KHMH) / |KH| |MH|; diagonals are left out, for they say nothing."""
-    off = 1 - torch.eye(len(k), device=k.device)
-    k, m = ((x - (x * off).sum() / off.sum()) * off for x in (k, m))
-    return (k * m).sum() / (k.norm() * m.norm() + 1e-8)
+def gaussian_kernel(x: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
+    """Return a Gaussian kernel as wide as rows are apart on average, so that scale does not matter."""
+    distance = torch.cdist(x, x).pow(2)
+    width = distance.detach().sum() / max(1, len(x) * (len(x) - 1))
+    return torch.exp(-distance / width.clamp(min=1e-12))
+
+
+def hsic(k: Float[Tensor, "n n"], m: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
+    """Unbiased HSIC of two kernels over the same rows (Song et al. 2012), normalised to -1 ... 1.
+
+    0 on average where the two are independent, at any number of rows; 1 where they are the same.
+
+    Raises:
+        ValueError: fewer than four rows, from which nothing can be estimated.
+    """
+    if len(k) < LEAST_ROWS:
+        raise ValueError(f"HSIC is estimated from {LEAST_ROWS} rows or more, got {len(k)}; give more.")
+    k, m = centre_kernel(k), centre_kernel(m)
+    return (k * m).sum() / (k.norm() * m.norm()).clamp(min=1e-8)
+
+
+def centre_kernel(k: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+    """Take off row, column and grand means, as they are without the diagonal, which says nothing.
+
+    Sums of products of two such kernels, over n (n - 3), are the U-statistic (Székely and Rizzo 2014).
+    """
+    n, off = len(k), 1 - torch.eye(len(k), dtype=k.dtype, device=k.device)
+    k = k * off
+    rows = k.sum(1) / (n - 2)
+    return (k - rows[:, None] - rows[None] + k.sum() / ((n - 1) * (n - 2))) * off
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 In come embeddings g (n, 128) of `iad.recogniser` and what each face does, as a track in units (n, 60): 57
 coefficients as they are, pitch, yaw and roll over 15 degrees. Out comes a `Split` of one token a face, to be
-joined to those that `iad.decoupling` reads. All numbers here were fitted on photo people in many actions,
-lights and framings (`python -m iad train recogniser`):
+joined to those that `iad.decoupling` reads. All numbers here were fitted on people in many actions, lights
+and framings (`python -m iad train recogniser`):
 
-    i  g about its mean, without the directions in which one person's faces differ among themselves
-    a  what of these directions the track explains, a linear map
-    r  the rest of these directions: light, framing, blur
+    i  g about its mean, without the directions in which tracks move one person's faces
+    a  what of these directions the track, as it is read, explains: a linear map of it
+    r  the rest of these directions: what another face would do a little otherwise
 """
 
 import torch
@@ -18,7 +18,7 @@ from iad.config import TRACK
 from iad.decoupling import Split
 from iad.recogniser import DIM
 
-DIRECTIONS = 32  # of a person's own changes, at most; columns that are not used are zero
+DIRECTIONS = 24  # in which tracks move a face: 99.9 % of what a linear map of tracks explains
 HIDDEN = 128
 
 
@@ -32,8 +32,9 @@ class Recognised(nn.Module):
     def __init__(self, code_dim: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(DIM))
-        self.register_buffer("basis", torch.zeros(DIM, DIRECTIONS))
-        self.register_buffer("from_track", torch.zeros(TRACK, DIM))  # within the basis
+        self.register_buffer("reads", torch.zeros(DIM, DIRECTIONS))  # how much of each direction g has
+        self.register_buffer("shows", torch.zeros(DIRECTIONS, DIM))  # the directions
+        self.register_buffer("from_track", torch.zeros(TRACK, DIM))  # within the directions
         self.register_buffer("mean_track", torch.zeros(TRACK))
         self.register_buffer("scale", torch.ones(()))  # of the token beside the decoupler's
         self.register_buffer("weight", torch.ones(TRACK))  # how much each coefficient matters in comparisons
@@ -44,7 +45,7 @@ class Recognised(nn.Module):
     def split(self, embedding: Float[Tensor, "b g"], track: Float[Tensor, "b 60"]) -> Split:
         """Split embeddings, about the average face's, into one token each."""
         facial = self.scale * (embedding - self.mean)
-        within = facial @ self.basis @ self.basis.T
+        within = facial @ self.reads @ self.shows
         action = self.scale * (track - self.mean_track) @ self.from_track
         parts = (facial, facial - within, action, within - action)
         return Split(*(part[:, None] for part in parts), track)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from iad import decoupling as idea
-from iad.closed_form import fit_closed_form, fit_erasure
+from iad.closed_form import fit_closed_form, fit_erasure, fit_explained
 from iad.config import PRESETS, TRACK
 from iad.performing import TextAction, frame_times
 
@@ -37,6 +37,7 @@ def test_the_action_is_exactly_what_the_code_says():
     assert torch.equal(own.action, decoupler.expand(own.code)) and own.residual.abs().max() > 1
     assert torch.equal(given.code, code) and torch.equal(given.action, decoupler.expand(code))
     assert torch.allclose(given.facial, given.identity + given.action + given.residual, atol=1e-4)
+    assert torch.equal(given.identity, own.identity)  # as in training, whoever says the code
 
 
 def test_a_centred_split_still_adds_up():
@@ -98,12 +99,73 @@ def test_retention_rewards_telling_persons_apart_and_ignores_copies():
     assert idea.retention(confused, confused, copies) < 0.01 < idea.retention(confused, confused, person)
 
 
-def test_independence_sees_persons_in_codes():
+def draw_codes(kind, people=8, *, seed=0):
+    """Give codes of each person in two clips, which are drawn apart from each other."""
+    torch.manual_seed(seed)
+    actions, light = torch.randn(12, 6), 0.1 * torch.randn(2, people, 6)
+    which = torch.randint(12, (2, people))
+    if kind == "everybody in every action":
+        which = (torch.arange(people) + torch.tensor([[0], [5]])) % people
+    who = torch.randn(people, 6)
+    told = {"tells": who[None].repeat(2, 1, 1), "opposite": torch.stack([who, -who])}
+    return told[kind] + light if kind in told else actions[which] + light
+
+
+def mean_independence(kind, draws=300):
+    values = torch.stack([idea.independence(*draw_codes(kind, seed=seed)) for seed in range(draws)])
+    return float(values.mean()), float(values.std() / draws**0.5)
+
+
+@pytest.mark.parametrize("kind", ["free", "everybody in every action"])
+def test_codes_that_tell_no_person_cost_nothing_on_average(kind):
+    value, error = mean_independence(kind)
+    assert abs(value) < 3 * error < 0.08
+
+
+def test_codes_that_tell_the_person_cost_and_opposite_ones_no_less():
+    assert mean_independence("tells", 40)[0] > 0.9
+    assert mean_independence("opposite", 40)[0] > 0.9
+
+
+def test_labels_of_persons_would_reward_opposite_codes():
+    """Why independence compares clips: the usual statistic, codes against labels, falls below zero here."""
+    code, person = draw_codes("opposite").flatten(0, 1), torch.arange(8).repeat(2)
+    labels = (person[:, None] == person[None]).float()
+    assert idea.hsic(idea.gaussian_kernel(code), labels) < -0.1
+
+
+def test_independence_pulls_the_person_out_of_codes():
+    codes = draw_codes("tells").requires_grad_()
+    before = idea.independence(*codes)
+    (slope,) = torch.autograd.grad(before, codes)
+    assert idea.independence(*(codes - slope / slope.norm())) < before
+    assert idea.independence(torch.randn(3, 6), torch.randn(3, 6)) == 0
+
+
+def test_hsic_is_the_textbooks_sum_and_needs_four_rows():
     torch.manual_seed(0)
-    person = torch.arange(32) // 4
-    free, leaking = torch.randn(32, 8), torch.eye(8)[person] * 3 + 0.1 * torch.randn(32, 8)
-    assert idea.independence(leaking, person) > 0.9
-    assert abs(float(idea.independence(free, person))) < 0.2
+    x, y = torch.randn(2, 7, 3).double()
+    k, m = (idea.gaussian_kernel(rows).fill_diagonal_(0) for rows in (x, y))
+    n, one = 7, torch.ones(7).double()
+
+    def song(k, m):
+        crossed = one @ k @ m @ one * 2 / (n - 2)
+        return (torch.trace(k @ m) + k.sum() * m.sum() / ((n - 1) * (n - 2)) - crossed) / (n * (n - 3))
+
+    torch.testing.assert_close(idea.hsic(k, m), song(k, m) / (song(k, k) * song(m, m)).sqrt())
+    torch.testing.assert_close(idea.hsic(k, k), torch.ones(()).double())
+    with pytest.raises(ValueError, match="4 rows or more, got 3"):
+        idea.hsic(k[:3, :3], m[:3, :3])
+
+
+def test_hsic_is_blind_to_scale_and_averages_to_zero_at_few_rows():
+    torch.manual_seed(0)
+    x = torch.randn(9, 4)
+    torch.testing.assert_close(idea.gaussian_kernel(100 * x), idea.gaussian_kernel(x))
+    values = torch.stack([
+        idea.hsic(*(idea.gaussian_kernel(rows) for rows in torch.randn(2, 6, 3))) for _ in range(500)
+    ])
+    assert abs(values.mean()) < 3 * values.std() / 500**0.5
 
 
 def test_relative_error_does_not_pay_for_shrinking():
@@ -193,3 +255,22 @@ def test_erasure_with_too_few_faces_leaves_the_rest_empty():
     first, second = fit_erasure(torch.randn(3, 20), torch.tensor([0, 0, 1]), 8)
     assert first.shape == (20, 8) and second.shape == (8, 20)
     assert first[:, 3:].abs().sum() == 0
+
+
+@pytest.mark.parametrize("components", [12, 9])
+def test_what_a_track_explains_is_found_and_read_without_the_person(components):
+    torch.manual_seed(0)
+    people, track = torch.randn(60, 12), torch.randn(60, 6, 2)
+    patterns = torch.zeros(2, 12)
+    patterns[0, 3], patterns[1, 4] = 2, 1  # the action moves two directions, in which people differ as well
+    people[:, 9:] = 0
+    embedding = (people[:, None] + track @ patterns + 0.05 * torch.randn(60, 6, 12)).flatten(0, 1)
+    person, flat = torch.arange(60).repeat_interleave(6), track.flatten(0, 1)
+    form = fit_explained(embedding, person, flat, 2, components=components)
+    centred = embedding - form.mean
+    left = (centred - centred @ form.reads @ form.shows).unflatten(0, (60, 6))
+    assert left.std(1)[:, 3:5].mean() < 0.1 * centred.unflatten(0, (60, 6)).std(1)[:, 3:5].mean()
+    torch.testing.assert_close(form.shows @ form.reads, torch.eye(2), atol=1e-3, rtol=0)
+    others = [0, 1, 2, 5, 6, 7, 8]  # where nobody moves, people stay as they are
+    centred = centred.unflatten(0, (60, 6))
+    torch.testing.assert_close(left[..., others], centred[..., others], atol=0.15, rtol=0)

@@ -112,14 +112,6 @@ def test_frechet_of_known_gaussians():
     assert metrics.frechet_of(draws, RNG.normal(size=(20_000, 3)) * 2) == pytest.approx(3, rel=0.05)
 
 
-def test_shrinkage_is_that_of_ledoit_and_wolf():
-    covariance = pytest.importorskip("sklearn.covariance")
-    few = RNG.normal(size=(40, 12)) * np.linspace(1, 3, 12)
-    mean, shrunk = metrics.shrunk_covariance(few)
-    np.testing.assert_allclose(shrunk, covariance.ledoit_wolf(few)[0], rtol=1e-6)
-    np.testing.assert_allclose(mean, few.mean(0))
-
-
 def test_jackknife_holds_the_distance_of_equals():
     rows = [RNG.normal(size=(32, 6)) for _ in range(24)]
     truth = [RNG.normal(size=(32, 6)) + [1, 0, 0, 0, 0, 0] for _ in range(24)]

@@ -12,14 +12,17 @@ import torch
 
 from iad import IaDPipeline, checkpoint, sampling
 from iad.autoencoder import decode_latents, to_uint8
-from iad.evaluation import crossing, leakage, leakage_page, measures, plain, probes, speed
+from iad.closed_form import fit_closed_form
+from iad.evaluation import crossing, foils, leakage, leakage_page, measures, plain, probes, speed
 from iad.evaluation import samples as faces
 from iad.evaluation.samples import SHOWN, TURNED, Samples
 from iad.evaluation.scorers import Scorers
+from iad.evaluation.untouched import verify_rows
 from iad.faces import crop
 from iad.geometry.coefficients import COEFFICIENTS, POSE_LIMITS
 from iad.geometry.head import load_geometry
 from iad.reading import load_mini_reader
+from iad.recogniser import DIM
 
 PEOPLE, ROWS, WIDTH = 16, 24, 100
 
@@ -56,7 +59,7 @@ def plant(samples, *, person=0.0, action=0.0, pose=0.0):
 def quickly(*, steps, permutations):
     """Let networks learn shortly, and draw few people for intervals."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probes, "STEPS", steps)
+        patch.setattr(probes, "EPOCHS", steps)
         patch.setattr(measures, "RESAMPLES", 10)
         patch.setattr(measures, "PERMUTATIONS", permutations)
         yield
@@ -72,7 +75,7 @@ def measured(samples):
         "action": plant(samples, action=1, pose=1),
     }
     kinds = {"all": probes.KINDS}
-    with quickly(steps=60, permutations=200):
+    with quickly(steps=20, permutations=200):
         return {
             name: measures.measure(lambda _, r=rows: r, samples, folds, kinds=kinds.get(name, ("linear",)))
             for name, rows in planted.items()
@@ -133,10 +136,10 @@ def test_actions_that_ask_who_it_is_never_taught_it(samples, monkeypatch):
 def test_closed_form_within_the_span_is_the_closed_form(samples):
     rows = plant(samples, person=1, action=1)
     fold = measures.create_folds(samples.person, (0,))[0]
-    quick = leakage._closed_form(rows, samples, fold)
+    quick = foils.create_closed_form(rows, samples, 8).fitted(fold)
     taught = torch.from_numpy(fold.taught)
     person = torch.from_numpy(samples.person[fold.taught])
-    slow = leakage.fit_closed_form(rows[taught], person, rank=leakage.RANK)
+    slow = fit_closed_form(rows[taught], person, rank=8)
     for one, other in zip(quick.split(rows), slow.split(rows), strict=True):
         assert torch.allclose(one, other, atol=1e-3)
 
@@ -144,13 +147,38 @@ def test_closed_form_within_the_span_is_the_closed_form(samples):
 def test_makers_of_the_closed_form_split_by_the_people_who_teach(samples):
     rows = plant(samples, person=1, action=1)
     one, other = measures.create_folds(samples.person, (0,))
-    makers = leakage.closed_form_makers(rows, samples, rank=3)
+    makers = foils.closed_form_makers(rows, samples, rank=3)
     for fold in (one, other):
         identity, action = (make(fold) for make in makers)
         mean = rows[torch.from_numpy(fold.taught)].mean(0)
         assert torch.allclose(identity + action, rows - mean, atol=1e-4)
         assert torch.linalg.matrix_rank(action, atol=1e-3) == 3
     assert not torch.allclose(makers[0](one), makers[0](other), atol=1e-3)
+
+
+def test_leace_takes_the_expression_and_leaves_the_person(samples):
+    pytest.importorskip("concept_erasure")
+    rows = plant(samples, person=1, action=1)
+    folds = measures.create_folds(samples.person, (0,))
+    foil = foils.create_leace(rows, samples)
+    found = measures.probe(foil.make(rows, 0), samples, folds, kinds=("linear",))
+    assert found["expression"]["linear"]["value"] < 0.3 and found["person"]["linear"]["value"] > 0.9
+    identity, action = (foil.make(rows, part)(folds[0]) for part in (0, 1))
+    mean = rows[torch.from_numpy(folds[0].taught)].mean(0)
+    assert torch.allclose(identity + action, rows - mean, atol=1e-4)
+
+
+def test_photos_as_they_are_are_verified_by_what_knows_the_person(samples):
+    known, action = plant(samples, person=1), plant(samples, action=1)
+    assert verify_rows(known - known.mean(0), samples.person)["value"] > 0.95
+    found = verify_rows(action - action.mean(0), samples.person)
+    assert found["low"] < 0.6 and found["low"] <= found["value"] <= found["high"]
+
+
+def test_the_best_rank_leaks_least_among_those_that_still_verify():
+    leaks, errors = {1: 0.5, 8: 0.2, 64: 0.1}, {1: 0.01, 8: 0.02, 64: 0.2}
+    assert foils.choose_rank(leaks, errors, 0.02) == 8
+    assert foils.choose_rank(leaks, errors, 0.001) == 64  # none does: then the one that leaks least
 
 
 def test_rows_and_what_makes_them_are_measured_alike(samples):
@@ -203,7 +231,19 @@ def test_the_swap_test_tells_who_gave_what(samples, keeps, follows):
     stub = Stub(keeps, follows)
     found = crossing.swap(stub, told, stub)
     assert found["identity"]["value"] == found["rank_one"]["value"] == keeps
-    assert found["action"]["value"] == follows
+    assert found["action"]["value"] == found["nearest"]["value"] == follows
+    assert found["judged"]["value"] == 1
+
+
+def test_sums_of_embeddings_are_nearest_to_the_face_that_they_should_be(samples):
+    rng = np.random.default_rng(0)
+    who, what = rng.normal(size=(PEOPLE, 40)), rng.normal(size=(len(SHOWN) + 1, 40))
+    identity, action = (torch.from_numpy(x).float() for x in (who[samples.person], what[samples.action]))
+    parts = {"facial": identity + action, "identity": identity, "action": action}
+    assert set(crossing.swap_embedded(parts, samples).values()) == {1}
+    parts["action"] = torch.zeros_like(action)  # says nothing: the person is found, the action is not
+    found = crossing.swap_embedded(parts, samples)
+    assert found["all"] < 0.5 and found["own"] < 0.5 and found["ceiling"] == 1
 
 
 def test_words_are_compared_frame_by_frame():
@@ -224,9 +264,11 @@ def report(tmp_path_factory):
     """The suite on eight made-up people and random weights."""
     folder = tmp_path_factory.mktemp("leakage")
     pipe = IaDPipeline.create("tiny")
-    with quickly(steps=10, permutations=10), pytest.MonkeyPatch.context() as patch:
+    with quickly(steps=3, permutations=10), pytest.MonkeyPatch.context() as patch:
         patch.setattr(faces, "PERFORMANCES", 1)
         patch.setattr(faces, "TURNS", 2)
+        patch.setattr(faces, "CROP", 128)
+        patch.setattr(leakage, "RANKS", (1, 4))
         patch.setattr(probes, "PENALTIES", (0.1,))
         patch.setattr(leakage, "load_scorers", nobody_judges)
         return leakage.run_leakage(pipe, output=folder, people=8, seeds=(0,), head="tiny"), folder
@@ -234,10 +276,13 @@ def report(tmp_path_factory):
 
 def test_the_suite_tells_of_every_embedding(report):
     told, folder = report
-    parts = {"raw", "identity", "action", "residual", "encoder"}
-    assert {row["part"] for row in told["embeddings"]} == parts
-    named = {row["name"]: row["width"] for row in told["embeddings"]}
-    assert named["i, local tokens"] + named["i, recogniser's token"] == named["i, identity"]
+    assert {row["part"] for row in told["embeddings"]} == {"raw", "identity", "action", "residual"}
+    named = {(row["source"], row["name"]): row["width"] for row in told["embeddings"]}
+    assert {source for source, _ in named} == {"recogniser", "local"} == set(told["swap_embedded"])
+    for source in ("recogniser", "local"):
+        assert named[source, "f"] == named[source, "i, shipped"] == named[source, "i, closed form, rank 1"]
+        assert sum("best rank" in name for owner, name in named if owner == source) == 2
+    assert named["recogniser", "f"] == DIM and named["recogniser", "a's code"] == 60
     assert told["chance"]["person"] == 1 / 4
     page = (folder / "leakage.md").read_text()
     assert all(f"| {row['name']} |" in page for row in told["embeddings"])

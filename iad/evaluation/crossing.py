@@ -4,7 +4,7 @@
 clips; `swap` generates a clip of A from A's identity and B's action, and asks judges whose is what.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from tqdm import tqdm
 
-from iad.config import EXPRESSIONS, TRACK
-from iad.encoders import POSE_SCALE
+from iad.config import TRACK
 from iad.evaluation.intervals import interval
 from iad.evaluation.people import prompt_for
 from iad.evaluation.samples import SHOWN, Samples, read_faces
@@ -78,46 +77,82 @@ def swap(pipe: Any, samples: Samples, scorers: Scorers) -> dict[str, Any]:
     """Generate A doing what B does, for pairs of people, and judge.
 
     Returns shares with intervals: `identity`, the recogniser finds the clip more like A than like B;
-    `rank_one`, more like A than like anyone; `action`, the regressor finds the clip closer to what B does
-    than to what A's reference does. `failed` pairs, where no face was found, count as wrong.
+    `rank_one`, more like A than like anyone; by what the regressor sees in true faces of A, `action`: the
+    clip is nearer to A doing what B does than to A's reference, and `nearest`: nearest to it of all nine.
+    `judged` is how often the regressor itself puts another true face of A nearest. `failed` pairs, where no
+    face was found, count as wrong.
     """
     count = min(PAIRS, samples.people)
     gallery = _gallery(samples, scorers)
+    crops = samples.small
     rows, failed = [], 0
     for one in tqdm(range(count), desc="swap identity and action", mininterval=5):
         other = (one + samples.people // 2) % samples.people
         doing, reference = one % len(EIGHT_BASIC), (one + 3) % len(EIGHT_BASIC)
         a, b = _row(samples, one, reference), _row(samples, other, doing)
         try:
-            driver = samples.crops[b]  # and no detail of A's photo: what the embeddings carry is in question
-            clip = pipe(samples.crops[a], SWAP_PROMPT, action_reference=driver, detail_scale=0, seed=one)
+            driver = crops[b]  # and no detail of A's photo: what the embeddings carry is in question
+            clip = pipe(crops[a], SWAP_PROMPT, action_reference=driver, detail_scale=0, seed=one)
         except ValueError:
             failed += 1
-            rows.append((0.0, 0.0, 0.0))
+            rows.append((0.0,) * 5)
             continue
         alike = scorers.embed(clip.frames, "arc").mean(0) @ gallery.T
-        seen = scorers.track(clip.frames).mean(0)
-        far = [_distance(seen, samples.tracks[k]) for k in (b, a)]
-        rows.append((float(alike[one] > alike[other]), float(alike.argmax() == one), float(far[0] < far[1])))
-    names = ("identity", "rank_one", "action")
+        true = scorers.track(crops[[_row(samples, one, k) for k in range(len(SHOWN))]])
+        far = _distances(scorers.track(clip.frames).mean(0), true)
+        again = _distances(scorers.track(crops[[_row(samples, one, doing, turn=1)]])[0], true)
+        right = (alike[one] > alike[other], alike.argmax() == one, far[doing] < far[reference])
+        rows.append((*map(float, right), float(far.argmin() == doing), float(again.argmin() == doing)))
+    names = ("identity", "rank_one", "action", "nearest", "judged")
     columns = zip(names, np.array(rows).T, strict=True)
     found = {name: _with_interval(values, np.arange(count)) for name, values in columns}
     return {"pairs": count, "failed": failed, "people": samples.people} | found
 
 
-def _row(samples: Samples, person: int, action: int) -> int:
-    return int(np.flatnonzero((samples.person == person) & (samples.action == action))[0])
+def swap_embedded(
+    parts: Mapping[str, Float[Tensor, "n d"]], samples: Samples, *, draws: int = 400
+) -> dict[str, float]:
+    """Add i of A to a of B, and look for the nearest f: is it of A doing what B does?
+
+    The candidates are everybody's mean f in each of the nine actions. Returned are shares of draws: `all`
+    candidates; `person`, any of A's is nearest; `own`, of A's nine the right one; `other`, the same without
+    what A's own face did. `ceiling` is `own` for f of another performance of A instead of the sum.
+    """
+    rows, people = {key: parts[key].numpy() for key in ("facial", "identity", "action")}, samples.people
+    shown = [samples.action == k for k in range(len(SHOWN))]
+    where = [[(samples.person == p) & mask for mask in shown] for p in range(people)]
+    known = np.stack([[rows["facial"][mask].mean(0) for mask in own] for own in where])
+    rng, hits = np.random.default_rng(0), []
+    for _ in range(draws):
+        (one, other), (did, does) = (rng.choice(n, 2, replace=False) for n in (people, len(SHOWN)))
+        i, a, again = (
+            rng.choice(np.flatnonzero(where[p][k])) for p, k in ((one, did), (other, does), (one, does))
+        )
+        far = np.square(known - (rows["identity"][i] + rows["action"][a])).sum(-1)
+        rest = np.delete(np.arange(len(SHOWN)), did)
+        count = where[one][does].sum()
+        held = known[one].copy()  # without the performance that is asked
+        held[does] = (count * held[does] - rows["facial"][again]) / max(count - 1, 1)
+        ceiling = np.square(held - rows["facial"][again]).sum(-1).argmin() == does
+        nearest = np.unravel_index(far.argmin(), far.shape)
+        own, fair = far[one].argmin() == does, rest[far[one][rest].argmin()] == does
+        hits.append((nearest == (one, does), nearest[0] == one, own, fair, ceiling))
+    shares = np.array(hits, float).mean(0).tolist()
+    return dict(zip(("all", "person", "own", "other", "ceiling"), shares, strict=True))
+
+
+def _row(samples: Samples, person: int, action: int, *, turn: int = 0) -> int:
+    rows = np.flatnonzero((samples.person == person) & (samples.action == action))
+    return int(rows[min(turn, len(rows) - 1)])
 
 
 def _gallery(samples: Samples, scorers: Scorers) -> Float[np.ndarray, "p e"]:
     calm = [_row(samples, k, SHOWN.index("neutral")) for k in range(samples.people)]
-    return scorers.embed(samples.crops[calm], "arc")
+    return scorers.embed(samples.small[calm], "arc")
 
 
-def _distance(seen: Float[np.ndarray, " 60"], wanted: Float[np.ndarray, " 60"]) -> float:
-    difference = seen - wanted
-    difference[EXPRESSIONS:] /= POSE_SCALE
-    return float(np.square(difference).sum())
+def _distances(seen: Float[np.ndarray, " 60"], known: Float[np.ndarray, "n 60"]) -> Float[np.ndarray, " n"]:
+    return np.square(track_to_code(seen) - track_to_code(known)).sum(-1)
 
 
 def _with_interval(values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:

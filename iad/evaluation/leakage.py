@@ -1,10 +1,10 @@
-"""Suite `leakage`: what each embedding gives away, by probes on people that training never saw.
+"""Suite `leakage`: what each part of each embedding gives away, beside splits by algebra, in one table.
 
-The facial embedding f is split into identity i, action a and residual r, as the pipeline splits a visitor's
-face. A clean split keeps the person in i and the expression and head pose in a, and not the other way round;
-r is given to nobody. Probes measure both ways; beside them stand what the undivided f tells (`raw`), the two
-kinds of tokens that make up i, chance, probes taught on shuffled labels, the encoder's own vectors, and the
-closed-form split. Normalised leakage is (probe - chance) / (raw - chance).
+Two embeddings are split in use: the recogniser's token, which says who it is, and the local tokens, whose
+identity the denoiser is given. f is split into identity i, action a and residual r, as the pipeline splits a
+visitor's face. A clean split keeps the person in i and the expression and head pose in a, and not the other
+way round; r is given to nobody. Probes measure both ways on people whom training never saw; photos as they
+are tell whether i still verifies. Normalised leakage is (probe - chance) / (raw - chance), raw what f tells.
 """
 
 import json
@@ -20,28 +20,44 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from iad import checkpoint
-from iad.closed_form import ClosedForm, fit_closed_form
 from iad.decoupling import create_decoupling
 from iad.evaluation import crossing, probes
+from iad.evaluation.foils import (
+    RANKS,
+    Foil,
+    choose_rank,
+    create_closed_form,
+    create_leace,
+    lacks_leace,
+)
 from iad.evaluation.leakage_page import draw_leakage, to_markdown
-from iad.evaluation.measures import QUESTIONS, Faces, Fold, Make, create_folds, measure
+from iad.evaluation.measures import QUESTIONS, Fold, Make, create_folds, measure
 from iad.evaluation.people import HeadName, get_head, held_out_people
 from iad.evaluation.report import as_json
-from iad.evaluation.samples import SHOWN, Encoded, Samples, encode, render_samples, split, split_faces
+from iad.evaluation.samples import SHOWN, Parts, Samples, divide, encode, render_samples, split, split_faces
 from iad.evaluation.scorers import Scorers, load_scorers
-from iad.recogniser import DIM
+from iad.evaluation.untouched import Untouched, split_photos, verify_rows
 
-RANK = 8  # directions that the closed form takes for action: one less than there are faces to tell apart
+PHOTOS = 24  # held-out photos as they are, in four looks each
+WORSE = 0.01  # by which the equal error rate of a closed form may lie above that of f, to be called best
+PARTS = (
+    ("facial", "raw", "f"),
+    ("identity", "identity", "i, shipped"),
+    ("action", "action", "a, shipped"),
+    ("code", "action", "a's code"),
+    ("residual", "residual", "r, shipped"),
+)
 
 
 @dataclass(frozen=True)
 class Tested:
-    """One embedding of the table: a part of `source`'s split, or something else to compare it with."""
+    """One row of the table: a part of a source's split, shipped or by algebra."""
 
     name: str
     source: str  # rows of one source are normalised by its own f
-    part: str  # "raw", "identity", "action", "residual", or "encoder"
+    part: str  # "raw", "identity", "action" or "residual"
     make: Make
+    photos: Make | None = None  # the same of photos as they are
 
 
 def run_leakage(
@@ -60,10 +76,10 @@ def run_leakage(
         pipe: an `IaDPipeline`.
         output: a folder; made if it is not there.
         people: how many held-out people, half from photos (rendered ones alone with the tiny head).
-        seeds: one division of the people into halves for each.
+        seeds: one division of the people into halves for each; ranks are compared on the first.
         ablations: a folder of `python -m iad train ablations`; each adds its rows, linear probes only.
         scorers: judges of the swap test; the shipped ones by default.
-        head: "tiny" needs no data.
+        head: "tiny" needs no data, and looks at no photos.
 
     Raises:
         ValueError: fewer than 8 people.
@@ -75,30 +91,29 @@ def run_leakage(
     photos = 0 if head == "tiny" else people // 2
     casts = held_out_people(photos, people - photos, head=get_head(head))
     samples = render_samples(casts, stride=pipe.preset.frames_per_latent, seed=0)
-    encoded = encode(pipe.parts["encoder"], samples.crops)
     folds = create_folds(samples.person, seeds)
+    untouched = split_photos(pipe, PHOTOS, casts) if photos else None
+    sources = divide(pipe, split_faces(pipe, samples.crops))
     rows = []
-    for source, parts in _sources(pipe, ablations, samples, encoded):
-        tested = list(_tested(source, parts))
-        if not source:
-            tested += [*_halves(pipe, parts), *_compared(parts, encoded, samples)]
-        kinds = probes.KINDS if not source else ("linear",)  # networks take long
-        for row in tqdm(tested, desc=f"probe {source or pipe.preset.name}", mininterval=5):
-            found = {"name": row.name, "source": row.source, "part": row.part}
-            rows.append(
-                found
-                | {"width": row.make(folds[0]).shape[1]}
-                | measure(row.make, samples, folds, kinds=kinds)
-            )
+    for source, parts in sources.items():
+        seen = untouched and untouched.parts[source]
+        rows += _probe_all(_shipped(source, parts, seen), samples, folds, untouched, probes.KINDS)
+        rows += _probe_foils(source, parts["facial"], samples, folds, untouched, rows[-len(PARTS)])
+    for name, decoupler in load_ablations(ablations):
+        parts = split(decoupler, encode(pipe.parts["encoder"], samples.small))
+        rows += _probe_all(_shipped(name, parts, None), samples, folds, None, ("linear",))
     report = {
         "people": {"photo": photos, "rendered": people - photos},
+        "photos": len(set(untouched.person)) if untouched else 0,
         "faces_a_person": len(samples.crops) // people,
         "seeds": list(seeds),
         "components": probes.COMPONENTS,
         "chance": _chance(folds, samples),
         "embeddings": normalise(rows, _chance(folds, samples)),
+        "left_out": lacks_leace(),
         "words": crossing.find_clips(pipe, samples, casts),
         "swap": _swap(pipe, samples, scorers),
+        "swap_embedded": {name: crossing.swap_embedded(parts, samples) for name, parts in sources.items()},
     }
     report["seconds"] = round(time.perf_counter() - begun, 1)
     output.mkdir(parents=True, exist_ok=True)
@@ -106,15 +121,6 @@ def run_leakage(
     (output / "leakage.md").write_text(to_markdown(report))
     draw_leakage(report).save(output / "leakage.png")
     return report
-
-
-def _sources(
-    pipe: Any, ablations: Path | None, samples: Samples, encoded: Encoded
-) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield the parts of the pipeline's own split, named "", then those of every ablation's."""
-    yield "", split_faces(pipe, samples.crops)
-    for name, decoupler in load_ablations(ablations):
-        yield name, split(decoupler, encoded)
 
 
 def load_ablations(folder: Path | None) -> Iterator[tuple[str, nn.Module]]:
@@ -126,46 +132,75 @@ def load_ablations(folder: Path | None) -> Iterator[tuple[str, nn.Module]]:
             yield place.name, parts["decoupler"].eval().requires_grad_(False)
 
 
-def _tested(source: str, parts: dict[str, Tensor]) -> Iterator[Tested]:
-    for key, part, symbol in (
-        ("facial", "raw", "f, facial"),
-        ("identity", "identity", "i, identity"),
-        ("code", "action", "a, action's code"),
-        ("action", "action", "a, action"),
-        ("residual", "residual", "r, residual"),
-    ):
-        name = f"{symbol} ({source})" if source else symbol
-        yield Tested(name, source, part, lambda _, rows=parts[key]: rows)
+def _shipped(source: str, parts: Parts, photos: Parts | None) -> list[Tested]:
+    return [
+        Tested(
+            name,
+            source,
+            part,
+            lambda _, rows=parts[key]: rows,
+            photos and (lambda _, rows=photos[key]: rows),
+        )
+        for key, part, name in PARTS
+    ]
 
 
-def _halves(pipe: Any, parts: dict[str, Tensor]) -> Iterator[Tested]:
-    """Yield identity's local tokens, which are all that the denoiser is given, and the recogniser's token."""
-    if pipe.recognised is not None:
-        local, token = parts["identity"][:, :-DIM], parts["identity"][:, -DIM:]
-        yield Tested("i, local tokens", "", "identity", lambda _: local)
-        yield Tested("i, recogniser's token", "", "identity", lambda _: token)
+def _probe_foils(
+    source: str,
+    facial: Float[Tensor, "n d"],
+    samples: Samples,
+    folds: Sequence[Fold],
+    untouched: Untouched | None,
+    raw: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Probe the closed form's identity at every rank, then both parts at the best rank, then LEACE's."""
+    shown = untouched and untouched.parts[source]["facial"]
+
+    def test(foil: Foil, name: str, parts: Sequence[int] = (0, 1)) -> list[Tested]:
+        return [
+            Tested(
+                f"{'ia'[part]}, {name}",
+                source,
+                ("identity", "action")[part],
+                foil.make(facial, part),
+                None if shown is None else foil.make(shown, part),
+            )
+            for part in parts
+        ]
+
+    smallest = min(facial.shape[1], *(int(fold.taught.sum()) for fold in folds)) // 2
+    ranks = [rank for rank in RANKS if rank <= smallest]
+    forms = {rank: create_closed_form(facial, samples, rank) for rank in ranks}
+    swept = []
+    for rank, foil in forms.items():
+        tested = test(foil, f"closed form, rank {rank}", (0,))
+        swept += _probe_all(tested, samples, folds[:2], untouched, ("linear",))
+    leaks = {r: row["expression"]["linear"]["value"] for r, row in zip(ranks, swept, strict=True)}
+    errors = {r: row["equal_error_rate"]["value"] for r, row in zip(ranks, swept, strict=True)}
+    best = choose_rank(leaks, errors, raw["equal_error_rate"]["value"] + WORSE)
+    compared = test(forms[best], f"closed form, best rank, {best}")
+    if not lacks_leace():
+        compared += test(create_leace(facial, samples), "LEACE")
+    return swept + _probe_all(compared, samples, folds, untouched, probes.KINDS)
 
 
-def _compared(parts: dict[str, Tensor], encoded: Encoded, samples: Samples) -> Iterator[Tested]:
-    facial, tokens = parts["facial"], encoded.tokens.mean(1)
-    for part, make in zip(("identity", "action"), closed_form_makers(facial, samples), strict=True):
-        yield Tested(f"{part[0]}, closed form", "", part, make)
-    yield Tested("encoder: who it is", "", "encoder", lambda _: encoded.embedding)
-    yield Tested("encoder: with coefficients", "", "encoder", lambda _: encoded.vector)
-    yield Tested("encoder: tokens, averaged", "", "encoder", lambda _: tokens)
-
-
-def closed_form_makers(rows: Float[Tensor, "n d"], samples: Faces, *, rank: int = RANK) -> tuple[Make, Make]:
-    """Return what makes identity and action by closed form, fitted anew on the people who teach a fold."""
-    return tuple(lambda fold, k=k: _closed_form(rows, samples, fold, rank).split(rows)[k] for k in range(2))
-
-
-def _closed_form(rows: Tensor, samples: Faces, fold: Fold, rank: int = RANK) -> ClosedForm:
-    """Fit on the people who teach, within the span of their rows: the same, for less work."""
-    taught = rows[torch.from_numpy(fold.taught)]
-    axes, person = probes.span(taught), torch.from_numpy(samples.person[fold.taught])
-    small = fit_closed_form((taught - taught.mean(0)) @ axes, person, rank=rank)
-    return ClosedForm(taught.mean(0), axes @ small.basis)
+def _probe_all(
+    tested: Sequence[Tested],
+    samples: Samples,
+    folds: Sequence[Fold],
+    untouched: Untouched | None,
+    kinds: Sequence[probes.Kind],
+) -> list[dict[str, Any]]:
+    rows = []
+    for row in tqdm(tested, desc=f"probe {tested[0].source}", mininterval=5):
+        made = row.make(folds[0])
+        found = {"name": row.name, "source": row.source, "part": row.part, "width": made.shape[1]}
+        found |= measure(row.make, samples, folds, kinds=kinds)
+        if row.photos is not None and untouched is not None:
+            centre = made[torch.from_numpy(folds[0].taught)].mean(0)
+            found["auc"] = verify_rows(row.photos(folds[0]) - centre, untouched.person)
+        rows.append(found)
+    return rows
 
 
 def _chance(folds: Sequence[Fold], samples: Samples) -> dict[str, float]:

@@ -15,12 +15,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from iad.config import EXPRESSIONS
+from iad.decoupling import gaussian_kernel
 from iad.evaluation import probes
 from iad.evaluation.intervals import by_person, interval
 from iad.evaluation.samples import SHOWN, TURNED
 
 QUESTIONS = ("expression", "coefficients", "pose", "person")
-RESAMPLES = 100  # of the equal error rate, which is slow to compute
+RESAMPLES = 30  # of the equal error rate, which is slow to compute
 PERMUTATIONS = 500
 
 
@@ -148,8 +149,7 @@ def _ask(rows: Tensor, samples: Faces, fold: Fold, acted: np.ndarray, kinds: Seq
     everything = (fold.taught, fold.asked)
     faces = (fold.taught & acted, fold.asked & acted)
     yield from _ask_classes("expression", rows, action, person, faces, person, fold, rng, kinds)
-    for question, part in (("coefficients", slice(EXPRESSIONS)), ("pose", slice(EXPRESSIONS, None))):
-        yield from _ask_values(question, rows, samples.tracks[:, part], person, everything, fold, rng, kinds)
+    yield from _ask_values(rows, samples.tracks, person, everything, fold, rng, kinds)
     known = np.isin(action, rng.permutation(len(SHOWN))[: (len(SHOWN) + 1) // 2])
     actions = (fold.asked & acted & known, fold.asked & acted & ~known)
     yield from _ask_classes("person", rows, person, action, actions, person, fold, rng, kinds)
@@ -167,18 +167,19 @@ def _ask_classes(question, rows, labels, groups, masks, person, fold: Fold, rng,
             yield (question, kind, shuffled), ((told == labels[masks[1]]).astype(float), person[masks[1]])
 
 
-def _ask_values(question, rows, values, groups, masks, fold: Fold, rng, kinds):
+def _ask_values(rows, tracks, groups, masks, fold: Fold, rng, kinds):
     taught, asked = (torch.from_numpy(mask) for mask in masks)
     components = probes.fit_components(rows[taught])
     x, y = components(rows[taught]), components(rows[asked])
-    lessons, truth = values[masks[0]], values[masks[1]]
-    base = np.square(truth - lessons.mean(0)).sum(1)
-    for shuffled in (False, True)[: 1 + fold.control]:
-        lesson = rng.permutation(lessons) if shuffled else lessons
-        for kind in kinds:
-            told = probes.read_values(x, lesson, y, groups=groups[masks[0]], kind=kind, seed=fold.seed)
-            error = np.square(told - truth).sum(1)
-            yield (question, kind, shuffled), (error, groups[masks[1]], base)
+    for question, part in (("coefficients", slice(EXPRESSIONS)), ("pose", slice(EXPRESSIONS, None))):
+        lessons, truth = (tracks[mask][:, part] for mask in masks)
+        base = np.square(truth - lessons.mean(0)).sum(1)
+        for shuffled in (False, True)[: 1 + fold.control]:
+            lesson = rng.permutation(lessons) if shuffled else lessons
+            for kind in kinds:
+                told = probes.read_values(x, lesson, y, groups=groups[masks[0]], kind=kind, seed=fold.seed)
+                error = np.square(told - truth).sum(1)
+                yield (question, kind, shuffled), (error, groups[masks[1]], base)
 
 
 def rank_one(
@@ -225,8 +226,8 @@ def _rate(scores: np.ndarray, one: np.ndarray, other: np.ndarray, times: np.ndar
 def _depend(rows: Tensor, samples: Faces, mask: np.ndarray) -> dict[str, Any]:
     """Test whether rows depend on the expression within a person, and on the person within an action."""
     person, action = samples.person[mask], samples.action[mask]
-    kernel = probes.gaussian_kernel(rows[torch.from_numpy(mask)].numpy())
-    coefficients = probes.gaussian_kernel(samples.tracks[mask][:, :EXPRESSIONS])
+    kernel = gaussian_kernel(rows[torch.from_numpy(mask)].double())
+    coefficients = gaussian_kernel(torch.from_numpy(samples.tracks[mask][:, :EXPRESSIONS]).double())
     tests = {
         "hsic_expression": (coefficients, person),
         "hsic_person": (probes.label_kernel(person), action),

@@ -186,21 +186,6 @@ def nearest(embeddings: Float[np.ndarray, "n e"], gallery: Float[np.ndarray, "m 
     return squares.argmin(1)
 
 
-def shrunk_covariance(
-    features: Float[np.ndarray, "n d"],
-) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
-    """Mean and covariance, the latter drawn towards a multiple of the identity (Ledoit and Wolf 2004)."""
-    n, d = features.shape
-    mean = features.mean(0)
-    centred = features - mean
-    sample = centred.T @ centred / n
-    level = np.trace(sample) / d
-    spread = ((sample - level * np.eye(d)) ** 2).sum()
-    noise = ((centred**2).sum(1) ** 2).sum() / n**2 - (sample**2).sum() / n
-    share = float(np.clip(noise / max(spread, 1e-12), 0, 1))
-    return mean, (1 - share) * sample + share * level * np.eye(d)
-
-
 def frechet(
     mean_a: Float[np.ndarray, " d"],
     covariance_a: Float[np.ndarray, "d d"],
@@ -219,8 +204,12 @@ def frechet(
 
 
 def frechet_of(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
-    """Frechet distance of two sets of features, by Gaussians with shrunk covariances."""
-    return frechet(*shrunk_covariance(a.astype(np.float64)), *shrunk_covariance(b.astype(np.float64)))
+    """Frechet distance of two sets of features, by Gaussians with shrunk covariances (Ledoit and Wolf)."""
+    from sklearn.covariance import ledoit_wolf
+
+    sides = (x.astype(np.float64) for x in (a, b))
+    (mean_a, (covariance_a, _)), (mean_b, (covariance_b, _)) = ((x.mean(0), ledoit_wolf(x)) for x in sides)
+    return frechet(mean_a, covariance_a, mean_b, covariance_b)
 
 
 def frechet_interval(

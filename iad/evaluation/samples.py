@@ -7,6 +7,7 @@ several performances of each, then faces turned at random, all in the framing th
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -16,10 +17,11 @@ from tqdm import tqdm
 from iad.autoencoder import to_tensor
 from iad.config import LANDMARKS
 from iad.encoders import POSE_SCALE
-from iad.faces import Face
+from iad.faces import CROP_SIZE, Face
 from iad.geometry.coefficients import EXPRESSIONS, POSE_LIMITS
 from iad.performing.actions import EIGHT_BASIC, Performed, perform
 from iad.portraits import clips
+from iad.recogniser import DIM
 from iad.splitting import Splitting
 
 SHOWN = (*EIGHT_BASIC, "neutral")
@@ -29,7 +31,9 @@ PERFORMANCES = 3  # of every action
 TURNS = 9  # faces turned at random, a person
 SWAY = 1.5  # degrees by which nobody holds the head quite straight
 BATCH = 64
+CROP = 256  # pixels a side of faces; clips have half of that
 PARTS = ("facial", "identity", "action", "residual", "code")
+Parts = dict[str, Float[Tensor, "n _"]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,14 @@ class Samples:
         """How many people there are."""
         return len(self.clips)
 
+    @property
+    def small(self) -> UInt8[np.ndarray, "n s s 3"]:
+        """The faces at the size of a clip's frames, at most."""
+        if self.crops.shape[1] <= CROP_SIZE:
+            return self.crops
+        size = (CROP_SIZE, CROP_SIZE)
+        return np.stack([cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in self.crops])
+
 
 def render_samples(casts: Sequence[clips.Cast], *, stride: int, seed: int) -> Samples:
     """Render every face of every person; of clips only each `stride`-th frame, one for each latent frame."""
@@ -55,7 +67,7 @@ def render_samples(casts: Sequence[clips.Cast], *, stride: int, seed: int) -> Sa
     for k, cast in enumerate(tqdm(casts, desc="render held-out people", mininterval=5)):
         rng = np.random.default_rng((seed, k))
         tracks.append(_draw_faces(rng))
-        crops.append(cast.person.render(tracks[-1]))
+        crops.append(cast.person.render(tracks[-1], size=CROP))
         moving.append(np.stack([_act(name, rng, idle=True)[::stride] for name in EIGHT_BASIC]))
         shown.append(np.stack([cast.person.render(track) for track in moving[-1]]))
     labels = np.concatenate([np.repeat(np.arange(len(SHOWN)), PERFORMANCES), np.full(TURNS, TURNED)])
@@ -137,6 +149,20 @@ def split_faces(
     splits = [pipe.centre(pipe._split_local(batch)) for batch in batches]
     parts = {key: torch.cat([getattr(s, key).flatten(1).float() for s in splits]) for key in PARTS}
     return parts if pipe.recognised is None else parts | {"code": pipe._codes(faces)}
+
+
+@torch.inference_mode()
+def divide(pipe: Splitting, parts: Parts) -> dict[str, Parts]:
+    """Tell the recogniser's token of every face from its local tokens, each with its own code."""
+    if pipe.recognised is None:
+        return {"local": parts}
+    both = {
+        "recogniser": {key: rows[:, -DIM:] for key, rows in parts.items()},
+        "local": {key: rows[:, :-DIM] for key, rows in parts.items()},
+    }
+    code = pipe.recognised.to_code(parts["code"].to(pipe.device)).cpu()
+    both["recogniser"]["code"], both["local"]["code"] = parts["code"], code
+    return both
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Stage: the split and its text network, by L_ID and L_TA on features of the frozen encoder.
 
-While it learns f is split in two, for the residual is found last: in closed form, from what of f - a still
-differs within a person (`DecouplerStage.centre`).
+While it learns f is split in two, for the residual is found last: in closed form, from how f - a still moves
+with the track within a person (`DecouplerStage.centre`).
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from iad import decoupling as idea
-from iad.closed_form import fit_erasure
+from iad.closed_form import fit_explained
 from iad.config import EXPRESSIONS, Preset
 from iad.decoupling import IdentityWeights, Split, TextWeights
 from iad.encoders import POSE_SCALE
@@ -29,6 +29,7 @@ MOMENTS = 4  # latent frames of a clip, in order, that one step looks at
 SNAPSHOT_CLIPS = 64
 CENTRE_PEOPLE = 1500  # whose average identity and action are stored, at most
 CENTRE_FRAMES = 2  # of each of their two takes
+ERASED = 32  # directions at most: what tracks explain has hardly more
 
 
 class Groups:
@@ -132,9 +133,15 @@ class DecouplerStage:
             "portrait": sum(portraits) / 2,
             "picture": self._error("picture", shown.facial, batch["frame"]),
             "agreement": idea.agreement(shown.action, other.action),
-            "independence": idea.independence(torch.cat([shown.code, other.code]), person.flatten()),
+            "independence": self._independence(shown, other),
             "swap": idea.swap(first, other.action, shown.facial),
         }
+
+    def _independence(self, shown: Split, other: Split) -> Tensor:
+        """Compare both takes of a person, over one person of each group at a time: two share their takes."""
+        takes = len(shown.code) // 2
+        pairs = [idea.independence(split.code[:takes], split.code[takes:]) for split in (shown, other)]
+        return sum(pairs) / 2
 
     def _error(self, head: Literal["portrait", "picture"], tokens: Tensor, latents: Tensor) -> Tensor:
         """Compare latents with what a head reads from tokens; token k tells of cell k of a grid."""
@@ -225,6 +232,7 @@ class DecouplerStage:
         """Store the average identity and action of the pool's people, and what of i is to be erased."""
         rng, decoupler = np.random.default_rng(self.seed), model["decoupler"]
         decoupler.erase_from.zero_()
+        decoupler.erase_to.zero_()
         clips = self.groups.index.reshape(-1, 2)  # (person of a group, take)
         clips = clips[rng.permutation(len(clips))[:CENTRE_PEOPLE]]
         rows = np.repeat(clips, CENTRE_FRAMES, axis=1).flatten()
@@ -237,9 +245,11 @@ class DecouplerStage:
         decoupler.mean_identity.copy_(identity.mean(0))
         decoupler.mean_action.copy_(torch.cat([part.action for part in parts]).mean(0))
         person = torch.arange(len(clips), device=self.device).repeat_interleave(2 * CENTRE_FRAMES)
-        found = fit_erasure(identity.flatten(1), person, self.preset.decoupler.erased)
-        decoupler.erase_from.copy_(found[0])
-        decoupler.erase_to.copy_(found[1])
+        track = torch.stack([self._coefficients(rows[n : n + 1])[0, k[n]] for n in range(len(rows))])
+        rank = min(ERASED, self.preset.decoupler.erased)
+        found = fit_explained(identity.flatten(1), person, track.to(self.device), rank)
+        decoupler.erase_from[:, : found.reads.shape[1]] = found.reads
+        decoupler.erase_to[: found.shows.shape[0]] = found.shows
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """Show nothing: the split makes no pictures."""

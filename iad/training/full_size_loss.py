@@ -109,14 +109,14 @@ class FullSizeLoss(nn.Module):
         """Split faces of clips at some moments, and another view of each person; let T tell the same."""
         return {
             "seen": self.split["decoupler"](*flatten_moments(batch["clip"])),
-            "other": self.split["decoupler"](*batch["other"]).identity.float(),
+            "other": self.split["decoupler"](*batch["other"]),
             "told": self.split["text_action"](**batch["text"])[:, batch["moments"]].float(),
             "person": batch["person"],
             "same": batch["same"],
         }
 
     def _split_terms(
-        self, seen: Split, other: Tensor, told: Tensor, person: Tensor, same: Tensor
+        self, seen: Split, other: Split, told: Tensor, person: Tensor, same: Tensor
     ) -> dict[str, Tensor]:
         """Return the terms that footage allows, in full precision."""
         clips, moments = told.shape[:2]
@@ -125,11 +125,12 @@ class FullSizeLoss(nn.Module):
         place = torch.arange(clips, device=code.device)
         one = by_clip[place, place % moments]  # every clip at a moment of its own
         codes = rearrange(code, "(b m) c -> b m c", b=clips)
+        again, its_code = other.identity.float(), other.code.float()
         return {
             "orthogonality": idea.orthogonality(identity, action),
-            "invariance": idea.invariance(one, other),
-            "retention": idea.retention(one, other, person),
-            "independence": idea.independence(code, person.repeat_interleave(moments)),
+            "invariance": idea.invariance(one, again),
+            "retention": idea.retention(one, again, person),
+            "independence": idea.independence(codes[place, place % moments], its_code),
             "contrast": idea.text_contrast(codes, told, same),
             "match": idea.text_match(codes, told),
         }

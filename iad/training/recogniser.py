@@ -1,14 +1,15 @@
 """Stage: the split of the recogniser's embedding, in closed form, and what a track means as a code.
 
-Photo people perform many actions in many lights, blurred and compressed as photos of visitors are; the
-recogniser embeds each view with the landmarks that our own encoder finds. Directions in which one person's
-views differ are the person's own changes; a linear map says which of them a track of coefficients explains.
-The views are kept in the stage's folder, for embedding them takes most of the time.
+People perform many actions in many lights, blurred and compressed as photos of visitors are: photo people,
+and every third rendered. Each view is read by the reader, as in use: its landmarks say where the recogniser
+looks, its track what the face seems to do. The track that was drawn says which directions of the embedding
+move with the action; the one that was read says how strongly, as far as it tells no person. The views are
+kept in the stage's folder, for embedding them takes most of the time.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,25 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from iad.autoencoder import to_tensor
-from iad.closed_form import fit_closed_form
+from iad.closed_form import fit_explained
 from iad.encoders import POSE_SCALE
-from iad.faces import CROP_SIZE, alignment, crop
-from iad.performing.actions import EXPRESSIONS, perform
-from iad.portraits.clips import draw_segments, is_held_out, usable_photos
+from iad.faces import Face, alignment
+from iad.performing.actions import ACTIONS, EXPRESSIONS, Performed, perform
+from iad.portraits.clips import SECONDS, draw_segments, is_held_out, usable_photos
 from iad.portraits.head import Head, load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord
-from iad.reading import as_landmarker
-from iad.recognised import Recognised
+from iad.portraits.rendered import RenderedPerson
+from iad.reading import FaceReader, read_face
+from iad.recognised import DIRECTIONS, Recognised
 from iad.recogniser import Recogniser, load_recogniser
 from iad.training.augment import degrade
 from iad.training.pool import Pool
 
-ANIMATED, SIZE = 7, 256  # views of a photo person beside the photo itself, pixels a side
-RANK = 16  # directions of a person's own changes; of 1 to 64 the fewest with the best verification of others
+SIZE = 256  # pixels of a view, both sides
+RANDOM, HEIGHTS = 4, 5  # views of each: moments of takes, and single actions where they are strongest
+EVERY = 3  # so many photo people to one rendered
+SWAY = 2.0  # degrees by which nobody holds the head quite straight
+SAID = 10  # of a track's directions: those that tell what is done, and not who reads so at rest
 # Of the token beside the 64 local ones: it knows real people and must outweigh them. On held-out photo people
 # in other light and action, cosines of the joined identity verify as well as the token's own (AUC 0.9997 and
 # 0.9998; the local tokens alone 0.89), while these still make up a fifth of |i|^2.
@@ -44,10 +49,11 @@ NOISE = 0.05  # of tracks in units: a read-out is no truth
 
 @dataclass(frozen=True)
 class Views:
-    """Embedded views of photo people; `track` is in units, and not a number where nobody knows it."""
+    """Embedded views; tracks are in units, as drawn (not a number where nobody knows it) and as read."""
 
     embedding: Float[np.ndarray, "n g"]
     track: Float[np.ndarray, "n 60"]
+    read: Float[np.ndarray, "n 60"]
     person: Int[np.ndarray, " n"]
 
 
@@ -66,65 +72,104 @@ def relight(frame: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt
     return degrade(look.apply(frame).round().astype(np.uint8), rng)
 
 
-def find_marks(
-    frame: UInt8[np.ndarray, "h w 3"], known: Float[np.ndarray, "68 2"], landmarker
-) -> Float[np.ndarray, "68 2"]:
-    """Find landmarks as in use, by the encoder; only the framing comes from the known ones."""
-    place = alignment(known)
-    found = landmarker(crop(frame, place, CROP_SIZE))
-    return (found - place[:, 2]) @ np.linalg.inv(place[:, :2]).T
+def read_view(
+    reader: FaceReader, frame: UInt8[np.ndarray, "h w 3"], known: Float[np.ndarray, "68 2"]
+) -> Face:
+    """Read a face as in use; only the first framing comes from the known landmarks."""
+    marks = np.asarray(known, np.float32)
+    return read_face(reader, frame, Face(frame, (0, 0, 1, 1), marks, alignment(known), 1, 0))
 
 
 def draw_views(
-    head: Head, record: PhotoRecord, rng: np.random.Generator
+    person: PhotoPerson | RenderedPerson, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], list[np.ndarray], Float[np.ndarray, "n 60"]]:
-    """Draw a person's photo and `ANIMATED` moments of random takes; returns frames, landmarks, tracks."""
-    person = PhotoPerson(head, record)
-    takes = [perform(draw_segments(rng), rng=rng) for _ in range(ANIMATED)]
-    tracks = np.stack([take[rng.integers(5, len(take))] for take in takes])
-    frames = [record.load_photo(), *person.render(tracks, size=SIZE)]
-    marks = [record.landmarks, *(person.landmarks(tracks) * SIZE - 0.5)]
-    unknown = np.full((1, tracks.shape[1]), np.nan, np.float32)
-    return [relight(frame, rng) for frame in frames], marks, np.concatenate([unknown, to_units(tracks)])
+    """Draw moments of takes, then single actions at their height; returns frames, landmarks, tracks."""
+    takes = [perform(draw_segments(rng), rng=rng) for _ in range(RANDOM)]
+    tracks = [take[rng.integers(5, len(take))] for take in takes]
+    names = rng.choice(list(ACTIONS), HEIGHTS)
+    for name in names:
+        take = perform([Performed((str(name),), 0.0, SECONDS)], rng=rng, idle=False)
+        tracks.append(take[int(np.square(to_units(take)).sum(1).argmax())].copy())
+        tracks[-1][EXPRESSIONS:] += rng.normal(0, SWAY, 3)
+    drawn = np.stack(tracks).astype(np.float32)
+    frames = list(person.render(drawn, size=SIZE))
+    relit = [k < RANDOM or rng.random() < 0.5 for k in range(len(frames))]
+    frames = [relight(frame, rng) if again else frame for frame, again in zip(frames, relit, strict=True)]
+    return frames, list(person.landmarks(drawn) * SIZE - 0.5), to_units(drawn)
+
+
+def view_people(
+    head: Head, records: Sequence[PhotoRecord], rng: np.random.Generator
+) -> Iterator[tuple[int, list[np.ndarray], list[np.ndarray], Float[np.ndarray, "n 60"]]]:
+    """Draw views of photo people, their photos as they are among them, and of rendered people between."""
+    unknown = np.full((1, EXPRESSIONS + 3), np.nan, np.float32)
+    for k, record in enumerate(records):
+        frames, marks, tracks = draw_views(PhotoPerson(head, record), rng)
+        photo = [record.load_photo(), *frames], [record.landmarks, *marks]
+        yield (record.number, *photo, np.concatenate([unknown, tracks]))
+        if k % EVERY == EVERY - 1:  # a seed that is not held out, told from photo people by its sign
+            seed = 8 * int(rng.integers(1 << 20)) + 4
+            yield (-seed, *draw_views(RenderedPerson.sample(head, seed), rng))
 
 
 def embed_people(
-    records: Sequence[PhotoRecord], recogniser: Recogniser, landmarker, *, seed: int, minutes: float
+    records: Sequence[PhotoRecord], recogniser: Recogniser, reader: FaceReader, *, seed: int, minutes: float
 ) -> Views:
     """Embed views of as many people as the minutes allow."""
     from tqdm import tqdm
 
-    head, rows, tracks, people = load_head(), [], [], []
+    rows, tracks, read, people = [], [], [], []
     until = time.monotonic() + 60 * minutes
-    for record in tqdm(records, desc="people", mininterval=5):
-        if time.monotonic() > until and len(people) >= 2:
-            break
-        frames, marks, track = draw_views(head, record, np.random.default_rng((seed, record.number)))
-        found = [find_marks(*pair, landmarker) for pair in zip(frames, marks, strict=True)]
-        rows.append(recogniser.embed(frames, found))
+    drawn = view_people(load_head(), records, np.random.default_rng(seed))
+    for number, frames, marks, track in tqdm(drawn, desc="people", mininterval=5):
+        faces = [read_view(reader, *pair) for pair in zip(frames, marks, strict=True)]
+        rows.append(recogniser.embed(frames, [face.landmarks for face in faces]))
         tracks.append(track)
-        people += [record.number] * len(track)
-    return Views(np.concatenate(rows), np.concatenate(tracks), np.array(people))
+        read.append(to_units(np.stack([face.track for face in faces])))
+        people += [number] * len(track)
+        if time.monotonic() > until and len(set(people)) >= 2:
+            break
+    return Views(*(np.concatenate(x) for x in (rows, tracks, read)), np.array(people))
 
 
-def fit_split(recognised: Recognised, views: Views, *, rank: int = RANK) -> None:
-    """Fit mean, basis and the map from tracks, which learns from differences within a person alone."""
+def fit_split(recognised: Recognised, views: Views, *, rank: int = DIRECTIONS, said: int = SAID) -> None:
+    """Fit what tracks explain of the embedding, and the map from tracks as they are read."""
     from sklearn.linear_model import RidgeCV
 
-    embedding, person = torch.from_numpy(views.embedding), torch.from_numpy(views.person)
-    form = fit_closed_form(embedding, person, rank)
     known = np.isfinite(views.track).all(1)
-    track = torch.from_numpy(views.track[known])
-    inside = (embedding[torch.from_numpy(known)] - form.mean) @ form.basis
-    x, y = (_about_person(part, views.person[known]).numpy() for part in (track, inside))
+    embedding, true, read = (torch.from_numpy(x[known]) for x in (views.embedding, views.track, views.read))
+    person = views.person[known]
+    form = fit_explained(embedding, torch.from_numpy(person), true, rank)
+    heard = find_said(true.numpy(), read.numpy(), person, said)
+    x = _about_person(read, person).numpy() @ heard
+    y = _about_person(embedding, person) @ form.reads
     # every direction is held back as its own left-out rows ask: what light does, no track explains
-    ridge = RidgeCV(RIDGES, fit_intercept=False, alpha_per_target=True).fit(x, y)
-    found = torch.from_numpy(np.atleast_2d(ridge.coef_).T.astype(np.float32))
+    ridge = RidgeCV(RIDGES, fit_intercept=False, alpha_per_target=True).fit(x, y.numpy())
+    slope = torch.from_numpy((heard @ np.atleast_2d(ridge.coef_).T).astype(np.float32))
     recognised.scale.fill_(SCALE)
     recognised.mean.copy_(form.mean)
-    recognised.basis.zero_()[:, : form.basis.shape[1]] = form.basis  # few people have fewer directions
-    recognised.from_track.copy_(found @ form.basis.T)
-    recognised.mean_track.copy_(track.mean(0))
+    found = len(form.shows)  # few people have fewer directions
+    recognised.reads.zero_()[:, :found] = form.reads
+    recognised.shows.zero_()[:found] = form.shows
+    recognised.from_track.copy_(slope @ form.shows)
+    recognised.mean_track.copy_(read.mean(0))
+
+
+def find_said(
+    true: Float[np.ndarray, "n k"], read: Float[np.ndarray, "n k"], person: Int[np.ndarray, " n"], count: int
+) -> Float[np.ndarray, "k c"]:
+    """Find the directions of tracks in which actions differ most for how much readings err.
+
+    A reader sees a little of an action in a face at rest, always the same in one person: that tells who it
+    is, so it counts fully; errors that come and go count a third.
+    """
+    from scipy.linalg import eigh
+
+    error = torch.from_numpy(read - true)
+    passing = _about_person(error, person).numpy()
+    lasting = np.cov((error.numpy() - passing).T)  # each person's mean, once a view
+    noise = lasting + np.cov(passing.T) / 3 + 2e-3 * np.eye(true.shape[1])
+    return eigh(np.cov(true.T), noise)[1][:, ::-1][:, :count]
 
 
 def _about_person(rows: Float[Tensor, "n k"], person: Int[np.ndarray, " n"]) -> Float[Tensor, "n k"]:
@@ -192,7 +237,7 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Any) -> Recognis
         views = embed_people(
             [people[k] for k in chosen],
             load_recogniser("dlib"),
-            as_landmarker(parts["reader"]),
+            parts["reader"],
             seed=options.seed,
             minutes=options.minutes,
         )
@@ -212,4 +257,5 @@ def _load_views(path: Path) -> Views | None:
     if not path.exists():
         return None
     with np.load(path) as file:
-        return Views(**{name: file[name] for name in file.files})
+        names = [f.name for f in fields(Views)]
+        return Views(**{name: file[name] for name in names}) if set(names) == set(file.files) else None

@@ -46,17 +46,17 @@ def identity_terms(table: Split, *, step: int = 0) -> dict[str, Float[Tensor, ""
     if people < 2 or actions < 2:
         raise ValueError(f"A table needs two people and two actions, got {people} and {actions}; add some.")
     person = label_rows(people, actions)[0].to(table.code.device)
-    facial, identity, action, code = (
-        x.flatten(0, 1) for x in (table.facial, table.identity, table.action, table.code)
-    )
-    elsewhere = table.identity.roll(1 + step % (actions - 1), 1).flatten(0, 1)  # this person, another action
+    facial, identity, action = (x.flatten(0, 1) for x in (table.facial, table.identity, table.action))
+    shift = 1 + step % (actions - 1)
+    elsewhere = table.identity.roll(shift, 1).flatten(0, 1)  # this person, another action
+    pairs = zip(table.code.unbind(1), table.code.roll(shift, 1).unbind(1), strict=True)
     by_other = table.action.roll(1 + step % (people - 1), 0).flatten(0, 1)  # another person, this action
     return {
         "orthogonality": idea.orthogonality(identity, action),
         "invariance": idea.invariance(identity, elsewhere),
         "retention": idea.retention(identity, elsewhere, person),
         "agreement": idea.agreement(action, by_other),
-        "independence": idea.independence(code, person),
+        "independence": sum(idea.independence(*pair) for pair in pairs) / actions,
         "swap": idea.swap(elsewhere, by_other, facial),
     }
 
