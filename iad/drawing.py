@@ -28,6 +28,10 @@ JAW = COLUMN["jawOpen"]
 LOWER_FACE = [k for k, name in enumerate(COEFFICIENTS) if name.startswith(("jaw", "mouth", "cheekSquint"))]
 BROWS = [(COLUMN[f"browInnerUp_{side}"], COLUMN[f"browOuterUp_{side}"]) for side in "LR"]
 BROWS_UP = 1.4  # both weights of a brow together; beyond, the shade of the sockets is drawn out into smears
+# Seen from the front the head's own cheeks hardly swell, and its jaw hardly slides.
+STRONGER = np.ones(60, np.float32)
+STRONGER[[COLUMN["cheekPuff_L"], COLUMN["cheekPuff_R"]]] = 2.0
+STRONGER[[COLUMN["jawLeft"], COLUMN["jawRight"]]] = 1.6
 SIDEWAYS = [COLUMN["mouthLeft"], COLUMN["mouthRight"]]
 NARROWER = 0.4  # of both at once in a full pucker: the head narrows a mouth by a fifth, people by a third
 OWN_SMILE = 0.3  # weight from which on a photo's smile is the person's own
@@ -84,6 +88,7 @@ def adapt(
     for inner, outer in BROWS:
         raised = track[:, [inner, outer]].sum(axis=1, keepdims=True)
         track[:, [inner, outer]] *= BROWS_UP / np.maximum(raised, BROWS_UP)
+    track *= STRONGER
     track[:, SIDEWAYS] += NARROWER * track[:, [COLUMN["mouthPucker"]]]
     pose = track[:, EXPRESSIONS:]
     if relative:

@@ -73,6 +73,17 @@ def test_a_pucker_narrows_the_mouth_by_a_third(mini):
     assert 0.62 < puckered / calm < 0.72
 
 
+def test_puffed_cheeks_are_seen_from_the_front(mini, live):
+    calm, puffed = (live.frame(size=256, cheekPuff_L=w, cheekPuff_R=w).astype(int) for w in (0, 1))
+    photo, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
+    marks = photo.landmarks(adapt(photo, slide()[None]))[0] * 256
+    y = int(marks[[4, 12], 1].mean())
+    left, right = marks[[4, 12], 0].astype(int)
+    jaw = np.abs(puffed - calm)[y - 20 : y + 5, left - 12 : right + 12].mean()
+    brow = np.abs(puffed - calm)[int(marks[19, 1]) - 25 : int(marks[19, 1]), left:right].mean()
+    assert jaw > 14 > 2 > brow
+
+
 def test_a_smile_on_the_photo_is_the_smile_that_is_drawn(mini):
     photo, _ = fit_photo(mini.geometry, ASTRONAUT, mini.find_face(ASTRONAUT))
     own, track = photo.own_track, np.zeros((2, 60), np.float32)
