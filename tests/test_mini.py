@@ -21,7 +21,7 @@ def test_weights_are_small_and_have_a_card():
     sizes = {path.name: path.stat().st_size for path in FOLDER.glob("*.safetensors")}
     apart = ("arm-", "scorers-", "decoupling-heads")  # what generation does without
     beside = [size for name, size in sizes.items() if name.startswith(apart)]
-    assert sum(sizes.values()) - sum(beside) <= 48e6 and sum(beside) <= 30e6
+    assert sum(sizes.values()) - sum(beside) <= 50e6 and sum(beside) <= 30e6
     assert max(sizes.values()) <= 9.5e6
     card = (FOLDER / "README.md").read_text()
     assert all(word in card for word in ("Data", "Hardware", "Date", "Limits"))
