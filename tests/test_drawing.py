@@ -115,7 +115,7 @@ def test_a_clip_performs_what_is_said_and_stays_the_person(mini):
     clip = mini(ASTRONAUT, "opens her mouth wide", size=256, seed=0)
     assert clip.frames.shape == (48, 256, 256, 3) and clip.fps == 24 and not clip.notes
     jaw = [read(mini, clip.frames[k]).track[named("jawOpen")] for k in (0, 30)]
-    assert jaw[0] < 0.25 < 0.4 < jaw[1]
+    assert jaw[0] < 0.25 < 0.35 < jaw[1]
     assert clip.scores["detected"] == 1 and clip.scores["identity"].min() > 0.5
     assert clip.scores["action"] > 0.5 and sum(clip.made_of.values()) == pytest.approx(1)
 
