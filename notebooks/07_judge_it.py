@@ -297,7 +297,7 @@ for count in range(2, PEOPLE + 1, 2):
 #
 # ## The full table
 #
-# `python -m iad evaluate --suite action` does all this with 64 people (half from photographs), 8 actions and 3 seeds, with
+# `python -m iad evaluate --suite action` does all this with 64 people (half from photographs), 8 actions and one seed or more, with
 # true renders for the row *truth*. It asks a second question beside it, what a visitor sees: *drawn* is iad with the
 # photo's own pixels, *warp* an outsider that animates the photo by the mesh of the training data and knows the exact
 # action. The first question's table, from `docs/results.md`:
@@ -308,7 +308,7 @@ from pathlib import Path
 from IPython.display import Markdown
 
 page = Path("../docs/results.md").read_text()
-Markdown(page.split("# All people")[1].split("\n#")[0])
+Markdown(page.split("# The method: what the embeddings alone carry")[1].split("\n#")[0])
 
 # %% [markdown]
 # Read it as you have learned: no column alone. Then read the section "The control rows" of the same file, for it is
