@@ -217,9 +217,7 @@ def relative_error(x: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"]) -> Float[
     return (x - y).pow(2).mean() / ((x.var(0).mean() + y.var(0).mean()) / 2 + 1e-6)
 
 
-def independence(
-    code: Float[Tensor, "p c"], other: Float[Tensor, "p c"]
-) -> Float[Tensor, ""]:
+def independence(code: Float[Tensor, "p c"], other: Float[Tensor, "p c"]) -> Float[Tensor, ""]:
     """HSIC over people between one's code in a clip and one's code in another clip; row k is one person.
 
     Clips are drawn independently, so only the person can tie the two: for clips without end this is the

@@ -71,25 +71,25 @@ def adapt(
     """Let this person perform a track: from the head's own pose, and smiling as the photo shows.
 
     A photo shows one side of a head, and turning it straight uncovers the other; so what says nothing of the
-    pose keeps it. And a smile on the photo, with its own teeth, is truer than any that is made of weights.
+    pose keeps it. And a smile on the photo, with its own teeth, is truer than any that is made of weights: it
+    is taken as it is, after what the head's shapes do too much or too little of was put right.
 
     Args:
         photo: fitted.
         track: weights and degrees, one row a frame.
         relative: whether the track's pose is about the photo's own, else as it stands.
     """
-    own, track = photo.own_track, track.copy()
+    own, track = photo.own_track, track * STRONGER
+    for inner, outer in BROWS:
+        raised = track[:, [inner, outer]].sum(axis=1, keepdims=True)
+        track[:, [inner, outer]] *= BROWS_UP / np.maximum(raised, BROWS_UP)
+    track[:, SIDEWAYS] += NARROWER * track[:, [COLUMN["mouthPucker"]]]
     smile = own[SMILE].mean()
     if smile > OWN_SMILE:
         share = np.clip(track[:, SMILE].mean(axis=1) / smile, 0, 1)[:, None]
         opened = np.maximum(track[:, JAW], own[JAW])  # laughter opens it further
         track[:, LOWER_FACE] += share * (own[LOWER_FACE] - track[:, LOWER_FACE])
         track[:, JAW] += share[:, 0] * (opened - track[:, JAW])
-    for inner, outer in BROWS:
-        raised = track[:, [inner, outer]].sum(axis=1, keepdims=True)
-        track[:, [inner, outer]] *= BROWS_UP / np.maximum(raised, BROWS_UP)
-    track *= STRONGER
-    track[:, SIDEWAYS] += NARROWER * track[:, [COLUMN["mouthPucker"]]]
     pose = track[:, EXPRESSIONS:]
     if relative:
         pose = pose + own[EXPRESSIONS:]

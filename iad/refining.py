@@ -75,6 +75,7 @@ class Refiner(nn.Module):
         self.join = nn.Conv2d(second, second, 3, padding=1)
         self.last_up = nn.Conv2d(second, first, 1)
         self.to_change = nn.Conv2d(first, 16, 3, padding=1)
+        self.register_buffer("fade", fade_out(), persistent=False)
         nn.init.zeros_(self.to_change.weight)
         nn.init.zeros_(self.to_change.bias)
 
@@ -105,7 +106,7 @@ class Refiner(nn.Module):
         change, mask = pixel_shuffle(self.to_change(fine.relu()), 2).split((3, 1), dim=1)
         inside = looks[:, 3:4] > INSIDE
         change = torch.where(inside, change.mean(1, keepdim=True), change)  # teeth take on no colour
-        return change * mask.sigmoid() * fade_out().to(looks)
+        return change * mask.sigmoid() * self.fade
 
 
 def create_refiner(preset: Preset) -> Refiner:
