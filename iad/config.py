@@ -84,6 +84,8 @@ class TextConfig:
     dim: int = 192  # width of T
     layers: int = 2
     heads: int = 6
+    performer_dim: int = 192  # of mini's T, which performs
+    performer_layers: int = 3
 
 
 @dataclass(frozen=True)
@@ -311,7 +313,7 @@ PRESETS: dict[str, Preset | FullSizePreset] = {
         reader=ReaderConfig((8, 8, 16), (1, 1, 1), (8, 8, 8), 16),
         refiner=RefinerConfig((8, 8, 16), 8),
         decoupler=DecouplerConfig(queries=16, dim=128, layers=1, heads=2, code_dim=8, erased=4),
-        text=TextConfig(name="hashed", state_dim=16, tokens=16, dim=16, layers=1, heads=2),
+        text=TextConfig("hashed", 16, 16, dim=16, layers=1, heads=2, performer_dim=10, performer_layers=1),
         transformer=TransformerConfig(heads=2, head_dim=16, layers=2, time_embed_dim=16),
         sampler=SamplerConfig(steps=2),
     ),

@@ -27,7 +27,7 @@ from iad.portraits.workers import create_pool
 
 SIZE = 256
 BATCH = 2  # people of each process, between two looks at the clock
-ANIMATED = 5  # stills of each person beside the photo itself
+ANIMATED = 5  # stills of each person beside the photo itself, where nobody says how many
 FREE_SHARE = 0.5  # of them any coefficients together, the others a moment of a named action
 
 
@@ -46,7 +46,12 @@ class Stills:
 
 
 def load_stills(
-    folder: Path, *, seed: int = 0, people: int | None = None, minutes: float = math.inf
+    folder: Path,
+    *,
+    seed: int = 0,
+    people: int | None = None,
+    animated: int = ANIMATED,
+    minutes: float = math.inf,
 ) -> Stills:
     """Open the stills of a folder; make them first where there are none.
 
@@ -54,6 +59,7 @@ def load_stills(
         folder: of the stills.
         seed: same seed, same stills.
         people: how many are shown, at most.
+        animated: stills of each of them, beside the photo itself.
         minutes: begin with no more people than can be shown by then, but with some.
 
     Raises:
@@ -61,13 +67,13 @@ def load_stills(
     """
     if not (folder / "stills.npz").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _make_stills(folder, seed=seed, people=people, minutes=minutes)
+        _make_stills(folder, seed=seed, people=people, animated=animated, minutes=minutes)
     with np.load(folder / "stills.npz") as file:
         known = {name: file[name] for name in file.files}
     return Stills(np.load(folder / "stills.npy", mmap_mode="r"), **known)
 
 
-def _make_stills(folder: Path, *, seed: int, people: int | None, minutes: float) -> None:
+def _make_stills(folder: Path, *, seed: int, people: int | None, animated: int, minutes: float) -> None:
     labelled, head, until = load_people_words(), load_head(), time.monotonic() + 60 * minutes
     records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
     records = leave_out_broken(records)
@@ -77,7 +83,7 @@ def _make_stills(folder: Path, *, seed: int, people: int | None, minutes: float)
         size = BATCH * (os.cpu_count() or 1)
         batches = [chosen[k : k + size] for k in range(0, len(chosen), size)]
         for batch in tqdm(batches, "stills", unit=f" times {size} people", mininterval=5, file=sys.stderr):
-            made = workers.map(partial(_stills_of, head, seed=seed), batch)
+            made = workers.map(partial(_stills_of, head, seed=seed, animated=animated), batch)
             for record, (pictures, marks, track) in zip(batch, made, strict=True):
                 rows.append(pictures)
                 landmarks.append(marks)
@@ -90,7 +96,7 @@ def _make_stills(folder: Path, *, seed: int, people: int | None, minutes: float)
         part,
         landmarks=np.concatenate(landmarks).astype(np.float32),
         tracks=np.concatenate(tracks).astype(np.float32),
-        untouched=np.arange(count) % (1 + ANIMATED) == 0,
+        untouched=np.arange(count) % (1 + animated) == 0,
         person=np.array(shown),
     )
     part.replace(folder / "stills.npz")  # last: stills with this file are whole
@@ -122,11 +128,13 @@ class _Rows:
         np.lib.format.write_array_header_1_0(self.file, header)
 
 
-def _stills_of(head: Head, record: PhotoRecord, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _stills_of(
+    head: Head, record: PhotoRecord, *, seed: int, animated: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng((seed, record.number))
     look = Look(gamma=float(np.exp(rng.normal(0, 0.1))), side_light=float(rng.normal(0, 0.2)))
     person = PhotoPerson(head, record, look=look)
-    track = np.stack([_draw_track(rng) for _ in range(ANIMATED)])
+    track = np.stack([_draw_track(rng) for _ in range(animated)])
     marks = person.landmarks(track) * SIZE - 0.5
     own = np.concatenate([record.fit.expression, pose_of(record.fit.rotation)])
     return (

@@ -29,8 +29,7 @@ Part = Literal["base", "adapters", "joint"]
 LAMBDA_ID, LAMBDA_TA = 0.1, 0.1
 SPLIT_EVERY = 2  # turns of iad between two evaluations of L_ID and L_TA, which then count so many times
 DROP_TEXT, DROP_IDENTITY, DROP_ACTION = 0.1, 0.1, 0.1
-# The conditions almost determine the picture, so most is decided in pure noise; few steps then suffice.
-PURE_NOISE = 0.85
+PURE_NOISE = 0.3  # share of what is learned in pure noise, where sampling begins; the others are anywhere
 FACE_WEIGHT = 4.0  # the face says what is done, and takes a quarter of the frame
 # Short stretches of a clip cost less and show more people and faces an hour: latent frames -> (share, batch).
 STRETCHES = {2: (0.4, 24), 4: (0.3, 16), 8: (0.3, 10)}
@@ -48,11 +47,12 @@ class DenoiserStage:
         part: Part,
         autoencoder: nn.Module,
         arms: Sequence[str] = ("iad",),
+        times: int = 1,
         seed: int = 0,
     ):
         self.name, self.preset, self.part, self.seed = part, preset, part, seed
         self.split, self.autoencoder = split, autoencoder
-        self.arms = tuple(arms)
+        self.arms, self.times = tuple(arms), times
         self.pool: Pool = split.pool
         self.prepared: Prepared = split.prepared
         self.partner = _partners(split)
@@ -83,7 +83,7 @@ class DenoiserStage:
         length = int(rng.choice(lengths, p=shares / shares.sum()))
         arm = self.arms[place]
         due = self.part != "base" and arm == "iad" and turn % SPLIT_EVERY == 0
-        batch = self.draw(rng.choice(self.rows, size=STRETCHES[length][1]), length, rng, arm=arm)
+        batch = self.draw(rng.choice(self.rows, size=self.times * STRETCHES[length][1]), length, rng, arm=arm)
         return batch | {"split": self.split.batch(turn) if due else None}
 
     def draw(self, rows: np.ndarray, length: int, rng: np.random.Generator, *, arm: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class DenoiserStage:
             "arm": arm,
             "latents": latents,
             "noise": torch.randn(latents.shape, generator=noise),
-            "level": torch.from_numpy(np.where(rng.random(count) < PURE_NOISE, 1, rng.random(count) ** 0.4)),
+            "level": torch.from_numpy(np.where(rng.random(count) < PURE_NOISE, 1, rng.random(count))),
             "driver": tuple(x[:, start : start + length] for x in features),
             "from_text": torch.from_numpy(rng.random(len(rows)) < 0.5),
             "text": self.split.text_batch(rows, rng),

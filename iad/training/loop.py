@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from iad.training.plan import PLAN
 from iad.training.state import STATE, restore_state, save_state
 
 AVERAGE_EVERY = 4  # steps
@@ -87,6 +88,11 @@ class LoopConfig:
 def get_device() -> torch.device:
     """Return where training happens: the GPU, if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def enlarge(stage: str) -> int:
+    """Return how many times as large as on a CPU a stage's batches are."""
+    return PLAN[stage].enlarged if get_device().type == "cuda" else 1
 
 
 def fit(stage: Stage, config: LoopConfig) -> nn.Module:

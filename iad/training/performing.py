@@ -1,11 +1,12 @@
 """Stage of T: sentences and the deeds they tell; needs no face, no photo and no pool of clips.
 
-The states of all sentences are computed once; a step then sets some amid words about scenes, draws takes of
-what they mean, and lets T say how many deeds are told, whether any is, and where its flow would carry each.
+A step sets some sentences amid words about scenes, draws takes of what they mean, and lets T say how many
+deeds are told, whether any is, and where its flow would carry each. On a CPU the states of a stock of
+sentences are computed once, before; a GPU hears new ones in every step.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from tqdm import tqdm
 from iad import checkpoint
 from iad.config import EXPRESSIONS, TRACK, Preset
 from iad.performing.gestures import NUMBERS, RHYTHMS
-from iad.performing.hearing import WINDOW_TOKENS, cut_windows, join_windows
+from iad.performing.hearing import WINDOW_TOKENS, Heard, cut_windows, join_windows
 from iad.performing.network import BEYOND, NOISE, STEPS, Performer
 from iad.text import TextEncoder, load_text_encoder
-from iad.training.loop import fit
+from iad.training.loop import enlarge, fit, get_device
 from iad.training.meanings import draw_takes
 from iad.training.spoken import Spoken, draw_spoken
 from iad.training.surroundings import draw_scene
@@ -55,8 +56,17 @@ class PerformingStage:
         *,
         batch_size: int = 64,
         seed: int = 0,
-        blocks: int = BLOCKS,
+        blocks: int | None = BLOCKS,
     ):
+        """Make the stage.
+
+        Args:
+            preset: the model size.
+            encoder: gives the states of sentences.
+            batch_size: sentences of a step, fewer where many words surround them.
+            seed: same seed, same sentences.
+            blocks: of sentences that there are; None draws new ones in every step.
+        """
         self.encoder, self.batch_size, self.seed, self.count = encoder, batch_size, seed, blocks
         self.blocks: dict[int, list[Spoken]] = {}
         self.states: dict[str, Tensor] = {}  # of windows, float16
@@ -64,7 +74,8 @@ class PerformingStage:
 
     def prepare(self, folder: Path) -> None:
         """Encode every sentence once, shortest first, and keep the states in `folder` for a resumed run."""
-        windows = {w for k in range(self.count) for s in self._block(k) for w in cut_windows(s.text)}
+        blocks = range(self.count or 0)
+        windows = {w for k in blocks for s in self._block(k) for w in cut_windows(s.text)}
         windows |= {w for k in range(SCENES) for w in cut_windows(self._scene(k))}
         ordered, path = sorted(windows, key=lambda w: (len(w), w)), folder / "sentences.safetensors"
         digest = zlib.crc32("\n".join(ordered).encode())
@@ -85,14 +96,16 @@ class PerformingStage:
         """Draw sentences of like length, some amid words about scenes, and what they tell."""
         rng = np.random.default_rng((self.seed, step))
         most, share = SURROUNDINGS[rng.choice(len(SURROUNDINGS), p=CHANCES)]
-        size = round(self.batch_size * share)
+        spoken = self._draw(round(self.batch_size * share), rng)
+        texts = [self._surround(s.text, rng, most=most) for s in spoken]
+        return {"windows": texts} | truth_of(spoken, rng)
+
+    def _draw(self, size: int, rng: np.random.Generator) -> list[Spoken]:
+        if self.count is None:
+            return [draw_spoken(rng) for _ in range(size)]
         block = self._block(int(rng.integers(self.count)))
         at = int(rng.integers(len(block) - size + 1))
-        spoken = block[at : at + size]
-        texts = [self._surround(s.text, rng, most=most) for s in spoken]
-        self._encode(dict.fromkeys(window for text in texts for window in text))
-        heard = join_windows([[self.states[window] for window in text] for text in texts])
-        return {"heard": (heard.states, heard.mask, heard.places)} | truth_of(spoken, rng)
+        return block[at : at + size]
 
     def _scene(self, index: int) -> str:
         return draw_scene(np.random.default_rng((self.seed, index, 2)))
@@ -113,19 +126,29 @@ class PerformingStage:
         windows = [window for scene in scenes for window in cut_windows(scene)]
         return [*windows[:before], *cut_windows(text), *windows[before:]]
 
-    def _encode(self, windows) -> None:
+    def _hear(self, texts: list[list[str]]) -> Heard:
+        """Join the states of texts, each given as its windows; what is not in stock is encoded."""
+        self._encode(dict.fromkeys(window for text in texts for window in text))
+        heard = join_windows([[self.states[window] for window in text] for text in texts])
+        if self.count is None:
+            self.states.clear()
+        return heard
+
+    def _encode(self, windows: Iterable[str]) -> None:
         new = [window for window in windows if window not in self.states]
         if new:
             encoded = self.encoder.encode(new, tokens=WINDOW_TOKENS)
-            for window, states, mask in zip(new, encoded.states, encoded.mask, strict=True):
-                self.states[window] = states[mask].half().cpu()
+            states, masks = encoded.states.half().cpu(), encoded.mask.cpu()
+            for window, state, mask in zip(new, states, masks, strict=True):
+                self.states[window] = state[mask]
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Compare what T tells with the truth, and where its flow leads with takes of what is meant."""
         device = next(self.model.parameters()).device
         performer = self.model["performing"]
-        told = performer(*(x.to(device) for x in batch["heard"]))
-        truth = {key: value.to(device) for key, value in batch.items() if key != "heard"}
+        heard = self._hear(batch["windows"])
+        told = performer(*(x.to(device) for x in (heard.states, heard.mask, heard.places)))
+        truth = {key: value.to(device) for key, value in batch.items() if key != "windows"}
         rows, slots = truth["rows"], truth["slots"]
         queries = told.queries[rows, slots].expand(len(truth["takes"]), -1, -1)
         reached = performer.flow(truth["moving"], truth["time"], queries)
@@ -177,13 +200,18 @@ def truth_of(spoken: Sequence[Spoken], rng: np.random.Generator) -> dict[str, Te
 
 def train_performing(preset: Preset, options) -> Path:
     """Train T within the options' minutes; add it, halved, to the folder of weights and return that."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device, steps = get_device(), options.max_steps
     torch.manual_seed(options.seed)
-    steps = options.max_steps
+    fresh = device.type == "cuda" and steps is None
     blocks = 1 + steps // 100 if steps else max(1, round(3 * options.minutes))
-    encoder = load_text_encoder(preset.text).to(device)
-    stage = PerformingStage(preset, encoder, seed=options.seed, blocks=min(BLOCKS, blocks))
-    if steps is None or options.total:  # in other company a sentence's states differ in a bit
+    stage = PerformingStage(
+        preset,
+        load_text_encoder(preset.text).to(device),
+        batch_size=64 * enlarge(PerformingStage.name),
+        seed=options.seed,
+        blocks=None if fresh else min(BLOCKS, blocks),
+    )
+    if not fresh and (steps is None or options.total):  # in other company a sentence's states differ in a bit
         stage.prepare(options.output / stage.name)
     trained, weights = fit(stage, options.loop(stage.name)), options.output / "weights"
     checkpoint.save_preset(weights, preset)

@@ -23,7 +23,8 @@ class Row:
         learning_rate: of AdamW.
         precision: of the forward pass on a GPU; weights and optimiser are float32 always. What regresses
             coordinates and coefficients wants more than bfloat16's three digits.
-        parallel: other processes may make its batches.
+        enlarged: a batch on a GPU is so many times as large as on a CPU.
+        workers: other processes that make batches for a GPU, at most.
         optional: trained with everything only where it is asked for.
     """
 
@@ -32,17 +33,18 @@ class Row:
     writes: tuple[str, ...] = ()
     learning_rate: float = 1e-3
     precision: Literal["bf16", "fp32"] = "fp32"
-    parallel: bool = True
+    enlarged: int = 4
+    workers: int = 6
     optional: bool = False
 
 
 SPLIT = ("decoupling", "decoupling-heads")
 PLAN: dict[str, Row] = {
     "geometry": Row(0.01, writes=("geometry",)),
-    "performing": Row(0.06, writes=("performing",), learning_rate=2e-3, parallel=False),
-    "autoencoder": Row(0.05, writes=("autoencoder",), learning_rate=1.5e-3, precision="bf16"),
+    "performing": Row(0.06, writes=("performing",), learning_rate=2e-3, workers=3),
+    "autoencoder": Row(0.05, writes=("autoencoder",), learning_rate=1.5e-3, precision="bf16", workers=2),
     "encoder": Row(0.09, writes=("encoder",)),
-    "reader": Row(0.23, writes=("reader",), learning_rate=1.5e-3),
+    "reader": Row(0.23, writes=("reader",), learning_rate=1.5e-3, workers=10),
     "refiner": Row(0.12, ("reader",), ("refiner",)),
     "decoupler": Row(0.08, ("autoencoder", "encoder"), SPLIT),
     "recogniser": Row(0.05, ("encoder", "reader", "decoupling"), ("recogniser",)),
@@ -54,7 +56,11 @@ PLAN: dict[str, Row] = {
         precision="bf16",
     ),
     "joint": Row(
-        0.36, ("autoencoder", "encoder", "decoupling"), (*SPLIT, "base", "adapters-iad"), precision="bf16"
+        0.36,
+        ("autoencoder", "encoder", "decoupling"),
+        (*SPLIT, "base", "adapters-iad"),
+        precision="bf16",
+        enlarged=8,
     ),
     "scorers": Row(0.07, writes=("scorers-arc", "scorers-cur", "scorers-action"), learning_rate=2e-3),
     "ablations": Row(0.15, ("autoencoder", "encoder"), optional=True),
@@ -71,6 +77,7 @@ class Amounts:
         least: of them, before the first stage that needs clips may begin on a GPU.
         groups: of four clips, in a shard of the pool.
         people: photo people of the reader's stills.
+        animated: stills of each of them, beside the photo itself.
         views: photo people whom the recogniser sees.
         geometry: make the compact head anew, which takes a minute; else the one that ships is taken.
     """
@@ -79,6 +86,7 @@ class Amounts:
     least: int = 160
     groups: int = 5
     people: int = 10_000
+    animated: int = 5
     views: int = 300
     geometry: bool = True
 

@@ -18,6 +18,7 @@ from iad.autoencoder import to_tensor
 from iad.config import Preset
 from iad.training.pool import Pool
 
+TOGETHER = 8  # clips
 PARTS = ("latents", "tokens", "global", "neutral")
 
 
@@ -48,17 +49,20 @@ def prepare_shard(
     portraits = np.load(folder / f"{name}.portraits.npy", mmap_mode="r")
     device = next(encoder.parameters()).device
     parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    for clip, portrait in zip(frames, portraits, strict=True):
-        features = encoder(to_tensor(clip[:: preset.frames_per_latent]).to(device))
-        pictures = to_tensor(np.concatenate([clip, portrait[None]])).to(device)
-        latents = autoencoder.encode(pictures).half().cpu().numpy()
-        parts["latents"].append(latents[:-1])
-        parts["neutral"].append(latents[-1])
-        parts["tokens"].append(features.tokens.half().cpu().numpy())
-        parts["global"].append(features.vector.half().cpu().numpy())
+    for at in range(0, len(frames), TOGETHER):
+        clips = frames[at : at + TOGETHER]
+        shown = to_tensor(np.array(clips[:, :: preset.frames_per_latent])).to(device)
+        features = encoder(shown.flatten(0, 1))
+        pictures = np.concatenate([clips, portraits[at : at + TOGETHER, None]], axis=1)
+        latents = autoencoder.encode(to_tensor(pictures).flatten(0, 1).to(device))
+        latents = latents.unflatten(0, pictures.shape[:2]).half().cpu().numpy()
+        parts["latents"].append(latents[:, :-1])
+        parts["neutral"].append(latents[:, -1])
+        for part, feature in (("tokens", features.tokens), ("global", features.vector)):
+            parts[part].append(feature.unflatten(0, shown.shape[:2]).half().cpu().numpy())
     for part, rows in parts.items():
         made = folder / f"{name}.{part}.part.npy"  # renamed when it is whole
-        np.save(made, np.stack(rows))
+        np.save(made, np.concatenate(rows))
         made.replace(folder / f"{name}.{part}.npy")
 
 

@@ -19,12 +19,18 @@ from iad.portraits.workers import leave_with
 from iad.training.plan import Amounts
 
 MOST_WORKERS = 16
+MANY, MORE = 8, 3  # cores; so many times as many stills are made there
 PAUSE = 0.5  # seconds between two looks for what others make
 
 
 def count_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def count_animated(amounts: Amounts) -> int:
+    """Return how many animated stills each person gets: more, where many cores make them."""
+    return amounts.animated * (MORE if count_cores() >= MANY else 1)
 
 
 def fetch_missing() -> None:
@@ -42,14 +48,18 @@ def fetch_missing() -> None:
         download(landmarker=as_landmarker(load_mini_reader()))
 
 
-def make_data(
-    folder: Path, amounts: Amounts, *, size: int, seed: int, workers: int, minutes: float
-) -> None:
+def make_data(folder: Path, amounts: Amounts, *, size: int, seed: int, workers: int, minutes: float) -> None:
     """Make clips and stills, each within its part of the minutes; what is there is kept."""
     more: dict[str, Any] = {"size": size, "seed": seed, "workers": workers, "groups": amounts.groups}
     begun = time.monotonic()
     render_pool(folder, clips=amounts.least, minutes=minutes / 3, **more)
-    load_stills(folder / "stills", seed=seed, people=amounts.people, minutes=minutes / 3)
+    load_stills(
+        folder / "stills",
+        seed=seed,
+        people=amounts.people,
+        animated=count_animated(amounts),
+        minutes=minutes / 3,
+    )
     left = minutes - (time.monotonic() - begun) / 60
     if left > 0:
         render_pool(folder, clips=amounts.clips, minutes=left, **more)

@@ -27,7 +27,7 @@ from iad.training.decoupler import DecouplerStage
 from iad.training.denoiser import DenoiserStage
 from iad.training.encoder import EncoderStage
 from iad.training.geometry import make_geometry
-from iad.training.loop import LoopConfig, Stage, fit, get_device
+from iad.training.loop import LoopConfig, Stage, enlarge, fit, get_device
 from iad.training.performing import train_performing
 from iad.training.plan import PLAN, STAGES, Amounts
 from iad.training.pool import Pool, check_shards, load_pool, thin_out
@@ -36,6 +36,7 @@ from iad.training.reading import ReaderStage
 from iad.training.recogniser import train_recognised
 from iad.training.refining import RefinerStage
 from iad.training.refining_pairs import load_pairs
+from iad.training.rendering import count_animated, count_cores
 from iad.training.scorers import train_scorers
 
 RECOGNISER_CLIPS = 240  # that tell what a track is as a code
@@ -50,7 +51,6 @@ class Options:
         arms: that take turns in the stages adapters and joint.
         amounts: how much data there is to be made; those of the preset by default.
         checkpoint_minutes: between two checkpoints.
-        workers: processes that make batches for a GPU.
         should_stop: see `LoopConfig`.
         begun: by the monotonic clock, where the minutes are also those of what comes before the first step.
     """
@@ -67,7 +67,6 @@ class Options:
     text_weights: TextWeights = TextWeights()
     amounts: Amounts = Amounts()
     checkpoint_minutes: float = 4.0
-    workers: int = 0
     should_stop: Callable[[], bool] | None = None
     begun: float | None = None
 
@@ -86,7 +85,7 @@ class Options:
         given: dict[str, Any] = {
             "learning_rate": row.learning_rate,
             "precision": row.precision,
-            "workers": self.workers if row.parallel else 0,
+            "workers": min(row.workers, count_cores() - 1) if get_device().type == "cuda" else 0,
             "picture_minutes": min(5.0, max(minutes / 3, 0.2)),
         }
         shared = ("total", "resume", "seed", "max_steps", "checkpoint_minutes", "should_stop")
@@ -167,9 +166,15 @@ def _load(parts: nn.ModuleDict, weights: Path, stage: str, options: Options) -> 
 
 
 def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Options) -> Stage:
+    times = enlarge(stage)
     if stage == "reader":
-        stills = load_stills(options.data / "stills", seed=options.seed, people=options.amounts.people)
-        learner = ReaderStage(preset, stills, seed=options.seed)
+        stills = load_stills(
+            options.data / "stills",
+            seed=options.seed,
+            people=options.amounts.people,
+            animated=count_animated(options.amounts),
+        )
+        learner = ReaderStage(preset, stills, batch_size=24 * times, seed=options.seed)
         weights = options.output / "weights"
         if checkpoint.is_sound(weights, "reader"):
             _begin_from(learner.model, parts)
@@ -179,14 +184,14 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
     if stage == "refiner":
         limits = {"people": options.amounts.people, "minutes": options.minutes / 4}
         pairs = load_pairs(options.data / "pairs", parts["reader"].eval(), seed=options.seed, **limits)
-        learner = RefinerStage(preset, pairs, parts["reader"], seed=options.seed)
+        learner = RefinerStage(preset, pairs, parts["reader"], batch_size=12 * times, seed=options.seed)
         _begin_from(learner.model, parts)
         return learner
     pool = load_pool(options.data)
     if stage == "autoencoder":
-        learner = AutoencoderStage(preset, pool, seed=options.seed)
+        learner = AutoencoderStage(preset, pool, batch_size=16 * times, seed=options.seed)
     elif stage == "encoder":
-        learner = EncoderStage(preset, pool, seed=options.seed)
+        learner = EncoderStage(preset, pool, batch_size=32 * times, seed=options.seed)
     else:
         prepare(options.data, preset, parts)
         prepared = open_prepared(options.data, pool)
@@ -200,6 +205,7 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
             part=stage,
             autoencoder=parts["autoencoder"],
             arms=options.arms,
+            times=times,
             seed=options.seed,
         )
     _begin_from(learner.model, parts)
@@ -226,6 +232,7 @@ def _create_decoupler(
         pool,
         prepared,
         parts["autoencoder"],
+        groups=8 * enlarge("decoupler"),
         seed=seed,
         identity_weights=identity_weights,
         text_weights=text_weights,
