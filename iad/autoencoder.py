@@ -15,8 +15,6 @@ from torch.nn.functional import interpolate, pixel_unshuffle, silu
 from iad.config import AutoencoderConfig, Preset
 from iad.patches import PATCH, principal_components
 
-BRIGHT = 0.5  # brightness of a patch from which on its contrast is not held back
-
 
 class ResidualBlock(nn.Module):
     """Two normalised 3x3 convolutions around a skip."""
@@ -87,17 +85,6 @@ class FrameAutoencoder(nn.Module):
         energy = self.expand.weight.flatten(1).norm(dim=1)
         return energy / energy.mean()
 
-    def tone(self) -> Float[Tensor, " c"]:
-        """Return how far each latent channel is the plain colour of a patch, from 0 to 1."""
-        weight = self.project.weight
-        plain = weight.mean(dim=(2, 3), keepdim=True).expand_as(weight)
-        return plain.square().sum(dim=(1, 2, 3)) / weight.square().sum(dim=(1, 2, 3))
-
-    def brightness(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b y x"]:
-        """Return the mean of each patch, about from 0 to 1."""
-        means = torch.einsum("bcyx,c->byx", latents, self.expand.weight.mean(dim=(1, 2, 3)))
-        return (means + self.expand.bias.mean() + 1) / 2
-
     @torch.no_grad()
     def set_components(self, patches: Float[Tensor, "n 3 16 16"]) -> None:
         """Set the code to the principal components of `patches` in [0, 1], of unit variance each."""
@@ -129,19 +116,6 @@ def decode_latents(
     flat = rearrange(latents, "b t (s c) y x -> (b t s) c y x", s=stack)
     frames = autoencoder.decode(flat).clamp(0, 1)
     return rearrange(frames, "(b f) c h w -> b f c h w", b=latents.shape[0])
-
-
-def weigh_contrast(
-    autoencoder: FrameAutoencoder, latents: Float[Tensor, "b t z y x"], stack: int
-) -> Float[Tensor, "b t z y x"]:
-    """Return from 0 to 1 how far latents may be exaggerated: shapes, not colour, and in dark patches less.
-
-    Contrast goes with brightness: what makes a brow on light skin makes a black bar on dark skin.
-    """
-    flat = rearrange(latents, "b t (s c) y x -> (b t s) c y x", s=stack)
-    light = (autoencoder.brightness(flat) / BRIGHT).clamp(0, 1)
-    weights = (1 - autoencoder.tone())[:, None, None] * light[:, None]
-    return rearrange(weights, "(b t s) c y x -> b t (s c) y x", b=len(latents), s=stack)
 
 
 def to_tensor(frames) -> Float[Tensor, "*b 3 h w"]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from iad.autoencoder import decode_latents, to_uint8, weigh_contrast
+from iad.autoencoder import decode_latents, to_uint8
 from iad.config import Preset
 from iad.sampling import Conditions, Guidance, sample
 
@@ -58,7 +58,6 @@ def denoise(
             latents=_noise(preset, seed, window.stop - window.start),
             steps=steps,
             stack=stack,
-            weigh=lambda x: weigh_contrast(autoencoder, x, stack),
             callback=callback and (lambda step, _, done=number * steps: callback(done + step, total)),
         )
         frames = to_uint8(decode_latents(autoencoder, latents, stack)[0])

@@ -2,9 +2,8 @@
 
 Three rows are denoised side by side: *told* hears everything, *free* is the same person left to themselves,
 *nobody* has no identity. v = nobody + s_i (free - nobody) + s (told - free), with s the guidance scale and
-s_i the identity guidance scale; a row whose weight is zero is left out. Ours: s exaggerates only what
-`weigh` allows it to (`iad.autoencoder.weigh_contrast`); and the more of a frame the words change, the less it
-does, for a closed eye can bear it and a turned head is torn.
+s_i the identity guidance scale (classifier-free guidance for two conditions, arXiv 2211.09800, equation 3);
+a row whose weight is zero is left out.
 """
 
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from torch import Tensor
 from iad.adapters import AdapterStates
 from iad.baselines import crop_condition
 from iad.transformer import IaDTransformer3DModel
-
-REACH = 0.12  # change of a frame, root mean square of its latents, at which s - 1 counts 1 / sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -46,16 +43,11 @@ class Guidance:
         """Return how many rows are denoised side by side."""
         return 3 if self.identity_guidance_scale != 1 else 2 if self.guidance_scale != 1 else 1
 
-    def combine(
-        self, velocity: Float[Tensor, "r f c y x"], contrast: Float[Tensor, "1 f c y x"] | None = None
-    ) -> Float[Tensor, "1 f c y x"]:
-        """Weigh the rows' velocities; `contrast` says from 0 to 1 what may be exaggerated."""
+    def combine(self, velocity: Float[Tensor, "r f c y x"]) -> Float[Tensor, "1 f c y x"]:
+        """Weigh the rows' velocities."""
         told, free, nobody = velocity[:1], velocity[:2][-1:], velocity[-1:]
-        change = told - free
-        much = change.square().mean(dim=(2, 3, 4), keepdim=True)
-        change = change if contrast is None else change * contrast
-        told = told + (self.guidance_scale - 1) * change / (1 + much / REACH**2).sqrt()
-        return told + (self.identity_guidance_scale - 1) * (free - nobody)
+        words, person = self.guidance_scale - 1, self.identity_guidance_scale - 1
+        return told + words * (told - free) + person * (free - nobody)
 
 
 def sample(
@@ -67,7 +59,6 @@ def sample(
     latents: Float[Tensor, "1 f c y x"],
     steps: int,
     stack: int,
-    weigh: Callable[[Tensor], Tensor] | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Float[Tensor, "1 f c y x"]:
     """Denoise `latents` in `steps` steps.
@@ -80,7 +71,6 @@ def sample(
         latents: noise.
         steps: how many.
         stack: frames that share a latent frame.
-        weigh: takes the clip as told, (1, f, c, y, x), and says from 0 to 1 what guidance may exaggerate.
         callback: called with (step, steps) after each step.
     """
     frames = latents.shape[1]
@@ -97,16 +87,10 @@ def sample(
         rows = rows if crop is None else torch.cat([rows, crop], dim=2)
         kwargs = {"adapter": adapter}
         velocity = transformer(rows, states, t.expand(guidance.rows), attention_kwargs=kwargs).sample
-        contrast = weigh(_predict_clean(scheduler, latents, velocity[:1], t)) if weigh else None
-        latents = scheduler.step(guidance.combine(velocity, contrast), t, latents).prev_sample
+        latents = scheduler.step(guidance.combine(velocity), t, latents).prev_sample
         if callback:
             callback(k + 1, steps)
     return latents
-
-
-def _predict_clean(scheduler, latents: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
-    share = scheduler.alphas_cumprod[t]
-    return share.sqrt() * latents - (1 - share).sqrt() * velocity
 
 
 def _adapt(

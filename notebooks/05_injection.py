@@ -30,7 +30,7 @@ _ = torch.set_grad_enabled(False)
 
 # %%
 from iad import IaDPipeline
-from iad.autoencoder import decode_latents, to_tensor, to_uint8, weigh_contrast
+from iad.autoencoder import decode_latents, to_tensor, to_uint8
 from iad.plots import face_sheet
 
 pipe = IaDPipeline.from_pretrained("mini")
@@ -149,15 +149,12 @@ print(f"{len(states.identity)} adapted blocks, {count * 4 / 1e6:.1f} MB in all")
 # latents into pixels. (The two scales of `Guidance` are explained in section 9.)
 
 # %%
-from functools import partial
-
 from iad.sampling import Conditions, Guidance, sample
 
 own = pipe.preset.sampler
 guidance = Guidance(own.guidance_scale, own.identity_guidance_scale, identity_scale=1.0, action_scale=1.0)
 conditions = Conditions(split.identity, action, None, words, silence)
 made = {"latents": noise, "steps": pipe.preset.sampler.steps, "stack": pipe.preset.frames_per_latent}
-made["weigh"] = partial(weigh_contrast, pipe.parts["autoencoder"], stack=made["stack"])
 latents = sample(transformer, pipe.scheduler, conditions, guidance, **made)
 clip = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, made["stack"])[0])
 face_sheet(clip[::2], columns=8, titles=["by hand"])
@@ -323,13 +320,6 @@ face_sheet(np.stack(pictures), labels, columns=len(dial), size=96, titles=titles
 # $$v = v_{\text{nobody}} + g_i\,(v_{\text{free}} - v_{\text{nobody}}) + g\,(v_{\text{told}} - v_{\text{free}}).$$
 #
 # $g$ = `guidance_scale`, $g_i$ = `identity_guidance_scale`. At $g = g_i = 1$ only *told* is left, and one row is enough.
-#
-# Two things are ours. $g$ exaggerates shapes, and contrast goes with brightness: what makes a brow on light skin makes a black bar on
-# dark skin. So the plain colour of a patch is left as it is, and in patches darker than one half shapes count less
-# (`weigh_contrast`). And $g$ counts in full only where the words change little: a closed eye is a few patches and bears being
-# exaggerated; a turned head changes every patch, and what lies beyond it is no head turned further but two heads in one. So in every
-# latent frame $g - 1$ is divided by $\sqrt{1 + (\rho / 0.12)^2}$, where $\rho$ is the root mean square of
-# $v_{\text{told}} - v_{\text{free}}$ in that frame: for a closed eye about 0.1, for a turned head 0.3, for a tilted one 0.5.
 
 # %%
 for words_scale, person_scale in ((1.0, 1.0), (2.5, 1.0), (2.5, 1.2)):

@@ -2,7 +2,6 @@
 
 import torch
 
-from iad.autoencoder import BRIGHT, create_autoencoder, encode_frames, weigh_contrast
 from iad.config import PRESETS
 from iad.encoders import create_face_encoder
 from iad.patches import PATCH, principal_components
@@ -50,33 +49,3 @@ def test_a_tokens_last_numbers_tell_of_its_own_patch():
         before, after = encoder(picture).tokens, encoder(changed).tokens
     moved = (before - after)[0, :, -tiny.encoder.components :].abs().amax(1) > 1e-4
     assert moved.nonzero().flatten().tolist() == [1]
-
-
-def _shades_and_edges():
-    torch.manual_seed(0)
-    edge = torch.ones(PATCH, PATCH)
-    edge[:, PATCH // 2 :] = -1  # of mean 0
-    patches = 0.5 + 0.2 * torch.randn(200, 3, 1, 1) + 0.05 * torch.randn(200, 1, 1, 1) * edge
-    autoencoder = create_autoencoder(PRESETS["tiny"])
-    autoencoder.set_components(patches)
-    return autoencoder
-
-
-def test_tone_tells_plain_colour_from_shape():
-    tone = _shades_and_edges().tone()
-    assert torch.allclose(tone[:4], torch.tensor([1.0, 1.0, 1.0, 0.0]), atol=0.01)
-
-
-def test_shapes_may_be_exaggerated_as_far_as_their_patch_is_bright():
-    autoencoder, shades = _shades_and_edges(), torch.tensor([0.1, 0.3, 0.5, 0.9])
-    frames = shades.repeat_interleave(PATCH).expand(1, 4, 3, PATCH, -1).clone()
-    frames[:, :2] = frames.flip(-1)[:, :2]  # of the first latent frame
-    latents = encode_frames(autoencoder, frames, 2)
-    bright = autoencoder.brightness(latents[:, 1, : len(autoencoder.tone())])
-    torch.testing.assert_close(bright[0, 0], shades, atol=1e-3, rtol=0)
-    allowed = weigh_contrast(autoencoder, latents, 2).unflatten(2, (2, -1))
-    expected = (shades / BRIGHT).clamp(max=1)
-    for frame in range(2):
-        torch.testing.assert_close(allowed[0, 1, frame, 3, 0], expected, atol=0.02, rtol=0)
-        torch.testing.assert_close(allowed[0, 0, frame, 3, 0], expected.flip(0), atol=0.02, rtol=0)
-        assert allowed[0, 1, frame, :3].max() < 0.02

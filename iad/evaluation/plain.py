@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from iad.autoencoder import weigh_contrast
 from iad.performing import track_to_code
 from iad.sampling import Conditions, sample
 from iad.transformer import create_scheduler
@@ -52,7 +51,6 @@ def get_conditions(pipe: Any, photo: UInt8[np.ndarray, "h w 3"], prompt: str) ->
 
 def denoise(pipe: Any, conditions: Conditions, seed: int) -> Float[Tensor, "1 f c y x"]:
     """Sample as the pipeline does by default."""
-    autoencoder, stack = pipe.parts["autoencoder"], pipe.preset.frames_per_latent
     return sample(
         pipe.parts["transformer"],
         pipe.scheduler,
@@ -60,8 +58,7 @@ def denoise(pipe: Any, conditions: Conditions, seed: int) -> Float[Tensor, "1 f 
         pipe._guidance(None, None, 1.0, 1.0),
         latents=draw_noise(pipe, seed),
         steps=pipe.preset.sampler.steps,
-        stack=stack,
-        weigh=lambda x: weigh_contrast(autoencoder, x, stack),
+        stack=pipe.preset.frames_per_latent,
     )
 
 
