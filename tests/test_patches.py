@@ -2,6 +2,7 @@
 
 import torch
 
+from iad.autoencoder import create_autoencoder
 from iad.config import PRESETS
 from iad.encoders import create_face_encoder
 from iad.patches import PATCH, principal_components
