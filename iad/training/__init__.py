@@ -57,6 +57,7 @@ def run(
         FileNotFoundError: there are no clips.
     """
     from iad.training.ablations import weights_without
+    from iad.training.rendering import count_workers
     from iad.training.stages import Options, train
 
     identity_weights, text_weights = weights_without(without)
@@ -72,6 +73,7 @@ def run(
         seed=seed,
         resume=resume,
         arms=tuple(arms),
+        workers=count_workers(),
         identity_weights=identity_weights,
         text_weights=text_weights,
     )

@@ -22,7 +22,7 @@ class Row:
         writes: weight files that it leaves.
         learning_rate: of AdamW.
         precision: of the forward pass on a GPU; weights and optimiser are float32 always. What regresses
-            coordinates and coefficients wants more than bfloat16's three digits.
+            coordinates and coefficients, or pixels, wants more than bfloat16's three digits.
         parallel: other processes may make its batches.
         optional: trained with everything only where it is asked for.
     """
@@ -40,7 +40,7 @@ SPLIT = ("decoupling", "decoupling-heads")
 PLAN: dict[str, Row] = {
     "geometry": Row(0.01, writes=("geometry",)),
     "performing": Row(0.06, writes=("performing",), learning_rate=2e-3, parallel=False),
-    "autoencoder": Row(0.05, writes=("autoencoder",), learning_rate=1.5e-3, precision="bf16"),
+    "autoencoder": Row(0.05, writes=("autoencoder",), learning_rate=1.5e-3),
     "encoder": Row(0.09, writes=("encoder",)),
     "reader": Row(0.23, writes=("reader",), learning_rate=1.5e-3),
     "refiner": Row(0.12, ("reader",), ("refiner",)),

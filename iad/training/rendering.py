@@ -19,12 +19,20 @@ from iad.portraits.workers import leave_with
 from iad.training.plan import Amounts
 
 MOST_WORKERS = 16
+BATCH_WORKERS = 12  # processes that make batches for a GPU, at most
 PAUSE = 0.5  # seconds between two looks for what others make
 
 
 def count_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def count_workers() -> int:
+    """Return how many processes make batches; beside a CPU that trains, none."""
+    from iad.training.loop import get_device
+
+    return min(BATCH_WORKERS, count_cores() - 1) if get_device().type == "cuda" else 0
 
 
 def fetch_missing() -> None:

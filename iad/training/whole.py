@@ -24,13 +24,12 @@ from iad.config import PRESETS
 from iad.training import carrying, packing
 from iad.training.loop import Paused, get_device
 from iad.training.plan import AMOUNTS, Amounts, choose_stages, share_minutes
-from iad.training.rendering import Background, count_cores, fetch_missing, make_data
+from iad.training.rendering import Background, count_cores, count_workers, fetch_missing, make_data
 from iad.training.requirements import RECOGNISER, list_missing
 from iad.training.stages import Options, train
 
 JOURNAL = "training.json"
 NO_BOUND = 10.0**6  # minutes of a run that steps bound
-BATCH_WORKERS = 6  # processes that make batches for a GPU, at most
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 SPARE = 20e6  # bytes: with fewer left on the disk, a file that could not be written lacked space
 
@@ -153,7 +152,6 @@ def _train_stage(stage: str, whole: Whole, minutes: float, stop: Callable[[], bo
     if stage == "recogniser" and (lack := _lacks_recogniser(whole.preset)):
         print(f"The stage 'recogniser' is left out: {lack}", flush=True)
         return {"note": f"left out: {lack}"}
-    cuda = get_device().type == "cuda"
     options = Options(
         data=whole.data or whole.output / "clips",
         output=whole.output,
@@ -165,7 +163,7 @@ def _train_stage(stage: str, whole: Whole, minutes: float, stop: Callable[[], bo
         arms=whole.arms if stage == "joint" else ("iad",),
         amounts=whole.amounts,
         checkpoint_minutes=min(4.0, max(minutes / 8, 0.1)),
-        workers=min(BATCH_WORKERS, count_cores() - 1) if cuda else 0,
+        workers=count_workers(),
         should_stop=stop,
         begun=time.monotonic(),
     )
