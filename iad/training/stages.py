@@ -213,8 +213,9 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
             arms=options.arms,
             seed=options.seed,
         )
-    _begin_from(learner.model, parts)
     weights = options.output / "weights"
+    if stage not in ("autoencoder", "encoder") or checkpoint.is_sound(weights, stage):
+        _begin_from(learner.model, parts)  # else their code is that of the clips already
     for arm in _baselines(stage, options):
         if checkpoint.is_sound(weights, arm_part(arm)):
             learner.model[arm].load_own_state(checkpoint.load_part(weights, arm_part(arm)))
