@@ -30,6 +30,7 @@ from iad.training.surroundings import draw_scene
 
 # Sentences; a short run has fewer blocks, for they have to be encoded first.
 BLOCKS, BLOCK = 100, 1024
+BLOCKS_A_MINUTE = {"cpu": 3, "cuda": 30}
 SCENES = 400  # sentences about scenes, that stand around the others
 SURROUNDINGS = ((0, 1.0), (2, 0.5), (8, 0.15))  # at most so many windows on either side; share of a batch
 CHANCES = (0.84, 0.11, 0.05)
@@ -117,8 +118,8 @@ class PerformingStage:
         new = [window for window in windows if window not in self.states]
         if new:
             encoded = self.encoder.encode(new, tokens=WINDOW_TOKENS)
-            for window, states, mask in zip(new, encoded.states, encoded.mask, strict=True):
-                self.states[window] = states[mask].half().cpu()
+            known = zip(new, encoded.states.half().cpu(), encoded.mask.cpu(), strict=True)
+            self.states |= {window: states[mask] for window, states, mask in known}
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Compare what T tells with the truth, and where its flow leads with takes of what is meant."""
@@ -180,7 +181,7 @@ def train_performing(preset: Preset, options) -> Path:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(options.seed)
     steps = options.max_steps
-    blocks = 1 + steps // 100 if steps else max(1, round(3 * options.minutes))
+    blocks = 1 + steps // 100 if steps else max(1, round(BLOCKS_A_MINUTE[device] * options.minutes))
     encoder = load_text_encoder(preset.text).to(device)
     stage = PerformingStage(preset, encoder, seed=options.seed, blocks=min(BLOCKS, blocks))
     if steps is None or options.total:  # in other company a sentence's states differ in a bit
