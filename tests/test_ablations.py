@@ -132,6 +132,14 @@ def test_a_total_lacks_just_the_weighted_term(trained):
         assert gap == pytest.approx(weight * read["full"][term], abs=1e-4)
 
 
+def test_they_learn_where_everything_is_trained(trained, monkeypatch):
+    _, make = trained
+    monkeypatch.setattr(ablations, "get_device", lambda: torch.device("meta"))  # a GPU that needs none
+    (variant,) = ablations.create_variants(make, seed=0, names=["full"])
+    held = [p for group in variant.optimizer.param_groups for p in group["params"]]
+    assert {p.device.type for p in held} == {variant.stage.device.type} == {"meta"}
+
+
 def test_one_ablation_alone_learns_what_it_learns_beside_the_others(trained, tmp_path):
     folder, make = trained
     options = Options(data=tmp_path, output=tmp_path, minutes=600, max_steps=2)

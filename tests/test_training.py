@@ -62,6 +62,19 @@ def test_every_stage_writes_its_own_weights_only(trained):
         before = seen[stage]
 
 
+def test_a_new_code_is_of_the_clips_and_an_old_one_stays(trained):
+    """Principal components, whose decoder is their transpose; what is trained on latents needs the same."""
+    folder, seen = trained
+    state = load(seen["autoencoder"]["autoencoder.safetensors"])
+    code, back = (state[f"{name}.weight"].flatten(1) for name in ("project", "expand"))
+    assert torch.cosine_similarity(code, back).min() > 0.999
+    again = folder / "again"
+    shutil.copytree(folder / "weights", again / "weights")
+    other = make_pool(again / "clips", groups=2)
+    train("autoencoder", preset="tiny", options=Options(other, again, max_steps=1))
+    assert torch.equal(load_part(again / "weights", "autoencoder")["project.weight"], state["project.weight"])
+
+
 def test_the_trained_folder_is_a_pipeline(trained):
     folder, _ = trained
     pipeline = IaDPipeline.from_pretrained(folder / "weights")

@@ -21,6 +21,7 @@ from iad import checkpoint
 from iad.config import Preset
 from iad.decoupling import IdentityWeights, TextWeights
 from iad.training.decoupler import DecouplerStage
+from iad.training.loop import get_device
 
 if TYPE_CHECKING:
     from iad.training.stages import Options
@@ -114,6 +115,7 @@ def create_variants(make: Make, *, seed: int, names: Iterable[str] = tuple(ABLAT
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             stage = make(*weights_without(ABLATIONS[name]))
+        stage.model.to(get_device())
         parameters = stage.model.parameters()
         optimizer = torch.optim.AdamW(parameters, RATE, (0.9, 0.99), weight_decay=DECAY)
         variants.append(Variant(name, stage, optimizer))

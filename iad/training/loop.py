@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import cv2
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -125,6 +126,9 @@ class _Run:
         stage.model.to(self.device).train()
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
+            torch.backends.cudnn.benchmark = True
+            # cuDNN's attention has no gradient of a bias, and with a mask its others may be NaN (torch 2.11)
+            torch.backends.cuda.enable_cudnn_sdp(False)
         self.parameters = [p for p in stage.model.parameters() if p.requires_grad]
         rates = {"lr": config.learning_rate, "betas": (0.9, 0.99), "weight_decay": config.weight_decay}
         self.optimizer = torch.optim.AdamW(self.parameters, **rates, fused=True)
@@ -213,8 +217,13 @@ def _make_batches(stage: Stage, start: int, workers: int) -> Iterator[Any]:
             num_workers=workers,
             prefetch_factor=PREFETCHED,
             collate_fn=_as_it_is,
+            worker_init_fn=_work_alone,
         )
     )
+
+
+def _work_alone(_: int) -> None:
+    cv2.setNumThreads(0)  # its threads did not come along, and the other processes have the other cores
 
 
 def _as_it_is(batch: Any) -> Any:

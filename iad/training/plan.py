@@ -22,7 +22,7 @@ class Row:
         writes: weight files that it leaves.
         learning_rate: of AdamW.
         precision: of the forward pass on a GPU; weights and optimiser are float32 always. What regresses
-            coordinates and coefficients wants more than bfloat16's three digits.
+            coordinates and coefficients, or pixels, wants more than bfloat16's three digits.
         enlarged: a batch on a GPU is so many times as large as on a CPU.
         workers: other processes that make batches for a GPU, at most.
         optional: trained with everything only where it is asked for.
@@ -42,7 +42,7 @@ SPLIT = ("decoupling", "decoupling-heads")
 PLAN: dict[str, Row] = {
     "geometry": Row(0.01, writes=("geometry",)),
     "performing": Row(0.06, writes=("performing",), learning_rate=2e-3, workers=3),
-    "autoencoder": Row(0.05, writes=("autoencoder",), learning_rate=1.5e-3, precision="bf16", workers=2),
+    "autoencoder": Row(0.05, writes=("autoencoder",), learning_rate=1.5e-3, workers=2),
     "encoder": Row(0.09, writes=("encoder",)),
     "reader": Row(0.23, writes=("reader",), learning_rate=1.5e-3, workers=10),
     "refiner": Row(0.12, ("reader",), ("refiner",)),

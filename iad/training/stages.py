@@ -7,6 +7,7 @@ and snapshots, and `weights/`, which `IaDPipeline.from_pretrained` reads and eve
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,6 +104,7 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     preset = PRESETS[preset] if isinstance(preset, str) else preset
     if stage not in STAGES:
         raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    _open_many_files()
     torch.manual_seed(options.seed)  # the first weights
     if stage == "geometry":
         return make_geometry(options.output)
@@ -143,6 +145,15 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     for arm in _baselines(stage, options):
         checkpoint.save_part(weights, arm_part(arm), trained[arm].own_state())
     return weights
+
+
+def _open_many_files() -> None:
+    """Ask for as many open files as there may be: a shard has nine, and so has a batch from a worker."""
+    with suppress(ImportError, OSError, ValueError):  # not every system has such a limit
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _baselines(stage: str, options: Options) -> list[str]:
@@ -208,8 +219,9 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
             times=times,
             seed=options.seed,
         )
-    _begin_from(learner.model, parts)
     weights = options.output / "weights"
+    if stage not in ("autoencoder", "encoder") or checkpoint.is_sound(weights, stage):
+        _begin_from(learner.model, parts)  # else their code is that of the clips already
     for arm in _baselines(stage, options):
         if checkpoint.is_sound(weights, arm_part(arm)):
             learner.model[arm].load_own_state(checkpoint.load_part(weights, arm_part(arm)))
