@@ -61,6 +61,7 @@ PLAN: dict[str, Row] = {
         (*SPLIT, "base", "adapters-iad"),
         precision="bf16",
         enlarged=8,
+        workers=4,
     ),
     "scorers": Row(0.07, writes=("scorers-arc", "scorers-cur", "scorers-action"), learning_rate=2e-3),
     "ablations": Row(0.15, ("autoencoder", "encoder"), optional=True),
