@@ -98,9 +98,9 @@ train)
     await "$work/decoupler/done" 200
     weights=$work/decoupler/weights
     # shellcheck disable=SC2086
-    start joint 45 --arm $arms
+    start joint 55 --arm $arms
     await "$work/joint/joint/log.jsonl" $((deadline - 60)) # for both prepare what is new
-    start ablations 30
+    start ablations 80
     wait
     tail -vqc 900 "$work"/*.log | tr '\r' '\n' | tail -n 60
     gather
