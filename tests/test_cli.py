@@ -418,7 +418,9 @@ def test_evaluate_passes_its_words_on(tmp_path, monkeypatch, capsys):
     assert main([*words, "--detail-scale", "0", "--output", str(output)]) == 0
     assert calls[1][1]["detail_scale"] == 0
     assert main(["evaluate", "--output", str(output)]) == 0
-    assert calls[2][0] == ("all",) and calls[2][1]["arms"] == ARMS
+    assert calls[2][0] == ("all",) and calls[2][1]["arms"] is None
+    assert main([*words, "--tune", "--output", str(output)]) == 0 and calls[3][1]["tune"] is True
+    assert main(["evaluate", "--suite", "real", "--tune", "--output", str(output)]) == 2
     assert (*iad.evaluation.SUITES, "all") == SUITES
     assert "report.md" in capsys.readouterr().out
 

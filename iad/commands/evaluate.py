@@ -19,8 +19,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(
             f"{arguments.model!r} is a full-size model; the suites measure small ones, as 'mini'."
         )
-    arms = tuple(dict.fromkeys(arguments.arms or ARMS))
-    for arm in arms:
+    arms = tuple(dict.fromkeys(arguments.arms or ())) or None
+    for arm in arms or ():
         check_name(arm, (*ARMS, *CONTROLS), what="arm")
     check_number(arguments.workers, "--workers", low=1, high=1024)
     check_number(arguments.people, "--people", low=2, high=10_000)
@@ -33,6 +33,10 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.suite != "real":
             raise ValueError("--quick goes with --suite real; leave it out, or measure fewer --people.")
         options["quick"] = True
+    if arguments.tune:
+        if arguments.suite != "action":
+            raise ValueError("--tune goes with --suite action; leave it out, or name that suite.")
+        options["tune"] = True
 
     from iad.evaluation import run
 

@@ -25,11 +25,11 @@ def run(
     Args:
         suite: a name from `SUITES`, or "all".
         model: a preset or a weights folder.
-        arms: whose clips the suite `action` compares; None takes all that have weights, controls too.
+        arms: whose clips the suite `action` compares; None takes those of the paper and the fair control.
         workers: processes.
         output: a folder; what lies there from an interrupted run with the same settings is used.
-        people: held-out people, half from photos; the suite `real` reads so many photos, and animates up to
-            a quarter of them.
+        people: held-out people, half from photos, of the suite `action` three quarters; the suite `real`
+            reads so many photos, and animates up to a quarter of them.
         seeds: how often each measurement is repeated.
         scorers: weights folder of the judges; None takes the model's own, else the shipped ones.
         quick: a small version of the suite `real`, in under a minute.
@@ -60,6 +60,7 @@ def run(
         f" --workers {workers} --output {output}"
         + (f" --arms {' '.join(arms)}" if arms else "")
         + (" --quick" if quick else "")
+        + (" --tune" if options.get("tune") else "")
         + (f" --detail-scale {options['detail_scale']:g}" if "detail_scale" in options else "")
     )
     return write_report(output, reports, command=command, pages=pages)
