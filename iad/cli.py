@@ -206,6 +206,7 @@ def _add_evaluate(commands: Any) -> None:
     add("--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
     add("--detail-scale", type=float, default=1.0, metavar="X", help="as of generate (default: 1)")
     add("--quick", action="store_true", help="a small version of the suite real, in under a minute")
+    add("--ablations", metavar="DIR", help="suite leakage: splits without a term, of train ... --ablations")
     add("--tune", action="store_true", help="suite action: compare guidances on people never reported")
     add("--output", required=True, metavar="DIR", help="where report.json and report.md go")
 

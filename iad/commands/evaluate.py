@@ -1,6 +1,7 @@
 """`python -m iad evaluate`: the tables that compare the arms."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from iad.checks import check_apart, check_model, check_name, check_number
@@ -38,6 +39,11 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
             raise ValueError("--tune goes with --suite action; leave it out, or name that suite.")
         options["tune"] = True
 
+    if arguments.ablations:
+        if arguments.suite not in ("leakage", "all"):
+            raise ValueError("--ablations goes with --suite leakage; leave it out, or name that suite.")
+        options["ablations"] = check_ablations(arguments.ablations)
+
     from iad.evaluation import run
 
     report = run(
@@ -53,3 +59,19 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.json:
         print(f"{output / 'report.md'}: the tables")
     return {"suite": arguments.suite, "output": str(output), "report": report}
+
+
+def check_ablations(folder: str) -> Path:
+    """Return the folder of ablations, if there are any in it.
+
+    Raises:
+        ValueError: no split lies in its folders.
+    """
+    from iad import checkpoint
+
+    path = Path(folder)
+    if not list(path.glob(f"*/{checkpoint.MANIFEST}")):
+        raise ValueError(
+            f"{folder} holds no ablations; name the folder 'ablations' of: python -m iad train ablations"
+        )
+    return path
