@@ -22,6 +22,7 @@ from iad.evaluation.journal import Journal, start_folder
 from iad.evaluation.outside import READINGS, read_landmarks
 from iad.evaluation.people import (
     TUNERS,
+    _photo_numbers,
     choose_people,
     choose_reference,
     held_out_people,
@@ -316,9 +317,13 @@ def test_an_interrupted_run_goes_on(whole, tmp_path, monkeypatch):
 
 def test_settings_are_chosen_on_other_people(tmp_path):
     """Guidances are compared on people of whom nothing is reported, whatever is asked for."""
-    for photo in (0, 3) if "IAD_PHOTO_PEOPLE" in os.environ else (0,):
+    for photo in (0, TUNERS) if "IAD_PHOTO_PEOPLE" in os.environ else (0,):
+        most = len(_photo_numbers(True)) - TUNERS if photo else 0
         chosen = {(p.kind, p.number) for p in choose_people(photo, TUNERS, tuning=True)}
-        reported = {(p.kind, p.number) for p in choose_people(25 * photo, 500)}
+        reported = {(p.kind, p.number) for p in choose_people(most, 500)}
+        if photo:
+            with pytest.raises(ValueError, match=f"there are {most}"):
+                choose_people(most + 1, 0)
         assert not chosen & reported and all(is_held_out(number) for _, number in chosen)
     options = {"actions": ("smile", "nod"), "teachers": 2}
     report = run(

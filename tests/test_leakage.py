@@ -14,6 +14,7 @@ import torch
 from iad import IaDPipeline, checkpoint, sampling
 from iad.autoencoder import decode_latents, to_uint8
 from iad.closed_form import fit_closed_form
+from iad.decoupling import create_decoupling
 from iad.evaluation import crossing, foils, leakage, leakage_page, measures, plain, probes, speed
 from iad.evaluation import samples as faces
 from iad.evaluation.samples import SHOWN, TURNED, Samples
@@ -273,6 +274,8 @@ def test_heads_show_what_they_learned_to_read():
     assert shown.shape == crops.shape
     far = np.abs(shown[:, None].astype(float) - crops[None]).mean((2, 3, 4))
     assert far.argmin(1).tolist() == [0, 1, 2, 3]
+    mirrored = np.abs(shown.transpose(0, 2, 1, 3).astype(float) - crops).mean((1, 2, 3))
+    assert (far.diagonal() < mirrored).all()
 
 
 def test_sums_of_embeddings_are_nearest_to_the_face_that_they_should_be(samples):
@@ -311,14 +314,22 @@ def report(tmp_path_factory):
         patch.setattr(leakage, "RANKS", (1, 4))
         patch.setattr(probes, "PENALTIES", (0.1,))
         patch.setattr(leakage, "load_scorers", nobody_judges)
-        return leakage.run_leakage(pipe, output=folder, people=8, seeds=(0,), head="tiny"), folder
+        ablated = folder / "ablations"
+        checkpoint.save_preset(ablated / "without-swap", pipe.preset)
+        checkpoint.save_part(
+            ablated / "without-swap", "decoupling", create_decoupling(pipe.preset).state_dict()
+        )
+        options = {"people": 8, "seeds": (0,), "head": "tiny", "ablations": ablated}
+        return leakage.run_leakage(pipe, output=folder, **options), folder
 
 
 def test_the_suite_tells_of_every_embedding(report):
     told, folder = report
     assert {row["part"] for row in told["embeddings"]} == {"raw", "identity", "action", "residual"}
     named = {(row["source"], row["name"]): row["width"] for row in told["embeddings"]}
-    assert {source for source, _ in named} == {"recogniser", "local"} == set(told["swap_embedded"])
+    assert {source for source, _ in named} == {"recogniser", "local", "without-swap"}
+    assert {"recogniser", "local"} == set(told["swap_embedded"])
+    assert {name for source, name in named if source == "without-swap"} == {n for *_, n in leakage.PARTS}
     for source in ("recogniser", "local"):
         assert named[source, "f"] == named[source, "i, shipped"] == named[source, "i, closed form, rank 1"]
         assert sum("best rank" in name for owner, name in named if owner == source) == 2
@@ -334,8 +345,6 @@ def test_the_suite_tells_of_every_embedding(report):
 
 
 def test_ablations_are_found(tmp_path):
-    from iad.decoupling import create_decoupling
-
     pipe = IaDPipeline.create("tiny")
     made = create_decoupling(pipe.preset)
     checkpoint.save_preset(tmp_path / "without-swap", pipe.preset)
