@@ -92,12 +92,8 @@ def _add_generate(commands: Any) -> None:
     add = parser.add_argument
     photo = "a photo of the person; may be repeated"
     add("--reference", action="append", required=True, metavar="P", help=photo)
-    add(
-        "--prompt",
-        required=True,
-        metavar="TEXT",
-        help='what happens, or a timeline: "[0-1s] smiles [1-2s] nods"',
-    )
+    words = 'what happens, or a timeline: "[0-1s] smiles [1-2s] nods"'
+    add("--prompt", required=True, metavar="TEXT", help=words)
     add("--output", required=True, metavar="FILE", help="an .mp4, a .gif or a contact sheet as .png")
     add("--model", default="mini", metavar="NAME", help="a preset, a folder or a hub id (default: mini)")
     add("--adapter", metavar="P", help="a folder of adapter weights to use instead of the model's own")
@@ -204,12 +200,14 @@ def _add_evaluate(commands: Any) -> None:
     add = parser.add_argument
     add("--suite", default="all", metavar="NAME", help=f"{', '.join(SUITES)} (default: all)")
     add("--model", default="mini", metavar="NAME", help="a preset or a folder (default: mini)")
-    add("--arms", nargs="+", metavar="NAME", help=f"any of {ARMS} (default: the first three)")
+    add("--arms", nargs="+", metavar="NAME", help=f"any of {ARMS} (default: all but consisid-cross)")
     add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     add("--people", type=int, default=64, metavar="N", help="how many held-out people (default: 64)")
     add("--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)")
     add("--detail-scale", type=float, default=1.0, metavar="X", help="as of generate (default: 1)")
     add("--quick", action="store_true", help="a small version of the suite real, in under a minute")
+    add("--ablations", metavar="DIR", help="suite leakage: splits without a term, of train ... --ablations")
+    add("--tune", action="store_true", help="suite action: compare guidances on people never reported")
     add("--output", required=True, metavar="DIR", help="where report.json and report.md go")
 
 

@@ -418,7 +418,15 @@ def test_evaluate_passes_its_words_on(tmp_path, monkeypatch, capsys):
     assert main([*words, "--detail-scale", "0", "--output", str(output)]) == 0
     assert calls[1][1]["detail_scale"] == 0
     assert main(["evaluate", "--output", str(output)]) == 0
-    assert calls[2][0] == ("all",) and calls[2][1]["arms"] == ARMS
+    assert calls[2][0] == ("all",) and calls[2][1]["arms"] is None
+    assert main([*words, "--tune", "--output", str(output)]) == 0 and calls[3][1]["tune"] is True
+    assert main(["evaluate", "--suite", "real", "--tune", "--output", str(output)]) == 2
+    for suite, folder in (("leakage", tmp_path), ("action", tmp_path / "ablations")):
+        (tmp_path / "ablations" / "full").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "ablations" / "full" / "manifest.json").write_text("{}")
+        words = ["evaluate", "--suite", suite, "--ablations", str(folder), "--output", str(output)]
+        assert main(words) == 2
+    assert main([*words[:2], "leakage", *words[3:]]) == 0 and calls[4][1]["ablations"] == folder
     assert (*iad.evaluation.SUITES, "all") == SUITES
     assert "report.md" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from iad import IaDPipeline, checkpoint
 from iad.autoencoder import decode_latents, to_uint8
 from iad.closed_form import fit_closed_form
+from iad.decoupling import create_decoupling
 from iad.evaluation import crossing, foils, leakage, leakage_page, measures, plain, probes, speed
 from iad.evaluation import samples as faces
 from iad.evaluation.samples import SHOWN, TURNED, Samples
@@ -20,6 +22,8 @@ from iad.evaluation.untouched import verify_rows
 from iad.faces import crop
 from iad.geometry.coefficients import COEFFICIENTS, POSE_LIMITS
 from iad.geometry.head import load_geometry
+from iad.portraits import clips
+from iad.portraits.head import create_tiny_head
 from iad.reading import load_mini_reader
 from iad.recogniser import DIM
 
@@ -234,6 +238,45 @@ def test_the_swap_test_tells_who_gave_what(samples, keeps, follows):
     assert found["judged"]["value"] == 1
 
 
+@pytest.mark.parametrize(("keeps", "follows"), [(True, True), (False, True), (True, False)])
+def test_pictures_of_a_split_tell_who_gave_what(samples, keeps, follows):
+    """Tokens whose first two numbers are person and action, shown as they are, by splits that mix them up."""
+    crops = samples.crops.copy()
+    crops[..., 0], crops[..., 1] = samples.person[:, None, None], samples.action[:, None, None] % 60
+    told = replace(samples, crops=crops)
+    who, what = (torch.from_numpy(x)[:, None].float() for x in (samples.person, samples.action))
+    nobody = torch.zeros_like(who)
+    parts = {
+        "facial": torch.cat([who, what], dim=1),
+        "identity": torch.cat([who if keeps else nobody, nobody if follows else what], dim=1),
+        "action": torch.cat([nobody if keeps else who, what if follows else nobody], dim=1),
+    }
+
+    def paint(tokens):
+        pictures = torch.zeros(len(tokens), 8, 8, 3, dtype=torch.uint8)
+        pictures[..., :2] = tokens[:, None, None].byte()
+        return pictures.numpy()
+
+    found = crossing.swap_pictures(paint, parts, told, Stub(keeps, follows), draws=60)
+    assert found["identity"]["value"] == found["rank_one"]["value"] == keeps
+    assert found["action"]["value"] == found["nearest"]["value"] == follows
+    assert found["judged"]["value"] == 1
+
+
+def test_heads_show_what_they_learned_to_read():
+    """The picture of f is the face that it was read from, rather than other people's."""
+    casts = [clips.cast_rendered(create_tiny_head(), 8 * k + 3) for k in range(4)]
+    crops = np.stack([cast.person.render(np.zeros((1, 60), np.float32))[0] for cast in casts])
+    mini = IaDPipeline.from_pretrained("mini")
+    split = faces.split(mini.parts["decoupler"], faces.encode(mini.parts["encoder"], crops))
+    shown = faces.paint(mini.parts, mini.parts["autoencoder"], mini.preset, split["facial"])
+    assert shown.shape == crops.shape
+    far = np.abs(shown[:, None].astype(float) - crops[None]).mean((2, 3, 4))
+    assert far.argmin(1).tolist() == [0, 1, 2, 3]
+    mirrored = np.abs(shown.transpose(0, 2, 1, 3).astype(float) - crops).mean((1, 2, 3))
+    assert (far.diagonal() < mirrored).all()
+
+
 def test_sums_of_embeddings_are_nearest_to_the_face_that_they_should_be(samples):
     rng = np.random.default_rng(0)
     who, what = rng.normal(size=(PEOPLE, 40)), rng.normal(size=(len(SHOWN) + 1, 40))
@@ -270,14 +313,22 @@ def report(tmp_path_factory):
         patch.setattr(leakage, "RANKS", (1, 4))
         patch.setattr(probes, "PENALTIES", (0.1,))
         patch.setattr(leakage, "load_scorers", nobody_judges)
-        return leakage.run_leakage(pipe, output=folder, people=8, seeds=(0,), head="tiny"), folder
+        ablated = folder / "ablations"
+        checkpoint.save_preset(ablated / "without-swap", pipe.preset)
+        checkpoint.save_part(
+            ablated / "without-swap", "decoupling", create_decoupling(pipe.preset).state_dict()
+        )
+        options = {"people": 8, "seeds": (0,), "head": "tiny", "ablations": ablated}
+        return leakage.run_leakage(pipe, output=folder, **options), folder
 
 
 def test_the_suite_tells_of_every_embedding(report):
     told, folder = report
     assert {row["part"] for row in told["embeddings"]} == {"raw", "identity", "action", "residual"}
     named = {(row["source"], row["name"]): row["width"] for row in told["embeddings"]}
-    assert {source for source, _ in named} == {"recogniser", "local"} == set(told["swap_embedded"])
+    assert {source for source, _ in named} == {"recogniser", "local", "without-swap"}
+    assert {"recogniser", "local"} == set(told["swap_embedded"])
+    assert {name for source, name in named if source == "without-swap"} == {n for *_, n in leakage.PARTS}
     for source in ("recogniser", "local"):
         assert named[source, "f"] == named[source, "i, shipped"] == named[source, "i, closed form, rank 1"]
         assert sum("best rank" in name for owner, name in named if owner == source) == 2
@@ -286,22 +337,21 @@ def test_the_suite_tells_of_every_embedding(report):
     page = (folder / "leakage.md").read_text()
     assert all(f"| {row['name']} |" in page for row in told["embeddings"])
     assert json.loads((folder / "leakage.json").read_text())["words"]["chance"] == 1 / 8
-    assert "needs judges. Nobody is there" in page
+    assert "needs judges. Nobody is there" in page and told["swap_pictures"] == {}
     assert leakage_page.draw_leakage(told).size == leakage_page.draw_leakage(told, kind="mlp").size
     with pytest.raises(ValueError, match="at least 8 people"):
         leakage.run_leakage(IaDPipeline.create("tiny"), output=folder, people=4, head="tiny")
 
 
 def test_ablations_are_found(tmp_path):
-    from iad.decoupling import create_decoupling
-
     pipe = IaDPipeline.create("tiny")
     made = create_decoupling(pipe.preset)
     checkpoint.save_preset(tmp_path / "without-swap", pipe.preset)
     checkpoint.save_part(tmp_path / "without-swap", "decoupling", made.state_dict())
     (tmp_path / "notes").mkdir()
-    ((name, decoupler),) = leakage.load_ablations(tmp_path)
-    assert name == "without-swap" and torch.equal(decoupler.queries, made["decoupler"].queries)
+    ((name, heads),) = leakage.load_ablations(tmp_path)
+    assert name == "without-swap" and torch.equal(heads["decoupler"].queries, made["decoupler"].queries)
+    assert torch.equal(heads["picture"][0].weight, made["picture"][0].weight)
     assert not list(leakage.load_ablations(None))
 
 

@@ -1,6 +1,7 @@
 """`python -m iad evaluate`: the tables that compare the arms."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from iad.checks import check_apart, check_model, check_name, check_number
@@ -19,8 +20,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(
             f"{arguments.model!r} is a full-size model; the suites measure small ones, as 'mini'."
         )
-    arms = tuple(dict.fromkeys(arguments.arms or ARMS))
-    for arm in arms:
+    arms = tuple(dict.fromkeys(arguments.arms or ())) or None
+    for arm in arms or ():
         check_name(arm, (*ARMS, *CONTROLS), what="arm")
     check_number(arguments.workers, "--workers", low=1, high=1024)
     check_number(arguments.people, "--people", low=2, high=10_000)
@@ -33,6 +34,15 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.suite != "real":
             raise ValueError("--quick goes with --suite real; leave it out, or measure fewer --people.")
         options["quick"] = True
+    if arguments.tune:
+        if arguments.suite != "action":
+            raise ValueError("--tune goes with --suite action; leave it out, or name that suite.")
+        options["tune"] = True
+
+    if arguments.ablations:
+        if arguments.suite not in ("leakage", "all"):
+            raise ValueError("--ablations goes with --suite leakage; leave it out, or name that suite.")
+        options["ablations"] = check_ablations(arguments.ablations)
 
     from iad.evaluation import run
 
@@ -49,3 +59,19 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.json:
         print(f"{output / 'report.md'}: the tables")
     return {"suite": arguments.suite, "output": str(output), "report": report}
+
+
+def check_ablations(folder: str) -> Path:
+    """Return the folder of ablations, if there are any in it.
+
+    Raises:
+        ValueError: no split lies in its folders.
+    """
+    from iad import checkpoint
+
+    path = Path(folder)
+    if not list(path.glob(f"*/{checkpoint.MANIFEST}")):
+        raise ValueError(
+            f"{folder} holds no ablations; name the folder 'ablations' of: python -m iad train ablations"
+        )
+    return path

@@ -25,15 +25,16 @@ def run(
     Args:
         suite: a name from `SUITES`, or "all".
         model: a preset or a weights folder.
-        arms: whose clips the suite `action` compares; None takes all that have weights, controls too.
+        arms: whose clips the suite `action` compares; None takes those of the paper and the fair control.
         workers: processes.
         output: a folder; what lies there from an interrupted run with the same settings is used.
-        people: held-out people, half from photos; the suite `real` reads so many photos, and animates up to
-            a quarter of them.
+        people: held-out people, half from photos, of the suite `action` three quarters; the suite `real`
+            reads so many photos, and animates up to a quarter of them.
         seeds: how often each measurement is repeated.
         scorers: weights folder of the judges; None takes the model's own, else the shipped ones.
         quick: a small version of the suite `real`, in under a minute.
-        options: further settings of the suite `action`, see `iad.evaluation.plan.Plan`.
+        options: `ablations`, a folder for the suite `leakage`, and further settings of the suite `action`:
+            see `iad.evaluation.action.run_action` and `iad.evaluation.plan.Plan`.
 
     Raises:
         ValueError: an unknown suite, arm or model.
@@ -60,6 +61,8 @@ def run(
         f" --workers {workers} --output {output}"
         + (f" --arms {' '.join(arms)}" if arms else "")
         + (" --quick" if quick else "")
+        + (f" --ablations {options['ablations']}" if options.get("ablations") else "")
+        + (" --tune" if options.get("tune") else "")
         + (f" --detail-scale {options['detail_scale']:g}" if "detail_scale" in options else "")
     )
     return write_report(output, reports, command=command, pages=pages)
@@ -79,6 +82,7 @@ def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, o
         from iad.evaluation.action import run_action
 
         common = {"model": str(model), "output": output, "people": people, "seeds": seeds}
+        options = {key: value for key, value in options.items() if key != "ablations"}
         return run_action(**common, **options | ({"scorers": scorers} if scorers else {}))
     if name == "speed":
         from iad.evaluation.speed import run_speed
@@ -89,5 +93,6 @@ def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, o
     from iad.pipeline import IaDPipeline
 
     judges = load_scorers(Path(scorers)) if scorers else None
-    options = {"seeds": range(seeds), "scorers": judges, "head": "tiny" if model == "tiny" else "ict"}
+    ablations, head = options.get("ablations"), "tiny" if model == "tiny" else "ict"
+    options = {"seeds": range(seeds), "scorers": judges, "head": head, "ablations": ablations}
     return run_leakage(IaDPipeline.from_pretrained(model), output=output, people=people, **options)

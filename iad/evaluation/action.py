@@ -21,7 +21,9 @@ from typing import Any
 from tqdm import tqdm
 
 from iad import checkpoint
+from iad.config import ARMS
 from iad.evaluation import consisid, outside
+from iad.evaluation.action_judges import SUFFIX, ActionJudge, teach_judges
 from iad.evaluation.action_page import to_markdown
 from iad.evaluation.bench import (
     measure_clips,
@@ -32,14 +34,18 @@ from iad.evaluation.bench import (
 )
 from iad.evaluation.familiar import FamiliarPipeline
 from iad.evaluation.journal import Journal, start_folder
+from iad.evaluation.people import TUNERS
 from iad.evaluation.pictures import draw_action
-from iad.evaluation.plan import DRAWN, Plan, Wanted, list_wanted
-from iad.evaluation.summary import COLUMNS, Judges, judge_records, summarise
+from iad.evaluation.plan import DRAWN, FAIR, Plan, Wanted, list_wanted
+from iad.evaluation.strata import list_strata
+from iad.evaluation.summary import COLUMNS, compare_rows, judge_records, select, summarise
 from iad.spread import spread
 
 COMPARED = ("still", "warp")  # rows beside the arms; "truth" comes with the people
-VERSION = 2  # of what is measured; another one does not go on from older measurements
-HEAVY = ("track", "features", "embedding", "dlib_embedding", "mean")  # of a record; not in the report
+VERSION = 3  # of what is measured; another one does not go on from older measurements
+# Of a record, but not in the report.
+HEAVY = (*SUFFIX, *(f"mean{suffix}" for suffix in SUFFIX.values()), "features", "embedding", "dlib_embedding")
+GUIDANCES = (1.0, 1.5, 2.0, 2.5, 3.5)  # to the words, among which one is chosen for each arm
 
 
 def run_action(
@@ -49,6 +55,7 @@ def run_action(
     arms: Sequence[str] | None = None,
     people: int = 64,
     seeds: int = 3,
+    tune: bool = False,
     workers: int = 1,
     ray: str | None = None,
     **options: Any,
@@ -58,9 +65,11 @@ def run_action(
     Args:
         output: a folder; measurements that lie there from the same settings are not made again.
         model: a preset or a weights folder; "tiny" needs no data and means nothing.
-        arms: whose clips to compare; None takes all that have weights, controls too.
-        people: how many held-out people, half from photos (rendered ones alone for "tiny").
-        seeds: clips of an arm for every person and action.
+        arms: whose clips to compare; None takes those of the paper and the fair control, as far as there are
+            weights.
+        people: how many held-out people, three quarters from photos (rendered ones alone for "tiny").
+        seeds: takes of an arm for every person and action.
+        tune: compare settings of guidance, on people who are never reported: at most `TUNERS` of each kind.
         workers: processes.
         ray: as in `iad.spread.spread`.
         options: further settings of `iad.evaluation.plan.Plan`, and `plan` for all of them.
@@ -74,12 +83,17 @@ def run_action(
     """
     begun = time.perf_counter()
     pipe = FamiliarPipeline.from_pretrained(model)
-    arms = arms or pipe.arms
-    rows = (*arms, *([DRAWN] if pipe.geometry else []), *COMPARED)
+    arms = arms or [arm for arm in (*ARMS, FAIR) if arm in pipe.arms]
+    if tune:
+        people = min(people, TUNERS)
+        options = {"degrees": 0, "tuning": True} | options
+        rows = (*(f"{arm}@{scale:g}" for arm in arms for scale in GUIDANCES), "still")
+    else:
+        rows = (*arms, *([DRAWN] if pipe.geometry else []), *COMPARED)
     if model == "tiny":
         options = {"head": "tiny", "photo": 0, "rendered": people} | options
-    halves = {"photo": people // 2, "rendered": people - people // 2}
-    plan = Plan(**({"model": str(model), "rows": rows, "seeds": seeds} | halves | options))
+    kinds = {"photo": people * 3 // 4, "rendered": people - people * 3 // 4}
+    plan = Plan(**({"model": str(model), "rows": rows, "seeds": seeds} | kinds | options))
     folder = Path(output) / "action"
     bench = open_bench(plan, folder)  # whatever is missing is said here
     lacking = [arm for arm in arms if arm not in bench.pipe.arms]
@@ -89,11 +103,14 @@ def run_action(
     _ = bench.scorers, plan.people
     start_folder(folder, asdict(plan) | {"weights": _fingerprint(plan), "version": VERSION})
     lessons, clips = _measure(plan, folder, workers=workers, ray=ray)
-    judged = judge_records(clips.sorted(), Judges(lessons.sorted()), plan)
+    judges = teach_judges(lessons.sorted())
+    judged = judge_records(clips.sorted(), judges)
     report = {
         "settings": asdict(plan),
         "counts": _count(judged),
-        "summary": summarise(judged, plan),
+        "summary": summarise(judged, judges, plan),
+        "split_adds": compare_rows(judged, judges, plan, "iad", FAIR),
+        **_stratify(judged, judges, plan),
         "definitions": COLUMNS,
         "missing": _missing(),
         "seconds": round(time.perf_counter() - begun, 1),
@@ -102,7 +119,8 @@ def run_action(
     output = Path(output)
     (output / "action.json").write_text(json.dumps(report | {"rows": rows}, indent=1))
     (output / "action.md").write_text(to_markdown(report))
-    draw_action(output, folder, plan, judged)
+    if not tune:
+        draw_action(output, folder, plan, judged)
     return report
 
 
@@ -153,6 +171,19 @@ def _go(
         for records in spread(tasks, work, workers=workers, ray=ray):
             journal.add(records)
             bar.update(len(records) if size is len else 1)
+
+
+def _stratify(judged: Sequence[dict], judges: Sequence[ActionJudge], plan: Plan) -> dict[str, Any]:
+    """Compute the method's, the product's and the fair control's numbers for groups of photo people."""
+    strata, too_small = list_strata(plan)
+    rows = [row for row in ("iad", FAIR, DRAWN) if row in plan.rows]
+    found = [
+        {"of": s.of, "name": s.name, "people": len(s.people)}
+        | {"rows": select(judged, judges, plan, people=s.people, rows=rows)}
+        for s in strata
+        if rows
+    ]
+    return {"strata": found, "strata_too_small": too_small}
 
 
 def _fingerprint(plan: Plan) -> str:

@@ -3,24 +3,29 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from iad.evaluation.plan import DRAWN, PRODUCT
+from iad.evaluation.metrics import COPIED
+from iad.evaluation.plan import DRAWN, FAIR, PRODUCT
 from iad.performing.actions import EIGHT_BASIC
 
 COLUMNS = {
     "Who it is": ("FaceSim-Arc", "FaceSim-Cur", "FaceSim-Arc, InsightFace", "dlib", "dlib distance")
     + ("right person", "right person, dlib", "face found"),
-    "What it does": ("action right", "expression copied", "pose copied", "expression correlation")
-    + ("broad > slight", "broad / slight", "second right"),
+    "What it does": ("action right", "action right, dlib", "expression copied", "expression copied, dlib")
+    + ("pose copied", "pose copied, dlib", "broad > slight", "broad > slight, dlib", "broad / slight")
+    + ("second right", "second right, dlib"),
     "How it looks": ("Frechet", "steadiness", "jitter", "motion", "ConsisID's 'FID'", "CLIPScore"),
 }
-PERCENT = (
-    "right person",
-    "right person, dlib",
-    "face found",
-    "action right",
-    "broad > slight",
-    "second right",
-)
+PERCENT = ("right person", "face found", "action right", "broad > slight", "second right", *EIGHT_BASIC)
+STRATA = ("action right", "action right, dlib", "expression copied", "expression copied, dlib")
+STRATA += ("right person, dlib", "face found")
+# What the split may add: the column, what the sentence calls it, and whether more of it is better.
+ADDED = {
+    "action right": ("clips that show the action", True),
+    "action right, dlib": ("the same by dlib", True),
+    "expression copied": ("copied of the photo's expression", False),
+    "expression copied, dlib": ("the same by dlib", False),
+    "right person, dlib": ("clips in which dlib finds the right person", True),
+}
 KINDS = {"all": "All people", "photo": "Photo people", "rendered": "Rendered people"}
 BESIDE = ("truth", "still")  # rows that belong to both questions
 SECTIONS = {
@@ -36,15 +41,24 @@ SECTIONS = {
     ),
 }
 ROWS = {
+    FAIR: "iad with f in place of i: the same references, T and action channel, its own codes, no split",
+    "consisid": "ConsisID's recipe; it has no action channel, so words reach it as text alone, and no T",
+    "id-animator": "ID-Animator's recipe, without T as ConsisID's",
     DRAWN: "iad as it is drawn for visitors, with the photo's own pixels",
     "truth": "true renders of the same people: the ceiling",
     "still": "the reference repeated: what copying gets",
     "warp": "the reference animated by a fitted mesh: no network, but the exact action",
 }
+STRATA_NOTE = (
+    "Skin tone is measured in the photo (typology angle of the cheeks), so dim light makes anybody's darker; "
+    "sex and age are labels by looks. Groups that overlap in their intervals are not told apart."
+)
+DLIB = "…, dlib"
 NOTE = """\
-{photo} photo people and {rendered} rendered people whom training never saw; {actions} actions, {seeds} seeds
-an arm; prompts in {words}. The reference shows another action than the prompt asks for. In brackets 95 %
-bootstrap intervals over people. {failed}
+{photo} photo people and {rendered} rendered people whom training never saw{chosen}; {actions} actions,
+{seeds} takes an arm, T's and the noise's seeds differing; prompts in {words}. Every arm is given the same
+references, which show another action than the prompt asks for. In brackets 95 % intervals, people drawn anew
+with all their takes (bootstrap). *Copied* is everywhere the {copied} {failed}
 """
 
 
@@ -59,17 +73,55 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         actions=len(settings["actions"]),
         seeds=settings["seeds"],
         words=words,
+        chosen=", on whom settings are chosen and nothing is reported" if settings["tuning"] else "",
+        copied=COPIED,
         failed=f"Clips that could not be made, counted as wrong: {'; '.join(failed)}." if failed else "",
     )
-    lines = ["## Action", "", note, "![first six people](figure.png)", ""]
+    lines = ["## Action", "", note, *_say_added(report), "![first six people](figure.png)", ""]
     for section, (title, text) in SECTIONS.items():
         lines += _section(section, title, text, report)
+    lines += _strata(report)
     lines += ["### What the numbers are", ""]
     known = {column for rows in summary.values() for row in rows.values() for column in row}
+    known |= {"gallery picture", DLIB}
     lines += [f"- *{name}*: {text}" for name, text in report["definitions"].items() if name in known]
     lines += [f"- Row *{name}*: {text}." for name, text in ROWS.items() if name in summary["all"]]
     lines += [f"- Not judged: {sentence}" for sentence in report["missing"]]
     return "\n".join(lines) + "\n"
+
+
+def _say_added(report: Mapping[str, Any]) -> list[str]:
+    """Say in a sentence what the split adds over the arm that has all but the split."""
+    added = {column: report["split_adds"][column] for column in ADDED if column in report["split_adds"]}
+    if not added:
+        return []
+    told = any(low > 0 or high < 0 for _, low, high in added.values())
+    begun = f"**What the split itself adds** over `{FAIR}` (iad's number minus its, people paired):"
+    said = "; ".join(_say_difference(column, found) for column, found in added.items())
+    return [f"{begun} {said if told else f'nothing that can be told. {said}'}.", ""]
+
+
+def _say_difference(column: str, estimate: Sequence[float]) -> str:
+    """Put a difference in words; of one whose interval holds zero nothing can be told."""
+    (name, more), (_, low, high) = ADDED[column], estimate
+    numbers = _cell(column, estimate, sign="+").replace(" %", " points")
+    if not (low > 0 or high < 0):
+        return f"{name} {numbers}, nothing that can be told"
+    return f"{name} {numbers}, {'better' if (low > 0) == more else 'worse'}"
+
+
+def _strata(report: Mapping[str, Any]) -> list[str]:
+    """Write for whom it works: a line for each group of photo people and row."""
+    title, too_small = ["### For whom: photo people", ""], report["strata_too_small"]
+    if not report["strata"]:
+        return [*title, *too_small, ""] if too_small else []
+    lines = [f"| | people | row | {' | '.join(STRATA)} |", "|---" * (len(STRATA) + 3) + "|"]
+    for stratum in report["strata"]:
+        for place, (name, row) in enumerate(stratum["rows"].items()):
+            first = (f"{stratum['of']}: {stratum['name']}", str(stratum["people"])) if not place else ("", "")
+            cells = [_cell(column, row.get(column)) for column in STRATA]
+            lines.append(f"| {' | '.join((*first, name, *cells))} |")
+    return [*title, STRATA_NOTE, "", *lines, "", *too_small, ""]
 
 
 def _section(section: str, heading: str, text: str, report: Mapping[str, Any]) -> list[str]:
@@ -102,12 +154,12 @@ def _table(
     return [*lines, ""]
 
 
-def _cell(column: str, estimate: Sequence[float] | None) -> str:
+def _cell(column: str, estimate: Sequence[float] | None, *, sign: str = "") -> str:
     if estimate is None:
         return "–"
-    percent = column in PERCENT or column in EIGHT_BASIC
+    percent = column.split(", ")[0] in PERCENT
     value, low, high = (100 * x if percent else x for x in estimate)
-    form = "{:.0f} %" if percent else "{:.2f}"
+    form = f"{{:{sign}.0f}} %" if percent else f"{{:{sign}.2f}}"
     ends = form.replace(" %", "")
     if not low <= high:  # one person gives no interval
         return form.format(value)

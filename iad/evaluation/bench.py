@@ -21,7 +21,7 @@ from iad.config import get_preset
 from iad.evaluation import metrics
 from iad.evaluation.consisid import ConsisidJudge
 from iad.evaluation.familiar import FamiliarPipeline
-from iad.evaluation.outside import DlibJudge, InsightFaceJudge, available
+from iad.evaluation.outside import DlibJudge, InsightFaceJudge, available, read_landmarks
 from iad.evaluation.people import (
     cast_somebody,
     choose_reference,
@@ -38,6 +38,7 @@ from iad.performing.actions import Performed
 from iad.portraits.clips import SECONDS
 
 LOOKED_AT = (2, 6, 10, 14)  # of 16 frames: the detector is dear; each speaks for the four around it
+TAKEN = 10  # the frame that dlib's recogniser sees: the action is under way
 FEATURED = (3, 7, 11, 15)  # frames that Frechet distances see
 SHOWN = 6  # people whose clips are kept as pictures
 STRIP = (0, 4, 8, 11, 15)  # frames of a kept clip
@@ -102,15 +103,23 @@ class Bench:
         with np.load(person_file(self.folder, person)) as file:
             return str(file["presentation"])
 
-    @lru_cache(maxsize=8)  # noqa: B019
-    def embedded(self, person: int, shown: str) -> dict[str, Float[np.ndarray, " e"]]:
-        """A reference as the recognisers see it."""
-        picture = self.references(person)[shown][None]
+    @lru_cache(maxsize=4)  # noqa: B019
+    def embedded(self, person: int) -> dict[str, Float[np.ndarray, " e"]]:
+        """A person's gallery picture as the recognisers see it: a calm face, of which no clip is made."""
+        with np.load(person_file(self.folder, person)) as file:
+            picture = file["gallery"][None]
         found = {which: self.scorers.embed(picture, which)[0] for which in ("arc", "cur")}
         if self.dlib:
             found["dlib"] = self.dlib.embed(picture)[0]
         if self.insightface:
             found["insightface"] = self.insightface.embed(picture)[0]
+        return found
+
+    def read(self, frames: UInt8[np.ndarray, "f h w 3"]) -> dict[str, str]:
+        """Read what a clip does, once for each judge of actions, packed."""
+        found = {"track": pack(self.scorers.track(frames))}
+        if self.dlib:
+            found["marks"] = pack(read_landmarks(self.dlib.landmarks(frames)))
         return found
 
 
@@ -135,9 +144,9 @@ def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
     takes += [list(_pair(*pair)) for pair in zip(names[::2], names[1::2], strict=False)]
     lessons = []
     for k, segments in enumerate(takes):
-        track = bench.scorers.track(truth_of(cast, segments, k))
+        readings = bench.read(truth_of(cast, segments, k))
         actions = [s.actions[0] for s in segments]
-        lessons.append({"key": f"{number}/{k}", "teacher": number, "actions": actions, "track": pack(track)})
+        lessons.append({"key": f"{number}/{k}", "teacher": number, "actions": actions} | readings)
     return lessons
 
 
@@ -146,7 +155,7 @@ def _pair(first: str, second: str) -> tuple[Performed, Performed]:
 
 
 def prepare_person(plan: Plan, folder: Path, person: int) -> list[dict[str, Any]]:
-    """Render a person's references and true clips; save the ones and measure the others."""
+    """Render a person's pictures and true clips; save the ones and measure the others."""
     bench = open_bench(plan, folder)
     cast = cast_somebody(plan.people[person], bench.head)
     shown = references_of(person, plan.actions)
@@ -155,9 +164,12 @@ def prepare_person(plan: Plan, folder: Path, person: int) -> list[dict[str, Any]
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         images = np.stack([reference_of(cast, action) for action in shown])
-        np.savez(file, images=images, shown=np.array(shown), presentation=cast.words.presentation)
+        about = {"shown": np.array(shown), "presentation": cast.words.presentation}
+        np.savez(file, images=images, gallery=reference_of(cast, "neutral"), **about)
     part.replace(path)
-    records = []
+    gallery = {which: pack(row) for which, row in bench.embedded(person).items()}
+    named = {"key": f"truth/gallery/{person}", "row": "truth", "part": "gallery", "person": person}
+    records = [named | {"kind": plan.people[person].kind, "gallery": gallery}]
     for wanted in list_wanted(plan, "truth", person):
         if wanted.part == "render":  # only Frechet distances look at it
             frames = truth_of(cast, wanted.segments, wanted.seed, frames=FEATURED)
@@ -204,7 +216,9 @@ def _make(bench: Bench, wanted: Wanted, prompt: str) -> UInt8[np.ndarray, "f h w
     if wanted.row == DRAWN:
         detail = bench.plan.detail_scale
         return bench.pipe.draw_framed(reference, prompt, seed=seed, detail_scale=detail)
-    return bench.pipe(reference, prompt, arm=wanted.row, seed=seed, detail_scale=0).frames
+    arm, _, words = wanted.row.partition("@")
+    guidance = {"guidance_scale": float(words)} if words else {}
+    return bench.pipe(reference, prompt, arm=arm, seed=seed, detail_scale=0, **guidance).frames
 
 
 def _name(plan: Plan, wanted: Wanted) -> dict[str, Any]:
@@ -225,15 +239,15 @@ def _record(
 ) -> dict[str, Any]:
     """Measure a clip."""
     record = _name(bench.plan, wanted) | {"prompt": prompt, "failed": None}
-    record["track"] = pack(bench.scorers.track(frames))
+    record |= bench.read(frames)
     if wanted.part != "basic":
         return record
-    reference = bench.embedded(wanted.person, record["shown"])
+    gallery = bench.embedded(wanted.person)
     picks = frames[np.linspace(0, len(frames) - 1, 16).astype(int)]
     found = np.repeat(show_faces(picks[list(LOOKED_AT)]), 4)
     for which in ("arc", "cur"):
         embedded = bench.scorers.embed(picks, which)
-        record[which] = metrics.similarity(embedded @ reference[which], found)
+        record[which] = metrics.similarity(embedded @ gallery[which], found)
         if which == "arc":
             record["steady"] = metrics.steadiness(embedded)
             record["embedding"] = pack(embedded.mean(0))
@@ -242,24 +256,23 @@ def _record(
         "jitter": metrics.jitter(frames),
         "motion": metrics.motion(frames),
     }
+    if bench.dlib:
+        row = bench.dlib.embed(picks[[TAKEN]])[0]
+        record |= {"dlib": float(row @ gallery["dlib"]), "dlib_embedding": pack(row)}
+        record["dlib_distance"] = float(np.linalg.norm(row - gallery["dlib"]))
     if wanted.seed == 0:
         record["features"] = pack(bench.scorers.features(picks[list(FEATURED)]))
-        record |= _ask_outsiders(bench, picks, reference, record | {"prompt": prompt})
+        record |= _ask_outsiders(bench, picks, gallery, record | {"prompt": prompt})
         if wanted.person in shown_people(bench.plan):
             keep_strip(bench.folder, wanted, frames)
     return record
 
 
-def _ask_outsiders(bench: Bench, picks: UInt8[np.ndarray, "f h w 3"], reference, record) -> dict[str, Any]:
-    """Let judges from elsewhere look, those that are installed, at as few frames as will do."""
+def _ask_outsiders(bench: Bench, picks: UInt8[np.ndarray, "f h w 3"], gallery, record) -> dict[str, Any]:
+    """Let dearer judges from elsewhere look, those that are installed."""
     said: dict[str, Any] = {}
-    if bench.dlib:
-        embedded = bench.dlib.embed(picks[[5, 10]])
-        said["dlib"] = float((embedded @ reference["dlib"]).mean())
-        said["dlib_distance"] = float(np.linalg.norm(embedded - reference["dlib"], axis=1).mean())
-        said["dlib_embedding"] = pack(embedded.mean(0))
     if bench.insightface:
-        cosines = bench.insightface.embed(picks[list(LOOKED_AT)]) @ reference["insightface"]
+        cosines = bench.insightface.embed(picks[list(LOOKED_AT)]) @ gallery["insightface"]
         said["insightface"] = metrics.similarity(cosines, np.isfinite(cosines))
     face = bench.references(record["person"])[record["shown"]]
     return said | bench.consisid.judge(picks, face, record["prompt"])

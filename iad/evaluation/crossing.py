@@ -1,10 +1,11 @@
 """Crossing tests: from words to faces, and one person's identity with another person's action.
 
 `find_clips` asks whether what T performs of words is nearest to what is read of the right one of a person's
-clips; `swap` generates a clip of A from A's identity and B's action, and asks judges whose is what.
+clips; `swap` generates a clip of A from A's identity and B's action, and asks judges whose is what;
+`swap_pictures` asks the same of pictures that a split's own head shows, which needs no denoiser.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from iad.performing.actions import EIGHT_BASIC, Performed
 from iad.portraits import clips
 
 PAIRS = 16  # of people, in the swap test
+PICTURES = 400  # pairs of faces, where a picture is all that is made of them
 SWAP_PROMPT = "a portrait of a person"  # what they do comes from the other face
 
 
@@ -73,6 +75,9 @@ def find_nearest(told: Float[Tensor, "m f d"], shown: Float[Tensor, "n f d"]) ->
     return alike.argmax(1).numpy()
 
 
+JUDGED = ("identity", "rank_one", "action", "nearest", "judged")
+
+
 def swap(pipe: Any, samples: Samples, scorers: Scorers) -> dict[str, Any]:
     """Generate A doing what B does, for pairs of people, and judge.
 
@@ -83,8 +88,8 @@ def swap(pipe: Any, samples: Samples, scorers: Scorers) -> dict[str, Any]:
     face was found, count as wrong.
     """
     count = min(PAIRS, samples.people)
-    gallery = _gallery(samples, scorers)
-    crops = samples.small
+    gallery, crops = _gallery(samples, scorers), samples.small
+    true = scorers.track(crops)
     rows, failed = [], 0
     for one in tqdm(range(count), desc="swap identity and action", mininterval=5):
         other = (one + samples.people // 2) % samples.people
@@ -95,18 +100,54 @@ def swap(pipe: Any, samples: Samples, scorers: Scorers) -> dict[str, Any]:
             clip = pipe(crops[a], SWAP_PROMPT, action_reference=driver, detail_scale=0, seed=one)
         except ValueError:
             failed += 1
-            rows.append((0.0,) * 5)
+            rows.append((0.0,) * len(JUDGED))
             continue
         alike = scorers.embed(clip.frames, "arc").mean(0) @ gallery.T
-        true = scorers.track(crops[[_row(samples, one, k) for k in range(len(SHOWN))]])
-        far = _distances(scorers.track(clip.frames).mean(0), true)
-        again = _distances(scorers.track(crops[[_row(samples, one, doing, turn=1)]])[0], true)
-        right = (alike[one] > alike[other], alike.argmax() == one, far[doing] < far[reference])
-        rows.append((*map(float, right), float(far.argmin() == doing), float(again.argmin() == doing)))
-    names = ("identity", "rank_one", "action", "nearest", "judged")
-    columns = zip(names, np.array(rows).T, strict=True)
-    found = {name: _with_interval(values, np.arange(count)) for name, values in columns}
-    return {"pairs": count, "failed": failed, "people": samples.people} | found
+        seen, again = scorers.track(clip.frames).mean(0), true[_row(samples, one, doing, turn=1)]
+        rows.append(_judge(samples, true, alike, (seen, again), (one, other, reference, doing)))
+    return {"pairs": count, "failed": failed, "people": samples.people} | _sum_up(rows, np.arange(count))
+
+
+def swap_pictures(
+    paint: Callable[[Float[Tensor, "n d"]], np.ndarray],
+    parts: Mapping[str, Float[Tensor, "n d"]],
+    samples: Samples,
+    scorers: Scorers,
+    *,
+    draws: int = PICTURES,
+) -> dict[str, Any]:
+    """Show i of A plus a of B by the head that a split learned beside it, and judge the pictures as clips.
+
+    What needs no denoiser can be asked of every ablation. Returns what `swap` does, but `judged` is of the
+    same head's picture of f of another performance of A: what can be seen in such pictures at all.
+    """
+    rng, gallery, true = np.random.default_rng(0), _gallery(samples, scorers), scorers.track(samples.small)
+    drawn = [
+        [*rng.choice(samples.people, 2, False).tolist(), *rng.choice(len(SHOWN), 2, False).tolist()]
+        for _ in range(draws)
+    ]
+    mine = [_row(samples, one, reference) for one, _, reference, _ in drawn]
+    theirs = [_row(samples, other, doing) for _, other, _, doing in drawn]
+    other_takes = [_row(samples, one, doing, turn=1) for one, _, _, doing in drawn]
+    shown = paint(parts["identity"][mine] + parts["action"][theirs])
+    alike, seen = scorers.embed(shown, "arc") @ gallery.T, scorers.track(shown)
+    again = scorers.track(paint(parts["facial"][other_takes]))
+    faces = zip(alike, seen, again, drawn, strict=True)
+    rows = [_judge(samples, true, like, (now, then), who) for like, now, then, who in faces]
+    return {"people": samples.people} | _sum_up(rows, np.array([one for one, *_ in drawn]))
+
+
+def _judge(samples: Samples, true, alike, seen, who) -> tuple[float, ...]:
+    one, other, reference, doing = who
+    known = true[[_row(samples, one, k) for k in range(len(SHOWN))]]
+    far, again = (_distances(track, known) for track in seen)
+    right = (alike[one] > alike[other], alike.argmax() == one, far[doing] < far[reference])
+    return (*map(float, right), float(far.argmin() == doing), float(again.argmin() == doing))
+
+
+def _sum_up(rows: Sequence[tuple[float, ...]], groups: np.ndarray) -> dict[str, Any]:
+    columns = zip(JUDGED, np.array(rows).T, strict=True)
+    return {name: _with_interval(values, groups) for name, values in columns}
 
 
 def swap_embedded(

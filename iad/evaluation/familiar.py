@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import nn
 
 from iad.config import TRACK, Preset
@@ -50,6 +50,7 @@ class FamiliarPipeline(IaDPipeline):
     def __init__(self, preset: Preset, parts: nn.ModuleDict, text_encoder: Any, **options: Any):
         super().__init__(preset, parts, FamiliarWords(text_encoder), **options)
         self._known: dict[bytes, Face | ValueError] = {}
+        self._identities: dict[bytes, np.ndarray] = {}
         self._fitted: dict[bytes, tuple[AnimatedPhoto | None, list[str]]] = {}
 
     def find_face(
@@ -68,6 +69,13 @@ class FamiliarPipeline(IaDPipeline):
         if isinstance(self._known[key], ValueError):
             raise self._known[key]
         return self._known[key]
+
+    def embed_identity(self, photo: UInt8[np.ndarray, "h w 3"], face: Face) -> Float[np.ndarray, " d"]:
+        """Embed who it is, or remember it."""
+        key = photo.tobytes()
+        if key not in self._identities:
+            self._identities[key] = super().embed_identity(photo, face)
+        return self._identities[key]
 
     def _as_framed(self, photo: UInt8[np.ndarray, "h w 3"]) -> Face:
         size = len(photo)

@@ -56,7 +56,7 @@ def by_person(
     drawn = draw_people(people, seed=seed, resamples=resamples)
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.array([statistic(numbers) for numbers in drawn], np.float64)
-    value = float(statistic(np.arange(people)))
+        value = float(statistic(np.arange(people)))
     if not np.isfinite(values).any():
         return value, np.nan, np.nan
     low, high = np.nanpercentile(values, _TAILS)

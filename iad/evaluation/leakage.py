@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,17 @@ from iad.evaluation.leakage_page import draw_leakage, to_markdown
 from iad.evaluation.measures import QUESTIONS, Fold, Make, create_folds, measure
 from iad.evaluation.people import HeadName, get_head, held_out_people
 from iad.evaluation.report import as_json
-from iad.evaluation.samples import SHOWN, Parts, Samples, divide, encode, render_samples, split, split_faces
+from iad.evaluation.samples import (
+    SHOWN,
+    Parts,
+    Samples,
+    divide,
+    encode,
+    paint,
+    render_samples,
+    split,
+    split_faces,
+)
 from iad.evaluation.scorers import Scorers, load_scorers
 from iad.evaluation.untouched import Untouched, split_photos, verify_rows
 
@@ -77,7 +88,8 @@ def run_leakage(
         output: a folder; made if it is not there.
         people: how many held-out people, half from photos (rendered ones alone with the tiny head).
         seeds: one division of the people into halves for each; ranks are compared on the first.
-        ablations: a folder of `python -m iad train ablations`; each adds its rows, linear probes only.
+        ablations: a folder of splits that each learned without a term of their losses; every one adds its
+            rows, by linear probes, and its pictures to the swap test.
         scorers: judges of the swap test; the shipped ones by default.
         head: "tiny" needs no data, and looks at no photos.
 
@@ -99,9 +111,11 @@ def run_leakage(
         seen = untouched and untouched.parts[source]
         rows += _probe_all(_shipped(source, parts, seen), samples, folds, untouched, probes.KINDS)
         rows += _probe_foils(source, parts["facial"], samples, folds, untouched, rows[-len(PARTS)])
-    for name, decoupler in load_ablations(ablations):
-        parts = split(decoupler, encode(pipe.parts["encoder"], samples.small))
-        rows += _probe_all(_shipped(name, parts, None), samples, folds, None, ("linear",))
+    encoded = encode(pipe.parts["encoder"], samples.small)
+    alike = {"shipped": pipe.parts} | dict(load_ablations(ablations))  # all split as in their training
+    shown = {name: (heads, split(heads["decoupler"], encoded)) for name, heads in alike.items()}
+    for name in list(alike)[1:]:
+        rows += _probe_all(_shipped(name, shown[name][1], None), samples, folds, None, ("linear",))
     report = {
         "people": {"photo": photos, "rendered": people - photos},
         "photos": len(set(untouched.person)) if untouched else 0,
@@ -113,6 +127,7 @@ def run_leakage(
         "left_out": lacks_leace(),
         "words": crossing.find_clips(pipe, samples, casts),
         "swap": _swap(pipe, samples, scorers),
+        "swap_pictures": _swap_pictures(pipe, shown, samples, scorers),
         "swap_embedded": {name: crossing.swap_embedded(parts, samples) for name, parts in sources.items()},
     }
     report["seconds"] = round(time.perf_counter() - begun, 1)
@@ -123,13 +138,13 @@ def run_leakage(
     return report
 
 
-def load_ablations(folder: Path | None) -> Iterator[tuple[str, nn.Module]]:
-    """Yield name and decoupler of every ablation in a folder; they know no recogniser's token."""
+def load_ablations(folder: Path | None) -> Iterator[tuple[str, nn.ModuleDict]]:
+    """Yield name, split and heads of every ablation in a folder; they know no recogniser's token."""
     for place in sorted(folder.iterdir()) if folder else []:
         if (place / checkpoint.MANIFEST).exists():
             parts = create_decoupling(checkpoint.load_preset(place))
             parts.load_state_dict(checkpoint.load_part(place, "decoupling"))
-            yield place.name, parts["decoupler"].eval().requires_grad_(False)
+            yield place.name, parts.eval().requires_grad_(False)
 
 
 def _shipped(source: str, parts: Parts, photos: Parts | None) -> list[Tested]:
@@ -227,3 +242,18 @@ def _swap(pipe: Any, samples: Samples, scorers: Scorers | None) -> dict[str, Any
     except ValueError as error:
         return {"left_out": f"The swap test needs judges. {error}"}
     return crossing.swap(pipe, samples, scorers)
+
+
+def _swap_pictures(
+    pipe: Any, shown: dict[str, tuple[Any, Parts]], samples: Samples, scorers: Scorers | None
+) -> dict[str, Any]:
+    """Judge the shipped split and every ablation by the pictures that its own head shows."""
+    try:
+        scorers = scorers or load_scorers()
+    except ValueError:
+        return {}  # said beside the swap test on clips
+    found = {}
+    for name, (heads, parts) in shown.items():
+        show = partial(paint, heads, pipe.parts["autoencoder"], pipe.preset)
+        found[name] = crossing.swap_pictures(show, parts, samples, scorers)
+    return found

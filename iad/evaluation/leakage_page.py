@@ -41,6 +41,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     sources = dict.fromkeys(row["source"] for row in report["embeddings"])
     tables = [_told(report, source, people) for source in sources]
     tables += [_leaked(report), _depends(report), _words(report["words"]), _swap(report["swap"])]
+    tables += [_swap_pictures(report["swap_pictures"])] if report["swap_pictures"] else []
     return "\n".join(["## Leakage", "", note, *tables, _swap_embedded(report["swap_embedded"])])
 
 
@@ -59,9 +60,7 @@ def _told(report: Mapping[str, Any], source: str, people: int) -> str:
     chance = [report["chance"][question] for question in questions for _ in KINDS]
     for name, values in (("f, taught on shuffled labels", shuffled), ("chance", chance)):
         lines.append([name, *(f"{value:.2f}" for value in values), "0.50", "0.50"])
-    return _table(
-        f"What is read of {SOURCES.get(source, source)}", [*header, "EER", "AUC, photos"], lines
-    )
+    return _table(f"What is read of {SOURCES.get(source, source)}", [*header, "EER", "AUC, photos"], lines)
 
 
 def _leaked(report: Mapping[str, Any]) -> str:
@@ -110,6 +109,21 @@ def _swap(swap: Mapping[str, Any]) -> str:
     ]
     title = f"Swap test on clips: identity of A, action of B, {swap['pairs']} pairs, no detail of the photo"
     return _table(title, ["", "share"], lines)
+
+
+def _swap_pictures(found: Mapping[str, Mapping[str, Any]]) -> str:
+    names = {
+        "identity": "A rather than B",
+        "rank_one": "A among all people",
+        "action": "nearer to A doing what B does than to A's reference",
+        "nearest": "nearest to it of A's nine faces",
+        "judged": "the same for f of A doing it: the ceiling",
+    }
+    lines = [[split, *(_value(judged[key]) for key in names)] for split, judged in found.items()]
+    title = (
+        "Swap test on pictures: i of A + a of B, local tokens, shown by the head that learned beside a split"
+    )
+    return _table(title, ["split", *names.values()], lines)
 
 
 def _swap_embedded(found: Mapping[str, Mapping[str, float]]) -> str:

@@ -8,43 +8,48 @@ from collections.abc import Sequence
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from iad.geometry.coefficients import COEFFICIENTS, EXPRESSIONS
-from iad.performing.actions import Performed, perform
+from iad.geometry.coefficients import EXPRESSIONS
 
 POSE_SCALE = 15.0  # degrees; a turn of the head by these counts as much as a coefficient of 1
-SHOWN = 0.05  # standard deviation above which a coefficient counts as one that the references vary
 ONSET = 4  # frames (half a second) until an action is reached
 FACE = slice(24, 104)  # rows and columns of a 128-pixel frame where the framing puts the face
 
+# What "copied" means, in every table.
+COPIED = (
+    "share of the photo's expression that comes through into the clip, the prompt held fixed: cov(clip, z) / "
+    "cov(photo, z) over people, z what training people look like who show what the photo shows; 1 copies "
+    "all, 0 nothing."
+)
+
 # One line each for the report, in the order of its columns.
 DEFINITIONS = {
-    "FaceSim-Arc": "mean over 16 frames of max(0, cosine to the reference), by a small recogniser of ours "
-    "trained with ArcFace's loss; frames without a detected face are skipped, none at all is 0 (ConsisID's "
-    "definition, whose recognisers are larger: compare within this table only).",
+    "gallery picture": "a calm face of the person, of which no clip is made; for photo people it is drawn "
+    "from the same photo, for there is no second one.",
+    "FaceSim-Arc": "mean over 16 frames of max(0, cosine to the gallery picture), by a small recogniser of "
+    "ours trained with ArcFace's loss; frames without a detected face are skipped, none at all is 0 "
+    "(ConsisID's definition, but for the picture and larger recognisers: compare within this table only).",
     "FaceSim-Cur": "the same by another small recogniser, trained with CurricularFace's loss.",
     "FaceSim-Arc, InsightFace": "the same by buffalo_l's ArcFace R50, 4 frames (seed 0 only).",
-    "dlib": "mean cosine of dlib's 128-d embedding of two frames to the reference's (seed 0 only).",
-    "dlib distance": "mean Euclidean distance of the same, embeddings having length one.",
-    "right person": "share of clips whose mean embedding (Arc) is nearest to the own reference of all "
+    "dlib": "cosine of dlib's 128-d embedding of a frame to the gallery picture's.",
+    "dlib distance": "Euclidean distance of the same, embeddings having length one.",
+    "right person": "share of clips whose mean embedding (Arc) is nearest to the own gallery picture of all "
     "people's.",
-    "right person, dlib": "the same by dlib (seed 0 only).",
+    "right person, dlib": "the same by dlib, one frame of every clip.",
     "face found": "share of frames in which dlib's detector finds a face in one look at 256 pixels; 4 of 16 "
     "frames are looked at, each speaks for itself and three neighbours.",
     "action right": "share of clips that a classifier takes for the prompted action; it reads the "
     "regressor's track and is taught on true renders of training people.",
-    "expression copied": "share of the reference's expression that comes through into the clip, the prompt "
-    "held fixed: cov(clip, z) / cov(reference, z) over people, z the reference's true coefficients; 1 copies "
-    "all.",
-    "expression correlation": "correlation over people of the clip's coefficients with the reference's, the "
-    "prompt held fixed, mean over coefficients and prompts.",
-    "pose copied": "as 'expression copied', for the head pose.",
+    "expression copied": f"{COPIED} Read by the regressor.",
+    "pose copied": "the same of the head pose.",
     "broad > slight": "share of people who do more when the prompt says 'broadly' than when it says "
     "'slightly', or words to that effect.",
     "broad / slight": "how many times more, on average.",
     "second right": "share of seconds of two-action timelines that show their own action, by a classifier of "
     "seconds.",
+    "…, dlib": "the same judged by dlib's 68 landmarks, which nothing here was trained or conditioned on: "
+    "openings, widths and heights in eye distances, and where the nose stands.",
     "steadiness": "mean cosine of neighbouring frames (Arc).",
     "jitter": "energy of the frames' second difference in time, over that of true renders.",
     "motion": "mean optical flow in the face (DIS), over that of true renders.",
@@ -52,6 +57,7 @@ DEFINITIONS = {
     "many of true renders of the same people; Gaussian fit, covariances shrunk by Ledoit and Wolf; "
     "interval by jackknife over eighths of the people.",
 }
+
 
 
 def similarity(cosines: Float[np.ndarray, " f"], found: Bool[np.ndarray, " f"] | None = None) -> float:
@@ -92,9 +98,8 @@ def scaled(tracks: Float[np.ndarray, "*n 60"]) -> Float[np.ndarray, "*n 60"]:
     return np.concatenate([tracks[..., :EXPRESSIONS], tracks[..., EXPRESSIONS:] / POSE_SCALE], axis=-1)
 
 
-def summarise_track(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "300"]:
+def summarise_track(track: Float[np.ndarray, "f c"]) -> Float[np.ndarray, " 5*c"]:
     """Describe how a clip moves: mean, largest, smallest, spread and change from beginning to end."""
-    track = scaled(np.asarray(track, np.float64))
     quarter = max(1, len(track) // 4)
     change = track[-quarter:].mean(0) - track[:quarter].mean(0)
     return np.concatenate([track.mean(0), track.max(0), track.min(0), track.std(0), change])
@@ -105,18 +110,18 @@ def copied(
     references: Float[np.ndarray, "p n c"],
     true: Float[np.ndarray, "p n c"],
 ) -> float:
-    """Share of what the references show that comes through into the clips, prompt by prompt.
+    """Share of what the references show that comes through into the clips: what "copied" means everywhere.
 
-    For every prompt, over people: cov(clip, z) / cov(reference, z), where z are the true coefficients that
-    the references were rendered with; covariances are summed over coefficients and prompts. The expression
-    that a reference shows is drawn without regard to who it is, so this is an instrumental-variable estimate:
-    how the regressor misreads a person, in reference and clip alike, cancels. Clips that repeat their
-    reference give exactly 1, clips that do not depend on it 0 on average. NaN entries (no clip) are left out.
+    For every prompt, over people: cov(clip, z) / cov(reference, z), where z says what a reference shows
+    without regard to who shows it; covariances are summed over what is read and prompts. Which expression a
+    reference shows does not depend on who it is, so this is an instrumental-variable estimate: how a judge
+    misreads a person, in reference and clip alike, cancels. Clips that repeat their reference give exactly 1,
+    clips that do not depend on it 0 on average. NaN entries (no clip) are left out.
 
     Args:
-        clips: mean coefficients read off each clip; axes: prompt, person, coefficient.
-        references: coefficients read off each reference.
-        true: the coefficients that each reference was rendered with.
+        clips: what is read off each clip on average; axes: prompt, person, reading.
+        references: what is read off each reference.
+        true: z, as other people's true renders read, or the coefficients that a reference was rendered with.
     """
     known = np.isfinite(clips).all(-1) & np.isfinite(references).all(-1)
     weight = known[..., None] / np.maximum(known.sum(1), 1)[:, None, None]
@@ -126,64 +131,20 @@ def copied(
     return float(through / whole) if abs(whole) > 1e-9 else np.nan
 
 
-def correlated(
-    clips: Float[np.ndarray, "p n c"],
-    references: Float[np.ndarray, "p n c"],
-    true: Float[np.ndarray, "p n c"],
+def strength(
+    readings: Float[np.ndarray, "f c"], wanted: Float[np.ndarray, " 2*c"], rest: Float[np.ndarray, " 2*c"]
 ) -> float:
-    """Mean correlation over people of a clip's coefficients with its reference's, prompts held fixed.
-
-    Only coefficients that the references vary (`SHOWN`). A repeated reference gives 1; true renders give more
-    than 0, because a regressor misreads a face alike wherever it sees it (compare the row `truth`).
-    """
-    found = []
-    for output, shown, real in zip(clips, references, true, strict=True):
-        known = np.isfinite(output[:, 0]) & np.isfinite(shown[:, 0])
-        if known.sum() > 2:
-            a, b, c = (side[known] - side[known].mean(0) for side in (output, shown, real))
-            varied = (c**2).mean(0) > SHOWN**2
-            scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-            found.append((a * b).sum(0)[varied] / np.maximum(scale, 1e-12)[varied])
-    values = np.concatenate([*found, []])
-    return float(values.mean()) if len(values) else np.nan
-
-
-def merge_sides(coefficients: Float[np.ndarray, "p n 57"]) -> Float[np.ndarray, "p n g"]:
-    """Average the two sides of the face, where a coefficient has them."""
-    names = [name.removesuffix("_L").removesuffix("_R") for name in COEFFICIENTS[:EXPRESSIONS]]
-    groups = {name: k for k, name in enumerate(dict.fromkeys(names))}
-    mixing = np.zeros((len(names), len(groups)))
-    for row, name in enumerate(names):
-        mixing[row, groups[name]] = 1 / names.count(name)
-    return coefficients @ mixing
-
-
-def strength(track: Float[np.ndarray, "f 60"], action: str, rest: Float[np.ndarray, "120"]) -> float:
     """How much of an action a clip shows, 1 being about a normal performance.
 
-    The clip's mean after the onset and its spread in time, minus the same of calm faces (`rest`), projected
-    onto the same of the action's own program.
+    The clip's posture minus a calm face's (`rest`), projected onto the same of the action (`wanted`).
     """
-    program = perform(
-        [Performed((action,), 0.0, len(track) / 8)],
-        rng=np.random.default_rng(0),
-        frames=len(track),
-        idle=False,
-    )
-    wanted = posture(program)
-    return float((posture(track) - rest) @ wanted / max(float(wanted @ wanted), 1e-9))
+    way = wanted - rest
+    return float((posture(readings) - rest) @ way / max(float(way @ way), 1e-9))
 
 
-def posture(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "120"]:
-    """Mean after the onset, and spread in time, of every coefficient."""
-    track = scaled(np.asarray(track, np.float64))
-    return np.concatenate([track[ONSET:].mean(0), track.std(0)])
-
-
-def nearest(embeddings: Float[np.ndarray, "n e"], gallery: Float[np.ndarray, "m e"]) -> Int[np.ndarray, " n"]:
-    """Number of the reference that each embedding is nearest to (Euclidean)."""
-    squares = (embeddings**2).sum(1)[:, None] + (gallery**2).sum(1) - 2 * embeddings @ gallery.T
-    return squares.argmin(1)
+def posture(readings: Float[np.ndarray, "f c"]) -> Float[np.ndarray, " 2*c"]:
+    """Mean after the onset, and spread in time, of everything read."""
+    return np.concatenate([readings[ONSET:].mean(0), readings.std(0)])
 
 
 def frechet(
@@ -240,7 +201,7 @@ def frechet_interval(
     return whole, float(max(0.0, whole - 1.96 * error)), float(whole + 1.96 * error)
 
 
-def seconds_of(track: Float[np.ndarray, "f 60"], fps: int = 8) -> Float[np.ndarray, "s t 60"]:
+def seconds_of(track: Float[np.ndarray, "f c"], fps: int = 8) -> Float[np.ndarray, "s t c"]:
     """Cut a track into whole seconds."""
     whole = len(track) // fps
     return rearrange(track[: whole * fps], "(s t) c -> s t c", t=fps)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from iad.faces import detect_faces
 
@@ -19,6 +19,11 @@ MARKS_FILE = "shape_predictor_68_face_landmarks.dat"
 DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 BUFFALO = ("det_10g.onnx", "w600k_r50.onnx")  # detector and ArcFace R50 of the pack buffalo_l
 PACKS = Path("~/.insightface")
+# What is read off 68 landmarks; the last two say where the head turns, the others what the face does.
+READINGS = ("mouth open", "mouth wide", "corners up", "lips high", "left eye", "right eye") + (
+    "left brow", "right brow", "brows apart", "yaw", "pitch",
+)  # fmt: skip
+POSES = 2
 
 
 def available() -> dict[str, str]:
@@ -80,6 +85,28 @@ def _shows_face(frame: UInt8[np.ndarray, "h w 3"]) -> bool:
         return bool(detect_faces(frame))
     except ValueError:
         return False
+
+
+def read_landmarks(points: Float[np.ndarray, "f 68 2"]) -> Float[np.ndarray, "f 11"]:
+    """Read `READINGS` off landmarks, in eye distances; neither size nor roll of the head changes them."""
+    eyes = points[:, 36:42].mean(1), points[:, 42:48].mean(1)
+    across = eyes[1] - eyes[0]
+    unit = np.linalg.norm(across, axis=-1, keepdims=True)
+    across = across / unit
+    down = np.stack([-across[:, 1], across[:, 0]], axis=-1)
+    centred = points - (eyes[0] + eyes[1])[:, None] / 2
+    x, y = ((centred * axis[:, None]).sum(-1) / unit for axis in (across, down))
+
+    def gap(values, upper, lower):
+        return values[:, list(lower)].mean(1) - values[:, list(upper)].mean(1)
+
+    said = (
+        gap(y, (61, 62, 63), (65, 66, 67)), gap(x, (48,), (54,)), gap(y, (48, 54), (33,)),
+        gap(y, (50, 52), (57,)), gap(y, (37, 38), (40, 41)), gap(y, (43, 44), (46, 47)),
+        gap(y, range(17, 22), (36, 39)), gap(y, range(22, 27), (42, 45)), gap(x, (21,), (22,)),
+        gap(x, (0, 16), (30,)), gap(y, (0, 16), (30,)),
+    )  # fmt: skip
+    return np.stack(said, axis=-1)
 
 
 class DlibJudge:

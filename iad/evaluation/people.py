@@ -15,12 +15,16 @@ from jaxtyping import Float, UInt8
 from iad.geometry.head import Head
 from iad.performing.actions import EIGHT_BASIC, NORMAL, Performed, perform
 from iad.portraits import clips
+from iad.portraits.captions import PersonWords
 from iad.portraits.head import create_tiny_head, load_head
+from iad.portraits.photo import PhotoRecord
 from iad.portraits.wording import Pronoun, Speaker, phrasings
 
 HeadName = Literal["ict", "tiny"]  # "tiny" is made up and needs no data: tests
 REFERENCE_FRAME = 10  # of 16: every action is under way
 PRONOUNS: dict[str, Pronoun] = {"woman": "she", "man": "he", "person": "they"}
+TUNERS = 12  # photo people, and as many rendered ones, on whom settings are chosen and nobody reports
+_TUNING_SEED = 10_007
 _TRAINING_SEED = 4  # of rendered people, modulo 8; held-out ones have 3 (`clips.is_held_out`)
 
 
@@ -32,20 +36,27 @@ class Somebody:
     number: int
 
 
-def choose_people(photo: int, rendered: int, *, held_out: bool = True, seed: int = 7) -> list[Somebody]:
+def choose_people(
+    photo: int, rendered: int, *, held_out: bool = True, tuning: bool = False, seed: int = 7
+) -> list[Somebody]:
     """Draw people, photo people first; the first of a larger draw are those of a smaller one.
+
+    Held-out people on whom a setting is chosen (`tuning`) are never those on whom it is reported: the last
+    `TUNERS` photo people of the draw, and rendered people of other seeds.
 
     Raises:
         ValueError: more photo people are asked for than there are.
         FileNotFoundError: the photo people's data is missing.
     """
     numbers = _photo_numbers(held_out) if photo else []
+    numbers = np.random.default_rng(seed).permutation(numbers)
+    if held_out:
+        numbers = numbers[-TUNERS:] if tuning else numbers[:-TUNERS]
     if photo > len(numbers):
         raise ValueError(f"{photo} photo people were asked for, but there are {len(numbers)}; ask for fewer.")
-    drawn = np.random.default_rng(seed).permutation(numbers)[:photo] if photo else []
-    offset = 3 if held_out else _TRAINING_SEED
-    return [Somebody("photo", int(number)) for number in drawn] + [
-        Somebody("rendered", 8 * (seed + k) + offset) for k in range(rendered)
+    first, offset = _TUNING_SEED if tuning else seed, 3 if held_out else _TRAINING_SEED
+    return [Somebody("photo", int(number)) for number in numbers[:photo]] + [
+        Somebody("rendered", 8 * (first + k) + offset) for k in range(rendered)
     ]
 
 
@@ -71,8 +82,13 @@ def get_head(name: HeadName) -> Head:
     return create_tiny_head() if name == "tiny" else load_head()
 
 
+def photo_of(somebody: Somebody) -> tuple[PhotoRecord, PersonWords]:
+    """Return a photo person's photo, and how they are labelled."""
+    return _photos()[somebody.number]
+
+
 @lru_cache(maxsize=1)
-def _photos() -> dict[int, tuple]:
+def _photos() -> dict[int, tuple[PhotoRecord, PersonWords]]:
     return {record.number: (record, words) for record, words in clips.usable_photos()}
 
 

@@ -17,6 +17,7 @@ from iad.portraits.clips import SECONDS
 Part = Literal["basic", "slight", "broad", "timeline", "render"]
 
 DRAWN = "drawn"  # the row of what a visitor sees
+FAIR = "entangled"  # the arm that has all of iad's but the split: what the split itself adds is over this
 PRODUCT = (DRAWN, "warp")  # rows that are no arms and make clips of the photo's own pixels
 
 RENDERS = 1000  # seed of the true renders that Frechet distances are measured to
@@ -28,7 +29,9 @@ class Plan:
     """The settings of a run; two runs with equal plans and weights measure the same.
 
     Attributes:
-        rows: arms, and of the rows to compare with "drawn", "still" and "warp" ("truth" is always there).
+        rows: arms, and of the rows to compare with "drawn", "still" and "warp" ("truth" is always there);
+            "iad@2" is the arm at another guidance to the words than the preset's.
+        tuning: judge people on whom settings are chosen, and nobody else (see `choose_people`).
         degrees: actions a person that are asked for slightly and broadly.
         detail_scale: how much of the drawing counts in the row "drawn", 0 to 1.
         teachers: training people who teach the classifiers.
@@ -39,16 +42,17 @@ class Plan:
 
     model: str
     rows: tuple[str, ...]
-    photo: int = 32
-    rendered: int = 32
+    photo: int = 48
+    rendered: int = 16
     seeds: int = 3
     actions: tuple[str, ...] = EIGHT_BASIC
     degrees: int = 2
     detail_scale: float = 1.0
     teachers: int = 48
-    held_out_words: bool = False
+    held_out_words: bool = True
     head: HeadName = "ict"
     scorers: str | None = None
+    tuning: bool = False
 
     def __post_init__(self):
         unknown = sorted(set(self.actions) - set(EIGHT_BASIC))
@@ -63,7 +67,7 @@ class Plan:
     @property
     def people(self) -> list[Somebody]:
         """Those who are judged."""
-        return choose_people(self.photo, self.rendered)
+        return choose_people(self.photo, self.rendered, tuning=self.tuning)
 
     @property
     def class_teachers(self) -> list[Somebody]:

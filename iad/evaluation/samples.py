@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from iad.autoencoder import to_tensor
-from iad.config import LANDMARKS
+from iad.autoencoder import to_tensor, to_uint8
+from iad.config import LANDMARKS, Preset
 from iad.encoders import POSE_SCALE
 from iad.faces import CROP_SIZE, Face
 from iad.geometry.coefficients import EXPRESSIONS, POSE_LIMITS
@@ -171,3 +172,24 @@ def split(decoupler: nn.Module, encoded: Encoded) -> dict[str, Float[Tensor, "n 
     rows = range(0, len(encoded.vector), BATCH)
     parts = [decoupler(encoded.vector[k : k + BATCH], encoded.tokens[k : k + BATCH]) for k in rows]
     return {key: torch.cat([getattr(p, key).flatten(1) for p in parts]) for key in PARTS}
+
+
+@torch.inference_mode()
+def paint(
+    heads: nn.ModuleDict, autoencoder: nn.Module, preset: Preset, tokens: Float[Tensor, "n d"]
+) -> UInt8[np.ndarray, "n h w 3"]:
+    """Show what tokens hold of a picture, by the head that learned beside the split to read it off f.
+
+    Args:
+        heads: of `iad.decoupling.create_decoupling`; `picture` tells the latents of a cell from each token.
+        autoencoder: whose latents they are.
+        preset: of both.
+        tokens: local tokens, flat and as `split` gives them.
+    """
+    side = round(preset.decoupler.queries**0.5)
+    cell, pictures = preset.latent_size // side, []
+    for batch in tokens.split(BATCH):
+        cells = heads["picture"](batch.unflatten(1, (preset.decoupler.queries, -1)))
+        latents = rearrange(cells, "b (y x) (c p q) -> b c (y p) (x q)", y=side, p=cell, q=cell)
+        pictures.append(to_uint8(autoencoder.decode(latents)))
+    return np.concatenate(pictures)

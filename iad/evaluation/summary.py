@@ -1,25 +1,24 @@
 """Records of clips -> the numbers of the `action` suite, each with its interval over people.
 
 In come the journals of lessons and clips; out comes, for every row of the table and every kind of people, a
-mapping from a column of `metrics.DEFINITIONS` to (value, low, high).
+mapping from a column of `metrics.DEFINITIONS` to (value, low, high). A number is a function of people, some
+of them drawn more than once, so the same people can be drawn for two rows: differences are paired by person.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from iad.config import EXPRESSIONS, TRACK
 from iad.evaluation import consisid, metrics
+from iad.evaluation.action_judges import ActionJudge, Record
 from iad.evaluation.bench import unpack
-from iad.evaluation.classifier import ActionClassifier, teach_classifier
-from iad.evaluation.intervals import by_person, interval
-from iad.evaluation.people import reference_track, references_of
+from iad.evaluation.intervals import by_person
 from iad.evaluation.plan import Plan
 
 Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
-Record = dict[str, Any]
+Statistic = Callable[[Int[np.ndarray, " n"]], float]  # of people, by their place in a list
 
 KINDS = ("all", "photo", "rendered")
 MEANS = {  # columns that are plain means over clips
@@ -32,194 +31,236 @@ MEANS = {  # columns that are plain means over clips
     "right person, dlib": "dlib_right",
     "face found": "found",
     "action right": "action_right",
+    "action right, dlib": "action_right, dlib",
     "steadiness": "steady",
     "ConsisID's 'FID'": "consisid_fid",
     "CLIPScore": "clipscore",
 }
 RELATIVE = {"jitter": "jitter", "motion": "motion"}  # over those of the truth
 COLUMNS = {**metrics.DEFINITIONS, **consisid.DEFINITIONS}
-WORST = {"arc": 0.0, "cur": 0.0, "person_right": 0.0, "found": 0.0, "action_right": 0.0}  # of no clip at all
+# Of no clip at all.
+WORST = dict.fromkeys(("arc", "cur", "person_right", "dlib_right", "found", "action_right"), 0.0)
+WORST["action_right, dlib"] = 0.0
 FEATURES = 4  # frames of a clip that Frechet distances see
 
 
-class Judges:
-    """What the lessons teach: classifiers of clips and of seconds, and what a calm face reads like.
-
-    Args:
-        lessons: records of training people's true performances.
-    """
-
-    def __init__(self, lessons: Iterable[Record]):
-        tracks = [(lesson["actions"], unpack(lesson["track"], TRACK)) for lesson in lessons]
-        whole = [(a[0], t) for a, t in tracks if len(a) == 1 and a[0] != "neutral"]
-        parts = [
-            (name, second)
-            for a, t in tracks
-            if len(a) > 1
-            for name, second in zip(a, metrics.seconds_of(t), strict=True)
-        ]
-        self.clip, self.second = _teach(whole), _teach(parts)
-        self.rest = np.mean([metrics.posture(t) for a, t in tracks if a == ["neutral"]], axis=0)
-
-
-def _teach(examples: Sequence[tuple[str, np.ndarray]]) -> ActionClassifier:
-    return teach_classifier(
-        np.stack([metrics.summarise_track(track) for _, track in examples]), [name for name, _ in examples]
-    )
-
-
-def judge_records(records: Iterable[Record], judges: Judges, plan: Plan) -> list[Record]:
-    """Add to every clip's record what the classifiers and the gallery of references say of it."""
-    judged = [_judge_action(record, judges) for record in records]
-    for field, entry in (("embedding", "person_right"), ("dlib_embedding", "dlib_right")):
-        gallery = _gallery(judged, field, plan)
-        for record in judged:
-            if gallery is not None and field in record:
-                found = metrics.nearest(unpack(record[field])[None], gallery)[0]
-                record[entry] = float(found == record["person"])
+def judge_records(records: Iterable[Record], judges: Sequence[ActionJudge]) -> list[Record]:
+    """Add to every clip's record what the judges of actions and the gallery of calm faces say of it."""
+    records = list(records)
+    known = {field for record in records for field in record}
+    worst = {field: value for field, value in WORST.items() if field in known or "right" in field}
+    people = sorted({record["person"] for record in records})
+    galleries = {record["person"]: record["gallery"] for record in records if record["part"] == "gallery"}
+    judged = []
+    for record in records:
+        if record["part"] == "gallery":
+            continue
+        if record.get("failed"):
+            judged.append(record | (worst if record["part"] == "basic" else {}))
+            continue
+        said = [judge.judge(record) for judge in judges if judge.field in record]
+        judged.append(record | {key: value for one in said for key, value in one.items()})
+    for field, which, entry in (
+        ("embedding", "arc", "person_right"),
+        ("dlib_embedding", "dlib", "dlib_right"),
+    ):
+        _find_people(judged, field, entry, {p: galleries[p].get(which) for p in people})
     return judged
 
 
-def _judge_action(record: Record, judges: Judges) -> Record:
-    record = dict(record)
-    if record.get("failed"):
-        return record | (WORST if record["part"] == "basic" else {})
-    if record["part"] == "render":
-        return record
-    track = unpack(record["track"], TRACK)
-    record["mean"] = metrics.scaled(track).mean(0)
-    if record["part"] == "basic":
-        record["judged"] = judges.clip.predict(metrics.summarise_track(track)[None])[0]
-        record["action_right"] = float(record["judged"] == record["actions"][0])
-    elif record["part"] == "timeline":
-        seconds = np.stack([metrics.summarise_track(second) for second in metrics.seconds_of(track)])
-        record["judged"] = judges.second.predict(seconds)
-        right = zip(record["judged"], record["actions"], strict=True)
-        record["seconds_right"] = float(np.mean([found == wanted for found, wanted in right]))
-    else:
-        record["strength"] = metrics.strength(track, record["actions"][0], judges.rest)
-    return record
+def _find_people(
+    records: Sequence[Record], field: str, entry: str, gallery: Mapping[int, str | None]
+) -> None:
+    """Enter whether a clip is nearest to the own picture of all people's."""
+    from sklearn.metrics import pairwise_distances_argmin
+
+    asked = [record for record in records if field in record]
+    if asked and all(gallery.values()):
+        rows = np.stack([unpack(record[field]) for record in asked])
+        found = pairwise_distances_argmin(rows, np.stack([unpack(packed) for packed in gallery.values()]))
+        for record, place in zip(asked, found, strict=True):
+            record[entry] = float(list(gallery)[place] == record["person"])
 
 
-def _gallery(records: Sequence[Record], field: str, plan: Plan) -> Float[np.ndarray, "p e"] | None:
-    """Everybody's first reference, from the rows that repeat it."""
-    first = {p: references_of(p, plan.actions)[0] for p in range(plan.photo + plan.rendered)}
-    found = {
-        r["person"]: unpack(r[field])
-        for r in records
-        if r["row"] == "still" and field in r and r["shown"] == first[r["person"]]
-    }
-    return np.stack([found[p] for p in first]) if len(found) == len(first) else None
+@dataclass(frozen=True)
+class Ratio:
+    """A sum over people, over another: means, and ratios of means."""
+
+    above: Float[np.ndarray, " n"]
+    below: Float[np.ndarray, " n"]
+
+    def __call__(self, drawn: Int[np.ndarray, " n"]) -> float:
+        """Return the number of these people."""
+        return self.above[drawn].sum() / self.below[drawn].sum()
 
 
-def summarise(records: Sequence[Record], plan: Plan) -> dict[str, dict[str, dict[str, Estimate]]]:
+@dataclass(frozen=True)
+class Copying:
+    """`metrics.copied` of people: what is read off clips and references, and z."""
+
+    sides: tuple[Float[np.ndarray, "p n c"], ...]
+
+    def __call__(self, drawn: Int[np.ndarray, " n"]) -> float:
+        """Return the number of these people."""
+        return metrics.copied(*(side[:, drawn] for side in self.sides))
+
+
+def summarise(
+    records: Sequence[Record], judges: Sequence[ActionJudge], plan: Plan
+) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Compute every number: kind of people -> row -> column -> (value, low, high)."""
-    rows = list(dict.fromkeys(["truth", *plan.rows]))
+    by_row = split_rows(records, plan)
     table: dict[str, dict[str, dict[str, Estimate]]] = {}
     for kind in KINDS:
-        ours = [r for r in records if kind in ("all", r["kind"])]
-        if ours and not (kind != "all" and len({r["kind"] for r in records}) == 1):
-            by_row = {row: [r for r in ours if r["row"] == row] for row in rows}
-            table[kind] = {row: _columns(by_row[row], by_row, plan) for row in rows if by_row[row]}
+        people = sorted({r["person"] for r in records if kind in ("all", r["kind"])})
+        if not people or (kind != "all" and len({r["kind"] for r in records}) == 1):
+            continue
+        table[kind] = {}
+        for row, mine in by_row.items():
+            found = estimate(_columns(mine, by_row, people, judges, plan), len(people))
+            renders = [r for r in by_row["truth"] if r["part"] == "render"]
+            found |= _finite({"Frechet": _distance(_basic(mine), renders, people)})
+            table[kind][row] = found
     return table
 
 
-def _columns(mine: list[Record], by_row: dict[str, list[Record]], plan: Plan) -> dict[str, Estimate]:
-    basic = [r for r in mine if r["part"] == "basic"]
-    found = {column: _mean(basic, field) for column, field in MEANS.items()}
-    found |= {column: _relative(basic, by_row["truth"], field) for column, field in RELATIVE.items()}
-    found |= _copying(basic, by_row.get("still", []), plan)
-    found |= _degrees(mine)
-    found["second right"] = _mean([r for r in mine if r["part"] == "timeline"], "seconds_right")
-    found["Frechet"] = _distance(basic, [r for r in by_row["truth"] if r["part"] == "render"])
-    for name in plan.actions:
-        found[name] = _mean([r for r in basic if r["actions"] == [name]], "action_right")
+def split_rows(records: Sequence[Record], plan: Plan) -> dict[str, list[Record]]:
+    """Sort records by the row of the table that they belong to."""
+    rows = {row: [r for r in records if r["row"] == row] for row in ("truth", *plan.rows)}
+    return {row: mine for row, mine in rows.items() if mine}
+
+
+def estimate(statistics: Mapping[str, Statistic], people: int) -> dict[str, Estimate]:
+    """Compute numbers that are known, with their intervals."""
+    return _finite({column: by_person(statistic, people) for column, statistic in statistics.items()})
+
+
+def _finite(found: Mapping[str, Estimate]) -> dict[str, Estimate]:
     return {column: value for column, value in found.items() if np.isfinite(value[0])}
 
 
-def _mean(records: Sequence[Record], field: str) -> Estimate:
-    known = [r for r in records if field in r]
-    return interval([r[field] for r in known], groups=[r["person"] for r in known])
-
-
-def _relative(records: Sequence[Record], truth: Sequence[Record], field: str) -> Estimate:
-    """A ratio of means, of the same people's clips and true renders."""
-    people = sorted({r["person"] for r in records if field in r})
-    ours, true = (
-        np.array(
-            [np.mean([r[field] for r in side if r["person"] == p and field in r] or [np.nan]) for p in people]
-        )
-        for side in (records, truth)
-    )
-    if not people:
-        return (np.nan,) * 3
-    return by_person(lambda drawn: ours[drawn].mean() / true[drawn].mean(), len(people))
-
-
-def _copying(basic: Sequence[Record], still: Sequence[Record], plan: Plan) -> dict[str, Estimate]:
-    """How much of the reference's expression and head pose is in the clips; see `metrics.copied`."""
-    people = {p: k for k, p in enumerate(sorted({r["person"] for r in basic}))}
-    clips, references, true = (np.full((len(plan.actions), len(people), TRACK), np.nan) for _ in range(3))
-    for k, action in enumerate(plan.actions):
-        for person, place in people.items():
-            own = [
-                r["mean"] for r in basic if r["actions"] == [action] and r["person"] == person and "mean" in r
-            ]
-            shown = [r for r in still if r["actions"] == [action] and r["person"] == person and "mean" in r]
-            if own and shown:
-                clips[k, place], references[k, place] = np.mean(own, 0), shown[0]["mean"]
-            number = plan.people[person].number
-            shown_action = next(
-                r["shown"] for r in basic if r["person"] == person and r["actions"] == [action]
-            )
-            true[k, place] = metrics.scaled(reference_track(number, shown_action))[0]
-    sides, face, pose = (clips, references, true), slice(0, EXPRESSIONS), slice(EXPRESSIONS, TRACK)
-
-    def estimate(measure, *sides: np.ndarray) -> Estimate:
-        return by_person(lambda drawn: measure(*(side[:, drawn] for side in sides)), len(people))
-
-    if not people:
+def compare_rows(
+    records: Sequence[Record], judges: Sequence[ActionJudge], plan: Plan, one: str, other: str
+) -> dict[str, Estimate]:
+    """Subtract the numbers of another row from those of one, people for people."""
+    by_row, people = split_rows(records, plan), sorted({r["person"] for r in records})
+    if one not in by_row or other not in by_row:
         return {}
+    ours, theirs = (_columns(by_row[row], by_row, people, judges, plan) for row in (one, other))
+    apart = {
+        column: lambda drawn, column=column: ours[column](drawn) - theirs[column](drawn)
+        for column in ours.keys() & theirs.keys()
+    }
+    return estimate(apart, len(people))
+
+
+def select(
+    records: Sequence[Record],
+    judges: Sequence[ActionJudge],
+    plan: Plan,
+    *,
+    people: Sequence[int],
+    rows: Sequence[str],
+) -> dict[str, dict[str, Estimate]]:
+    """Compute the numbers of some rows for some of the people."""
+    by_row = split_rows(records, plan)
     return {
-        "expression copied": estimate(metrics.copied, *(side[..., face] for side in sides)),
-        "expression correlation": estimate(
-            metrics.correlated, *(metrics.merge_sides(side[..., face]) for side in sides)
-        ),
-        "pose copied": estimate(metrics.copied, *(side[..., pose] for side in sides)),
+        row: estimate(_columns(by_row[row], by_row, people, judges, plan), len(people))
+        for row in rows
+        if row in by_row
     }
 
 
-def _degrees(records: Sequence[Record]) -> dict[str, Estimate]:
+def _basic(records: Iterable[Record]) -> list[Record]:
+    return [r for r in records if r["part"] == "basic"]
+
+
+def _columns(
+    mine: Sequence[Record],
+    by_row: Mapping[str, Sequence[Record]],
+    people: Sequence[int],
+    judges: Sequence[ActionJudge],
+    plan: Plan,
+) -> dict[str, Statistic]:
+    basic = _basic(mine)
+    found: dict[str, Statistic] = {
+        column: _mean(basic, field, people)
+        for column, field in MEANS.items()
+        if any(field in r for r in basic)
+    }
+    for column, field in RELATIVE.items():
+        ours, true = (_mean(side, field, people) for side in (basic, _basic(by_row["truth"])))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            above, below = ours.above / ours.below, true.above / true.below
+        found[column] = Ratio(np.nan_to_num(above), np.where(ours.below > 0, below, 0))
+    for judge in judges:
+        found |= _copying(basic, _basic(by_row.get("still", ())), people, judge, plan)
+        found |= _degrees(mine, people, judge)
+        timelines = [r for r in mine if r["part"] == "timeline"]
+        found[f"second right{judge.suffix}"] = _mean(timelines, f"seconds_right{judge.suffix}", people)
+    for name in plan.actions:
+        found[name] = _mean([r for r in basic if r["actions"] == [name]], "action_right", people)
+    return found
+
+
+def _mean(records: Sequence[Record], field: str, people: Sequence[int]) -> Ratio:
+    above, below = np.zeros(len(people)), np.zeros(len(people))
+    place = {person: k for k, person in enumerate(people)}
+    for record in records:
+        if field in record and record["person"] in place:
+            above[place[record["person"]]] += record[field]
+            below[place[record["person"]]] += 1
+    return Ratio(above, below)
+
+
+def _copying(
+    basic: Sequence[Record], still: Sequence[Record], people: Sequence[int], judge: ActionJudge, plan: Plan
+) -> dict[str, Statistic]:
+    """How much of the reference's expression and head pose is in the clips; see `metrics.copied`."""
+    shape, field = (len(plan.actions), len(people), len(judge.scale)), f"mean{judge.suffix}"
+    clips, references, true = (np.full(shape, np.nan) for _ in range(3))
+    place = {(action, p): (k, n) for k, action in enumerate(plan.actions) for n, p in enumerate(people)}
+    takes: dict[tuple[int, int], list[np.ndarray]] = {}
+    for record in basic:
+        at = place.get((record["actions"][0], record["person"]))
+        if at and field in record:
+            takes.setdefault(at, []).append(record[field])
+    for record in still:
+        at = place.get((record["actions"][0], record["person"]))
+        if at in takes and field in record:
+            clips[at], references[at] = np.mean(takes[at], axis=0), record[field]
+            true[at] = judge.shown[record["shown"]]
+    true = np.nan_to_num(true)
+    parts = {"expression": slice(0, judge.face), "pose": slice(judge.face, None)}
+    return {
+        f"{name} copied{judge.suffix}": Copying(tuple(side[..., part] for side in (clips, references, true)))
+        for name, part in parts.items()
+    }
+
+
+def _degrees(records: Sequence[Record], people: Sequence[int], judge: ActionJudge) -> dict[str, Statistic]:
     """Compare what is asked for slightly with what is asked for broadly, pair by pair."""
+    field = f"strength{judge.suffix}"
     amounts = {
-        part: {
-            (r["person"], *r["actions"]): r["strength"]
-            for r in records
-            if r["part"] == part and "strength" in r
-        }
+        part: {(r["person"], *r["actions"]): r[field] for r in records if r["part"] == part and field in r}
         for part in ("slight", "broad")
     }
-    pairs = sorted(amounts["slight"].keys() & amounts["broad"].keys())
-    slight, broad = (np.array([amounts[part][pair] for pair in pairs]) for part in ("slight", "broad"))
-    persons = np.array([pair[0] for pair in pairs])
-    if not pairs:
-        return {}
-    numbers = np.unique(persons)
-
-    def ratio(drawn) -> float:
-        chosen = np.concatenate([np.flatnonzero(persons == number) for number in numbers[drawn]])
-        return float(broad[chosen].mean() / slight[chosen].mean())
-
+    pairs = sorted(pair for pair in amounts["slight"].keys() & amounts["broad"].keys() if pair[0] in people)
+    slight, broad = (
+        _mean([{"person": pair[0], field: amounts[part][pair]} for pair in pairs], field, people)
+        for part in ("slight", "broad")
+    )
+    more = [{"person": p[0], field: float(amounts["broad"][p] > amounts["slight"][p])} for p in pairs]
     return {
-        "broad > slight": interval((broad > slight).astype(float), groups=persons),
-        "broad / slight": by_person(ratio, len(numbers)),
+        f"broad > slight{judge.suffix}": _mean(more, field, people),
+        f"broad / slight{judge.suffix}": Ratio(broad.above, slight.above),
     }
 
 
-def _distance(basic: Sequence[Record], renders: Sequence[Record]) -> Estimate:
+def _distance(basic: Sequence[Record], renders: Sequence[Record], people: Sequence[int]) -> Estimate:
     own, true = _features(basic), _features(renders)
-    people = sorted(own.keys() & true.keys())
-    return metrics.frechet_interval([own[p] for p in people], [true[p] for p in people])
+    known = [p for p in people if p in own and p in true]
+    return metrics.frechet_interval([own[p] for p in known], [true[p] for p in known])
 
 
 def _features(records: Sequence[Record]) -> dict[int, np.ndarray]:
