@@ -7,64 +7,51 @@ where two overlap, one fades into the other.
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from jaxtyping import UInt8
+from torch import nn
 
 from iad.autoencoder import decode_latents, to_uint8
 from iad.config import Preset
-from iad.sampling import Conditions, Guidance, sample
+from iad.predicting import Conditions, Guidance, predict
 
 OVERLAP = 2  # latent frames that two windows share
 
 
 def denoise(
     transformer: nn.Module,
-    scheduler,
     autoencoder: nn.Module,
     make_conditions: Callable[[slice], Conditions],
     *,
     preset: Preset,
     guidance: Guidance,
     latent_frames: int,
-    steps: int,
-    seed: int,
     callback: Callable[[int, int], None] | None = None,
 ) -> UInt8[np.ndarray, "f h w 3"]:
     """Draw `latent_frames` latent frames, in as many windows as they need.
 
     Args:
         transformer: the base with an arm's adapters.
-        scheduler: diffusers' DDIM.
         autoencoder: decodes latents.
         make_conditions: gives the conditions of a window, a slice of latent frames.
         preset: the model size.
         guidance: how strongly.
         latent_frames: of the whole clip.
-        steps: of each window.
-        seed: of the noise, the same in all windows.
-        callback: called with (step, total) after each step of any window.
+        callback: called with (windows drawn, all windows) after each.
     """
     windows = list_windows(latent_frames, preset.latent_frames)
-    stack, total = preset.frames_per_latent, steps * len(windows)
+    stack = preset.frames_per_latent
     sums = np.zeros((latent_frames * stack, preset.size, preset.size, 3), np.float32)
     weights = np.zeros((latent_frames * stack, 1, 1, 1), np.float32)
     for number, window in enumerate(windows):
-        latents = sample(
-            transformer,
-            scheduler,
-            make_conditions(window),
-            guidance,
-            latents=_noise(preset, seed, window.stop - window.start),
-            steps=steps,
-            stack=stack,
-            callback=callback and (lambda step, _, done=number * steps: callback(done + step, total)),
-        )
+        conditions, count = make_conditions(window), window.stop - window.start
+        latents = predict(transformer, conditions, guidance, preset=preset, frames=count)
         frames = to_uint8(decode_latents(autoencoder, latents, stack)[0])
         rows = slice(window.start * stack, window.stop * stack)
         fade = np.minimum(np.arange(len(frames)) + 1, np.arange(len(frames))[::-1] + 1)[:, None, None, None]
         sums[rows] += fade * frames
         weights[rows] += fade
+        if callback:
+            callback(number + 1, len(windows))
     return np.rint(sums / weights).astype(np.uint8)
 
 
@@ -75,8 +62,3 @@ def list_windows(latent_frames: int, longest: int) -> list[slice]:
     hop = max(1, longest - OVERLAP)
     starts = [*range(0, latent_frames - longest, hop), latent_frames - longest]
     return [slice(start, start + longest) for start in starts]
-
-
-def _noise(preset: Preset, seed: int, latent_frames: int) -> Float[Tensor, "1 f c y x"]:
-    shape = (1, latent_frames, preset.latent_channels, preset.latent_size, preset.latent_size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

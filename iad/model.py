@@ -16,7 +16,6 @@ from iad.geometry.head import Head, load_geometry, save_geometry
 from iad.parts import arm_part, create_parts, find_arms, load_baseline, load_parts, split_parts
 from iad.splitting import Splitting
 from iad.text import create_text_encoder, load_text_encoder
-from iad.transformer import create_scheduler
 
 
 class Model(Splitting):
@@ -34,7 +33,6 @@ class Model(Splitting):
         super().__init__()
         self.preset, self.parts, self.text_encoder = preset, parts.eval().requires_grad_(False), text_encoder
         self.geometry = geometry
-        self.scheduler = create_scheduler(preset)
         self._baselines = dict(baselines or {})  # loaded when first asked for
         self._loaded: dict[str, Baseline] = {}
 

@@ -28,9 +28,9 @@ from iad.live import Live
 from iad.model import Model
 from iad.performing import Performance, perform_segments, track_to_code
 from iad.photos import load_image
+from iad.predicting import Conditions, Guidance
 from iad.refining import Repair
 from iad.result import Result
-from iad.sampling import Conditions, Guidance
 from iad.scoring import Judge
 from iad.splitting import Reference, check_seed, face_notes
 from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
@@ -39,6 +39,9 @@ DURATION = 2.0  # seconds, where nothing says how long a clip is to be
 SHORTEST = 0.1
 SMALLEST, MOST_FPS = 64, 60
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
+ONE_STEP = (
+    "{model} predicts a clip in one step; num_inference_steps={steps} changed nothing, leave it out."
+)
 NO_GEOMETRY = (
     "The model {model!r} has no geometry to draw with, so its clip is what its embeddings alone carry."
 )
@@ -100,7 +103,7 @@ class IaDPipeline(Model):
                 embeddings alone carry, at the denoiser's size and rate.
             guidance_scale: how far the words are exaggerated; 1 not at all, None the preset's.
             identity_guidance_scale: how far the person is exaggerated; 1 not at all, None the preset's.
-            num_inference_steps: denoising steps; None the preset's.
+            num_inference_steps: of full-size models; a small one predicts a clip in one step, and says so.
             num_frames: of the clip, instead of `duration`.
             duration: seconds, up to `LONGEST`; None: the timeline's or the driver's own, else `DURATION`.
             fps: frames a second; None: `FPS`, without the drawing the preset's.
@@ -108,7 +111,7 @@ class IaDPipeline(Model):
             paste_back: put the moving face into its own whole photo.
             motion: whether a driving video turns the head about its own middle pose, or just as it stands.
             seed: another one is another take; the same one gives the same frames.
-            callback: called with (step, total) after every step.
+            callback: called with (done, total) as frames and windows of frames are drawn.
 
         Raises:
             ValueError: bad input, in one sentence that says what to do.
@@ -133,9 +136,8 @@ class IaDPipeline(Model):
         moved = self._perform(prompt, timeline, driver, seconds=seconds, fps=fps, seed=seed)
         track = scale_track(moved.track, action_scale)
         frames, made_of = None, {"photo": 0.0, "denoiser": 1.0, "paint": 0.0}
-        steps = num_inference_steps or self.preset.sampler.steps
         if fitted is None or share < 1:
-            clip = self._denoise(arm, faces, moved, fps, guidance, steps=steps, seed=seed, callback=callback)
+            clip = self._denoise(arm, faces, moved, fps, guidance, callback=callback)
             frames = enlarge(retime(clip, fps=self.preset.fps, count=len(track), at=fps), size)
         if fitted is not None:
             still = driver is not None and not is_video(action_reference)
@@ -149,11 +151,13 @@ class IaDPipeline(Model):
         if paste_back:
             frames = self._paste(fitted, frames)
         settings = {
-            "model": self.preset.name, "arm": arm, "seed": seed, "steps": steps, "frames": len(frames),
+            "model": self.preset.name, "arm": arm, "seed": seed, "frames": len(frames),
             "size": size, "fps": fps, "prompt": prompt, "detail_scale": detail_scale,
             "paste_back": paste_back,
         }  # fmt: skip
         notes = [*face_notes(faces, face), *compare_people(identities), *notes, *moved.notes]
+        if (num_inference_steps or 1) > 1:
+            notes.append(ONE_STEP.format(model=self.preset.name, steps=num_inference_steps))
         elapsed = time.perf_counter() - begun
         return Result(frames, fps, seed, elapsed, scores, settings | asdict(guidance), notes, made_of)
 
@@ -245,7 +249,6 @@ class IaDPipeline(Model):
 
         return denoise(
             self.parts["transformer"] if arm == "iad" else self.baseline(arm).transformer,
-            self.scheduler,
             self.parts["autoencoder"],
             make_conditions,
             preset=self.preset,

@@ -274,17 +274,3 @@ def create_transformer(preset: Preset, **adapter: int | bool) -> IaDTransformer3
         adapter_interval=config.adapter_interval,
         **settings,
     )
-
-
-def create_scheduler(preset: Preset):
-    """Build the noise schedule of training and sampling: v-prediction, no signal at all in the last step."""
-    from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
-
-    return CogVideoXDDIMScheduler(
-        num_train_timesteps=preset.sampler.timesteps,
-        prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        clip_sample=False,
-        snr_shift_scale=1.0,
-    )

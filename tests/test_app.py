@@ -61,10 +61,10 @@ def test_four_public_endpoints_with_typed_signatures(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {"/generate", "/compare", "/decouple", "/verify"}
     types = {p["parameter_name"]: p["python_type"]["type"] for p in endpoints["/generate"]["parameters"]}
-    assert types["prompt"] == "str" and types["consent"] == "bool" and types["steps"] == "float"
+    assert types["prompt"] == "str" and types["consent"] == "bool"
     assert "Literal['words', 'picture', 'video']" in types["action_from"]
     assert set(types) == {
-        "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "steps", "guidance_scale",
+        "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "guidance_scale",
         "face", "arm", "more_photos", "action_from", "driving_picture", "driving_video", "label",
         "model", "detail_scale", "duration", "paste_back",
     }  # fmt: skip
@@ -76,17 +76,17 @@ def test_four_public_endpoints_with_typed_signatures(client):
 
 
 def test_the_method_is_the_callers_choice(client, photo):
-    clip, _ = ask(client, photo, arm="consisid", steps=1)
+    clip, _ = ask(client, photo, arm="consisid")
     assert read_metadata(path_of(clip))["arm"] == "consisid"
     with pytest.raises(AppError, match="not in the list of choices"):
-        ask(client, photo, arm="pixie", steps=1)
+        ask(client, photo, arm="pixie")
 
 
 def test_the_photos_detail_is_the_callers_choice_and_all_of_it_without_one(client, photo):
-    clips = [ask(client, photo, steps=1, **more)[0] for more in ({}, {"detail_scale": 0.25})]
+    clips = [ask(client, photo, **more)[0] for more in ({}, {"detail_scale": 0.25})]
     assert [read_metadata(path_of(clip))["detail_scale"] for clip in clips] == [1.0, 0.25]
     with pytest.raises(AppError, match="maximum"):
-        ask(client, photo, steps=1, detail_scale=1.5)
+        ask(client, photo, detail_scale=1.5)
 
 
 def test_more_photos_of_one_person_count(client, photo):
@@ -109,8 +109,8 @@ def test_a_picture_or_a_video_can_say_the_action(client, photo):
 
 
 def test_the_label_is_there_unless_it_is_switched_off(client, photo):
-    labelled, _ = ask(client, photo, steps=1)
-    plain, _ = ask(client, photo, steps=1, label=False)
+    labelled, _ = ask(client, photo)
+    plain, _ = ask(client, photo, label=False)
     a, b = (read_video(path_of(clip), 99)[0].astype(int) for clip in (labelled, plain))
     changed = np.abs(a - b).max(axis=(0, 3)) > 60
     rows, columns = np.nonzero(changed)
@@ -119,7 +119,7 @@ def test_the_label_is_there_unless_it_is_switched_off(client, photo):
 
 
 def test_a_clip_is_recognised_and_an_altered_one_too(client, photo, tmp_path):
-    clip, _ = ask(client, photo, seed=5, steps=1)
+    clip, _ = ask(client, photo, seed=5)
     found = client.predict(file=handle_file(path_of(clip)), api_name="/verify")
     assert found["made_here"] and found["content"] == "unchanged" and found["settings"]["seed"] == 5
     data = Path(path_of(clip)).read_bytes()
@@ -143,32 +143,32 @@ def test_three_methods_answer_one_request(client, photo):
 
 
 def test_a_photo_and_a_prompt_make_an_enlarged_clip_that_says_what_it_is(client, photo):
-    clip, report = ask(client, photo, seed=7, steps=1)
+    clip, report = ask(client, photo, seed=7)
     frames, fps = read_video(path_of(clip), 100)
     tiny = PRESETS["tiny"]
     assert frames.shape == (tiny.frames, 3 * tiny.size, 3 * tiny.size, 3) and fps == tiny.fps
     assert any("no geometry to draw with" in note for note in report["notes"])
     assert read_metadata(path_of(clip))["seed"] == 7 == report["seed"]
-    assert len(report["identity"]) == tiny.frames and 0 <= report["detected"] <= 1 and report["steps"] == 1
+    assert len(report["identity"]) == tiny.frames and 0 <= report["detected"] <= 1 and report["steps"] is None
     shares = [report[f"{part}_share"] for part in ("identity", "action", "residual")]
     assert sum(shares) == pytest.approx(1)
 
 
 def test_the_length_is_the_callers_choice_and_a_timeline_may_ask_for_more(client, photo):
     for prompt, duration, seconds in (("laughs", 3, 3), ("[0-1s] nods [2-4s] smiles", 1, 4)):
-        _, report = ask(client, photo, prompt, steps=1, duration=duration)
+        _, report = ask(client, photo, prompt, duration=duration)
         assert report["frames"] == seconds * PRESETS["tiny"].fps == len(report["identity"])
     with pytest.raises(AppError, match="maximum"):
-        ask(client, photo, steps=1, duration=11)
+        ask(client, photo, duration=11)
     with pytest.raises(AppError, match="paste_back needs a face that is drawn"):
-        ask(client, photo, steps=1, paste_back=True)
+        ask(client, photo, paste_back=True)
     assert choose_length("nods", 2.5) == 2.5 and choose_length("[0-9s] nods", 2) == 9
 
 
 def test_a_driving_video_lasts_as_long_as_it_is(client, photo, tmp_path):
     path = save(tmp_path / "drive.mp4", np.repeat(np.asarray(Image.open(photo))[None], 24, axis=0), 8)
     asked = {"action_from": "video", "driving_video": str(path)}
-    _, report = ask(client, photo, "", steps=1, duration=1, **asked)
+    _, report = ask(client, photo, "", duration=1, **asked)
     assert report["frames"] == 3 * PRESETS["tiny"].fps
 
 
@@ -246,7 +246,7 @@ def make_result(count, fps, **scores):
     frames = np.zeros((count, 8, 8, 3), np.uint8)
     frames[:, 0, 0, 0] = np.arange(count)
     scores = {"identity": np.full(count, 0.5), "action": float("nan"), "detected": 1.0} | scores
-    settings = {"model": "mini", "arm": "iad", "steps": 1}
+    settings = {"model": "mini", "arm": "iad"}
     made_of = {"photo": 0.99, "denoiser": 0.0, "paint": 0.01}
     return Result(frames, fps, 0, 2.0, scores, settings, ["It knows <no> such action."], made_of)
 
@@ -315,7 +315,7 @@ def test_cancel_leaves_the_pipeline_at_the_next_step(photo):
 def test_what_visitors_leave_behind_is_deleted_on_schedule(photo):
     settings = {"IAD_KEPT_SECONDS": "40"}  # longer than one clip takes on a busy machine
     visitor = Client(start_app(**settings), verbose=False)
-    ask(visitor, photo, steps=1)
+    ask(visitor, photo)
     left = {path.name for path in list_cache(**settings)}
     assert "photo.jpg" in left and any(name.endswith(".mp4") for name in left)
     deadline = time.monotonic() + 120

@@ -9,7 +9,7 @@ from iad.adapters import is_adapter_key
 from iad.baselines import RECIPES, create_baseline, crop_condition
 from iad.config import ARMS, CONTROLS, PRESETS
 from iad.decoupling import Reader
-from iad.sampling import Guidance
+from iad.predicting import Guidance
 from iad.transformer import create_transformer
 from tests.made_up import ASTRONAUT
 

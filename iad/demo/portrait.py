@@ -57,7 +57,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
                 cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
             seed = _lay_out_seed()
             with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-                steps, guidance = _lay_out_dials(preset)
+                guidance = _lay_out_guidance(preset)
                 dials = choice.lay_out_dials()
                 arm, label = _lay_out_method()
             face = gr.Number(0, precision=0, minimum=0, visible=False, label="Face, 0 the largest")
@@ -70,7 +70,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     # `generate` takes what only mini has last; without a full-size model, nothing stands for its dials.
     more_dials = dials.inputs if dials else [gr.State() for _ in range(4)]
     inputs = [
-        photo, prompt, consent, seed, identity, action, steps, guidance, face, arm,
+        photo, prompt, consent, seed, identity, action, guidance, face, arm,
         more, action_from, picture, video, label, model, *more_dials, detail, duration, whole,
     ]  # fmt: skip
     run = studio.runs.wire(
@@ -81,10 +81,10 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     shown = run.success(studio.show_scores, report, scores, **QUIET)
     shown.success(studio.offer_files, [clip, result, label], [*files, sheet, result], **QUIET)
     if dials:
-        own = [detail, steps, guidance, duration, whole]
+        own = [detail, guidance, duration, whole]
         choice.wire(model, line, arm, dials, small_dials=own, length=length, after=run.success)
     duration.change(None, duration, length, js="seconds => seconds", api_visibility="private")
-    linked = [prompt, seed, duration, whole, identity, action, detail, steps, guidance, arm]
+    linked = [prompt, seed, duration, whole, identity, action, detail, guidance, arm]
     linked += [model, *more_dials] if dials else []
     settings = (*_list_settings(preset), *choice.list_settings())
     shown = [photo, clip, scores]
@@ -204,17 +204,11 @@ def _lay_out_seed() -> Any:
     return seed
 
 
-def _lay_out_dials(preset: Any) -> tuple[Any, Any]:
-    sampler = preset.sampler
-    steps = gr.Slider(
-        1, 50, sampler.steps, step=1, label="Steps", elem_id="steps",
-        info="Of the denoiser: they count where Photo detail is below 1",
+def _lay_out_guidance(preset: Any) -> Any:
+    return gr.Slider(
+        1, 6, preset.sampler.guidance_scale, step=0.1, label="Guidance",
+        info="Of the denoiser: it counts where Photo detail is below 1; higher exaggerates the words more",
     )  # fmt: skip
-    guidance = gr.Slider(
-        1, 6, sampler.guidance_scale, step=0.1, label="Guidance",
-        info="Likewise; higher follows more, varies less",
-    )  # fmt: skip
-    return steps, guidance
 
 
 def _lay_out_method() -> tuple[Any, Any]:
@@ -252,7 +246,6 @@ def _list_settings(preset: Any) -> Sequence[Setting]:
         Setting("identity", 1.0, low=0, high=2),
         Setting("action", 1.0, low=0, high=2),
         Setting("detail", 1.0, low=0, high=1),
-        Setting("steps", sampler.steps, low=1, high=50),
         Setting("guidance", float(sampler.guidance_scale), low=1, high=6),
         Setting("arm", "iad", choices=tuple(value for _, value in ARM_CHOICES)),
     )

@@ -111,7 +111,6 @@ class Studio:
         seed: float | None,
         identity_scale: float,
         action_scale: float,
-        steps: float,
         guidance_scale: float,
         face: float | None,
         arm: str,
@@ -140,8 +139,7 @@ class Studio:
             seed: the same seed makes the same clip.
             identity_scale: how much the photo counts, 1 as trained.
             action_scale: how much the action counts, 1 as trained.
-            steps: of the denoiser, where it draws: with detail_scale below 1.
-            guidance_scale: of the denoiser, too; higher follows photo and prompt more, and varies less.
+            guidance_scale: of the denoiser, which draws with detail_scale below 1; higher exaggerates words.
             face: which face of the photo, 0 the largest.
             arm: the method, "iad", "consisid" or "id-animator".
             more_photos: up to four more files of the same person.
@@ -150,7 +148,7 @@ class Studio:
             driving_video: a file whose face performs the action, with "video".
             label: write "AI-generated" into a corner of the clip.
             model: "mini", at once, or "full-size", where this page has a GPU: minutes a clip.
-            full_steps: instead of steps, with "full-size".
+            full_steps: of the denoiser, with "full-size".
             frames: with "full-size" 8k + 1 of them; ID-Animator makes 16.
             full_guidance_scale: instead of guidance_scale, with "full-size".
             cache: with "full-size" and "iad": "", "first-block", "taylorseer" or "pab", which are quicker.
@@ -179,7 +177,7 @@ class Studio:
             dials |= {"identity_scale": identity_scale, "action_scale": action_scale}
             follow = self.runs.follow(request, progress, doing="Drawing the clip")
             if model == "mini":
-                dials |= {"guidance_scale": guidance_scale, "num_inference_steps": int(steps)}
+                dials |= {"guidance_scale": guidance_scale}
                 dials |= {"detail_scale": detail_scale, "paste_back": paste_back}
                 dials |= {"duration": None if action_from == "video" else choose_length(prompt, duration)}
                 people = [shrink(photo, WHOLE_SIDE) for photo in people] if paste_back else people
@@ -294,7 +292,7 @@ def make_report(result: Result) -> dict[str, Any]:
         "model": result.settings["model"],
         "arm": result.settings["arm"],
         "seed": result.seed,
-        "steps": result.settings["steps"],
+        "steps": result.settings.get("steps"),  # of full-size models
         "frames": len(result.frames),
         "fps": result.fps,
         "seconds": round(result.seconds, 2),

@@ -108,9 +108,7 @@ def describe_scores(report: Mapping[str, Any]) -> str:
         if value is not None
     )
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in report["notes"])
-    steps = "1 step" if report["steps"] == 1 else f"{report['steps']} steps"
-    denoised = not report["made_of"] or report["made_of"]["denoiser"] > 0
-    how = f"seed {report['seed']}, {steps}" if denoised else f"seed {report['seed']}"
+    how = f"seed {report['seed']}" + (f", {report['steps']} steps" if report["steps"] else "")
     made = f"AI-generated in {report['seconds']:.1f} s with {how}. {describe_made_of(report['made_of'])}"
     return (
         f'<div class="scores">{body}{_share_row(report)}</div>{notes}<p class="quiet">{made} '

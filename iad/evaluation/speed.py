@@ -2,8 +2,7 @@
 
 Everything is timed in fresh processes. One makes whole clips as the page does, at two sizes and without the
 drawing, and the same steps one by one. Another is held to one core and draws single frames: from sliders, and
-from a driver's pictures. Beside the denoiser's own sampling stands a plain loop over the same weights
-(`iad.evaluation.plain`), in turns, so that other work on the machine slows both alike.
+from a driver's pictures.
 """
 
 import json
@@ -23,7 +22,6 @@ from jaxtyping import UInt8
 from iad import checkpoint
 from iad.drawing import draw
 from iad.driving import FPS
-from iad.evaluation.plain import compare_sampling
 from iad.evaluation.speed_page import to_markdown
 
 CLIPS = 5  # of each kind, after one that warms up
@@ -97,7 +95,7 @@ def measure_clips(model: str, clips: int, begun: float) -> dict[str, Any]:
     report.setdefault("first_clip", runs[0])
     report["alone"] = _summarise(runs[1:], [])
     report |= {"size_alone": pipe.preset.size, "frames_alone": pipe.preset.frames} | _peak()
-    return report | {"sampling": compare_sampling(pipe, photo, prompt=PROMPT, clips=clips)}
+    return report
 
 
 def _make(pipe: Any, photo: np.ndarray, seed: int, **options: Any) -> float:

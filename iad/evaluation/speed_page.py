@@ -7,17 +7,12 @@ AIMS = {"384": 2.0, "768": 5.0, "live": 40, "driven": 15, "ready": 8.0, "memory"
 
 
 NOTE = "Medians of {clips} clips of {seconds:g} s, {cores} core(s), weights loaded and one clip made before."
-SAMPLING = """\
-The denoiser's sampling takes {own:.2f} s in {steps} step(s); a plain loop of {plain_steps} guided steps over
-the same weights, doubled batch, keys and values anew in each, {plain:.2f} s: {times:.1f} times as long."""
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
     """Write the suite's tables."""
-    sampling = report["sampling"]
     lines = ["## Speed", "", NOTE.format(**report), "", *_clips(report), "", *_rest(report), ""]
-    lines.append(SAMPLING.format(**sampling, times=sampling["plain"] / sampling["own"]))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _clips(report: Mapping[str, Any]) -> Iterator[str]:

@@ -75,13 +75,14 @@ class Performer(nn.Module):
     def __init__(self, preset: Preset):
         super().__init__()
         config = preset.text
-        heads, dim = config.heads, config.performer_dim
+        heads = config.heads
+        dim = 2 * config.dim // 3 // heads * heads
         self.drop = nn.Dropout(DROPPED)
         self.from_states = nn.Linear(config.state_dim + 2 * len(WAVES), dim)
         self.queries = nn.Parameter(torch.randn(DEEDS + 1, dim) * 0.5)  # the last hears the whole
         self.read = Attention(dim, dim, heads)  # again in every layer: tokens are many, and projected once
-        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.performer_layers))
-        self.feeds = nn.ModuleList(feed_forward(dim, factor=2) for _ in range(config.performer_layers))
+        self.mixes = nn.ModuleList(Attention(dim, dim, heads) for _ in range(config.layers))
+        self.feeds = nn.ModuleList(feed_forward(dim, factor=2) for _ in range(config.layers))
         self.deed = nn.LayerNorm(dim)
         self.judge = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, DEEDS + 1 + len(BEYOND)))
         self.to_side = nn.Linear(dim, len(SIDES))

@@ -1,8 +1,9 @@
 """Stages: the base transformer without identity, and the adapters with the split still learning.
 
-L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA. Action tokens come half from the prompt through T, half
-from another person in the same take; never from the target's own frames, which would hand over the answer.
-Several arms take turns, one a step, so that the base they share favours none.
+L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA, with L_diffusion at the last timestep alone
+(`iad.predicting`). Action tokens come half from the prompt through T, half from another person in the same
+take; never from the target's own frames, which would hand over the answer. Several arms take turns, one a
+step, so that the base they share favours none.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from iad.config import Preset
 from iad.training.decoupler import DecouplerStage
 from iad.training.pool import Pool
 from iad.training.prepare import Prepared
-from iad.transformer import create_scheduler, create_transformer
+from iad.transformer import create_transformer
 from iad.video import save_picture
 
 Part = Literal["base", "adapters", "joint"]
@@ -29,7 +30,6 @@ Part = Literal["base", "adapters", "joint"]
 LAMBDA_ID, LAMBDA_TA = 0.1, 0.1
 SPLIT_EVERY = 2  # turns of iad between two evaluations of L_ID and L_TA, which then count so many times
 DROP_TEXT, DROP_IDENTITY, DROP_ACTION = 0.1, 0.1, 0.1
-PURE_NOISE = 0.3  # share of what is learned in pure noise, where sampling begins; the others are anywhere
 FACE_WEIGHT = 4.0  # the face says what is done, and takes a quarter of the frame
 # Short stretches of a clip cost less and show more people and faces an hour: latent frames -> (share, batch).
 STRETCHES = {2: (0.4, 24), 4: (0.3, 16), 8: (0.3, 10)}
@@ -57,7 +57,6 @@ class DenoiserStage:
         self.prepared: Prepared = split.prepared
         self.partner = _partners(split)
         self.rows = np.array(list(self.partner))
-        self.scheduler = create_scheduler(preset)
         self.weights = _picture_weights(preset, autoencoder)
         self.model = nn.ModuleDict({"transformer": create_transformer(preset)})
         if part != "base":
@@ -89,7 +88,7 @@ class DenoiserStage:
     def draw(self, rows: np.ndarray, length: int, rng: np.random.Generator, *, arm: str) -> dict[str, Any]:
         """Collect targets, references, driving frames and words for these clips."""
         start = int(rng.integers(self.preset.latent_frames - length + 1))
-        stack, count = self.preset.frames_per_latent, len(rows)
+        stack = self.preset.frames_per_latent
         latents = self.split._tensor("latents", rows)[:, start * stack : (start + length) * stack]
         driver = np.array([self.partner[i][1] for i in rows])
         features = self.split._stack(("global", "tokens"), driver)
@@ -97,13 +96,10 @@ class DenoiserStage:
         captions = ["" if rng.random() < DROP_TEXT else c for c in captions]
         sentence = [self.prepared.sentence[c] for c in captions]
         keep = rng.random((2, len(rows))) >= np.array([[DROP_IDENTITY], [DROP_ACTION]])
-        noise = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
         latents = latents.unflatten(1, (length, stack)).flatten(2, 3)
         return {
             "arm": arm,
             "latents": latents,
-            "noise": torch.randn(latents.shape, generator=noise),
-            "level": torch.from_numpy(np.where(rng.random(count) < PURE_NOISE, 1, rng.random(count))),
             "driver": tuple(x[:, start : start + length] for x in features),
             "from_text": torch.from_numpy(rng.random(len(rows)) < 0.5),
             "text": self.split.text_batch(rows, rng),
@@ -123,14 +119,10 @@ class DenoiserStage:
         return references
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
-        """Compare the predicted velocity with the true one; add the split's losses where it has a batch."""
-        last = self.preset.sampler.timesteps - 1
-        latents, noise = batch["latents"].to(self.device), batch["noise"].to(self.device)
-        t = (batch["level"].to(self.device) * last).round().long()
-        noisy = self.scheduler.add_noise(latents, noise, t)
-        velocity = self.scheduler.get_velocity(latents, noise, t)
-        output = self._denoise(batch, noisy, t, self.conditions(batch))
-        total = (self.weights.to(self.device) * (output - velocity).pow(2)).mean()
+        """Compare the predicted clip with the true one; add the split's losses where it has a batch."""
+        latents = batch["latents"].to(self.device)
+        predicted = self._predict(batch, self.conditions(batch))
+        total = (self.weights.to(self.device) * (predicted - latents).pow(2)).mean()
         terms = {"diffusion" if batch["arm"] == "iad" else f"diffusion {batch['arm']}": total}
         if batch["split"] is not None:
             with torch.autocast(self.device.type, enabled=False):  # small differences of large sums
@@ -140,15 +132,18 @@ class DenoiserStage:
             total = total + SPLIT_EVERY * (LAMBDA_ID * split["L_ID"] + LAMBDA_TA * split["L_TA"])
         return {"total": total} | terms
 
-    def _denoise(self, batch: dict[str, Any], noisy: Tensor, t: Tensor, kwargs: dict | None) -> Tensor:
-        arm, frames = batch["arm"], noisy.shape[1]
+    def _predict(self, batch: dict[str, Any], kwargs: dict | None) -> Tensor:
+        """Predict clean latents as `iad.predicting` does."""
+        arm, latents = batch["arm"], batch["latents"]
         transformer = self.model[arm].transformer if arm in RECIPES else self.model["transformer"]
+        rows = torch.zeros(latents.shape, device=self.device)
         if "crop" in batch:
             keep = batch["keep_identity"][:, None, None, None]
             crop = (keep * batch["crop"]).to(self.device)
-            crop = crop_condition(crop, frames=frames, stack=self.preset.frames_per_latent)
-            noisy = torch.cat([noisy, crop], dim=2)
-        return transformer(noisy, batch["states"].to(self.device), t, attention_kwargs=kwargs).sample
+            crop = crop_condition(crop, frames=latents.shape[1], stack=self.preset.frames_per_latent)
+            rows = torch.cat([rows, crop], dim=2)
+        last = torch.full((len(rows),), self.preset.sampler.timesteps - 1, device=self.device)
+        return -transformer(rows, batch["states"].to(self.device), last, attention_kwargs=kwargs).sample
 
     def conditions(self, batch: dict[str, Any]) -> dict[str, Any] | None:
         """Turn a batch's references, drivers and words into what the adapters of its arm attend to."""
@@ -188,7 +183,7 @@ class DenoiserStage:
         """Show three clips, each with its reference first: the target, then every arm's from words alone."""
         rows = self.rows[:: max(1, len(self.rows) // 3)][:3]
         trained, self.model, self.split.model = self.model, model, model
-        drawn = {arm: self._sample(rows, arm) for arm in self.arms}
+        drawn = {arm: self._picture(rows, arm) for arm in self.arms}
         self.model, self.split.model = trained, trained
         stack = self.preset.frames_per_latent
         sheets = []
@@ -200,20 +195,15 @@ class DenoiserStage:
                 sheets.append(np.concatenate([view, *to_uint8(frames[0])[::2]], axis=1))
         save_picture(path, np.concatenate(sheets))
 
-    def _sample(self, rows: np.ndarray, arm: str) -> Tensor:
-        """Generate clips of the same people's other take, from words alone."""
+    def _picture(self, rows: np.ndarray, arm: str) -> Tensor:
+        """Predict clips of the same people's other take, from words alone."""
         batch = self.draw(rows, self.preset.latent_frames, np.random.default_rng(0), arm=arm)
         if RECIPES.get(arm, IAD).same_clip:  # what counts is a reference that shows another action
             recipe = replace(RECIPES[arm], same_clip=False)
             batch |= self._references(rows, np.random.default_rng(0), recipe)
         batch["from_text"][:] = True
         batch["keep_identity"][:] = batch["keep_action"][:] = 1
-        self.scheduler.set_timesteps(self.preset.sampler.steps, device=self.device)
-        latents, kwargs = batch["noise"].to(self.device), self.conditions(batch)
-        for t in self.scheduler.timesteps:
-            velocity = self._denoise(batch, latents, t.expand(len(latents)), kwargs)
-            latents = self.scheduler.step(velocity, t, latents).prev_sample
-        return latents
+        return self._predict(batch, self.conditions(batch))
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
         """Keep what the split's own stage keeps; nothing of the base, which has no split."""

@@ -1,12 +1,15 @@
-"""Conditions -> latents: what the denoiser is told, and how far guidance goes beyond it.
+"""Conditions -> latents, in one step, and how far guidance goes beyond what the denoiser is told.
 
-Three rows are denoised side by side: *told* hears everything, *free* is the same person left to themselves,
+The conditions almost determine a clip. So mini's denoiser is no sampler: at the last timestep of the
+schedule, where the published model begins from pure noise, it predicts the clip itself. It begins from zeros,
+the mean of that noise, and has no seeds; takes come from T.
+
+Three rows are predicted side by side: *told* hears everything, *free* is the same person left to themselves,
 *nobody* has no identity. v = nobody + s_i (free - nobody) + s (told - free), with s the guidance scale and
 s_i the identity guidance scale (classifier-free guidance for two conditions, arXiv 2211.09800, equation 3);
 a row whose weight is zero is left out.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +18,7 @@ from torch import Tensor
 
 from iad.adapters import AdapterStates
 from iad.baselines import crop_condition
+from iad.config import Preset
 from iad.transformer import IaDTransformer3DModel
 
 
@@ -40,7 +44,7 @@ class Guidance:
 
     @property
     def rows(self) -> int:
-        """Return how many rows are denoised side by side."""
+        """Return how many rows are predicted side by side."""
         return 3 if self.identity_guidance_scale != 1 else 2 if self.guidance_scale != 1 else 1
 
     def combine(self, velocity: Float[Tensor, "r f c y x"]) -> Float[Tensor, "1 f c y x"]:
@@ -50,53 +54,40 @@ class Guidance:
         return told + words * (told - free) + person * (free - nobody)
 
 
-def sample(
+def predict(
     transformer: IaDTransformer3DModel,
-    scheduler,
     conditions: Conditions,
     guidance: Guidance,
     *,
-    latents: Float[Tensor, "1 f c y x"],
-    steps: int,
-    stack: int,
-    callback: Callable[[int, int], None] | None = None,
+    preset: Preset,
+    frames: int,
 ) -> Float[Tensor, "1 f c y x"]:
-    """Denoise `latents` in `steps` steps.
+    """Say in one step which clip the conditions mean.
 
     Args:
         transformer: the base with an arm's adapters.
-        scheduler: diffusers' DDIM.
         conditions: what the clip is made from.
         guidance: how strongly.
-        latents: noise.
-        steps: how many.
-        stack: frames that share a latent frame.
-        callback: called with (step, steps) after each step.
+        preset: the model size.
+        frames: latent ones, at most those of the preset.
     """
-    frames = latents.shape[1]
-    adapter = _adapt(transformer, conditions, guidance, frames)
-    words = (conditions.states, conditions.no_states, conditions.no_states)[: guidance.rows]
-    states = torch.cat(words)
-    crop = None
+    shape = (guidance.rows, frames, preset.latent_channels, preset.latent_size, preset.latent_size)
+    rows = torch.zeros(shape, device=conditions.states.device)
+    states = torch.cat((conditions.states, conditions.no_states, conditions.no_states)[: guidance.rows])
     if conditions.crop is not None:
-        one = crop_condition(conditions.crop, frames=frames, stack=stack)
+        one = crop_condition(conditions.crop, frames=frames, stack=preset.frames_per_latent)
         crop = torch.cat([one, one, torch.zeros_like(one)][: guidance.rows])
-    scheduler.set_timesteps(steps)
-    for k, t in enumerate(scheduler.timesteps):
-        rows = latents.expand(guidance.rows, -1, -1, -1, -1)
-        rows = rows if crop is None else torch.cat([rows, crop], dim=2)
-        kwargs = {"adapter": adapter}
-        velocity = transformer(rows, states, t.expand(guidance.rows), attention_kwargs=kwargs).sample
-        latents = scheduler.step(guidance.combine(velocity), t, latents).prev_sample
-        if callback:
-            callback(k + 1, steps)
-    return latents
+        rows = torch.cat([rows, crop], dim=2)
+    last = torch.full((guidance.rows,), preset.sampler.timesteps - 1, device=rows.device)
+    adapter = _adapt(transformer, conditions, guidance, frames)
+    velocity = transformer(rows, states, last, attention_kwargs={"adapter": adapter}).sample
+    return -guidance.combine(velocity)  # at the last timestep nothing of the clip is left: v = -x
 
 
 def _adapt(
     transformer: IaDTransformer3DModel, conditions: Conditions, guidance: Guidance, frames: int
 ) -> AdapterStates:
-    """Compute keys and values of all rows, once for all steps."""
+    """Compute keys and values of all rows."""
     rows, action = guidance.rows, conditions.action
     return transformer.adapt(
         conditions.identity.expand(rows, -1, -1),
