@@ -108,9 +108,9 @@ from iad.transformer import create_transformer
 
 fresh = create_transformer(pipe.preset).eval()
 shape = (1, frames, pipe.preset.latent_channels, pipe.preset.latent_size, pipe.preset.latent_size)
-noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+noise = torch.zeros(shape)  # the mean of the noise that a sampler would begin from
 words, silence = (pipe.text_encoder.encode([text]).states for text in ("opens his mouth", ""))
-print("noisy latents:", tuple(noise.shape), " words:", tuple(words.shape))
+print("latents:", tuple(noise.shape), " words:", tuple(words.shape))
 
 # %%
 for name, model in {"fresh": fresh, "trained": transformer}.items():
@@ -132,8 +132,9 @@ print("dials at zero:", float((with_tokens - without).abs().max()))
 # %% [markdown]
 # ## 4. Keys and values are computed once
 #
-# Queries come from the latents and change with every denoising step. Keys and values come from the tokens, and
-# **do not depend on the step**. `adapt` projects them once for the whole video, and what each patch is told of its cells as well:
+# Queries come from the latents; in a sampler, as the full-size model is, they change with every denoising step. Keys and values come
+# from the tokens, and **do not depend on the step**. `adapt` projects them once for the whole video, and what each patch is told of
+# its cells as well:
 
 # %%
 keys, values = states.identity[0]
@@ -145,18 +146,19 @@ print(f"{len(states.identity)} adapted blocks, {count * 4 / 1e6:.1f} MB in all")
 # %% [markdown]
 # ## 5. A clip by hand
 #
-# That is all a clip needs: identity tokens, action tokens, words, noise. `sample` runs the denoiser, the autoencoder turns
-# latents into pixels. (The two scales of `Guidance` are explained in section 9.)
+# That is all a clip needs: identity tokens, action tokens, words. They almost determine it, so mini's denoiser is no sampler: it
+# *predicts* the clip in one step, at the timestep where the published model begins from pure noise, and begins from zeros, the mean of
+# that noise. `predict` runs it, the autoencoder turns latents into pixels. (The two scales of `Guidance` are explained in section 9.)
 
 # %%
-from iad.sampling import Conditions, Guidance, sample
+from iad.predicting import Conditions, Guidance, predict
 
 own = pipe.preset.sampler
 guidance = Guidance(own.guidance_scale, own.identity_guidance_scale, identity_scale=1.0, action_scale=1.0)
 conditions = Conditions(split.identity, action, None, words, silence)
-made = {"latents": noise, "steps": pipe.preset.sampler.steps, "stack": pipe.preset.frames_per_latent}
-latents = sample(transformer, pipe.scheduler, conditions, guidance, **made)
-clip = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, made["stack"])[0])
+made = {"preset": pipe.preset, "frames": frames}
+latents = predict(transformer, conditions, guidance, **made)
+clip = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, pipe.preset.frames_per_latent)[0])
 face_sheet(clip[::2], columns=8, titles=["by hand"])
 
 # %% [markdown]
@@ -248,8 +250,8 @@ mixed = torch.cat([upper[:32], lower[32:]])  # rows 1 to 4 of the grid, rows 5 t
 pictures = [*pair]
 for tokens in (upper, lower, mixed):
     conditions = Conditions(tokens[None], action, None, words, silence)
-    latents = sample(transformer, pipe.scheduler, conditions, guidance, **made)
-    pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, made["stack"])[0])[10])
+    latents = predict(transformer, conditions, guidance, **made)
+    pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, pipe.preset.frames_per_latent)[0])[10])
 labels = ["photo 1", "photo 2", "clip of 1", "clip of 2", "1 over 2"]
 face_sheet(np.stack(pictures), labels, columns=5, size=128)
 
@@ -272,8 +274,8 @@ for states in heard:
     for code in told:
         tokens = pipe.expand(code)
         conditions = Conditions(split.identity, tokens, None, states, silence)
-        latents = sample(transformer, pipe.scheduler, conditions, guidance, **made)
-        pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, made["stack"])[0])[10])
+        latents = predict(transformer, conditions, guidance, **made)
+        pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, pipe.preset.frames_per_latent)[0])[10])
 
 # %%
 titles = [f"words: {prompt}" for prompt in prompts]
@@ -322,11 +324,11 @@ face_sheet(np.stack(pictures), labels, columns=len(dial), size=96, titles=titles
 # $g$ = `guidance_scale`, $g_i$ = `identity_guidance_scale`. At $g = g_i = 1$ only *told* is left, and one row is enough.
 
 # %%
-for words_scale, person_scale in ((1.0, 1.0), (2.5, 1.0), (2.5, 1.2)):
+for words_scale, person_scale in ((1.0, 1.0), (1.6, 1.0), (1.6, 1.2)):
     print(words_scale, person_scale, "->", Guidance(words_scale, person_scale, 1.0, 1.0).rows, "rows")
 
 # %%
-across, down = ((1.0, 3.0), (1.0, 2.0)) if SMOKE else ((1.0, 2.5, 4.0, 8.0), (1.0, 1.2, 2.0))
+across, down = ((1.0, 3.0), (1.0, 2.0)) if SMOKE else ((1.0, 1.6, 3.0, 6.0), (1.0, 1.5, 2.0))
 pictures, labels = [], []
 for person_scale in down:
     for words_scale in across:
@@ -342,12 +344,13 @@ face_sheet(np.stack(pictures), labels, columns=len(across), size=96, titles=titl
 
 # %% [markdown]
 # Guidance exaggerates what distinguishes one row from another, errors included: of the person contrast and colours, of the words
-# hard edges. `mini` uses 2.5 and 1.2.
+# hard edges, and of a turned head a second one beside the first: what *free* would show is taken away where it stands. `mini` uses 1.6
+# and 1.
 
 # %% [markdown]
 # ## 10. Why an older recipe copies expressions
 #
-# ConsisID's recipe shows the denoiser two things of the photo: the **crop's latents**, joined to the noisy latents of the first
+# ConsisID's recipe shows the denoiser two things of the photo: the **crop's latents**, joined to the latents of the first
 # frame, and **entangled tokens**, which are $f$ instead of $i$. We trained that recipe on the same base (`arm="consisid"`).
 # The man in the photo smiles; we ask for something else.
 
@@ -395,8 +398,8 @@ for who in tokens:
         for k in range(len(smiling)):
             latent = 0 * crops["calm"][k] if crop == "no" else crops[crop][k]
             conditions = Conditions(tokens[who][k : k + 1], None, latent[None], words, silence)
-            latents = sample(arm.transformer, pipe.scheduler, conditions, guidance, **made)
-            pictures.append(to_uint8(decode_latents(decoder, latents, made["stack"])[0]))
+            latents = predict(arm.transformer, conditions, guidance, **made)
+            pictures.append(to_uint8(decode_latents(decoder, latents, pipe.preset.frames_per_latent)[0]))
         shown[f"{who} tokens, {crop} crop"] = np.stack(pictures)
 
 # %% [markdown]
@@ -421,7 +424,7 @@ face_sheet(np.stack(pictures), columns=3, size=84, titles=list(shown))
 # the crop does. Here it is the tokens: calm ones leave no smile, even beside a smiling crop, and smiling ones bring more than half
 # of it, even beside a calm crop, which takes a little off the first frames alone. In the published system it is mostly the
 # crop: without it, ConsisID's own ablation says, hardly any likeness is left. In `mini` the tokens reach every frame directly, in
-# every second block, while the crop is joined to the first latent frame alone and the others have one denoising step to hear of
+# every second block, while the crop is joined to the first latent frame alone and the others have one step to hear of
 # it. The lesson is the same on both roads:
 # **whatever shows the photo whole will copy its expression**, if training lets it. IaD closes both: no pixels go
 # into the denoiser, and of the tokens only $i$.
@@ -499,7 +502,7 @@ for scale in (0.0, 1.0):
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Give every latent frame the action tokens in reverse order, `action.flip(1)`, and sample by hand as in section 5. What do you
+# **1.** Give every latent frame the action tokens in reverse order, `action.flip(1)`, and predict by hand as in section 5. What do you
 # expect of "opens his mouth", and of "nods"?
 #
 # <details><summary>Answer</summary>
@@ -522,7 +525,7 @@ for scale in (0.0, 1.0):
 # </details>
 #
 # **3.** Whose clip is it if the embeddings are of one person and the photo of another? Draw `said.track` on a stranger, say
-# `faces.crops[faces.find(person=4, action="neutral", take=0)[0]]`, and sample by hand with his $i$. Which of the two pictures knows $i$?
+# `faces.crops[faces.find(person=4, action="neutral", take=0)[0]]`, and predict by hand with his $i$. Which of the two pictures knows $i$?
 #
 # <details><summary>Answer</summary>
 #

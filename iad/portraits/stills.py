@@ -4,6 +4,7 @@ A still has 256 pixels a side, its 68 landmarks in pixels and its track: 57 weig
 in degrees. An untouched photo's landmarks are those stored with it, and its track is that of the fit.
 """
 
+import functools
 import math
 import os
 import sys
@@ -74,7 +75,8 @@ def load_stills(
 
 
 def _make_stills(folder: Path, *, seed: int, people: int | None, animated: int, minutes: float) -> None:
-    labelled, head, until = load_people_words(), load_head(), time.monotonic() + 60 * minutes
+    labelled, until = load_people_words(), time.monotonic() + 60 * minutes
+    _head()  # a missing one is said here, not by a worker
     records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
     records = leave_out_broken(records)
     chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))[:people]]
@@ -83,7 +85,7 @@ def _make_stills(folder: Path, *, seed: int, people: int | None, animated: int, 
         size = BATCH * (os.cpu_count() or 1)
         batches = [chosen[k : k + size] for k in range(0, len(chosen), size)]
         for batch in tqdm(batches, "stills", unit=f" times {size} people", mininterval=5, file=sys.stderr):
-            made = workers.map(partial(_stills_of, head, seed=seed, animated=animated), batch)
+            made = workers.map(partial(_stills_of, seed=seed, animated=animated), batch)
             for record, (pictures, marks, track) in zip(batch, made, strict=True):
                 rows.append(pictures)
                 landmarks.append(marks)
@@ -128,12 +130,16 @@ class _Rows:
         np.lib.format.write_array_header_1_0(self.file, header)
 
 
-def _stills_of(
-    head: Head, record: PhotoRecord, *, seed: int, animated: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@functools.cache
+def _head() -> Head:
+    """Load the head once in each process: to send it along with every task takes longer than the stills."""
+    return load_head()
+
+
+def _stills_of(record: PhotoRecord, *, seed: int, animated: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng((seed, record.number))
     look = Look(gamma=float(np.exp(rng.normal(0, 0.1))), side_light=float(rng.normal(0, 0.2)))
-    person = PhotoPerson(head, record, look=look)
+    person = PhotoPerson(_head(), record, look=look)
     track = np.stack([_draw_track(rng) for _ in range(animated)])
     marks = person.landmarks(track) * SIZE - 0.5
     own = np.concatenate([record.fit.expression, pose_of(record.fit.rotation)])
