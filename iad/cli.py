@@ -103,7 +103,7 @@ def _add_generate(commands: Any) -> None:
     add("--label", action="store_true", help='draw a small "AI-generated" into every frame')
     add("--face", type=int, metavar="N", help="which face of the photo, 0 the largest (default: 0)")
     add("--seed", type=int, default=0, metavar="N", help="same seed, same frames (default: 0)")
-    add("--steps", type=int, metavar="N", help="where the denoiser draws (default: the model's own)")
+    add("--steps", type=int, metavar="N", help="of a full-size model (default: its own); mini has none")
     add("--identity-scale", type=float, default=1.0, metavar="X", help="weight of the identity (default: 1)")
     add("--action-scale", type=float, default=1.0, metavar="X", help="weight of the action (default: 1)")
     add(

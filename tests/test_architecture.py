@@ -36,7 +36,7 @@ ORDER = (
     "adapters",
     "transformer",
     "baselines",
-    "sampling",
+    "predicting",
     "denoising",
     "refining",
     "parts",
@@ -69,8 +69,8 @@ ORDER = (
 # These are imported where they are used, or at the top of the rooms named here.
 _LEARNING = {
     "checkpoint", "patches", "encoders", "reading", "attention", "performing", "decoupling", "recognised",
-    "matching", "closed_form", "autoencoder", "adapters", "transformer", "baselines", "sampling", "denoising",
-    "refining", "parts", "splitting", "full_size", "model", "pipeline", "training",
+    "matching", "closed_form", "autoencoder", "adapters", "transformer", "baselines", "predicting",
+    "denoising", "refining", "parts", "splitting", "full_size", "model", "pipeline", "training",
 }  # fmt: skip
 HEAVY = {
     "torch": _LEARNING | {"evaluation"},
