@@ -351,7 +351,7 @@ def test_mini_answers_while_the_full_size_model_draws(settings, photo, tmp_path)
     waiting = (Status.STARTING, Status.JOINING_QUEUE, Status.SENDING_DATA, Status.IN_QUEUE)
     while drawing.status().code in waiting:
         time.sleep(0.1)
-    quick = second.submit(**given, steps=1, api_name="/generate")
+    quick = second.submit(**given, api_name="/generate")
     assert quick.result(timeout=60)[1]["model"] == "tiny"
     assert not drawing.done()
     stop_app(**big_one)
@@ -361,4 +361,4 @@ def test_mini_works_where_the_full_size_model_cannot_be_loaded(photo):
     client = Client(start_app(IAD_BIG_MODEL="nobody/nothing-5b", IAD_DEVICE="cpu"), verbose=False)
     with pytest.raises(AppError, match="nothing-5b could not be loaded"):
         ask(client, photo, model="full-size")
-    assert ask(client, photo, steps=1)[1]["model"] == "tiny"
+    assert ask(client, photo)[1]["model"] == "tiny"
