@@ -108,7 +108,7 @@ def test_the_numbers_are_those_of_the_results():
         rows = [re.split(r"\s*\|\s*", line) for line in text.splitlines() if line.startswith(f"| {arm} |")]
         who, does = rows[0], rows[1]  # of all people
         assert who[2].split(" [")[0] == likeness and who[7].split(" [")[0] == found
-        assert does[2].split(" [")[0] == seen and does[3].split(" [")[0] == copied
+        assert does[2].split(" [")[0] == seen and does[4].split(" [")[0] == copied
     assert not words.CLIP_SECONDS or f"| **a clip** | **{words.CLIP_SECONDS}** |" in text
 
 

@@ -6,7 +6,7 @@ HEADINGS = {
     "id-animator": ("ID-Animator’s recipe", "The undivided face tokens go in, without the crop."),
 }
 INTRODUCTION = """
-<p>All three share one base model, data, steps, noise and prompt. They differ in what of the photo reaches
+<p>All three share one base model, data, training steps and prompt. They differ in what of the photo reaches
 the model. Nothing is drawn with the photo’s pixels here, because drawing is not the method: the clips are the
 denoiser’s own, small and soft, and show what the embeddings alone carry. Choose a photo whose expression is
 <em>not</em> what you ask for: whoever copies the photo gives itself away. These are our small
