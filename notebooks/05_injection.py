@@ -158,7 +158,7 @@ guidance = Guidance(own.guidance_scale, own.identity_guidance_scale, identity_sc
 conditions = Conditions(split.identity, action, None, words, silence)
 made = {"preset": pipe.preset, "frames": frames}
 latents = predict(transformer, conditions, guidance, **made)
-clip = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, pipe.preset.frames_per_latent)[0])
+clip = to_uint8(decode_latents(pipe.parts["autoencoder"], latents, stack)[0])
 face_sheet(clip[::2], columns=8, titles=["by hand"])
 
 # %% [markdown]
@@ -251,7 +251,7 @@ pictures = [*pair]
 for tokens in (upper, lower, mixed):
     conditions = Conditions(tokens[None], action, None, words, silence)
     latents = predict(transformer, conditions, guidance, **made)
-    pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, pipe.preset.frames_per_latent)[0])[10])
+    pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, stack)[0])[10])
 labels = ["photo 1", "photo 2", "clip of 1", "clip of 2", "1 over 2"]
 face_sheet(np.stack(pictures), labels, columns=5, size=128)
 
@@ -275,7 +275,7 @@ for states in heard:
         tokens = pipe.expand(code)
         conditions = Conditions(split.identity, tokens, None, states, silence)
         latents = predict(transformer, conditions, guidance, **made)
-        pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, pipe.preset.frames_per_latent)[0])[10])
+        pictures.append(to_uint8(decode_latents(pipe.parts["autoencoder"], latents, stack)[0])[10])
 
 # %%
 titles = [f"words: {prompt}" for prompt in prompts]
@@ -399,7 +399,7 @@ for who in tokens:
             latent = 0 * crops["calm"][k] if crop == "no" else crops[crop][k]
             conditions = Conditions(tokens[who][k : k + 1], None, latent[None], words, silence)
             latents = predict(arm.transformer, conditions, guidance, **made)
-            pictures.append(to_uint8(decode_latents(decoder, latents, pipe.preset.frames_per_latent)[0]))
+            pictures.append(to_uint8(decode_latents(decoder, latents, stack)[0]))
         shown[f"{who} tokens, {crop} crop"] = np.stack(pictures)
 
 # %% [markdown]
