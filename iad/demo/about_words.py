@@ -16,7 +16,7 @@ COLUMNS = (
     "Likeness",
     "Right person",
 )
-CLIP_SECONDS = "1.69"
+CLIP_SECONDS = "1.87"
 
 LEAD = """
 <p class="lead">IaD splits what an encoder sees in a photo of a face into <b class="identity">who it is</b>,
