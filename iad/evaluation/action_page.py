@@ -56,7 +56,7 @@ STRATA_NOTE = (
 DLIB = "…, dlib"
 NOTE = """\
 {photo} photo people and {rendered} rendered people whom training never saw{chosen}; {actions} actions,
-{seeds} takes an arm, T's and the noise's seeds differing; prompts in {words}. Every arm is given the same
+{seeds} take(s) an arm, by T's seeds; prompts in {words}. Every arm is given the same
 references, which show another action than the prompt asks for. In brackets 95 % intervals, people drawn anew
 with all their takes (bootstrap). *Copied* is everywhere the {copied} {failed}
 """

@@ -74,8 +74,7 @@ class PerformingStage:
 
     def prepare(self, folder: Path) -> None:
         """Encode every sentence once, shortest first, and keep the states in `folder` for a resumed run."""
-        blocks = range(self.count or 0)
-        windows = {w for k in blocks for s in self._block(k) for w in cut_windows(s.text)}
+        windows = {w for k in range(self.count) for s in self._block(k) for w in cut_windows(s.text)}
         windows |= {w for k in range(SCENES) for w in cut_windows(self._scene(k))}
         ordered, path = sorted(windows, key=lambda w: (len(w), w)), folder / "sentences.safetensors"
         digest = zlib.crc32("\n".join(ordered).encode())
