@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from iad.cli import main
-from iad.evaluation.real import asked, bench, likeness, material, mesh, page, statistics, subject
+from iad.evaluation.real import asked, bench, copying, likeness, material, mesh, page, statistics, subject
 from iad.evaluation.real.driving import LOOKS, Driven, Driver, judge
 from iad.evaluation.real.measures import NAMES, measure
 from iad.evaluation.real.mesh import Meshes
@@ -98,6 +98,24 @@ def test_verification_tells_people_apart_only_where_they_differ():
     assert statistics.verify(told, person)["auc"][0] > 0.99
     assert statistics.verify(told, person)["eer"][0] < 0.02
     assert abs(statistics.verify(RNG.normal(size=(48, 16)), person)["auc"][0] - 0.5) < 0.15
+
+
+# --- copying
+
+
+def test_what_comes_through_of_a_photo_is_a_share_between_nothing_and_all():
+    own = RNG.normal(size=(5, 400))  # how people are built, which the judge takes for what they do
+    does = RNG.normal(size=(5, 400))
+    shown = dict(zip(copying.COPIED, does + own, strict=True))
+    read = dict(zip(copying.COPIED, does + 0.1 * RNG.normal(size=does.shape), strict=True))
+    for through in (0.0, 0.3, 1.0):
+        clips = dict(zip(copying.COPIED, through * does + own, strict=True))
+        found = copying.estimate_share(clips, shown, read)
+        assert all(abs(value - through) < 0.2 and low <= value <= high for value, low, high in found.values())
+    clips["yaw"][5] = np.nan
+    assert np.isfinite(copying.estimate_share(clips, shown, read)["yaw"]).all()
+    few = {name: values[:2] for name, values in shown.items()}
+    assert np.isnan(copying.estimate_share(few, few, few)["smile"]).all()
 
 
 # --- asked actions
@@ -263,11 +281,13 @@ def test_the_quick_suite_reports_everything(tmp_path, monkeypatch):
     monkeypatch.setattr(material, "find_video", lambda recording, **_: here(recording))
     assert main(words) == 0
     report = json.loads((tmp_path / "report.json").read_text())["suites"]["real"]
-    assert {"reading", "identity", "asked", "control", "cases", "driving"} <= set(report)
+    assert {"reading", "identity", "asked", "control", "copying", "cases", "driving"} <= set(report)
     assert all(row["right"][0] == 0 for row in report["control"].values())
     assert all(abs(r) < 0.5 for r in report["reading"]["held-out photos"]["shuffled"].values())
     assert report["identity"]["one photo in four looks"]["rows"]["dlib, alone"]["auc"][0] > 0.95
+    assert {"iad", "consisid", "iad, drawn"} < set(report["copying"]["rows"])
+    assert report["copying"]["rows"]["iad, drawn"]["yaw"][0] > 0.5  # the product leaves the head where it is
     assert set(report["cases"]) == {str(number) for number in QUICK.cases}
     page = (tmp_path / "report.md").read_text()
-    assert all(title in page for title in ("### Reading", "### Identity", "### Asked actions", "### Cases"))
+    assert all(f"### {title}" in page for title in ("Reading", "Identity", "Asked", "Copied", "Cases"))
     assert (tmp_path / "real-cases.png").exists() and (tmp_path / "real-asked-smile.png").exists()

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from iad.evaluation.real import (
     asked,
+    copying,
     driver_cases,
     driving,
     identity,
@@ -38,6 +39,7 @@ class Amounts:
         driven: photos that a driver drives.
         asked: calm photos that are asked for actions.
         toothy: grins that are asked for a neutral face.
+        copied: photos whose own expression and pose are looked for in calm clips.
         every: nth frame of the real videos that is read.
     """
 
@@ -47,15 +49,16 @@ class Amounts:
     driven: int
     asked: int
     toothy: int
+    copied: int
     every: int
     actions: tuple[str, ...]
     cases: tuple[int, ...]
 
 
-Part = Literal["reading", "identity", "asked", "cases", "driving"]
-_NEEDS_MESH = ("asked", "cases", "driving")
+Part = Literal["reading", "identity", "asked", "copying", "cases", "driving"]
+_NEEDS_MESH = ("asked", "copying", "cases", "driving")
 STRAIGHT = 12.0  # degrees of yaw, for faces that are put into other surroundings
-QUICK = Amounts(8, 4, 2, 1, 1, 1, 12, ("smile", "shake"), (7, 15, 23))
+QUICK = Amounts(8, 4, 2, 1, 1, 1, 3, 12, ("smile", "shake"), (7, 15, 23))
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,17 @@ class Stock:
 def choose_amounts(people: int) -> Amounts:
     """Say how much of everything goes with that many photos."""
     few = max(1, people // 4)
-    actions, numbers = tuple(asked.ACTIONS), tuple(driver_cases.CASES)
     return Amounts(
-        people, min(people, 48), min(people, 24), min(8, few), min(16, few), min(6, few), 1, actions, numbers
+        photos=people,
+        verified=min(people, 48),
+        acted=min(people, 24),
+        driven=min(8, few),
+        asked=min(16, few),
+        toothy=min(6, few),
+        copied=people,
+        every=1,
+        actions=tuple(asked.ACTIONS),
+        cases=tuple(driver_cases.CASES),
     )
 
 
@@ -122,6 +133,8 @@ def run_real(
                 report[part] = _verify(pipe, stock)
             elif part == "asked":
                 report |= _ask(pipe, stock, output)
+            elif part == "copying":
+                report[part] = _copy(pipe, stock)
             elif part == "cases":
                 report[part] = _try_cases(pipe, stock, output, Path(name), model)
             else:
@@ -181,6 +194,12 @@ def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
         judged = asked.ask(pipe, chosen, grins, actions=amounts.actions, tick=bar.update)
     sheets.draw_asked(output, judged)
     return {"asked": asked.sum_up(judged), "control": asked.sum_up(asked.repeat_photos(judged))}
+
+
+def _copy(pipe, stock: Stock) -> dict[str, Any]:
+    photos = stock.photos[: stock.amounts.copied]
+    with _bar(len(photos) * len(copying.list_rows(pipe)), "calm clips") as bar:
+        return copying.compare(pipe, photos, tick=bar.update)
 
 
 def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> dict[str, Any]:
