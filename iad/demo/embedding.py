@@ -26,11 +26,12 @@ from iad.demo.examples import digest
 from iad.demo.runs import QUIET, Runs, plain_errors
 from iad.demo.studio import save_clip
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
+from iad.installation import EXAMPLES
 from iad.photos import load_image
 from iad.plots import list_labels
 from iad.result import DecoupledFace
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "pairs"
+PAIRS = EXAMPLES / "pairs"
 MOST_FACES, MOST_PROMPTS, LONGEST_PROMPT = 8, 30, 200
 KEPT = 1800  # seconds that a visitor's embeddings stay in memory
 SCENE = "a portrait"  # a swap's words: they name no action
@@ -60,7 +61,7 @@ class EmbeddingActions:
     def __init__(self, pipeline: Any):
         self.pipeline = pipeline
         self.looks, self.swaps = Runs(), Runs()
-        self.examples = sorted(EXAMPLES.glob("*.png"))
+        self.examples = sorted(PAIRS.glob("*.png"))
         self.known = {digest(load_image(file)) for file in self.examples}
 
     def decouple(
