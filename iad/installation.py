@@ -33,13 +33,13 @@ def check_installed(*names: str) -> None:
 
 @cache
 def _read_needs() -> dict[str, str]:
-    """Return what is needed by name, as in gradio: gradio>=6.20; empty where nobody wrote it down."""
+    """Return what is needed by name, as in gradio: gradio>=6.28; empty where nobody wrote it down."""
     file = _PACKAGE.parent / "requirements.txt"
     try:
         lines = file.read_text().splitlines() if file.is_file() else metadata.requires("iad") or []
     except metadata.PackageNotFoundError:
         return {}
-    # "gradio>=6.20; extra == 'app'" in a wheel, "gradio>=6.20  # the page" in a checkout
+    # "gradio>=6.28; extra == 'app'" in a wheel, "gradio>=6.28  # the page" in a checkout
     needs = (line.partition("#")[0].partition(";")[0].strip() for line in lines)
     return {need.partition(">=")[0]: need for need in needs if need}
 

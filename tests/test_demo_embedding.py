@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -118,6 +119,12 @@ def test_examples_need_no_consent_but_any_other_picture_does(actions, tmp_path):
     Image.fromarray(picture).save(tmp_path / "other.png")
     with pytest.raises(gr.Error, match="Tick the box"):
         look(actions, [str(tmp_path / "other.png")], consent=False)
+
+
+def test_examples_are_lent_as_copies_that_the_page_may_serve_wherever_the_package_lies(actions):
+    lent, count = next(actions.lend_examples(2))
+    assert count == 3 and [Path(file).name for file in lent] == [Path(file).name for file in PAIRS]
+    assert all(Path(file).is_relative_to(tempfile.gettempdir()) for file in lent)
 
 
 def test_a_visitor_who_leaves_stops_the_look(actions):

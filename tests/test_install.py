@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -10,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 import iad
 from iad.installation import check_installed
@@ -68,10 +71,30 @@ def test_needs_version_and_command_come_from_where_they_are_written(wheel):
     needs = [line.removeprefix("Requires-Dist: ") for line in about.splitlines() if "Requires-Dist" in line]
     plain = {need.partition(";")[0].replace("-", "_") for need in needs}
     assert {n.replace("-", "_") for n in _list_needs("requirements.txt")} <= plain
-    assert "torch>=2.8" in needs and "gradio>=6.20; extra == 'app'" in needs  # the page is nobody's duty
+    assert "torch>=2.8" in needs and "gradio>=6.28; extra == 'app'" in needs  # the page is nobody's duty
     extras = {line.split()[1] for line in about.splitlines() if line.startswith("Provides-Extra")}
     assert extras == {"app", "train", "eval", "full", "notebooks", "dev"}
     assert "iad = iad.cli:main" in _read(wheel, "entry_points.txt")
+
+
+def test_a_space_gets_all_that_it_needs_and_no_more():
+    command = re.search(r"^hf upload .*?[^\\]\n", (ROOT / "docs" / "space.md").read_text(), re.M | re.S)
+    words = shlex.split(command[0].replace("\\\n", " "))
+    given = list(zip(words, words[1:], strict=False))
+    picked, left = ([value for key, value in given if key == name] for name in ("--include", "--exclude"))
+    files = {str(file.relative_to(ROOT)) for room in ("iad", "examples") for file in _list_files(ROOT / room)}
+    files |= {file.name for file in ROOT.iterdir() if file.is_file()}
+    others = {"tests/test_app.py", "iad/__pycache__/cli.pyc"}
+    sent = set(filter_repo_objects(files | others, allow_patterns=picked, ignore_patterns=left))
+    assert {"app.py", "README.md", "requirements.txt", "pre-requirements.txt", "examples/prompts.json"} <= sent
+    assert {file for file in files if file.startswith("iad/")} <= sent
+    assert not (others | {"Makefile"}) & sent
+
+
+def test_the_front_matter_names_the_tested_gradio():
+    front = (ROOT / "README.md").read_text().split("---")[1]
+    tested = (ROOT / "constraints.txt").read_text().splitlines()
+    assert f"gradio=={re.search('sdk_version: (.+)', front)[1]}" in tested
 
 
 def _put_package(folder: Path, name: str, version: str) -> None:
@@ -83,8 +106,8 @@ def _put_package(folder: Path, name: str, version: str) -> None:
 def test_a_package_that_is_too_old_or_missing_is_told_in_a_sentence(tmp_path, monkeypatch):
     check_installed("torch", "diffusers", "gradio")
     monkeypatch.syspath_prepend(tmp_path)
-    _put_package(tmp_path, "gradio", "5.49.1")
-    with pytest.raises(ValueError, match=r'^gradio 5\.49\.1 is .* too old; .*--upgrade "gradio>=6\.20"$'):
+    _put_package(tmp_path, "gradio", "6.27.0")
+    with pytest.raises(ValueError, match=r'^gradio 6\.27\.0 is .* too old; .*--upgrade "gradio>=6\.28"$'):
         check_installed("diffusers", "gradio")
     with pytest.raises(ValueError, match=r'^no_such_package is not installed; .*"no_such_package"$'):
         check_installed("no_such_package")

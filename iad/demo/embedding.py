@@ -1,5 +1,6 @@
 """The tab "Inside the embedding": some faces, each in three parts, compared, and put together anew."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,11 @@ class EmbeddingActions:
         self.looks, self.swaps = Runs(), Runs()
         self.examples = sorted(PAIRS.glob("*.png"))
         self.known = {digest(load_image(file)) for file in self.examples}
+
+    def lend_examples(self, count: int) -> Iterator[tuple[list[str], int]]:
+        """Give the examples as files, and one more than `count`."""
+        with tempfile.TemporaryDirectory() as folder:  # gradio serves no file of the package
+            yield [shutil.copy(file, folder) for file in self.examples], count + 1
 
     def decouple(
         self,
@@ -234,10 +240,9 @@ def build_embedding(pipeline: Any, consent: Any) -> None:
     shown = [results, several, cards, tables, maps, person, action, npz, table]
     drawn = run.success(actions.draw, looked, shown, **QUIET)
     drawn.success(None, js=_scroll_to("inside-results", "start"), **QUIET)
-    examples = [str(file) for file in actions.examples]
     more.upload(lambda old, new: [*(old or []), *new], [files, more], files, **QUIET)
     files.change(lambda paths: gr.update(visible=bool(paths)), files, more, **QUIET)
-    sample.click(lambda count: (examples, count + 1), asked, [files, asked], api_visibility="private")
+    sample.click(actions.lend_examples, asked, [files, asked], api_visibility="private")
 
 
 def _lay_out_swap(actions: EmbeddingActions, looked: Any, consent: Any) -> tuple[Any, Any]:
