@@ -1,7 +1,7 @@
-# make setup | demo | test | notebooks | clean. Needs make and Python 3.11 or newer; everything goes into .venv.
+# make setup | demo | test | notebooks | lab | clean. Needs make and Python 3.11 or newer; everything goes into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test notebooks clean chromium
+.PHONY: help setup demo test notebooks lab clean chromium
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -13,6 +13,7 @@ help:
 	@echo "make demo        set up, then open the app on http://127.0.0.1:$(PORT)"
 	@echo "make test        set up, then check the style and run the tests"
 	@echo "make notebooks   set up, then run every tutorial anew and store what it shows"
+	@echo "make lab         set up, then open the tutorials in JupyterLab"
 	@echo "make clean       remove .venv and every cache"
 
 setup: .venv/.installed
@@ -27,6 +28,10 @@ test: .venv/.installed-dev chromium
 
 notebooks: .venv/.installed-dev
 	$(BIN)/python notebooks/run.py
+
+lab: .venv/.installed-dev
+	@$(PIP) install jupyterlab -c constraints.txt
+	$(BIN)/jupyter lab notebooks
 
 # A candidate counts only when it runs: a name on the PATH may be a stub without a Python behind it.
 .venv/bin/python:

@@ -13,6 +13,9 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Import the public names when they are asked for: `import iad` alone costs no torch."""
     if name == "IaDPipeline":
+        from iad.installation import check_installed
+
+        check_installed("torch", "diffusers", "transformers")
         from iad.pipeline import IaDPipeline
 
         return IaDPipeline

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from iad import __version__
 from iad import commands as run
 from iad.commands.evaluate import SUITES
 from iad.training.plan import STAGES, WHOLE
@@ -57,6 +58,7 @@ def create_parser() -> argparse.ArgumentParser:
         description="Video portraits from one photo: identity and facial action, decoupled.",
         epilog='example:\n  python -m iad generate --reference a.jpg --prompt "a man laughs" --output a.mp4',
     )
+    parser.add_argument("--version", action="version", version=f"iad {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_generate(commands)
     _add_batch(commands)

@@ -15,7 +15,9 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
-FOLDER = Path(__file__).parents[1] / "examples" / "faces"
+from iad.installation import EXAMPLES
+
+FOLDER = EXAMPLES / "faces"
 TRUTH = "faces.npz"
 QUALITY = 85  # of WebP, in percent
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-NO_RAY = "Ray is not installed here; install it (pip install -r requirements-ray.txt) or leave --ray out."
+NO_RAY = "Ray is not installed here; install it (pip install ray) or leave --ray out."
 NO_START = "No Ray worker could start; this project must be importable on every machine"
 ALL_DIED = "Every worker died before the work was done, maybe for lack of memory; try fewer workers."
 

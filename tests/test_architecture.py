@@ -14,6 +14,7 @@ LONGEST_FILE = 350
 # Each room may import itself and the rooms before it.
 ORDER = (
     "config",
+    "installation",
     "checkpoint",
     "provenance",
     "video",

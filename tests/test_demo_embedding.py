@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -16,13 +17,14 @@ from PIL import Image
 
 from iad import IaDPipeline
 from iad.comparison import NUMBERS, cosines, write_csv
-from iad.demo.embedding import EXAMPLES, KEPT, MOST_FACES, EmbeddingActions, build_embedding
+from iad.demo.embedding import KEPT, MOST_FACES, EmbeddingActions, build_embedding
 from iad.demo.embedding_words import describe_swap
 from iad.demo.studio import ENLARGED
+from iad.installation import EXAMPLES
 from iad.photos import load_image
 from iad.video import read_metadata, read_video
 
-PAIRS = sorted(str(file) for file in EXAMPLES.glob("*.png"))
+PAIRS = sorted(str(file) for file in (EXAMPLES / "pairs").glob("*.png"))
 VISITOR = gr.Request(session_hash="visitor")
 
 
@@ -117,6 +119,12 @@ def test_examples_need_no_consent_but_any_other_picture_does(actions, tmp_path):
     Image.fromarray(picture).save(tmp_path / "other.png")
     with pytest.raises(gr.Error, match="Tick the box"):
         look(actions, [str(tmp_path / "other.png")], consent=False)
+
+
+def test_examples_are_lent_as_copies_that_the_page_may_serve_wherever_the_package_lies(actions):
+    lent, count = next(actions.lend_examples(2))
+    assert count == 3 and [Path(file).name for file in lent] == [Path(file).name for file in PAIRS]
+    assert all(Path(file).is_relative_to(tempfile.gettempdir()) for file in lent)
 
 
 def test_a_visitor_who_leaves_stops_the_look(actions):

@@ -16,7 +16,7 @@ import pytest
 from iad.spread import spread
 
 needs_ray = pytest.mark.skipif(
-    not importlib.util.find_spec("ray"), reason="Ray is not installed: pip install -r requirements-ray.txt"
+    not importlib.util.find_spec("ray"), reason="Ray is not installed: pip install ray"
 )
 
 
@@ -179,7 +179,7 @@ def _wait_for_the_end_of(group):
 
 def test_without_ray_one_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r"Ray is not installed.*requirements-ray\.txt"):
+    with pytest.raises(ValueError, match=r"Ray is not installed.*pip install"):
         list(spread([1], square, ray="local"))
 
 

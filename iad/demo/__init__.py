@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from iad.demo.loading import BackgroundPipeline
+from iad.installation import check_installed
 from iad.photos import MOST_BYTES
 
 MOST_WAITING = 20
@@ -24,8 +25,12 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
 
     Returns:
         A `gradio.Blocks`, not launched; `serve` launches it with its looks.
+
+    Raises:
+        ValueError: gradio is missing or too old.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is imported
+    check_installed("gradio")
     import gradio as gr
 
     from iad.demo.about import build_about

@@ -1,5 +1,6 @@
 """The tab "Inside the embedding": some faces, each in three parts, compared, and put together anew."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,11 +27,12 @@ from iad.demo.examples import digest
 from iad.demo.runs import QUIET, Runs, plain_errors
 from iad.demo.studio import save_clip
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
+from iad.installation import EXAMPLES
 from iad.photos import load_image
 from iad.plots import list_labels
 from iad.result import DecoupledFace
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "pairs"
+PAIRS = EXAMPLES / "pairs"
 MOST_FACES, MOST_PROMPTS, LONGEST_PROMPT = 8, 30, 200
 KEPT = 1800  # seconds that a visitor's embeddings stay in memory
 SCENE = "a portrait"  # a swap's words: they name no action
@@ -60,8 +62,13 @@ class EmbeddingActions:
     def __init__(self, pipeline: Any):
         self.pipeline = pipeline
         self.looks, self.swaps = Runs(), Runs()
-        self.examples = sorted(EXAMPLES.glob("*.png"))
+        self.examples = sorted(PAIRS.glob("*.png"))
         self.known = {digest(load_image(file)) for file in self.examples}
+
+    def lend_examples(self, count: int) -> Iterator[tuple[list[str], int]]:
+        """Give the examples as files, and one more than `count`."""
+        with tempfile.TemporaryDirectory() as folder:  # gradio serves no file of the package
+            yield [shutil.copy(file, folder) for file in self.examples], count + 1
 
     def decouple(
         self,
@@ -233,10 +240,9 @@ def build_embedding(pipeline: Any, consent: Any) -> None:
     shown = [results, several, cards, tables, maps, person, action, npz, table]
     drawn = run.success(actions.draw, looked, shown, **QUIET)
     drawn.success(None, js=_scroll_to("inside-results", "start"), **QUIET)
-    examples = [str(file) for file in actions.examples]
     more.upload(lambda old, new: [*(old or []), *new], [files, more], files, **QUIET)
     files.change(lambda paths: gr.update(visible=bool(paths)), files, more, **QUIET)
-    sample.click(lambda count: (examples, count + 1), asked, [files, asked], api_visibility="private")
+    sample.click(actions.lend_examples, asked, [files, asked], api_visibility="private")
 
 
 def _lay_out_swap(actions: EmbeddingActions, looked: Any, consent: Any) -> tuple[Any, Any]:

@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from iad.installation import EXAMPLES
 from iad.photos import load_image
 
-FOLDER = Path(__file__).parents[2] / "examples"
 LARGEST_SIDE = 768
 
 
@@ -51,7 +51,7 @@ def digest(picture: UInt8[np.ndarray, "h w 3"]) -> str:
     return hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes()).hexdigest()
 
 
-def load_examples(folder: Path = FOLDER) -> list[Example]:
+def load_examples(folder: Path = EXAMPLES) -> list[Example]:
     """Read the examples of a folder whose pictures are on this machine.
 
     Raises:
@@ -63,7 +63,7 @@ def load_examples(folder: Path = FOLDER) -> list[Example]:
     return [_read_example(file, e, folder) for e, file in zip(entries, files, strict=True) if file]
 
 
-def find_picture(entry: Mapping[str, Any], folder: Path = FOLDER) -> Path | None:
+def find_picture(entry: Mapping[str, Any], folder: Path = EXAMPLES) -> Path | None:
     """Return the picture of an entry of the list, in the folder, a package or among the photo people."""
     if "person" in entry:
         # the cache as in `iad.portraits`
@@ -85,7 +85,7 @@ def name_clip(entry: Mapping[str, Any]) -> str:
     return f"photo-{entry['person']:04d}.mp4" if "person" in entry else f"{Path(entry['image']).stem}.mp4"
 
 
-def list_photo_people(folder: Path = FOLDER) -> list[int]:
+def list_photo_people(folder: Path = EXAMPLES) -> list[int]:
     """Return the numbers of the photo people in the list; `python -m iad data examples` fetches them."""
     listing = folder / "prompts.json"
     entries = json.loads(listing.read_text()) if listing.is_file() else []
