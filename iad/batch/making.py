@@ -26,7 +26,7 @@ class Task:
     model: str
     photos: tuple[bytes, ...]
     driver: bytes | None
-    device: str = "auto"
+    device: str
 
 
 @dataclass(frozen=True)
