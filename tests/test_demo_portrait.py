@@ -174,7 +174,7 @@ def test_an_example_needs_no_consent_and_shows_its_clip(tmp_path):
 
 @pytest.mark.slow
 def test_zero_gpu_draws_mini_in_a_process_of_its_own(photo):
-    said = rehearse(draw_mini, photo)
+    said = rehearse(draw_mini, photo, OMP_NUM_THREADS="2")  # of which none come along
     drawn, faceless, cancelled = said["results"]
     assert drawn == said["here"] and said["stays"] == "cpu"  # the page's own stays off the GPU
     assert "No face found" in faceless and cancelled == "cancelled"

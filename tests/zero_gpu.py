@@ -135,6 +135,7 @@ def draw_mini(photo):
     hardware = become_zero_gpu()
     import gradio as gr
     import numpy as np
+    import torch
 
     from iad.demo.loading import BackgroundPipeline, count_seconds
     from iad.demo.runs import Cancelled, Follower, Stop
@@ -154,6 +155,7 @@ def draw_mini(photo):
     except Cancelled:
         results.append("cancelled")
     here = mini._wait()
+    torch.set_num_threads(1)  # more would round otherwise
     clip = here([picture], "laughs", **asking)
     return {
         "hardware": hardware.describe(), "asked": asked, "expected": count_seconds([], "laughs", **asking),

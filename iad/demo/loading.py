@@ -10,6 +10,7 @@ from typing import Any
 
 from iad.checks import LONGEST
 from iad.config import PRESETS, Preset
+from iad.demo.examples import load_examples
 from iad.demo.hardware import gpu, is_zero_gpu
 
 __all__ = ["Background", "BackgroundPipeline"]
@@ -17,7 +18,7 @@ __all__ = ["Background", "BackgroundPipeline"]
 LENGTH = 2.0  # seconds of a clip of which nobody says how long it is to be
 # Seconds that ZeroGPU is asked for: to begin with, then a second of a clip, and of a driving video. Networks
 # take the least of them; geometry draws on the CPU.
-BEGINNING, DRAWING, READING = 5.0, 1.5, 1.5
+BEGINNING, DRAWING, READING = 6.0, 1.5, 1.5
 
 
 class Background(ABC):
@@ -114,7 +115,14 @@ class BackgroundPipeline(Background):
     def _load(self) -> Any:
         from iad.pipeline import IaDPipeline
 
-        return IaDPipeline.from_pretrained(self._name, device="cpu" if is_zero_gpu() else self._device)
+        if not is_zero_gpu():
+            return IaDPipeline.from_pretrained(self._name, device=self._device)
+        pipeline = IaDPipeline.from_pretrained(self._name, device="cpu")
+        for example in load_examples()[:1]:  # what is warm here is warm in every clip's process
+            pipeline.decouple(example.picture)
+            if pipeline.geometry is not None:
+                pipeline.live(example.picture).frame(mouth=0.5)
+        return pipeline
 
 
 def count_seconds(
