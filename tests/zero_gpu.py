@@ -8,6 +8,7 @@ what came of it, as JSON.
 
 import hashlib
 import json
+import multiprocessing
 import os
 import runpy
 import socket
@@ -189,6 +190,8 @@ def visit(photo):
         said["asked"] = asked
     finally:
         print(json.dumps(said), flush=True)
+        for child in multiprocessing.active_children():
+            child.kill()
         os._exit(0)
 
 
