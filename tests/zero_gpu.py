@@ -175,6 +175,8 @@ def visit(photo):
     """Ask the page for a clip, print what came of it, and end the app."""
     from gradio_client import Client, handle_file
 
+    # Whoever misses a heartbeat is gone for the page; here both sides share an interpreter, which is busy.
+    Client._stream_heartbeat = staticmethod(lambda *_: None)
     address, said = f"http://127.0.0.1:{os.environ['GRADIO_SERVER_PORT']}/", {}
     for _ in range(240):
         try:
