@@ -136,7 +136,7 @@ def count_seconds(
     from iad.driving import is_video
     from iad.text import split_prompt
 
-    if is_video(action_reference):
+    if action_reference is not None and is_video(action_reference):
         return math.ceil(BEGINNING + (DRAWING + READING) * (duration or LONGEST))
     seconds = duration or max([LENGTH, *(action.end for action in split_prompt(prompt)[1])])
     return math.ceil(BEGINNING + DRAWING * seconds)
