@@ -19,6 +19,7 @@ from iad.training.plan import STAGES, WHOLE
 ARMS = "iad, consisid, id-animator, consisid-cross, entangled"  # --help does without iad.config
 TRAINED = ("mini", "mini-large", "tiny", "cogvideox-5b")
 MEMORY_MODES = "auto, full, offload, sequential, int8, fp8"
+DEVICES = "cpu, cuda or mps (default: auto, CUDA where there is one)"
 CACHES = "first-block, mag, taylorseer, pab"
 FACE_PROMPTS = ("smiling", "mouth open", "eyes closed", "eyebrows raised", "frowning", "puckered lips")
 
@@ -117,13 +118,10 @@ def _add_generate(commands: Any) -> None:
         "only; 0 shows what the embeddings alone carry",
     )
     add("--frames", type=int, metavar="N", help="how many, instead of --duration")
+    add("--device", default="auto", metavar="NAME", help=DEVICES)
     small = parser.add_argument_group("a small model only").add_argument
-    small(
-        "--duration",
-        type=float,
-        metavar="SECONDS",
-        help="0.5 to 10 (default: the timeline's or the driving video's own, else 2)",
-    )
+    length = "0.5 to 10 (default: the timeline's or the driving video's own, else 2)"
+    small("--duration", type=float, metavar="SECONDS", help=length)
     small("--fps", type=float, metavar="N", help="frames a second, to 60 (default: 24)")
     small("--size", type=int, metavar="N", help="pixels a side, 64 to 1024 (default: 384)")
     small("--paste-back", action="store_true", help="put the moving face into its own whole photo")
@@ -159,6 +157,7 @@ def _add_batch(commands: Any) -> None:
     add("--output", required=True, metavar="DIR", help="where the clips and results.jsonl go")
     add("--model", default="mini", metavar="NAME", help="a preset or a folder (default: mini)")
     add("--workers", type=int, default=1, metavar="N", help="processes, one core each (default: 1)")
+    add("--device", default="auto", metavar="NAME", help=DEVICES)
     add("--ray", metavar="ADDRESS", help="work on a Ray cluster: auto, local or its address")
 
 
@@ -348,3 +347,5 @@ def _add_demo(commands: Any) -> None:
         example="python -m iad demo --port 7860",
     )
     parser.add_argument("--port", type=int, default=7860, metavar="N", help="the app's port (default: 7860)")
+    place = "cpu, cuda or mps for all models (default: auto, mini on the CPU, a large model on CUDA)"
+    parser.add_argument("--device", default="auto", metavar="NAME", help=place)

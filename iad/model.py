@@ -1,9 +1,9 @@
 """Weights -> a model: every part of one size, built with random weights or filled from a folder."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -11,15 +11,24 @@ from torch import nn
 from iad import checkpoint
 from iad.baselines import RECIPES, Baseline, create_baseline
 from iad.config import Preset, get_preset, is_full_size
+from iad.full_size.memory import find_device
 from iad.full_size.pipeline import FullSizePipeline
 from iad.geometry.head import Head, load_geometry, save_geometry
 from iad.parts import arm_part, create_parts, find_arms, load_baseline, load_parts, split_parts
 from iad.splitting import Splitting
 from iad.text import create_text_encoder, load_text_encoder
 
+T = TypeVar("T")
+OUT_OF_MEMORY = (
+    "The GPU's memory did not suffice, so this was made on the CPU, and so is what follows; free some of it, "
+    "then load the model again."
+)
+
 
 class Model(Splitting):
-    """All parts of one model size."""
+    """All parts of one model size; `notes` are doubts about every clip, of where it is made."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -54,25 +63,32 @@ class Model(Splitting):
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, adapter: str | Path | None = None, **full_size: Any
+        cls,
+        name: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        device: str | torch.device | None = "auto",
+        **full_size: Any,
     ) -> "Model | FullSizePipeline":
         """Load a model by name ("mini", "cogvideox-5b"), from a folder, or from the hub.
 
         Args:
             name: a preset, a folder written by `save_pretrained` or by diffusers, or a hub id.
             adapter: a folder whose adapters and split replace those of the model; at full size also a hub id.
+            device: "cpu", "cuda" or "mps"; "auto" is CUDA where there is one, else the CPU.
             full_size: for a full-size model only: `arms` to load at once, and the fields of
-                `iad.full_size.pipeline.Sources`: baselines, memory, cache, device, accept_licence.
+                `iad.full_size.pipeline.Sources`: baselines, memory, cache, accept_licence.
 
         Raises:
-            ValueError: unknown name, no weights, or weights that were altered or do not fit.
+            ValueError: unknown name or device, no weights, or weights that were altered or do not fit.
         """
+        device = find_device(device)
         if is_full_size(name):
-            return FullSizePipeline.open(name, adapter=adapter, **full_size)
+            return FullSizePipeline.open(name, adapter=adapter, device=str(device), **full_size)
         if full_size:
             raise ValueError(f"{', '.join(full_size)}: only full-size models take these; leave them out.")
         if str(name) == "tiny":
-            return cls.create("tiny")
+            return cls.create("tiny").to(device)
         shipped = checkpoint.WEIGHTS / str(name)
         folder = shipped if shipped.is_dir() else Path(name)
         if not folder.is_dir():
@@ -89,7 +105,34 @@ class Model(Splitting):
             load_parts(parts, Path(adapter), only=("decoupling", "adapters-iad"))
             sources |= {arm: Path(adapter) for arm in find_arms(Path(adapter), tuple(RECIPES))}
         loaders = {a: partial(load_baseline, a, preset, parts, source) for a, source in sources.items()}
-        return cls(preset, parts, _text_encoder(preset), geometry=geometry, baselines=loaders)
+        return cls(preset, parts, _text_encoder(preset), geometry=geometry, baselines=loaders).to(device)
+
+    def to(self, device: str | torch.device) -> "Model":
+        """Move every network, and return itself; what geometry draws is drawn on the CPU.
+
+        Where a GPU's memory does not suffice, they stay on the CPU, and `notes` says so.
+
+        Raises:
+            ValueError: there is no such device.
+        """
+        self.notes = ()
+        try:
+            self._move(find_device(device))
+        except torch.OutOfMemoryError:
+            self._retreat()
+        return self
+
+    def _move(self, device: torch.device) -> None:
+        self.device = device
+        self.text_encoder = self.text_encoder.to(device)
+        for module in (self.parts, *self._loaded.values()):
+            module.to(device)
+
+    def _retreat(self) -> None:
+        """Go on on the CPU."""
+        self._move(torch.device("cpu"))
+        self.notes = (OUT_OF_MEMORY,)
+        torch.cuda.empty_cache()
 
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
         """Write all weights and the preset; `from_pretrained` reads them back bit for bit (unless `half`)."""
@@ -105,8 +148,24 @@ class Model(Splitting):
     def baseline(self, arm: str) -> Baseline:
         """Return one of the arms beside "iad", loading it the first time."""
         if arm not in self._loaded:
-            self._loaded[arm] = self._baselines[arm]()
+            self._loaded[arm] = self._baselines[arm]().to(self.device)
         return self._loaded[arm]
+
+
+def retreating(method: Callable[..., T]) -> Callable[..., T]:
+    """Let a method of a model run again on the CPU where a GPU's memory did not suffice."""
+
+    @wraps(method)
+    def run(self: Model, *args: Any, **kwargs: Any) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except torch.OutOfMemoryError:
+            if self.device.type == "cpu":
+                raise
+        self._retreat()  # past the handler, so that the frames that held the tensors are gone
+        return method(self, *args, **kwargs)
+
+    return run
 
 
 def _text_encoder(preset: Preset):

@@ -25,7 +25,7 @@ from iad.faces import Face
 from iad.geometry.animation import LARGEST, AnimatedPhoto
 from iad.geometry.coefficients import POSE_LIMITS
 from iad.live import Live
-from iad.model import Model
+from iad.model import Model, retreating
 from iad.performing import Performance, perform_segments, track_to_code
 from iad.photos import load_image
 from iad.predicting import Conditions, Guidance
@@ -51,6 +51,7 @@ ALONE = "The arm {arm!r} has no drawing of its own, so its clip is what its embe
 class IaDPipeline(Model):
     """A model, ready to generate. Build it with `from_pretrained` or `create`."""
 
+    @retreating
     def live(self, reference: Reference, *, face: int | None = None) -> Live:
         """Fit one photo, to draw single frames of it at once: for sliders and webcams.
 
@@ -63,6 +64,7 @@ class IaDPipeline(Model):
         repair, find = Repair(self.parts["refiner"], fitted), partial(self.find_face, thorough=False)
         return Live(fitted, repair=repair, find=find, follow=self.follow_face)
 
+    @retreating
     @torch.inference_mode()
     def __call__(
         self,
@@ -155,7 +157,7 @@ class IaDPipeline(Model):
             "size": size, "fps": fps, "prompt": prompt, "detail_scale": detail_scale,
             "paste_back": paste_back,
         }  # fmt: skip
-        notes = [*face_notes(faces, face), *compare_people(identities), *notes, *moved.notes]
+        notes = [*face_notes(faces, face), *compare_people(identities), *notes, *moved.notes, *self.notes]
         if (num_inference_steps or 1) > 1:
             notes.append(ONE_STEP.format(model=self.preset.name, steps=num_inference_steps))
         elapsed = time.perf_counter() - begun
@@ -240,7 +242,7 @@ class IaDPipeline(Model):
         latent_frames = max(1, int(np.ceil(len(moved.track) / fps / step - 1e-6)))
         # the middle of the video frames that a latent frame stands for
         at = np.minimum((np.arange(latent_frames) * step + 0.25 * step) * fps, len(moved.track) - 1)
-        code = torch.from_numpy(track_to_code(moved.track[at.astype(int)]))[None]
+        code = torch.from_numpy(track_to_code(moved.track[at.astype(int)]))[None].to(self.device)
 
         def make_conditions(window: slice) -> Conditions:
             begin, end = window.start * step, window.stop * step
@@ -265,7 +267,7 @@ class IaDPipeline(Model):
         if arm == "iad":
             identity = self._split_local(faces).identity
         else:
-            baseline, pictures = self.baseline(arm), to_tensor(crops)
+            baseline, pictures = self.baseline(arm), to_tensor(crops).to(self.device)
             features = self.parts["encoder"](pictures)
             identity = baseline.reader.read(features.vector, features.tokens)
             actions = actions if baseline.recipe.actions else None

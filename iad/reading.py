@@ -218,7 +218,7 @@ def read_crop(
 ) -> Reading:
     """Read one aligned crop and say it in the photo that `affine` maps to the crop's unit square."""
     seen = reader(_to_pixels(picture, reader))
-    landmarks = (seen.landmarks[0].double().cpu().numpy() - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
+    landmarks = (seen.landmarks[0].cpu().double().numpy() - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
     track = seen.coefficients[0].float().cpu().numpy()
     track[:EXPRESSIONS] = track[:EXPRESSIONS].clip(0, 1)
     track[EXPRESSIONS:] *= POSE_SCALE

@@ -121,7 +121,7 @@ class Repair:
         self.refiner = refiner.to(memory_format=torch.channels_last)  # a quarter faster on a processor
         self.photo, self.own = photo, photo.own_track
         self.marks = photo.landmarks(self.own[None])[0]
-        self._known: dict[int, tuple[list[Tensor], bool]] = {}  # by the frames' size
+        self._known: dict[tuple[int, torch.device], tuple[list[Tensor], bool]] = {}
 
     @torch.inference_mode()
     def __call__(self, drawn: Drawn, track: Float[np.ndarray, "f 60"]) -> UInt8[np.ndarray, "f s s 3"]:
@@ -138,7 +138,8 @@ class Repair:
             part = list(zip(chosen, marks, places, strict=True))[at : at + _CHUNK]
             looks = [cut_look(frames[k], drawn.source[k], points, there) for k, points, there in part]
             tracks = to_conditions(track[[k for k, _, _ in part]], self.own)
-            change = self.refiner(_to_tensor(looks, known[0]), known, torch.from_numpy(tracks).to(known[0]))
+            tracks = torch.from_numpy(tracks).to(known[0].device)
+            change = self.refiner(_to_tensor(looks, known[0]), known, tracks)
             change = rearrange(change.float(), "b c h w -> b h w c").cpu().numpy() * 255
             for (k, points, there), look, added in zip(part, looks, change, strict=True):
                 added[look[..., 3] > 255 * INSIDE] *= self._trust_inside(points)
@@ -154,13 +155,15 @@ class Repair:
         return float(np.clip((_WIDE - gap) / (_WIDE - _GRIN), 0, 1))
 
     def _look_at_photo(self, size: int) -> tuple[list[Tensor], bool]:
-        if size not in self._known:
+        like = next(self.refiner.parameters())
+        at = size, like.device  # the network may have been moved
+        if at not in self._known:
             itself = self.photo.render(self.own[None], size=size)
             marks = self.marks * size
             look = cut_look(itself.frames[0], itself.source[0], marks, place(marks, self._length * size))
-            known = self.refiner.encode_photo(_to_tensor([look], next(self.refiner.parameters())))
-            self._known[size] = known, not np.ptp(itself.frames, axis=-1).any()
-        return self._known[size]
+            known = self.refiner.encode_photo(_to_tensor([look], like))
+            self._known[at] = known, not np.ptp(itself.frames, axis=-1).any()
+        return self._known[at]
 
     def measure_change(self, track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, " f"]:
         """Tell how much there is to repair: 0 where the mouth is as in the photo, to 1.
@@ -262,4 +265,5 @@ def _add(
 
 
 def _to_tensor(looks: list[UInt8[np.ndarray, "h w c"]], like: Tensor) -> Float[Tensor, "b c h w"]:
-    return rearrange(torch.from_numpy(np.stack(looks)), "b h w c -> b c h w").to(like) / 255
+    pictures = torch.from_numpy(np.stack(looks)).to(like.device, like.dtype)
+    return rearrange(pictures, "b h w c -> b c h w") / 255

@@ -243,7 +243,7 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
 
 def _project(attention: Attention, tokens: Tensor, slots: Tensor) -> KeysValues:
     """Return keys and values of tokens; an offloaded transformer has its slots in main memory."""
-    return attention.keys_values(tokens.to(slots) + slots)
+    return attention.keys_values(tokens.to(slots.device, slots.dtype) + slots)
 
 
 def _scale(value: float | Float[Tensor, " b"], like: Tensor) -> Float[Tensor, "#b 1 1"]:

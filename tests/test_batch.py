@@ -30,7 +30,7 @@ class FakePipeline:
     preset = PRESETS["tiny"]
 
     @classmethod
-    def from_pretrained(cls, name):
+    def from_pretrained(cls, name, *, device):
         return cls()
 
     def __call__(self, **request):

@@ -96,7 +96,7 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
     }
     assert "using the largest" in captured.err
     assert video.read_video(output, 99)[0].shape == (16, 128, 128, 3)
-    assert pipeline.calls[0] == ("load", "mini", {"adapter": None})
+    assert pipeline.calls[0] == ("load", "mini", {"adapter": None, "device": "auto"})
     request = pipeline.calls[1][1]
     assert request["seed"] == 3 and request["num_inference_steps"] == 4 and request["reference"] == PORTRAIT
     assert request["detail_scale"] == 0.25 and request["paste_back"] is False
@@ -268,6 +268,7 @@ def test_bad_options_end_in_one_sentence(pipeline, tmp_path, capsys, options, co
         (["data", "prepare", "absent"], "no folder 'absent'"),
         (["data", "render", "--clips", "0", "--output", "clips"], "--clips is 0"),
         (["demo", "--port", "70000"], "--port is 70000"),
+        (["demo", "--device", "tpu"], "Unknown device 'tpu'; choose auto, cpu, cuda or mps"),
         (["decouple", PORTRAIT, "--output", "report.pdf"], "must end in .png or .npz or .json"),
         (["decouple", PORTRAIT, "--prompts", " "], "prompt is empty"),
     ],
@@ -457,11 +458,11 @@ def test_a_large_model_finds_faces_its_own_way(pipeline, tmp_path):
 
 def test_a_large_model_is_told_where_its_weights_are_and_how_to_fit(pipeline, tmp_path):
     options = ["--arm", "consisid", "--baseline", "twin", "--memory", "fp8", "--width", "96"]
-    options += ["--accept-licence"]
+    options += ["--accept-licence", "--device", "cuda:1"]
     assert _generate("--model", "some/large", *options, output=tmp_path / "out.mp4") == 0
     assert pipeline.calls[0][2] == {
-        "adapter": None, "arms": ("consisid",), "baselines": {"consisid": "twin"}, "memory": "fp8",
-        "cache": None, "compile": False, "accept_licence": True,
+        "adapter": None, "device": "cuda:1", "arms": ("consisid",), "baselines": {"consisid": "twin"},
+        "memory": "fp8", "cache": None, "compile": False, "accept_licence": True,
     }  # fmt: skip
     assert pipeline.calls[1][1]["width"] == 96
     small = {"height", "size", "detail_scale", "duration", "fps", "paste_back"}

@@ -1,10 +1,7 @@
 """The full-size model on the page, by a tiny twin: what is said before the click, and what comes of it."""
 
 import json
-import os
 import pickle
-import subprocess
-import sys
 import time
 import urllib.request
 from types import SimpleNamespace
@@ -12,11 +9,12 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
-from app_server import ROOT, start_app, stop_app
+from app_server import start_app, stop_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from gradio_client.utils import Status
 from twins import write_cogvideox
+from zero_gpu import draw_full_size, rehearse
 
 from iad.config import PRESETS
 from iad.demo import hardware as room
@@ -68,6 +66,9 @@ def test_a_cpu_runs_mini_and_nothing_else(plain):
     plain.setenv("IAD_BIG_MODEL", "some-5b")
     assert choose_hardware() == Hardware("none", "mini", None)
     assert choose_hardware().describe() == "Runs on: CPU, mini."
+    choose_hardware.cache_clear()
+    plain.setenv("IAD_DEVICE", "mps")
+    assert choose_hardware().describe() == "Runs on: this computer's GPU, mini."
 
 
 def test_a_gpu_runs_the_full_size_beside_mini_unless_somebody_says_no(plain):
@@ -215,13 +216,7 @@ def test_a_run_can_be_stopped_from_another_process():
 
 
 def test_zero_gpu_draws_in_its_own_process_for_the_seconds_that_the_page_shows(twin, photo):
-    settings = {"IAD_BIG_MODEL": twin, "IAD_DEVICE": "cpu", "IAD_ARMS": "iad", "PYTHONPATH": str(ROOT)}
-    program = [sys.executable, str(ROOT / "tests" / "zero_gpu.py"), photo]
-    run = subprocess.run(
-        program, env=os.environ | settings, capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    said = json.loads(run.stdout.splitlines()[-1])
+    said = rehearse(draw_full_size, photo, IAD_BIG_MODEL=twin, IAD_DEVICE="cpu", IAD_ARMS="iad")
     faceless, drawn, long, missing, cancelled = said["results"]
     assert said["accelerator"] == "zerogpu" and drawn.startswith("9 frames")
     assert said["asked"] == said["expected"][:2] and said["asked"][0] != said["asked"][1]

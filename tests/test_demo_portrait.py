@@ -8,11 +8,13 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
+from zero_gpu import draw_mini, open_app, rehearse
 
 from iad.config import PRESETS
 from iad.demo.examples import digest, load_examples
 from iad.demo.faceview import OTHER_PHOTO, outline_faces
 from iad.demo.link import Setting, read_link
+from iad.demo.loading import count_seconds
 from iad.demo.portrait import build_portrait
 from iad.demo.studio import Studio
 from iad.demo.timeline import draw_bar, fill_rows, read_rows
@@ -168,6 +170,30 @@ def test_an_example_needs_no_consent_and_shows_its_clip(tmp_path):
     Image.fromarray(changed).save(tmp_path / "other.png")
     with pytest.raises(ValueError, match="Tick the box"):
         studio._open_photos(str(tmp_path / "other.png"), None, None, "words", False)
+
+
+@pytest.mark.slow
+def test_zero_gpu_draws_mini_in_a_process_of_its_own(photo):
+    said = rehearse(draw_mini, photo, OMP_NUM_THREADS="2")  # of which none come along
+    drawn, faceless, cancelled = said["results"]
+    assert drawn == said["here"] and said["stays"] == "cpu"  # the page's own stays off the GPU
+    assert "No face found" in faceless and cancelled == "cancelled"
+    assert said["asked"] == [said["expected"]] * 3 and said["expected"] < 10
+
+
+@pytest.mark.slow
+def test_a_space_on_zero_gpu_opens_with_mini_alone(photo):
+    said = rehearse(open_app, photo)
+    assert "Runs on: a GPU shared with other visitors, mini. " in said["page"]
+    assert said["report"]["model"] == "mini" and said["report"]["frames"] == 24
+    assert len(said["asked"]) == 1
+
+
+def test_a_gpu_is_asked_for_no_longer_than_a_clip_needs():
+    ask = count_seconds
+    assert ask([], "nods", duration=2.0) == ask([], "nods") < ask([], "[0-9s] nods") <= 20
+    assert ask([], "", action_reference="a.mp4") == ask([], "", duration=10.0, action_reference="a.mp4") <= 40
+    assert ask([], "", action_reference=np.zeros((8, 8, 3), np.uint8)) == ask([], "")
 
 
 def test_the_line_follows_the_values():

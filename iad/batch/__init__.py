@@ -48,6 +48,7 @@ def run(
     output: str | Path,
     model: str = "mini",
     workers: int = 1,
+    device: str = "auto",
     ray: str | None = None,
     tell: Callable[[str], None] = lambda sentence: None,
     callback: Callable[[int, int], None] = lambda done, total: None,
@@ -59,6 +60,7 @@ def run(
         output: the folder for clips and results.jsonl.
         model: a preset or a folder of weights, the same for all requests.
         workers: how many processes.
+        device: where they compute: "cpu", "cuda" or "mps"; "auto" is CUDA where a process finds one.
         ray: "local", "auto" or the address of a Ray cluster; its machines need this project and the weights,
             but neither the photos nor the output folder.
         tell: called with a sentence for every line that fails.
@@ -81,8 +83,8 @@ def run(
     for record in results.records.values():
         _report(record, tell)
     try:
-        tasks = _Tasks(todo, model)
-        with closing(spread(tasks, make, workers=workers, start=partial(load, model), ray=ray)) as all_made:
+        tasks, start = _Tasks(todo, model, device), partial(load, model, device)
+        with closing(spread(tasks, make, workers=workers, start=start, ray=ray)) as all_made:
             for made in all_made:
                 record = _keep(made, results.file.parent, todo[made.request])
                 results.add(record)
@@ -159,8 +161,8 @@ def _report(record: Record, tell: Callable[[str], None]) -> None:
 class _Tasks(Sequence):
     """Tasks that read their photos when they are asked for, so that not all lie in memory."""
 
-    def __init__(self, requests: dict[Request, str], model: str):
-        self.requests, self.model = list(requests), model
+    def __init__(self, requests: dict[Request, str], model: str, device: str):
+        self.requests, self.model, self.device = list(requests), model, device
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -173,6 +175,7 @@ class _Tasks(Sequence):
             self.model,
             tuple(read_file(photo, MOST_BYTES) for photo in request.references),
             None if driver is None else read_file(driver, MOST_VIDEO_BYTES),
+            self.device,
         )
 
 

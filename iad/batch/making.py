@@ -26,6 +26,7 @@ class Task:
     model: str
     photos: tuple[bytes, ...]
     driver: bytes | None
+    device: str
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Made:
 
 
 @lru_cache(maxsize=1)
-def load(model: str) -> Any:
+def load(model: str, device: str) -> Any:
     """Load the pipeline, once a process."""
     from iad import IaDPipeline
 
-    return IaDPipeline.from_pretrained(model)
+    return IaDPipeline.from_pretrained(model, device=device)
 
 
 def make(task: Task) -> Made:
@@ -69,7 +70,7 @@ def _make(task: Task, folder: Path) -> Made:
     driver = None
     if task.driver is not None:
         driver = _put(folder / "driver" / request.action_reference.name, task.driver)
-    pipe = load(task.model)
+    pipe = load(task.model, task.device)
     result = pipe(
         reference=photos[0] if len(photos) == 1 else photos,
         prompt=request.prompt,

@@ -23,6 +23,7 @@ def batch(arguments: argparse.Namespace) -> dict[str, Any]:
             output=arguments.output,
             model=arguments.model,
             workers=arguments.workers,
+            device=arguments.device,
             ray=arguments.ray,
             tell=progress.tell,
             callback=progress,

@@ -25,7 +25,8 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make a video portrait."""
     output = _check(arguments)
     start = time.perf_counter()
-    pipeline = load_pipeline(arguments.model, adapter=arguments.adapter, **_list_sources(arguments))
+    sources = {"adapter": arguments.adapter, "device": arguments.device} | _list_sources(arguments)
+    pipeline = load_pipeline(arguments.model, **sources)
     loaded = time.perf_counter()
     references = arguments.reference
     with Progress("generate") as progress:

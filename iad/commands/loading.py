@@ -13,11 +13,11 @@ def get_duration(model: str) -> float:
     return PRESETS.get(model, PRESETS["cogvideox-5b"]).duration if is_full_size(model) else LONGEST
 
 
-def load_pipeline(model: str, *, adapter: str | None = None, **full_size: Any) -> Any:
+def load_pipeline(model: str, **sources: Any) -> Any:
     """Load a pipeline, with its own adapters unless others are named."""
     from iad import IaDPipeline
 
-    return IaDPipeline.from_pretrained(model, adapter=adapter, **full_size)
+    return IaDPipeline.from_pretrained(model, **sources)
 
 
 class Progress:

@@ -140,8 +140,9 @@ def _prepare() -> tuple[Any, Any]:
 
     check_signing()
     hardware = choose_hardware()  # before anything touches CUDA
+    small = BackgroundPipeline(hardware.model, hardware.device)
     if hardware.big_model is None:
-        return BackgroundPipeline(hardware.model), None
+        return small, None
     from iad.demo.full_size import FullSize
 
-    return BackgroundPipeline(hardware.model), FullSize(hardware)
+    return small, FullSize(hardware)

@@ -12,7 +12,7 @@ from iad.config import ARMS, PRESETS, FullSizePreset
 from iad.demo.hardware import Hardware, gpu
 from iad.demo.loading import Background
 from iad.demo.requests import SYSTEMS, Request, Settings
-from iad.demo.runs import Cancelled, Follower, plain_errors
+from iad.demo.runs import Follower
 from iad.demo.timing import Duration, write_seconds
 from iad.full_size.requests import RequestDefaults
 from iad.result import Result
@@ -84,8 +84,6 @@ class FullSize(Background):
             zero = self.hardware.accelerator == "zerogpu"
             follow.say("Waiting for a GPU" if zero else "Finding the face")
             result = self._draw[request.arm](request, follow)
-        if result is None:
-            raise Cancelled
         self.duration.learn(request, result.seconds)
         return result
 
@@ -137,16 +135,14 @@ class FullSize(Background):
             pipeline.baseline(arm)
             self._there.add(arm)
 
-    def _make_draw(self) -> Callable[[Request, Follower], Result | None]:
-        """Make the function that runs on the accelerator; None is a clip that was cancelled."""
+    def _make_draw(self) -> Callable[[Request, Follower], Result]:
+        """Make the function that runs on the accelerator."""
 
-        def draw(request: Request, follow: Follower) -> Result | None:
-            with plain_errors():  # another process hands over sentences only as errors of gradio
-                try:
-                    return _generate(self._future.result(), request, follow)
-                except ValueError as error:
-                    raise ValueError(_say_here(str(error))) from error
-            return None
+        def draw(request: Request, follow: Follower) -> Result:
+            try:
+                return _generate(self._future.result(), request, follow)
+            except ValueError as error:
+                raise ValueError(_say_here(str(error))) from error
 
         return draw
 

@@ -1,4 +1,4 @@
-"""What the app runs on, found out once at its start: `mini` on the CPU, beside it a large model on a GPU.
+"""What the app runs on, found out once at its start: `mini`, and beside it a large model on a GPU.
 
 On ZeroGPU, `choose_hardware` must come before anything touches CUDA: `spaces`, which it imports, insists.
 """
@@ -24,13 +24,14 @@ _CLOCK, _PROCESSORS, _MAJOR, _MINOR = 13, 16, 75, 76  # attributes, as the drive
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where models run. `mini` never waits for a GPU, so that there is a clip at once."""
+    """Where models run. `mini` stays off a GPU of one's own unless it is named, so that it never waits."""
 
-    accelerator: Literal["zerogpu", "cuda", "cpu", "none"]  # of the big model
-    model: str  # ready at once, on the CPU
+    accelerator: Literal["zerogpu", "cuda", "cpu", "none"]  # of the big model; on ZeroGPU of both
+    model: str  # ready at once
     big_model: str | None  # beside it, on the accelerator; None: nothing could run it, or nobody wants it
     rate: float = CPU_RATE  # operations a second, roughly
     named: bool = False  # whether somebody named the big model, who then wants it loaded at the start
+    device: str = "cpu"  # of `model`; on ZeroGPU it draws on the GPU that each clip is given
 
     @property
     def place(self) -> str:
@@ -46,7 +47,9 @@ class Hardware:
         Args:
             big: the name of the big model, once it is really there.
         """
-        sentence = f"Runs on: CPU, {self.model}"
+        shared = self.accelerator == "zerogpu"
+        where = self.place if shared else "CPU" if self.device == "cpu" else "this computer's GPU"
+        sentence = f"Runs on: {where}, {self.model}"
         return f"{sentence}, at once; {big} on {self.place}." if big else f"{sentence}."
 
 
@@ -54,21 +57,23 @@ class Hardware:
 def choose_hardware() -> Hardware:
     """Find the accelerator and the models.
 
-    IAD_MODEL, or mini, and beside it on a GPU IAD_BIG_MODEL, or CogVideoX-5B; "none" for none. With
-    IAD_DEVICE=cpu a named big model runs without a GPU, which suits tiny ones.
+    IAD_MODEL, or mini, and beside it on a GPU IAD_BIG_MODEL, or CogVideoX-5B; "none" for none. On ZeroGPU
+    only a named one, which has to be there before the page is. IAD_DEVICE names a device for all: with "cpu"
+    a named big model runs without a GPU, which suits tiny ones.
     """
+    device = os.environ.get("IAD_DEVICE") or ("cuda" if is_zero_gpu() else "cpu")
     model, named = os.environ.get("IAD_MODEL") or "mini", os.environ.get("IAD_BIG_MODEL") or None
     big = None if named == "none" else named or FULL_SIZE
     if is_zero_gpu():
-        if big:
-            import spaces  # noqa: F401 (now, before CUDA; mini alone has no use for it)
-        return Hardware("zerogpu", model, big, ZERO_GPU_RATE, named=True)
+        import spaces  # noqa: F401 (now, before CUDA)
+
+        return Hardware("zerogpu", model, named and big, ZERO_GPU_RATE, named=True, device=device)
     if os.environ.get("IAD_DEVICE") == "cpu":
         return Hardware("cpu" if named and big else "none", model, named and big, named=True)
     rate = _rate_cuda()
     if rate is None:
-        return Hardware("none", model, None)
-    return Hardware("cuda", model, big, rate, named=named is not None)
+        return Hardware("none", model, None, device=device)
+    return Hardware("cuda", model, big, rate, named=named is not None, device=device)
 
 
 def gpu(function: Callable, *, duration: Callable[..., int]) -> Callable:
@@ -82,7 +87,28 @@ def gpu(function: Callable, *, duration: Callable[..., int]) -> Callable:
         return function
     import spaces
 
-    return spaces.GPU(function, duration=duration)
+    from iad.demo.runs import Cancelled, plain_errors
+
+    def work(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        import cv2
+        import torch
+
+        cv2.setNumThreads(0)  # the threads of the process before did not come along
+        torch.set_num_threads(1)
+        with plain_errors():  # sentences are handed over only as errors of gradio
+            return function(*args, **kwargs)
+        return None  # cancelled
+
+    # As two arguments, for an argument of its own name would take the place of `spaces`' duration.
+    there = spaces.GPU(work, duration=lambda args, kwargs: duration(*args, **kwargs))
+
+    def ask(*args: Any, **kwargs: Any) -> Any:
+        result = there(args, kwargs)
+        if result is None:
+            raise Cancelled
+        return result
+
+    return ask
 
 
 def has_mcp() -> bool:

@@ -1,15 +1,24 @@
 """A pipeline that loads in the background, so that the page need not wait for it."""
 
 import logging
+import math
 import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from iad.checks import LONGEST
 from iad.config import PRESETS, Preset
+from iad.demo.examples import load_examples
+from iad.demo.hardware import gpu, is_zero_gpu
 
 __all__ = ["Background", "BackgroundPipeline"]
+
+LENGTH = 2.0  # seconds of a clip of which nobody says how long it is to be
+# Seconds that ZeroGPU is asked for: to begin with, then a second of a clip, and of a driving video. Networks
+# take the least of them; geometry draws on the CPU.
+BEGINNING, DRAWING, READING = 6.0, 1.5, 1.5
 
 
 class Background(ABC):
@@ -59,16 +68,21 @@ class Background(ABC):
 
 
 class BackgroundPipeline(Background):
-    """Stands in for an `IaDPipeline`; draws one clip at a time.
+    """Stands in for an `IaDPipeline`; draws one clip at a time, on ZeroGPU with a GPU of its own.
+
+    Args:
+        name: a preset or a folder.
+        device: where it runs; on ZeroGPU where a clip is drawn, for faces and live pictures are never queued.
 
     Raises:
         ValueError: when it is made, no such model; when it is called, weights that cannot be loaded.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, device: str = "cpu"):
         super().__init__(name)
         self.preset = _find_preset(name)
-        self._drawing = threading.Lock()
+        self._device, self._drawing = device, threading.Lock()
+        self._draw = gpu(self._generate, duration=count_seconds)
 
     def find_face(self, *args: Any, **kwargs: Any) -> Any:
         """Wait, then call `IaDPipeline.find_face`."""
@@ -88,14 +102,44 @@ class BackgroundPipeline(Background):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Wait, then generate."""
-        pipeline = self._wait()
+        self._wait()
         with self._drawing:
-            return pipeline(*args, **kwargs)
+            return self._draw(*args, **kwargs)
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        pipeline = self._future.result()
+        if is_zero_gpu():
+            pipeline.to(self._device)
+        return pipeline(*args, **kwargs)
 
     def _load(self) -> Any:
         from iad.pipeline import IaDPipeline
 
-        return IaDPipeline.from_pretrained(self._name)
+        if not is_zero_gpu():
+            return IaDPipeline.from_pretrained(self._name, device=self._device)
+        pipeline = IaDPipeline.from_pretrained(self._name, device="cpu")
+        for example in load_examples()[:1]:  # what is warm here is warm in every clip's process
+            pipeline.decouple(example.picture)
+            if pipeline.geometry is not None:
+                pipeline.live(example.picture).frame(mouth=0.5)
+        return pipeline
+
+
+def count_seconds(
+    _people: Any, prompt: str, *, duration: float | None = None, action_reference: Any = None, **_: Any
+) -> int:
+    """Say for how many seconds of a GPU a clip asks.
+
+    Raises:
+        ValueError: a time in the prompt that cannot be read.
+    """
+    from iad.driving import is_video
+    from iad.text import split_prompt
+
+    if action_reference is not None and is_video(action_reference):
+        return math.ceil(BEGINNING + (DRAWING + READING) * (duration or LONGEST))
+    seconds = duration or max([LENGTH, *(action.end for action in split_prompt(prompt)[1])])
+    return math.ceil(BEGINNING + DRAWING * seconds)
 
 
 def _find_preset(name: str) -> Preset:

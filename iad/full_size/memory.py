@@ -153,17 +153,23 @@ def apply_memory(pipeline, mode: str, *, device: str | torch.device | None = Non
     return mode
 
 
-def find_device(device: str | torch.device | None) -> torch.device:
-    """Return where to compute.
+def find_device(device: str | torch.device | None = "auto") -> torch.device:
+    """Return where to compute: the device that is named; for "auto" CUDA where there is one, else the CPU.
 
     Raises:
-        ValueError: a CUDA device was asked for and there is none.
+        ValueError: there is no such device, at all or on this machine.
     """
-    here = torch.cuda.is_available()
-    device = torch.device(device or ("cuda" if here else "cpu"))
-    if device.type == "cuda" and not here:
-        raise ValueError("There is no CUDA device on this machine; use a machine with one, or --device cpu.")
-    return device
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    counts = {"cpu": 1, "cuda": cuda, "mps": int(torch.backends.mps.is_available())}
+    if device in (None, "auto"):
+        device = "cuda" if cuda else "cpu"
+    kind, _, number = str(device).partition(":")
+    if kind not in counts or not (number or "0").isdigit():
+        raise ValueError(f"Unknown device {str(device)!r}; choose auto, cpu, cuda or mps.")
+    if int(number or 0) >= counts[kind]:
+        name = kind.upper() + (f" device {number}" if int(number or 0) else " device")
+        raise ValueError(f"There is no {name} on this machine; use a machine with one, or the device cpu.")
+    return torch.device(device)
 
 
 def check_mode(mode: str, device: torch.device) -> None:

@@ -123,7 +123,7 @@ def _draw_gestures(performer: Performer, told: Told, seed: int | None) -> Float[
     if seed is not None:
         rng = np.random.default_rng((seed, 3))
         noise, left = rng.standard_normal(noise.shape, np.float32), rng.random() < 0.5
-    drawn = performer.flow.sample(told.queries, torch.from_numpy(noise).to(told.queries)).cpu().numpy()
+    drawn = performer.flow.sample(told.queries, torch.from_numpy(noise).to(told.queries.device)).cpu().numpy()
     if seed is None:
         drawn[..., PLACES["delay"]] = 0  # a typical take begins at once
     said = told.side.argmax(-1).cpu().numpy()
