@@ -333,9 +333,7 @@ def _add_data(commands: Any) -> None:
     preview.add_argument("--count", type=int, default=8, metavar="N", help="how many clips (default: 8)")
     for kind, what in ((render, "DIR"), (preview, "FILE")):
         kind.add_argument("--output", required=True, metavar=what, help="where the clips go")
-        kind.add_argument(
-            "--seed", type=int, default=0, metavar="N", help="same seed, same clips (default: 0)"
-        )
+        kind.add_argument("--seed", type=int, default=0, metavar="N", help="of the clips (default: 0)")
 
 
 def _add_demo(commands: Any) -> None:
