@@ -290,7 +290,7 @@ for question, half, best in (*columns, ("person", "a", min)):
 #
 # Two things the picture cannot show. First, each reader here is linear: what it cannot read may still be there.
 # Second, clips: a control model that gets the undivided $f$, but references in other actions and the same action
-# channel, makes clips nearly as good as ours (`docs/results.md`, "The control rows"). What the split adds besides is
+# channel, makes clips nearly as good as ours (`docs/results.md`, row `entangled`). What the split adds besides is
 # what you see here: embeddings that can be read, compared and swapped.
 
 # %% [markdown]

@@ -297,7 +297,7 @@ for count in range(2, PEOPLE + 1, 2):
 #
 # ## The full table
 #
-# `python -m iad evaluate --suite action` does all this with more people (three of four from photographs), 8 actions and one take or more, with
+# `python -m iad evaluate --suite action` does all this with more people (three of four from photographs), 8 actions and three takes, with
 # true renders for the row *truth*. It asks a second question beside it, what a visitor sees: *drawn* is iad with the
 # photo's own pixels, *warp* an outsider that animates the photo by the mesh of the training data and knows the exact
 # action. The first question's table, from `docs/results.md`:
@@ -312,8 +312,8 @@ Markdown(page.split("# The method: what the embeddings alone carry")[1].split("\
 
 # %% [markdown]
 # Read it as you have learned: no column alone. The fairest opponent is the row `entangled`: it has IaD's references and IaD's action
-# channel, but the undivided $f$. It shows the action as often, and copies a little more of the photo's expression (0.05 against 0.03,
-# by dlib's landmarks 0.09 against 0.02; people paired, neither difference is chance). What frees the action is, at this size, mostly
+# channel, but the undivided $f$. It shows the action as often, and copies a little more of the photo's expression (0.04 against 0.02,
+# by dlib's landmarks 0.10 against 0.05; people paired, neither difference is chance). What frees the action is, at this size, mostly
 # the recipe around the split. A good evaluation may contradict its authors.
 
 # %% [markdown]
