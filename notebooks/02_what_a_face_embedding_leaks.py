@@ -63,7 +63,7 @@ face_sheet(faces.crops[rows], faces.actions * 3, titles=["person 0", "person 12"
 from iad import IaDPipeline
 from iad.evaluation.samples import split_faces
 
-pipe = IaDPipeline.from_pretrained("mini")
+pipe = IaDPipeline.from_pretrained("mini", device="cpu")
 parts = split_faces(pipe, faces.crops, local=True)
 f = parts["facial"]
 f.shape

@@ -39,7 +39,7 @@ from iad.collection import load_collection
 from iad.evaluation.samples import encode
 
 faces = load_collection()
-pipe = IaDPipeline.from_pretrained("mini")
+pipe = IaDPipeline.from_pretrained("mini", device="cpu")
 encoded = encode(pipe.parts["encoder"], faces.crops)
 f = encoded.embedding
 f.shape

@@ -33,7 +33,7 @@ from iad import IaDPipeline
 from iad.autoencoder import decode_latents, to_tensor, to_uint8
 from iad.plots import face_sheet
 
-pipe = IaDPipeline.from_pretrained("mini")
+pipe = IaDPipeline.from_pretrained("mini", device="cpu")
 photo = "../examples/person-131.png"
 face = pipe.find_face(photo)
 face_sheet(face.image[None], ["he smiles"], columns=1, size=160)

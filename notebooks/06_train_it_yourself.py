@@ -57,7 +57,7 @@ from iad import IaDPipeline
 from iad.evaluation.samples import encode
 
 # %%
-pipe = IaDPipeline.from_pretrained("mini")
+pipe = IaDPipeline.from_pretrained("mini", device="cpu")
 seen = encode(pipe.parts["encoder"], faces.crops)
 vector, tokens = seen.vector.clone(), seen.tokens.clone()
 print("vectors:", tuple(vector.shape), " tokens:", tuple(tokens.shape))

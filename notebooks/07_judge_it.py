@@ -48,7 +48,7 @@ from iad.collection import load_collection
 from iad.evaluation.familiar import FamiliarPipeline
 
 faces = load_collection()
-pipe = FamiliarPipeline.from_pretrained("mini")  # as the evaluation uses it: it does not judge itself
+pipe = FamiliarPipeline.from_pretrained("mini", device="cpu")  # as the evaluation uses it: unjudged
 pipe.framed = True  # the collection's crops are framed already
 ARMS = ("iad", "consisid", "id-animator")
 

@@ -73,7 +73,7 @@ def _run_real(model, output: Path, people: int, quick: bool) -> dict[str, Any]:
     from iad.pipeline import IaDPipeline
 
     amounts = QUICK if quick else choose_amounts(people)
-    pipe = IaDPipeline.from_pretrained(model)
+    pipe = IaDPipeline.from_pretrained(model, device="cpu")
     return run_real(pipe, output=output, amounts=amounts, model=str(model))
 
 
@@ -95,4 +95,5 @@ def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, o
     judges = load_scorers(Path(scorers)) if scorers else None
     ablations, head = options.get("ablations"), "tiny" if model == "tiny" else "ict"
     options = {"seeds": range(seeds), "scorers": judges, "head": head, "ablations": ablations}
-    return run_leakage(IaDPipeline.from_pretrained(model), output=output, people=people, **options)
+    pipe = IaDPipeline.from_pretrained(model, device="cpu")
+    return run_leakage(pipe, output=output, people=people, **options)

@@ -82,7 +82,7 @@ def run_action(
         FileNotFoundError: the morphable head or the photo people are not there.
     """
     begun = time.perf_counter()
-    pipe = FamiliarPipeline.from_pretrained(model)
+    pipe = FamiliarPipeline.from_pretrained(model, device="cpu")
     arms = arms or [arm for arm in (*ARMS, FAIR) if arm in pipe.arms]
     if tune:
         people = min(people, TUNERS)

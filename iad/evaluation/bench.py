@@ -55,7 +55,7 @@ class Bench:
     @cached_property
     def pipe(self) -> FamiliarPipeline:
         """The model."""
-        pipe = FamiliarPipeline.from_pretrained(self.plan.model)
+        pipe = FamiliarPipeline.from_pretrained(self.plan.model, device="cpu")
         pipe.framed = self.plan.head == "tiny"
         return pipe
 

@@ -82,7 +82,7 @@ def measure_clips(model: str, clips: int, begun: float) -> dict[str, Any]:
     """
     from iad import IaDPipeline
 
-    pipe = IaDPipeline.from_pretrained(model)
+    pipe = IaDPipeline.from_pretrained(model, device="cpu")
     report: dict[str, Any] = {"ready": time.time() - begun, "drawn": {}}
     photo = get_photo()
     for size in SIZES if pipe.geometry is not None else ():
@@ -137,7 +137,7 @@ def measure_live(model: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     from iad import IaDPipeline
 
-    pipe, photo = IaDPipeline.from_pretrained(model), get_photo()
+    pipe, photo = IaDPipeline.from_pretrained(model, device="cpu"), get_photo()
     if pipe.geometry is None:
         return {}
     begun = time.perf_counter()

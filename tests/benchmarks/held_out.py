@@ -130,7 +130,7 @@ def main() -> None:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))
     model.fit(taught, [a for _, a in rows])
 
-    pipe = IaDPipeline.from_pretrained(options.model)
+    pipe = IaDPipeline.from_pretrained(options.model, device="cpu")
     casts = people(options.people, held_out=True, seed=7)
     shown = [(k + 3) % len(names) for k in range(len(casts))]  # what each reference does
     references = [act(c, names[a], 99)[10] for c, a in zip(casts, shown, strict=True)]

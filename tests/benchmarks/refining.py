@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--picture")
     options = parser.parse_args()
-    parts, labelled = IaDPipeline.from_pretrained("mini").parts, load_people_words()
+    parts, labelled = IaDPipeline.from_pretrained("mini", device="cpu").parts, load_people_words()
     records = [r for r in load_photo_people() if r.number in labelled and is_held_out(r.number)]
     pairs = make_pairs(load_geometry(), parts["reader"], records, people=options.people)
     rows = {
