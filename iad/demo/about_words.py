@@ -86,9 +86,9 @@ Set *Photo detail* to 0: then nothing is drawn, and a small denoiser makes the c
 128 pixels and 8 frames a second, softly. That is the method, and every claim about it is measured there.
 """,
     "Is the identity free of leaks?": """
-No. From the identity that the model is given, probes still read much of the expression and nearly all of the pose
-that the undivided embedding tells. Into clips hardly any of that expression comes, of the pose some; the action tells
-a little of the person. docs/results.md says how much.
+No. From the identity that the model is given, probes still read much of the expression and nearly all of
+the pose that the undivided embedding tells. Into clips hardly any of that expression comes, of the pose some;
+the action tells a little of the person. docs/results.md says how much.
 """,
     "Which hardware does it need?": f"""
 mini needs none but a CPU. The full-size model, CogVideoX-5B, needs a CUDA GPU with about {FULL_SIZE_GB} GB,
