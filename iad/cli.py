@@ -8,15 +8,17 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from iad import __version__
 from iad import commands as run
 from iad.commands.evaluate import SUITES
+from iad.request import METHODS, OPTIONS, SETTINGS, as_option, find_kind
 from iad.training.plan import STAGES, WHOLE
 
-ARMS = "iad, consisid, id-animator, consisid-cross, entangled"  # --help does without iad.config
+ARMS = ", ".join(METHODS)
 TRAINED = ("mini", "mini-large", "tiny", "cogvideox-5b")
 MEMORY_MODES = "auto, full, offload, sequential, int8, fp8"
 DEVICES = "cpu, cuda or mps (default: auto, CUDA where there is one)"
@@ -100,46 +102,37 @@ def _add_generate(commands: Any) -> None:
     add("--output", required=True, metavar="FILE", help="an .mp4, a .gif or a contact sheet as .png")
     add("--model", default="mini", metavar="NAME", help="a preset, a folder or a hub id (default: mini)")
     add("--adapter", metavar="P", help="a folder of adapter weights to use instead of the model's own")
-    add("--arm", default="iad", metavar="NAME", help=f"{ARMS} (default: iad)")
-    driver = "a photo or video that drives the action instead of the prompt"
-    add("--action-reference", metavar="P", help=driver)
     add("--label", action="store_true", help='draw a small "AI-generated" into every frame')
-    add("--face", type=int, metavar="N", help="which face of the photo, 0 the largest (default: 0)")
-    add("--seed", type=int, default=0, metavar="N", help="same seed, same frames (default: 0)")
-    add("--steps", type=int, metavar="N", help="of a full-size model (default: its own); mini has none")
-    add("--identity-scale", type=float, default=1.0, metavar="X", help="weight of the identity (default: 1)")
-    add("--action-scale", type=float, default=1.0, metavar="X", help="weight of the action (default: 1)")
-    add(
-        "--detail-scale",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="how much of the drawing with the photo's pixels counts, 0 to 1 (default: 1); small models "
-        "only; 0 shows what the embeddings alone carry",
-    )
-    add("--frames", type=int, metavar="N", help="how many, instead of --duration")
     add("--device", default="auto", metavar="NAME", help=DEVICES)
-    small = parser.add_argument_group("a small model only").add_argument
-    length = "0.5 to 10 (default: the timeline's or the driving video's own, else 2)"
-    small("--duration", type=float, metavar="SECONDS", help=length)
-    small("--fps", type=float, metavar="N", help="frames a second, to 60 (default: 24)")
-    small("--size", type=int, metavar="N", help="pixels a side, 64 to 1024 (default: 384)")
-    small("--paste-back", action="store_true", help="put the moving face into its own whole photo")
-    large = parser.add_argument_group("a large model only").add_argument
-    large("--memory", default="auto", metavar="NAME", help=f"{MEMORY_MODES} (default: auto)")
-    large("--cache", metavar="NAME", help=f"a step cache: {CACHES} (default: none)")
-    large("--compile", action="store_true", help="compile the blocks: for many clips with one load")
-    large("--height", type=int, metavar="N", help="pixels, a multiple of 16 (default: the model's own)")
-    large("--width", type=int, metavar="N", help="likewise")
-    large("--baseline", metavar="P", help="where the weights of --arm consisid or id-animator are")
-    large(
-        "--accept-licence",
-        action="store_true",
-        help="of InsightFace's weights: non-commercial research only",
-    )
+    small = parser.add_argument_group("a small model only")
+    large = parser.add_argument_group("a large model only")
+    groups = {"small": small.add_argument, "large": large.add_argument}
+    for name in OPTIONS.values():
+        _add_setting(groups.get(SETTINGS[name].metadata.get("only"), add), name)
+    add = large.add_argument
+    add("--memory", default="auto", metavar="NAME", help=f"{MEMORY_MODES} (default: auto)")
+    add("--cache", metavar="NAME", help=f"a step cache: {CACHES} (default: none)")
+    add("--compile", action="store_true", help="compile the blocks: for many clips with one load")
+    add("--baseline", metavar="P", help="where the weights of --arm consisid or id-animator are")
+    licence = "of InsightFace's weights: non-commercial research only"
+    add("--accept-licence", action="store_true", help=licence)
+
+
+def _add_setting(add: Callable, name: str) -> None:
+    """Add the option of a request's setting."""
+    kind, setting = find_kind(name), SETTINGS[name]
+    words, default = setting.metadata["words"], setting.default
+    if kind is bool:
+        add(as_option(name), action="store_true", help=words)
+        return
+    words += "" if default is None else f" (default: {default if kind is str else f'{default:g}'})"
+    metavar = setting.metadata.get("metavar") or {int: "N", float: "X"}.get(kind, "NAME")
+    add(as_option(name), type=kind, default=default, metavar=metavar, help=words)
 
 
 def _add_batch(commands: Any) -> None:
+    own = ("reference or references", "prompt", "name", "format (mp4, gif, png)")
+    keys = textwrap.fill(f"its keys: {', '.join((*own, *OPTIONS))}; paths start at the file", 100)
     parser = _add_command(
         commands,
         "batch",
@@ -148,9 +141,7 @@ def _add_batch(commands: Any) -> None:
         example="python -m iad batch requests.jsonl --output clips --workers 2\n\n"
         "a line of requests.jsonl:\n"
         '  {"reference": "a.jpg", "prompt": "a man laughs", "seed": 3, "name": "laugh"}\n\n'
-        "its keys: reference or references, prompt, action_reference, arm, face, seed, steps,\n"
-        "identity_scale, action_scale, detail_scale, duration, fps, size, paste_back (true or false),\n"
-        "name, format (mp4, gif, png); paths start at the file",
+        f"{keys}",
     )
     add = parser.add_argument
     add("requests", metavar="FILE", help="a JSONL file")

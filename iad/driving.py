@@ -18,10 +18,9 @@ from iad.calibration import close_in_blinks, find_rest, move_about, observe, ste
 from iad.config import EXPRESSIONS
 from iad.faces import Face
 from iad.photos import ImageSource, load_image
+from iad.request import FPS, LONGEST
 from iad.video import VIDEO_SUFFIXES, stream_video
 
-FPS = 24
-LONGEST = 10.0  # seconds
 LARGEST_SIDE = 720  # pixels that a frame is read at: a face needs some two hundred
 LOOK_AGAIN = 0.1  # seconds between looks for a face that is lost: looking costs as much as ten frames
 WAITING = 60  # frames without a face that are kept, to follow back the one that comes

@@ -6,10 +6,10 @@ photo then draws the same track with the photo's own pixels (`iad.drawing`), as 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +17,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from iad.autoencoder import to_tensor
-from iad.config import ARMS, CONTROLS, EXPRESSIONS
+from iad.config import EXPRESSIONS
 from iad.denoising import denoise
 from iad.drawing import adapt, draw, enlarge, fit_photo, retime
-from iad.driving import FPS, LONGEST, Driven, is_video, read_driver
+from iad.driving import Driven, is_video, read_driver
 from iad.faces import Face
-from iad.geometry.animation import LARGEST, AnimatedPhoto
+from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import POSE_LIMITS
 from iad.live import Live
 from iad.model import Model, retreating
@@ -30,14 +30,13 @@ from iad.performing import Performance, perform_segments, track_to_code
 from iad.photos import load_image
 from iad.predicting import Conditions, Guidance
 from iad.refining import Repair
+from iad.request import FPS, LONGEST, SHORTEST, Request
 from iad.result import Result
 from iad.scoring import Judge
-from iad.splitting import Reference, check_seed, face_notes
-from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
+from iad.splitting import Reference, face_notes
+from iad.text import NEUTRAL_PROMPT, parse_prompt, split_prompt
 
 DURATION = 2.0  # seconds, where nothing says how long a clip is to be
-SHORTEST = 0.1
-SMALLEST, MOST_FPS = 64, 60
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
 ONE_STEP = (
     "{model} predicts a clip in one step; num_inference_steps={steps} changed nothing, leave it out."
@@ -66,102 +65,50 @@ class IaDPipeline(Model):
 
     @retreating
     @torch.inference_mode()
-    def __call__(
-        self,
-        reference: Reference | Sequence[Reference],
-        prompt: str = "",
-        *,
-        timeline: Sequence[Action] | None = None,
-        action_reference: Reference | None = None,
-        arm: str = "iad",
-        face: int | None = None,
-        identity_scale: float = 1.0,
-        action_scale: float = 1.0,
-        detail_scale: float = 1.0,
-        guidance_scale: float | None = None,
-        identity_guidance_scale: float | None = None,
-        num_inference_steps: int | None = None,
-        num_frames: int | None = None,
-        duration: float | None = None,
-        fps: float | None = None,
-        size: int | None = None,
-        paste_back: bool = False,
-        motion: Literal["relative", "absolute"] = "relative",
-        seed: int = 0,
-        callback: Callable[[int, int], None] | None = None,
-    ) -> Result:
-        """Generate a clip of the reference's person doing what the prompt says.
-
-        Args:
-            reference: path, PIL image or uint8 array; or several photos of one person.
-            prompt: what the person does, in words; with an action reference it may be empty.
-            timeline: actions with times; also read from the prompt, "[0-1s] smiles [1-2s] nods".
-            action_reference: image or video that drives the action instead of the prompt.
-            arm: whose adapters to use, one of `pipe.arms`.
-            face: which face of the reference, 0 the largest.
-            identity_scale: weight of the identity; 0 leaves it out.
-            action_scale: weight of the action; 0 leaves it out.
-            detail_scale: how much of the drawing with the photo's pixels counts, 0 to 1; 0 shows what the two
-                embeddings alone carry, at the denoiser's size and rate.
-            guidance_scale: how far the words are exaggerated; 1 not at all, None the preset's.
-            identity_guidance_scale: how far the person is exaggerated; 1 not at all, None the preset's.
-            num_inference_steps: of full-size models; a small one predicts a clip in one step, and says so.
-            num_frames: of the clip, instead of `duration`.
-            duration: seconds, up to `LONGEST`; None: the timeline's or the driver's own, else `DURATION`.
-            fps: frames a second; None: `FPS`, without the drawing the preset's.
-            size: pixels a side, up to `LARGEST`; None: the preset's `shown_size`, without the drawing `size`.
-            paste_back: put the moving face into its own whole photo.
-            motion: whether a driving video turns the head about its own middle pose, or just as it stands.
-            seed: another one is another take; the same one gives the same frames.
-            callback: called with (done, total) as frames and windows of frames are drawn.
+    def generate(self, request: Request, callback: Callable[[int, int], None] | None = None) -> Result:
+        """Generate a clip; `callback` is called with (done, total) as frames and windows of frames are drawn.
 
         Raises:
             ValueError: bad input, in one sentence that says what to do.
         """
         begun = time.perf_counter()
-        self._check(arm, num_inference_steps, size, seed)
-        if not 0 <= detail_scale <= 1:
-            raise ValueError(f"detail_scale is {detail_scale}; give a number from 0 to 1.")
-        if action_reference is not None and arm != "iad" and not self.baseline(arm).recipe.actions:
-            raise ValueError(f"The arm {arm!r} follows words alone; leave out the action reference.")
-        guidance = self._guidance(guidance_scale, identity_guidance_scale, identity_scale, action_scale)
-        references = reference if isinstance(reference, (list, tuple)) else [reference]
-        looks = [self._look(load_image(photo), face) for photo in references]
+        self._check(request)
+        arm, prompt = request.arm, request.prompt
+        looks = [self._look(load_image(photo), request.face) for photo in request.references]
         photos, faces = [photo for photo, _ in looks], [found for _, found in looks]
-        share = detail_scale * min(identity_scale, 1)
+        share = request.detail_scale * min(request.identity_scale, 1)
         fitted, notes = self._fit(photos[0], faces[0], arm) if share else (None, [])
-        fps, size = self._choose_form(fps, size, drawn=fitted is not None)
-        seconds = check_duration(num_frames / fps if num_frames else duration)
-        driver = None
-        if action_reference is not None:
-            driver = self._read_driver(action_reference, seconds=seconds, fps=fps, motion=motion)
-        moved = self._perform(prompt, timeline, driver, seconds=seconds, fps=fps, seed=seed)
-        track = scale_track(moved.track, action_scale)
+        fps, size = self._choose_form(request, drawn=fitted is not None)
+        seconds = check_duration(request.num_frames / fps if request.num_frames else request.duration)
+        driver = None if request.action_reference is None else self._read_driver(request, seconds, fps)
+        moved = self._perform(prompt, request.timeline, driver, seconds=seconds, fps=fps, seed=request.seed)
+        track, guidance = scale_track(moved.track, request.action_scale), self._guidance(request)
         frames, made_of = None, {"photo": 0.0, "denoiser": 1.0, "paint": 0.0}
         if fitted is None or share < 1:
             clip = self._denoise(arm, faces, moved, fps, guidance, callback=callback)
             frames = enlarge(retime(clip, fps=self.preset.fps, count=len(track), at=fps), size)
         if fitted is not None:
-            still = driver is not None and not is_video(action_reference)
-            track = adapt(fitted, track, relative=not still and motion == "relative")
+            still = driver is not None and not is_video(request.action_reference)
+            track = adapt(fitted, track, relative=not still and request.motion == "relative")
             follow = callback if share == 1 else None  # the denoiser's steps were counted already
             options = {"under": frames, "share": share, "refiner": self.parts["refiner"]}
             drawn = draw(fitted, track, size=size, callback=follow, **options)
             frames, made_of = drawn.frames, drawn.made_of
         identities = np.stack([self.embed_identity(p, f) for p, f in zip(photos, faces, strict=True)])
         scores = self._score(frames, photos, faces, identities, track if moved.understood else None)
-        if paste_back:
+        if request.paste_back:
             frames = self._paste(fitted, frames)
         settings = {
-            "model": self.preset.name, "arm": arm, "seed": seed, "frames": len(frames),
-            "size": size, "fps": fps, "prompt": prompt, "detail_scale": detail_scale,
-            "paste_back": paste_back,
+            "model": self.preset.name, "arm": arm, "seed": request.seed, "frames": len(frames),
+            "size": size, "fps": fps, "prompt": prompt, "detail_scale": request.detail_scale,
+            "paste_back": request.paste_back,
         }  # fmt: skip
-        notes = [*face_notes(faces, face), *compare_people(identities), *notes, *moved.notes, *self.notes]
-        if (num_inference_steps or 1) > 1:
-            notes.append(ONE_STEP.format(model=self.preset.name, steps=num_inference_steps))
+        people = [*face_notes(faces, request.face), *compare_people(identities)]
+        notes = [*people, *notes, *moved.notes, *self.notes, *self._tell_steps(request)]
         elapsed = time.perf_counter() - begun
-        return Result(frames, fps, seed, elapsed, scores, settings | asdict(guidance), notes, made_of)
+        return Result(
+            frames, fps, request.seed, elapsed, scores, settings | asdict(guidance), notes, made_of
+        )
 
     def _look(self, photo: UInt8[np.ndarray, "_ _ 3"], index: int | None):
         """Find the face, and turn a photo upright in which it lies on its side or upside down."""
@@ -173,36 +120,32 @@ class IaDPipeline(Model):
         photo = np.ascontiguousarray(np.rot90(photo, turns))
         return photo, replace(self.find_face(photo, index), notes=face.notes)
 
-    def _check(self, arm: str, steps: int | None, size: int | None, seed: int) -> None:
-        known = ARMS + CONTROLS
-        if arm not in known:
-            raise ValueError(f"Unknown arm {arm!r}; choose one of {', '.join(known)}.")
+    def _check(self, request: Request) -> None:
+        request.check_for(small=True)
+        arm = request.arm
         if arm not in self.arms:
             have = ", ".join(self.arms)
             raise ValueError(f"The arm {arm!r} has no weights for {self.preset.name!r}; it has {have}.")
-        check_seed(seed)
-        most = self.preset.sampler.timesteps
-        if steps is not None and not 1 <= steps <= most:
-            raise ValueError(f"num_inference_steps is {steps}; give 1 to {most}.")
-        if size is not None and (not SMALLEST <= size <= LARGEST or size % 2):
-            raise ValueError(f"size is {size}; give an even number of pixels from {SMALLEST} to {LARGEST}.")
+        if request.action_reference is not None and arm != "iad" and not self.baseline(arm).recipe.actions:
+            raise ValueError(f"The arm {arm!r} follows words alone; leave out the action reference.")
 
-    def _choose_form(self, fps: float | None, size: int | None, *, drawn: bool) -> tuple[float, int]:
+    def _choose_form(self, request: Request, *, drawn: bool) -> tuple[float, int]:
         """Return rate and size of the clip: what was asked for, else what drawing or denoiser give best."""
-        if fps is not None and not 1 <= fps <= MOST_FPS:
-            raise ValueError(f"fps is {fps}; give 1 to {MOST_FPS} frames a second.")
-        if drawn:
-            return fps or FPS, size or self.preset.shown_size
-        return fps or self.preset.fps, size or self.preset.size
+        fps, size = (FPS, self.preset.shown_size) if drawn else (self.preset.fps, self.preset.size)
+        return request.fps or fps, request.size or size
 
-    def _guidance(self, words, person, identity_scale, action_scale) -> Guidance:
-        sampler = self.preset.sampler
+    def _guidance(self, request: Request) -> Guidance:
+        own, words, person = self.preset.sampler, request.guidance_scale, request.identity_guidance_scale
         return Guidance(
-            guidance_scale=sampler.guidance_scale if words is None else words,
-            identity_guidance_scale=sampler.identity_guidance_scale if person is None else person,
-            identity_scale=identity_scale,
-            action_scale=action_scale,
+            guidance_scale=own.guidance_scale if words is None else words,
+            identity_guidance_scale=own.identity_guidance_scale if person is None else person,
+            identity_scale=request.identity_scale,
+            action_scale=request.action_scale,
         )
+
+    def _tell_steps(self, request: Request) -> list[str]:
+        steps = request.num_inference_steps or 1
+        return [ONE_STEP.format(model=self.preset.name, steps=steps)] if steps > 1 else []
 
     def _fit(self, photo, face: Face, arm: str = "iad") -> tuple[AnimatedPhoto | None, list[str]]:
         """Fit the photo for drawing, where this model and this arm have one; else None, and why."""
@@ -212,12 +155,10 @@ class IaDPipeline(Model):
             return None, [ALONE.format(arm=arm)]
         return fit_photo(self.geometry, photo, face)
 
-    def _read_driver(self, source: Reference, *, seconds: float | None, fps: float, motion: str) -> Driven:
-        if motion not in ("relative", "absolute"):
-            raise ValueError(f"motion is {motion!r}; choose relative or absolute.")
+    def _read_driver(self, request: Request, seconds: float | None, fps: float) -> Driven:
         find = partial(self.find_face, thorough=False)
-        about = {"seconds": seconds, "fps": fps, "relative": motion == "relative"}
-        return read_driver(source, find=find, follow=self.follow_face, **about)
+        about = {"seconds": seconds, "fps": fps, "relative": request.motion == "relative"}
+        return read_driver(request.action_reference, find=find, follow=self.follow_face, **about)
 
     def _perform(
         self, prompt: str, timeline, driver: Driven | None, *, seconds: float | None, fps: float, seed: int

@@ -1,6 +1,7 @@
 """What every size of model does with faces and words: find, split, match, tell; `Splitting` is its base."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,15 @@ from iad.photos import brighten, load_image
 from iad.reading import FaceReader, as_landmarker, load_mini_reader, read_face
 from iad.recognised import Recognised, join
 from iad.recogniser import DIM, load_recogniser
-from iad.result import DecoupledFace
+from iad.request import Request, spell_out
+from iad.result import DecoupledFace, Result
 from iad.text import NEUTRAL_PROMPT, Action, TextEncoder, parse_prompt
 from iad.video import VIDEO_SUFFIXES, read_video
 
 Reference = str | Path | Any  # path, PIL image or uint8 array
 
 
-class Splitting:
+class Splitting(ABC):
     """A face encoder, a decoupler and T, ready to use.
 
     Attributes:
@@ -46,6 +48,36 @@ class Splitting:
     def __init__(self):
         self._told: tuple[tuple[str, ...], list[Tensor]] = ((), [])  # the last prompts, at their height
         self._calm_code: Tensor | None = None
+
+    @spell_out
+    def __call__(
+        self,
+        reference: Reference | Sequence[Reference],
+        prompt: str = "",
+        *,
+        callback: Callable[[int, int], None] | None = None,
+        **settings: Any,
+    ) -> Result:
+        """Generate a clip of the reference's person doing what the prompt says.
+
+        Args:
+            reference: path, PIL image or uint8 array; or several photos of one person.
+            prompt: what the person does, in words; with an action reference it may be empty.
+            callback: called with (done, total) as the denoiser's steps or the frames are drawn.
+            settings: see `iad.request.Request`.
+
+        Raises:
+            ValueError: bad input, in one sentence that says what to do.
+        """
+        return self.generate(Request(reference, prompt, **settings), callback)
+
+    @abstractmethod
+    def generate(self, request: Request, callback: Callable[[int, int], None] | None = None) -> Result:
+        """Generate what is asked for; `callback` as of a call.
+
+        Raises:
+            ValueError: bad input, in one sentence that says what to do.
+        """
 
     @property
     def reader(self) -> FaceReader:
@@ -214,16 +246,6 @@ class Splitting:
             crops = np.stack([crop(video[k], place, self.preset.size) for k in picks])
             return self._split(crops).code[None]
         return repeat(self._split(self.find_face(source).image[None]).code, "1 c -> 1 f c", f=latent_frames)
-
-
-def check_seed(seed: int) -> None:
-    """Refuse what is no seed.
-
-    Raises:
-        ValueError: not a whole number of 0 or more.
-    """
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"The seed is {seed!r}; give a whole number of 0 or more.")
 
 
 def face_notes(faces: list[Face], asked: int | None) -> list[str]:

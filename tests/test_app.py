@@ -46,8 +46,8 @@ class Asked:
 
     preset = PRESETS["tiny"]
 
-    def __call__(self, people, prompt, **asked):
-        self.people, self.asked = people, asked
+    def generate(self, request, callback):
+        self.asked = request
         raise ValueError("Nothing is made here.")
 
     def hear(self, photo, **more):
@@ -93,7 +93,7 @@ def test_more_photos_of_one_person_count(client, photo):
     other = str(ROOT / "examples" / "person-099.png")
     pipeline = Asked()
     pipeline.hear(photo, more_photos=[other])
-    assert [picture.shape for picture in pipeline.people] == [(512, 512, 3), (256, 256, 3)]
+    assert [picture.shape for picture in pipeline.asked.references] == [(512, 512, 3), (256, 256, 3)]
     with pytest.raises(AppError, match="6 photos are too many"):
         ask(client, photo, more_photos=[other] * 5)
 
@@ -103,7 +103,7 @@ def test_a_picture_or_a_video_can_say_the_action(client, photo):
     pipeline, moving = Asked(), str(ROOT / "examples" / "gallery" / "person-131.mp4")
     for source, driver, seconds in (("words", None, 3), ("picture", picture, 3), ("video", moving, None)):
         pipeline.hear(photo, action_from=source, driving_picture=picture, driving_video=moving, duration=3)
-        assert pipeline.asked["action_reference"] == driver and pipeline.asked["duration"] == seconds
+        assert pipeline.asked.action_reference == driver and pipeline.asked.duration == seconds
     with pytest.raises(AppError, match="driving video is missing"):
         ask(client, photo, "", action_from="video")
 
@@ -281,7 +281,7 @@ class SlowPipeline:
     def __init__(self):
         self.steps, self.left = 0, threading.Event()
 
-    def __call__(self, *_, callback, **__):
+    def generate(self, request, callback):
         try:
             for self.steps in range(1, 400):
                 time.sleep(0.05)

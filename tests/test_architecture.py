@@ -14,6 +14,8 @@ LONGEST_FILE = 350
 # Each room may import itself and the rooms before it.
 ORDER = (
     "config",
+    "checks",
+    "request",
     "installation",
     "checkpoint",
     "provenance",
@@ -52,7 +54,6 @@ ORDER = (
     "model",
     "pipeline",
     "spread",
-    "checks",
     "comparison",
     "maps",
     "history",

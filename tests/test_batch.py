@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from iad import batch, video
 from iad.batch import making
 from iad.cli import main
 from iad.config import PRESETS
+from iad.request import Request
 
 PORTRAIT = cut_portrait()
 ROOT = Path(__file__).parents[1]
@@ -33,15 +35,15 @@ class FakePipeline:
     def from_pretrained(cls, name, *, device):
         return cls()
 
-    def __call__(self, **request):
-        self.calls.append(request | {"photos": _read_all(request["reference"])})
-        if request["prompt"] == "fail":
+    def generate(self, request):
+        self.calls.append(replace(request, reference=[photo.read_bytes() for photo in request.references]))
+        if request.prompt == "fail":
             raise ValueError("No face found\nin the photo.")
-        if request["prompt"] == "break":
+        if request.prompt == "break":
             raise ZeroDivisionError("division by zero")
-        if request["prompt"] == "interrupt":
+        if request.prompt == "interrupt":
             raise KeyboardInterrupt
-        frames = np.full((2, 32, 32, 3), request["seed"], np.uint8)
+        frames = np.full((2, 32, 32, 3), request.seed, np.uint8)
         return types.SimpleNamespace(
             frames=frames,
             seconds=0.5,
@@ -49,10 +51,6 @@ class FakePipeline:
             notes=["a note"],
             save=lambda path: video.save(path, frames, 8),
         )
-
-
-def _read_all(photos):
-    return [Path(photo).read_bytes() for photo in (photos if isinstance(photos, list) else [photos])]
 
 
 @pytest.fixture
@@ -118,10 +116,11 @@ def test_every_request_becomes_a_clip_and_a_result(pipeline, folder, capsys):
     assert sorted(file.name for file in (folder / "clips").iterdir()) == [
         "00001.mp4", "a nod.gif", "results.jsonl",
     ]  # fmt: skip
-    one, two = pipeline.calls
-    assert one["num_inference_steps"] == 3 and one["action_scale"] == 0.5 and one["face"] is None
-    assert one["photos"] == [PORTRAIT.read_bytes()] and two["photos"] == [PORTRAIT.read_bytes()] * 2
-    assert (one["detail_scale"], two["detail_scale"]) == (0.25, 1.0) and one["size"] is None
+    photo, said = PORTRAIT.read_bytes(), {"action_scale": 0.5, "detail_scale": 0.25}
+    assert pipeline.calls == [
+        Request([photo], "a woman smiles", seed=4, num_inference_steps=3, **said),
+        Request([photo] * 2, "nods", seed=7),
+    ]
     assert "batch" in captured.err
 
 
@@ -129,7 +128,7 @@ def test_a_request_says_length_rate_and_size(pipeline, folder):
     form = {"duration": 4.5, "fps": 30, "size": 256, "paste_back": True}
     _write(folder, _request(**form, prompt="[0-4s] nods"))
     assert _batch(folder) == 0
-    assert {name: pipeline.calls[0][name] for name in form} == form
+    assert pipeline.calls == [Request([PORTRAIT.read_bytes()], "[0-4s] nods", **form)]
     _write(folder, _request(**form | {"duration": 5}))  # another length is another clip
     assert _batch(folder) == 0 and len(pipeline.calls) == 2
 
@@ -163,8 +162,8 @@ def test_a_large_model_is_not_asked_for_the_photos_detail(pipeline, folder):
     _write(folder, _request(detail_scale=0.5), _request(detail_scale=1))
     assert _batch(folder, "--model", "some/large") == 2
     refused, made = _results(folder)
-    assert "detail_scale is of mini's drawing" in refused["error"] and made["status"] == "ok"
-    assert len(pipeline.calls) == 1 and not {"detail_scale", "duration", "size"} & set(pipeline.calls[0])
+    assert "detail_scale: only small models" in refused["error"] and made["status"] == "ok"
+    assert pipeline.calls == [Request([PORTRAIT.read_bytes()], "a woman smiles")]
     _write(folder, _request(duration=2, fps=9))
     assert _batch(folder, "--model", "some/large") == 2
     assert "duration, fps: only small models" in _results(folder)[0]["error"]
@@ -185,7 +184,7 @@ def test_a_large_model_is_not_asked_for_the_photos_detail(pipeline, folder):
         (_request(prompt="x" * 200_000), "more than 100,000 bytes"),
         (_request(prompt="[0-11s] nods"), "lasts 10 s"),
         (_request(prompt="[0-3s] nods", duration=2), "lasts 2 s"),
-        (_request(duration=0.1), "duration is 0.1; give a number from 0.5 to 10"),
+        (_request(duration=0.05), "duration is 0.05; give a number from 0.1 to 10"),
         (_request(fps=100), "fps is 100"),
         (_request(size=65), "size is 65; give an even number"),
         (_request(paste_back=1), "'paste_back' must be true or false"),
@@ -285,7 +284,7 @@ def test_a_second_run_makes_only_what_is_new_or_failed(pipeline, folder, capsys)
     assert _batch(folder, "--json") == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (report["made"], report["skipped"], report["failed"]) == (4, 1, 0)
-    assert [(call["seed"], call["prompt"]) for call in pipeline.calls] == [
+    assert [(call.seed, call.prompt) for call in pipeline.calls] == [
         (0, "a woman smiles"), (2, "a woman smiles"), (0, "nods"), (0, "a woman smiles"),
     ]  # fmt: skip
     assert (folder / "clips" / "same.mp4").stat().st_mtime_ns == before
@@ -327,7 +326,7 @@ def test_a_torn_or_foreign_line_of_results_does_no_harm(pipeline, folder, junk):
     results.write_bytes(f"{first}\n{junk}".encode("latin-1"))
     pipeline.calls.clear()
     assert _batch(folder) == 0
-    assert [call["seed"] for call in pipeline.calls] == [2] and len(_results(folder)) == 2
+    assert [call.seed for call in pipeline.calls] == [2] and len(_results(folder)) == 2
 
 
 def test_ctrl_c_keeps_what_was_made(pipeline, folder, capsys):
@@ -345,7 +344,7 @@ def test_a_full_disk_ends_the_batch_in_one_sentence(pipeline, folder, capsys, mo
     whole = batch.write_whole
 
     def write(path, data):
-        if path.suffix == ".mp4" and pipeline.calls[-1]["seed"] == 1:
+        if path.suffix == ".mp4" and pipeline.calls[-1].seed == 1:
             raise ValueError(f"'{path}' could not be written (No space left on device); free some space.")
         whole(path, data)
 

@@ -18,6 +18,7 @@ from iad import video
 from iad.cli import main
 from iad.commands.evaluate import SUITES
 from iad.config import ARMS, CONTROLS, PRESETS
+from iad.request import Request
 
 PORTRAIT = str(ASTRONAUT)
 
@@ -33,7 +34,7 @@ class FakePipeline:
         cls.calls = [("load", name, options)]
         return cls()
 
-    def __call__(self, *, callback, **request):
+    def generate(self, request, callback):
         self.calls.append(("generate", request))
         callback(1, 2)
         callback(2, 2)
@@ -41,7 +42,7 @@ class FakePipeline:
         return types.SimpleNamespace(
             frames=frames,
             fps=8,
-            seed=request["seed"],
+            seed=request.seed,
             seconds=1.5,
             scores={"identity": np.array([0.5, 0.7]), "action": float("nan"), "detected": 1.0},
             notes=["3 faces found, using the largest"],
@@ -98,39 +99,26 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
     assert video.read_video(output, 99)[0].shape == (16, 128, 128, 3)
     assert pipeline.calls[0] == ("load", "mini", {"adapter": None, "device": "auto"})
     request = pipeline.calls[1][1]
-    assert request["seed"] == 3 and request["num_inference_steps"] == 4 and request["reference"] == PORTRAIT
-    assert request["detail_scale"] == 0.25 and request["paste_back"] is False
     # what is not said is the pipeline's to choose
-    assert [request[name] for name in ("duration", "fps", "size", "num_frames")] == [None] * 4
+    assert request == Request([PORTRAIT], "a man laughs", seed=3, num_inference_steps=4, detail_scale=0.25)
 
 
 def test_length_rate_and_size_of_a_small_clip_are_chosen(pipeline, tmp_path, capsys):
     options = ("--size", "256", "--duration", "7.5", "--fps", "30", "--paste-back")
     assert _generate(*options, prompt="[0-7s] nods", output=tmp_path / "a.mp4") == 0
     asked = pipeline.calls[1][1]
-    assert (asked["size"], asked["duration"], asked["fps"], asked["paste_back"]) == (256, 7.5, 30, True)
+    form = {"size": 256, "duration": 7.5, "fps": 30.0, "paste_back": True}
+    assert asked == Request([PORTRAIT], "[0-7s] nods", **form)
     assert _generate("--frames", "30", "--fps", "10", output=tmp_path / "a.gif") == 0
-    assert pipeline.calls[1][1]["num_frames"] == 30 and pipeline.calls[1][1]["duration"] is None
+    assert pipeline.calls[1][1].num_frames == 30 and pipeline.calls[1][1].duration is None
     capsys.readouterr()
     assert _generate("--size", "256", "--model", "some/large", output=tmp_path / "b.mp4") == 2
-    assert "--size is of small models; give a large one --height and --width" in capsys.readouterr().err
+    assert "--size: only small models take these" in capsys.readouterr().err
 
 
 def test_generate_takes_several_references(pipeline, tmp_path):
     assert _generate("--reference", PORTRAIT, output=tmp_path / "a.gif") == 0
-    assert pipeline.calls[1][1]["reference"] == [PORTRAIT, PORTRAIT]
-
-
-def test_the_forms_that_are_allowed_are_those_of_the_pipeline():
-    from iad import checks, driving
-    from iad import pipeline as drawing
-    from iad.geometry.animation import LARGEST
-
-    assert (checks.LARGEST, checks.SMALLEST, checks.MOST_FPS) == (
-        LARGEST, drawing.SMALLEST, drawing.MOST_FPS,
-    )  # fmt: skip
-    assert (checks.LONGEST, checks.FPS) == (driving.LONGEST, driving.FPS)
-    assert checks.SHORTEST >= drawing.SHORTEST
+    assert pipeline.calls[1][1].references == [PORTRAIT, PORTRAIT]
 
 
 @pytest.mark.parametrize("link", ["same", "symlink", "hard link"])
@@ -206,7 +194,7 @@ def test_bad_photos_end_in_one_sentence(pipeline, tmp_path, capsys, name, make, 
         ({"prompt": "[1-0s] smiles"}, "reversed"),
         ({"prompt": "[0-11s] smiles"}, "lasts 10 s"),
         ({"prompt": "[0-3s] smiles", "extra": ("--duration", "2")}, "lasts 2 s"),
-        ({"extra": ("--duration", "0.2")}, "--duration is 0.2; give a number from 0.5 to 10"),
+        ({"extra": ("--duration", "0.05")}, "--duration is 0.05; give a number from 0.1 to 10"),
         ({"extra": ("--duration", "11")}, "--duration is 11"),
         ({"extra": ("--duration", "2", "--frames", "9")}, "both say how long the clip is"),
         ({"extra": ("--frames", "241")}, "--frames is 241; give a number from 1 to 240"),
@@ -221,7 +209,7 @@ def test_bad_photos_end_in_one_sentence(pipeline, tmp_path, capsys, name, make, 
         ({"extra": ("--identity-scale", "nan")}, "--identity-scale is nan"),
         ({"extra": ("--detail-scale", "1.5")}, "--detail-scale is 1.5; give a number from 0 to 1"),
         ({"extra": ("--detail-scale", "nan")}, "--detail-scale is nan"),
-        ({"extra": ("--model", "some/large", "--detail-scale", "0.5")}, "mini's drawing"),
+        ({"extra": ("--model", "some/large", "--detail-scale", "0.5")}, "--detail-scale: only small models"),
         ({"extra": ("--model", "minni")}, "did you mean 'mini'"),
         ({"extra": ("--arm", "consisd")}, "did you mean 'consisid'"),
         ({"extra": ("--arm", "xyz")}, "iad, consisid, id-animator, consisid-cross, entangled"),
@@ -464,9 +452,7 @@ def test_a_large_model_is_told_where_its_weights_are_and_how_to_fit(pipeline, tm
         "adapter": None, "device": "cuda:1", "arms": ("consisid",), "baselines": {"consisid": "twin"},
         "memory": "fp8", "cache": None, "compile": False, "accept_licence": True,
     }  # fmt: skip
-    assert pipeline.calls[1][1]["width"] == 96
-    small = {"height", "size", "detail_scale", "duration", "fps", "paste_back"}
-    assert not small & set(pipeline.calls[1][1])
+    assert pipeline.calls[1][1] == Request([PORTRAIT], "a man laughs", arm="consisid", width=96)
 
 
 COMMANDS = (

@@ -26,11 +26,13 @@ from iad.full_size.consisid_faces import (
     shrink,
 )
 from iad.full_size.eva import EvaConfig, EvaTower, load_eva
+from iad.full_size.forms import RequestDefaults
 from iad.full_size.published import check_tokenizer
-from iad.full_size.requests import RequestDefaults
+from iad.request import Request
 
-REQUEST = {"frames": 9, "height": 64, "width": 64, "steps": 2, "guidance_scale": 6.0, "seed": 0}
-WORDS = "a woman laughs"
+REQUEST = Request(
+    None, "a woman laughs", num_frames=9, height=64, width=64, num_inference_steps=2, guidance_scale=6.0
+)
 
 
 class GivenAntelope:
@@ -93,7 +95,7 @@ def face(reader):
 
 @pytest.fixture(scope="module")
 def clip(consisid, face):
-    return consisid.generate_from(face, WORDS, **REQUEST)
+    return consisid.generate_from(face, REQUEST)
 
 
 def test_the_tower_says_what_the_published_code_says():
@@ -208,11 +210,11 @@ def test_a_photo_without_a_face_is_named(reader):
 
 def test_a_request_gives_the_same_clip_again(consisid, clip):
     calls = []
-    again = consisid.generate([make_photo(0)], WORDS, **REQUEST, callback=lambda *at: calls.append(at))
+    again = consisid.generate([make_photo(0)], REQUEST, callback=lambda *at: calls.append(at))
     assert again.shape == (9, 64, 64, 3) and again.dtype == np.uint8
     assert (again == clip).all() and clip.std() > 5
     assert calls == [(1, 2), (2, 2)]
-    other = consisid.generate([make_photo(0)], WORDS, **REQUEST | {"seed": 1})
+    other = consisid.generate([make_photo(0)], replace(REQUEST, seed=1))
     assert (other != clip).mean() > 0.2
 
 
@@ -223,9 +225,9 @@ def test_everything_that_it_is_told_reaches_the_frames(consisid, face, clip):
         "picture": replace(face, image=255 - face.image),
     }
     for what, told in changed.items():
-        assert (consisid.generate_from(told, WORDS, **REQUEST) != clip).mean() > 0.2, what
-    assert (consisid.generate([make_photo(1)], WORDS, **REQUEST) != clip).mean() > 0.2
-    assert (consisid.generate_from(face, "a man nods", **REQUEST) != clip).mean() > 0.2
+        assert (consisid.generate_from(told, REQUEST) != clip).mean() > 0.2, what
+    assert (consisid.generate([make_photo(1)], REQUEST) != clip).mean() > 0.2
+    assert (consisid.generate_from(face, replace(REQUEST, prompt="a man nods")) != clip).mean() > 0.2
 
 
 def test_it_is_asked_what_it_was_trained_for(consisid):
@@ -236,21 +238,21 @@ def test_it_is_asked_what_it_was_trained_for(consisid):
     consisid.pipeline.transformer.register_to_config(
         sample_height=own.sample_height, sample_width=own.sample_width, sample_frames=own.sample_frames
     )
-    assert published == RequestDefaults(frames=49, height=480, width=720, fps=8, steps=50, guidance_scale=6.0)
+    assert published == RequestDefaults(49, 480, 720, fps=8, num_inference_steps=50, guidance_scale=6.0)
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"frames": 10}, "8k \\+ 1 frames up to 9, try 9"),
-        ({"frames": 17}, "up to 9, try 9"),
+        ({"num_frames": 10}, "8k \\+ 1 frames up to 9, try 9"),
+        ({"num_frames": 17}, "up to 9, try 9"),
         ({"height": 72}, "multiple of 16, try 64"),
         ({"width": 96}, "64 x 64 pixels and makes no other size; 96 x 64"),
     ],
 )
 def test_sizes_are_refused_before_any_photo_is_read(consisid, asked, said):
     with pytest.raises(ValueError, match=said):
-        consisid.generate([], WORDS, **REQUEST | asked)
+        consisid.generate([], replace(REQUEST, **asked))
 
 
 @pytest.mark.parametrize("mode", ["sequential", "fp8"])
@@ -259,7 +261,7 @@ def test_memory_modes_make_the_same_clip(folder, reader, face, clip, mode):
 
     pipeline = load_pipeline(folder)
     small = ConsisID(pipeline, reader, memory=apply_memory(pipeline, mode, device="cpu"))
-    drift = np.abs(small.generate_from(face, WORDS, **REQUEST).astype(int) - clip).mean()
+    drift = np.abs(small.generate_from(face, REQUEST).astype(int) - clip).mean()
     assert drift < (1e-9 if mode == "sequential" else 3)
 
 
@@ -341,6 +343,6 @@ def test_the_whole_system_runs_from_a_photo(tmp_path, photo, monkeypatch):
     monkeypatch.setattr(twins_faces, "SIDE", consisid_faces.DETECTION_SIZE[0])
     twins_faces.write_antelope(folder / "face_encoder" / PACK)
     system, pixels = load_consisid(folder, memory="full", device="cpu"), load_image(photo)
-    made = system.generate([pixels], WORDS, **REQUEST)
+    made = system.generate([pixels], REQUEST)
     assert made.shape == (9, 64, 64, 3)
-    assert (system.generate([pixels[:, ::-1]], WORDS, **REQUEST) != made).mean() > 0.2
+    assert (system.generate([pixels[:, ::-1]], REQUEST) != made).mean() > 0.2

@@ -36,9 +36,9 @@ class Watched:
         self.preset, self.decouple = self.pipeline.preset, self.pipeline.decouple
         self.match_actions, self.drawn = self.pipeline.match_actions, []
 
-    def __call__(self, reference, prompt, **settings):
-        self.drawn.append((reference, settings["action_reference"]))
-        return self.pipeline(reference, prompt, **settings)
+    def generate(self, request, callback):
+        self.drawn.append((request.reference, request.action_reference))
+        return self.pipeline.generate(request, callback)
 
 
 @pytest.fixture(scope="module")

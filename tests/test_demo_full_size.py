@@ -22,12 +22,12 @@ from iad.demo.compare import show_table
 from iad.demo.full_size import MOST_WAITING, FullSize
 from iad.demo.hardware import FULL_SIZE_GB, Hardware, choose_hardware, gpu
 from iad.demo.model_choice import FULL, MINI, ModelChoice, describe_estimate
-from iad.demo.requests import Request
 from iad.demo.runs import Cancelled, Follower, Stop
 from iad.demo.studio import Studio, make_report, save_clip
 from iad.demo.timing import count_step, write_seconds
 from iad.demo.wording import MISSING, describe_scores
 from iad.full_size.memory import GB, Needs
+from iad.request import Request
 from iad.result import Result
 from iad.video import read_metadata, read_video
 
@@ -110,18 +110,18 @@ def test_what_the_page_says_it_takes_is_what_it_takes():
 def test_the_expected_time_is_near_what_is_published(plain):
     # 664.4e12 is what torch counts of a step; 50 steps take an H100 90 seconds, by the model's own page.
     assert count_step(PRESETS["cogvideox-5b"].base, 13 * 30 * 45 + 226) == pytest.approx(664.4e12, rel=0.01)
-    assert 75 < FullSize(H100).estimate(Request((), "")) < 110
+    assert 75 < FullSize(H100).estimate(Request(())) < 110
 
 
-@pytest.mark.parametrize("less", [{"steps": 10}, {"frames": 9}, {"arm": "id-animator"}])
+@pytest.mark.parametrize("less", [{"num_inference_steps": 10}, {"num_frames": 9}, {"arm": "id-animator"}])
 def test_less_work_takes_less_time(plain, less):
     full = FullSize(H100)
-    assert full.estimate(Request((), "", **less)) < full.estimate(Request((), ""))
+    assert full.estimate(Request((), **less)) < full.estimate(Request(()))
 
 
 def test_the_line_the_chooser_and_the_gpu_go_by_one_number(plain):
     full = FullSize(H100)
-    request = Request((), "", steps=20, frames=25)
+    request = Request((), num_inference_steps=20, num_frames=25)
     seconds = full._count(request)  # what `gpu` was given to ask for
     assert f"About {write_seconds(seconds)}</b>, an estimate" in describe_estimate(full, request)
     choice = ModelChoice(full, small="mini", duration=2.0)
@@ -138,11 +138,11 @@ def test_a_shared_gpu_is_asked_for_little(plain):
     plain.setattr("iad.demo.full_size.gpu", lambda function, duration: function)
     full = FullSize(Hardware("zerogpu", "mini", "cogvideox-5b", room.ZERO_GPU_RATE))
     assert full.arms == ("iad", "id-animator") and full.settings.memory == "full"
-    assert full.estimate(Request((), "")) <= full.settings.most_seconds == 80
-    long = describe_estimate(full, Request((), "", steps=50, frames=49))
-    assert "at most 80 s" in long and "at most" not in describe_estimate(full, Request((), ""))
+    assert full.estimate(Request(())) <= full.settings.most_seconds == 80
+    long = describe_estimate(full, Request((), num_inference_steps=50, num_frames=49))
+    assert "at most 80 s" in long and "at most" not in describe_estimate(full, Request(()))
     with pytest.raises(ValueError, match="take fewer steps or frames"):
-        full._complete(Request((), "", steps=50, frames=49))
+        full._complete(Request((), num_inference_steps=50, num_frames=49))
 
 
 @pytest.mark.parametrize(("name", "value"), [("IAD_STEP_CACHE", "warm"), ("IAD_ARMS", "iad pixie")])
@@ -180,7 +180,7 @@ def test_choosing_loads_and_a_failure_is_a_sentence(plain):
     assert choice.refresh(MINI, "iad", 20, 9, "")[1] == "" and not full.started
     assert "is loading" in choice.refresh(FULL, "iad", 20, 9, "")[1]
     with pytest.raises(ValueError, match="nothing-5b could not be loaded: nobody/nothing-5b is not on this"):
-        full.draw(Request((), ""), Follower(Stop(), lambda *_, **__: None, ""))
+        full.draw(Request(()), Follower(Stop(), lambda *_, **__: None, ""))
     chooser, said, timer = choice.refresh(FULL, "iad", 20, 9, "")
     assert chooser["value"] == MINI and not chooser["visible"] and not timer["active"]
     assert "could not be loaded, mini works" in said and "is not on this machine" in said
@@ -262,7 +262,7 @@ def test_a_system_that_is_missing_leaves_the_others_in_the_table():
 def test_without_a_full_size_model_a_caller_hears_what_it_takes(photo):
     studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
     with pytest.raises(ValueError, match=f"CUDA GPU with about {FULL_SIZE_GB} GB"):
-        studio.draw_full_size(Request((), ""), Follower(Stop(), lambda *_, **__: None, ""))
+        studio.draw_full_size(Request(()), Follower(Stop(), lambda *_, **__: None, ""))
 
 
 # The page

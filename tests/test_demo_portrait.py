@@ -20,6 +20,7 @@ from iad.demo.studio import Studio
 from iad.demo.timeline import draw_bar, fill_rows, read_rows
 from iad.demo.wording import draw_line
 from iad.faces import Box
+from iad.request import Request
 from iad.text import parse_prompt
 
 EMPTY = [None, None, ""]
@@ -190,10 +191,12 @@ def test_a_space_on_zero_gpu_opens_with_mini_alone(photo):
 
 
 def test_a_gpu_is_asked_for_no_longer_than_a_clip_needs():
-    ask = count_seconds
-    assert ask([], "nods", duration=2.0) == ask([], "nods") < ask([], "[0-9s] nods") <= 20
-    assert ask([], "", action_reference="a.mp4") == ask([], "", duration=10.0, action_reference="a.mp4") <= 40
-    assert ask([], "", action_reference=np.zeros((8, 8, 3), np.uint8)) == ask([], "")
+    def ask(prompt="", **settings):
+        return count_seconds(Request((), prompt, **settings))
+
+    assert ask("nods", duration=2.0) == ask("nods") < ask("[0-9s] nods") <= 20
+    assert ask(action_reference="a.mp4") == ask(duration=10.0, action_reference="a.mp4") <= 40
+    assert ask(action_reference=np.zeros((8, 8, 3), np.uint8)) == ask()
 
 
 def test_the_line_follows_the_values():

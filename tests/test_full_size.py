@@ -11,7 +11,7 @@ from iad import IaDPipeline
 from iad.adapters import is_adapter_key
 from iad.config import PRESETS, FullSizePreset, preset_from_dict
 from iad.faces import Face
-from iad.full_size.requests import single_out
+from iad.full_size.forms import single_out
 from iad.full_size.scoring import score_clip
 from iad.photos import load_image
 from iad.text import parse_prompt
@@ -152,8 +152,9 @@ def test_keys_that_do_not_fit_are_named_and_counted(folder, saved, tmp_path):
         ({"height": 70}, "The height is 70 pixels; give a multiple of 16, try 64"),
         ({"width": 8}, "The width is 8 pixels; give a multiple of 16, try 16"),
         ({"arm": "entangled"}, "at full size there are iad, consisid, id-animator"),
-        ({"seed": -1}, "The seed is -1"),
+        ({"seed": -1}, "seed is -1"),
         ({"num_inference_steps": 0}, "num_inference_steps is 0"),
+        ({"size": 128, "duration": 1.0}, "duration, size: only small models take these"),
     ],
 )
 def test_what_cannot_be_made_is_said_before_work_begins(pipeline, request_, sentence):

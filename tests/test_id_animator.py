@@ -1,6 +1,7 @@
 """The real ID-Animator, on a tiny twin in its published layout."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,12 @@ from iad.full_size import id_animator_files as files
 from iad.full_size.id_animator import NEGATIVE_PROMPT, TEMPLATE, align, crop_face, load_id_animator
 from iad.full_size.id_animator_adapter import list_shapes, read_adapter
 from iad.photos import load_image
+from iad.request import Request
 
-ASKED = {"frames": 3, "height": 64, "width": 48, "steps": 2, "guidance_scale": 8.0, "seed": 1}
 PROMPT = "a person smiles"
+ASKED = Request(
+    None, PROMPT, num_frames=3, height=64, width=48, num_inference_steps=2, guidance_scale=8.0, seed=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +73,13 @@ def load_plain(folder):
 
 
 def run_plain(pipeline, **text):
-    sizes = {"num_frames": ASKED["frames"], "height": ASKED["height"], "width": ASKED["width"]}
+    sizes = {"num_frames": ASKED.num_frames, "height": ASKED.height, "width": ASKED.width}
     made = pipeline(
         **text,
         **sizes,
-        num_inference_steps=ASKED["steps"],
-        guidance_scale=ASKED["guidance_scale"],
-        generator=torch.Generator().manual_seed(ASKED["seed"]),
+        num_inference_steps=ASKED.num_inference_steps,
+        guidance_scale=ASKED.guidance_scale,
+        generator=torch.Generator().manual_seed(ASKED.seed),
         decode_chunk_size=1,
         output_type="np",
     )
@@ -110,7 +114,7 @@ def run_published(folder, faces):
 
 def test_a_clip_has_the_size_asked_for_and_every_step_is_told(animator, photos):
     steps = []
-    made = animator.generate(photos[:1], PROMPT, **ASKED, callback=lambda *step: steps.append(step))
+    made = animator.generate(photos[:1], ASKED, callback=lambda *step: steps.append(step))
     assert made.shape == (3, 64, 48, 3)
     assert made.dtype == np.uint8
     assert made.std() > 1
@@ -120,23 +124,23 @@ def test_a_clip_has_the_size_asked_for_and_every_step_is_told(animator, photos):
 
 
 def test_the_seed_alone_decides(animator, photos):
-    first, again = (animator.generate(photos[:1], PROMPT, **ASKED) for _ in range(2))
-    other = animator.generate(photos[:1], PROMPT, **ASKED | {"seed": 2})
+    first, again = (animator.generate(photos[:1], ASKED) for _ in range(2))
+    other = animator.generate(photos[:1], replace(ASKED, seed=2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_another_face_gives_other_frames(animator, photos):
-    first, other = (animator.generate([photo], PROMPT, **ASKED) for photo in photos)
+    first, other = (animator.generate([photo], ASKED) for photo in photos)
     assert not np.array_equal(first, other)
     animator.identity_scale = 0.0
-    first, other = (animator.generate([photo], PROMPT, **ASKED) for photo in photos)
+    first, other = (animator.generate([photo], ASKED) for photo in photos)
     assert np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_it_computes_what_the_published_code_computes(animator, folder, photos, count):
-    made = animator.generate(photos[:count], PROMPT, **ASKED)
+    made = animator.generate(photos[:count], ASKED)
     faces = [Image.fromarray(crop_face(photo, animator._landmarker)) for photo in photos[:count]]
     published = run_published(folder, faces)
     assert np.abs(made.astype(int) - published).max() <= 1
@@ -147,11 +151,11 @@ def test_an_adapter_without_lora_at_scale_zero_is_animatediff_to_the_bit(copy, p
     write_checkpoint(copy, {k: v * 0 if "lora.up" in k else v for k, v in state.items()})
     animator = load_id_animator(copy, memory="full", device="cpu")
     animator.identity_scale = 0.0
-    made = animator.generate(photos[:1], PROMPT, **ASKED)
+    made = animator.generate(photos[:1], ASKED)
     plain = run_plain(load_plain(copy), prompt=PROMPT, negative_prompt=NEGATIVE_PROMPT)
     assert np.array_equal(made, plain)
     animator.identity_scale = 1.0
-    assert not np.array_equal(animator.generate(photos[:1], PROMPT, **ASKED), plain)
+    assert not np.array_equal(animator.generate(photos[:1], ASKED), plain)
 
 
 def test_checkpoint_and_safetensors_give_the_same_frames(animator, copy, photos):
@@ -159,7 +163,7 @@ def test_checkpoint_and_safetensors_give_the_same_frames(animator, copy, photos)
     (copy / "animator.ckpt").unlink()
     other = load_id_animator(copy, memory="full", device="cpu")
     assert np.array_equal(
-        animator.generate(photos[:1], PROMPT, **ASKED), other.generate(photos[:1], PROMPT, **ASKED)
+        animator.generate(photos[:1], ASKED), other.generate(photos[:1], ASKED)
     )
 
 
@@ -238,24 +242,22 @@ def test_a_damaged_adapter_is_refused(tmp_path, name):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"frames": 40}, "1 to 32 frames, try 32"),
-        ({"frames": 0}, "1 to 32 frames, try 1"),
+        ({"num_frames": 40}, "1 to 32 frames, try 32"),
         ({"height": 500}, "height is 500 pixels; give a multiple of 8, try 496"),
         ({"width": 4}, "width is 4 pixels; give a multiple of 8, try 8"),
-        ({"steps": 0}, "1 to 999, try 1"),
-        ({"steps": 1000}, "1 to 999, try 999"),
+        ({"num_inference_steps": 1000}, "1 to 999, try 999"),
     ],
 )
 def test_sizes_are_checked_before_work_begins(animator, photos, asked, said):
     with pytest.raises(ValueError, match=said):
-        animator.generate(photos[:1], PROMPT, **ASKED | asked)
+        animator.generate(photos[:1], replace(ASKED, **asked))
 
 
 def test_a_photo_with_a_face_is_needed(animator):
     with pytest.raises(ValueError, match="no photo"):
-        animator.generate([], PROMPT, **ASKED)
+        animator.generate([], ASKED)
     with pytest.raises(ValueError, match="No face found"):
-        animator.generate([np.full((80, 80, 3), 128, np.uint8)], PROMPT, **ASKED)
+        animator.generate([np.full((80, 80, 3), 128, np.uint8)], ASKED)
 
 
 @pytest.mark.parametrize("part", ["base", "motion", "image_encoder", "animator.ckpt"])
@@ -305,8 +307,8 @@ def test_what_its_authors_use_is_fetched_by_pinned_commits(animator, folder, pho
     shutil.copy(folder / "animator.ckpt", place)
     (space / "refs").mkdir()
     (space / "refs" / "main").write_text(commit)
-    made = load_id_animator(None, memory="full", device="cpu").generate(photos[:1], PROMPT, **ASKED)
-    assert np.array_equal(made, animator.generate(photos[:1], PROMPT, **ASKED))
+    made = load_id_animator(None, memory="full", device="cpu").generate(photos[:1], ASKED)
+    assert np.array_equal(made, animator.generate(photos[:1], ASKED))
 
 
 def test_the_face_is_framed_as_insightface_frames_it():
@@ -340,7 +342,7 @@ def test_at_true_size_the_keys_are_those_of_the_published_modules():
 @pytest.mark.parametrize("mode", ["auto", "sequential", "fp8"])
 def test_every_memory_mode_of_a_cpu_makes_a_clip(animator, folder, photos, mode):
     other = load_id_animator(folder, memory=mode, device="cpu")
-    made = other.generate(photos[:1], PROMPT, **ASKED)
-    expected = animator.generate(photos[:1], PROMPT, **ASKED)
+    made = other.generate(photos[:1], ASKED)
+    expected = animator.generate(photos[:1], ASKED)
     assert other.memory == ("full" if mode == "auto" else mode)
     assert np.array_equal(made, expected) == (mode != "fp8")

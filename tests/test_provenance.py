@@ -17,6 +17,7 @@ from certificates import SIGNER, write_chain
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+import iad
 from iad import video
 from iad.cli import main
 from iad.provenance import check_signing, draw_label, read_signature, sign, verify
@@ -406,9 +407,7 @@ def test_a_useless_certificate_stops_the_work_before_it_begins(
     with pytest.raises(ValueError, match=complaint):
         _save(tmp_path / "a.mp4")
     assert not (tmp_path / "a.mp4").exists()
-    monkeypatch.setattr(
-        sys.modules["iad.commands.generate"], "load_pipeline", None
-    )  # the work would fail otherwise
+    monkeypatch.setitem(vars(iad), "IaDPipeline", None)  # the work would fail otherwise
     words = [
         "generate",
         "--reference",

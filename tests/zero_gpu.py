@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partialmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -101,8 +102,8 @@ def draw_full_size(photo):
     import numpy as np
 
     from iad.demo.full_size import FullSize
-    from iad.demo.requests import Request
     from iad.demo.runs import Cancelled, Follower, Stop
+    from iad.request import Request
 
     full = FullSize(hardware)
     full.start(here=True)
@@ -111,8 +112,8 @@ def draw_full_size(photo):
     picture = open_photo(photo)
     expected, results = [], []
 
-    def draw(pictures, **changes):
-        request = Request(tuple(pictures), "laughs", **changes)
+    def draw(picture, **changes):
+        request = Request(picture, "laughs", **changes)
         expected.append(full.estimate(request))
         try:
             result = full.draw(request, follow)
@@ -122,12 +123,12 @@ def draw_full_size(photo):
         except Cancelled:
             results.append("cancelled")
 
-    draw([np.zeros((64, 64, 3), np.uint8)], steps=400)
-    draw([picture], steps=2)
-    draw([picture], steps=100_000)
-    draw([picture], arm="consisid")
+    draw(np.zeros((64, 64, 3), np.uint8), num_inference_steps=400)
+    draw(picture, num_inference_steps=2)
+    draw(picture, num_inference_steps=1000)
+    draw(picture, arm="consisid")
     follow.stop.set()
-    draw([picture], steps=2)
+    draw(picture, num_inference_steps=2)
     return {"accelerator": hardware.accelerator, "asked": asked, "expected": expected, "results": results}
 
 
@@ -140,26 +141,27 @@ def draw_mini(photo):
 
     from iad.demo.loading import BackgroundPipeline, count_seconds
     from iad.demo.runs import Cancelled, Follower, Stop
+    from iad.request import Request
 
     mini, picture = BackgroundPipeline(hardware.model, hardware.device), open_photo(photo)
     follow = Follower(Stop(), gr.Progress(), "Drawing")
-    asking = {"detail_scale": 0.5, "size": 128, "duration": 0.5, "callback": follow}
+    asking = Request(picture, "laughs", detail_scale=0.5, size=128, duration=0.5)
     results = []
-    for people in ([picture], [np.zeros((64, 64, 3), np.uint8)]):
+    for photo in (picture, np.zeros((64, 64, 3), np.uint8)):
         try:
-            results.append(digest(mini(people, "laughs", **asking).frames))
+            results.append(digest(mini.generate(replace(asking, reference=photo), follow).frames))
         except gr.Error as error:
             results.append(error.message)
     follow.stop.set()
     try:
-        mini([picture], "laughs", **asking)
+        mini.generate(asking, follow)
     except Cancelled:
         results.append("cancelled")
     here = mini._wait()
     torch.set_num_threads(1)  # more would round otherwise
-    clip = here([picture], "laughs", **asking)
+    clip = here.generate(asking, follow)
     return {
-        "hardware": hardware.describe(), "asked": asked, "expected": count_seconds([], "laughs", **asking),
+        "hardware": hardware.describe(), "asked": asked, "expected": count_seconds(asking),
         "results": results, "here": digest(clip.frames), "stays": str(here.device),
     }  # fmt: skip
 

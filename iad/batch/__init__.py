@@ -9,23 +9,17 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from iad.batch.lines import MOST_VIDEO_BYTES, BadLine, Line, read_file, read_requests
 from iad.batch.making import Made, Task, load, make
-from iad.batch.requests import (
-    MOST_VIDEO_BYTES,
-    SMALL_KEYS,
-    BadLine,
-    Request,
-    read_file,
-    read_requests,
-)
 from iad.batch.results import RESULTS, Record, Results
-from iad.checks import LONGEST, check_apart, check_detail, check_small
-from iad.config import PRESETS, is_full_size
+from iad.checks import check_apart
+from iad.config import is_full_size
 from iad.photos import MOST_BYTES
+from iad.request import SETTINGS, as_key, find_longest
 from iad.spread import spread
 from iad.video import check_folder, write_whole
 
@@ -72,8 +66,7 @@ def run(
         OSError: every worker died.
     """
     begun = time.perf_counter()
-    longest = PRESETS.get(model, PRESETS["cogvideox-5b"]).duration if is_full_size(model) else LONGEST
-    lines = read_requests(requests, duration=longest)
+    lines = read_requests(requests, duration=find_longest(model))
     check_apart(Path(output) / RESULTS, [requests])
     results = Results(check_folder(output))
     todo = _sort_out(_refuse_inputs(lines, Path(output), requests), results, model)
@@ -86,7 +79,7 @@ def run(
         tasks, start = _Tasks(todo, model, device), partial(load, model, device)
         with closing(spread(tasks, make, workers=workers, start=start, ray=ray)) as all_made:
             for made in all_made:
-                record = _keep(made, results.file.parent, todo[made.request])
+                record = _keep(made, results.file.parent, todo[made.line])
                 results.add(record)
                 _report(record, tell)
                 callback(len(results.records), len(lines))
@@ -97,54 +90,51 @@ def run(
     return Summary(results.file, len(lines), made, skipped, failed, time.perf_counter() - begun)
 
 
-def _refuse_inputs(
-    lines: list[Request | BadLine], folder: Path, requests: str | Path
-) -> list[Request | BadLine]:
+def _refuse_inputs(lines: list[Line | BadLine], folder: Path, requests: str | Path) -> list[Line | BadLine]:
     """Refuse the requests whose clip would lie where a photo or a driver of any request lies."""
-    good = [line for line in lines if isinstance(line, Request)]
-    inputs = {photo for line in good for photo in line.references} | {Path(requests)}
-    inputs |= {line.action_reference for line in good if line.action_reference}
+    good = [line.request for line in lines if isinstance(line, Line)]
+    inputs = {photo for request in good for photo in request.references} | {Path(requests)}
+    inputs |= {request.action_reference for request in good if request.action_reference}
     present = {file for file in inputs if file.is_file()}
-    kept: list[Request | BadLine] = []
+    kept: list[Line | BadLine] = []
     for line in lines:
-        if isinstance(line, Request) and (folder / line.output).exists():
+        if isinstance(line, Line) and (folder / line.output).exists():
             try:
                 check_apart(folder / line.output, present)
             except ValueError as error:
-                line = BadLine(line.line, str(error), line.name)
+                line = BadLine(line.number, str(error), line.name)
         kept.append(line)
     return kept
 
 
-def _sort_out(lines: list[Request | BadLine], results: Results, model: str) -> dict[Request, str]:
+def _sort_out(lines: list[Line | BadLine], results: Results, model: str) -> dict[Line, str]:
     """Enter what needs no work, and return the requests that do, with their digests."""
     todo, digests, small = {}, _Digests(model), not is_full_size(model)
     for line in lines:
-        if isinstance(line, Request):
+        if isinstance(line, Line):
             try:
-                check_detail(line.detail_scale, "detail_scale", small=small)
-                check_small((name for name in SMALL_KEYS if getattr(line, name)), small=small)
+                line.request.check_for(small=small, name=as_key)
                 digest = digests.of(line)
             except (ValueError, OSError) as error:
-                line = BadLine(line.line, str(error), line.name)
+                line = BadLine(line.number, str(error), line.name)
         if isinstance(line, BadLine):
-            results.records[line.line] = Record(line.name, line.line, "failed", error=line.error)
+            results.records[line.number] = Record(line.name, line.number, "failed", error=line.error)
         elif record := results.recall(line, digest):
-            results.records[line.line] = record
+            results.records[line.number] = record
         else:
             todo[line] = digest
     return todo
 
 
 def _keep(made: Made, folder: Path, digest: str) -> Record:
-    request = made.request
-    known = {"name": request.name, "line": request.line, "seed": request.seed, "arm": request.arm}
+    line, request = made.line, made.line.request
+    known = {"name": line.name, "line": line.number, "seed": request.seed, "arm": request.arm}
     if made.clip is None:
         return Record(status="failed", error=made.error, digest=digest, **known)
-    write_whole(folder / request.output, made.clip)
+    write_whole(folder / line.output, made.clip)
     return Record(
         status="ok",
-        output=request.output,
+        output=line.output,
         scores=made.scores,
         seconds=made.seconds,
         notes=made.notes,
@@ -161,19 +151,19 @@ def _report(record: Record, tell: Callable[[str], None]) -> None:
 class _Tasks(Sequence):
     """Tasks that read their photos when they are asked for, so that not all lie in memory."""
 
-    def __init__(self, requests: dict[Request, str], model: str, device: str):
-        self.requests, self.model, self.device = list(requests), model, device
+    def __init__(self, lines: dict[Line, str], model: str, device: str):
+        self.lines, self.model, self.device = list(lines), model, device
 
     def __len__(self) -> int:
-        return len(self.requests)
+        return len(self.lines)
 
     def __getitem__(self, number: int) -> Task:
-        request = self.requests[number]
-        driver = request.action_reference
+        line = self.lines[number]
+        driver = line.request.action_reference
         return Task(
-            request,
+            line,
             self.model,
-            tuple(read_file(photo, MOST_BYTES) for photo in request.references),
+            tuple(read_file(photo, MOST_BYTES) for photo in line.request.references),
             None if driver is None else read_file(driver, MOST_VIDEO_BYTES),
             self.device,
         )
@@ -189,11 +179,12 @@ class _Digests:
         self.model = model
         self.files: dict[Path, str] = {}
 
-    def of(self, request: Request) -> str:
-        """Digest one request."""
-        words = asdict(request) | {"model": self.model, "weights": self.weights}
-        del words["line"]
-        words["references"] = [self._file(photo, MOST_BYTES) for photo in request.references]
+    def of(self, line: Line) -> str:
+        """Digest one request, by what it does not leave to the model."""
+        request, words = line.request, {"name": line.name, "format": line.format, "model": self.model}
+        asked = {key: getattr(request, key) for key in SETTINGS}
+        words |= {key: value for key, value in asked.items() if value != SETTINGS[key].default}
+        words |= {"weights": self.weights, "photos": [self._file(p, MOST_BYTES) for p in request.references]}
         if request.action_reference:
             words["action_reference"] = self._file(request.action_reference, MOST_VIDEO_BYTES)
         return _digest(json.dumps(words, sort_keys=True).encode())

@@ -5,15 +5,14 @@ Nothing is read from or written to a shared folder, so that a worker may stand o
 
 import math
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from iad.batch.requests import SMALL_KEYS, Request
-from iad.config import is_full_size
+from iad.batch.lines import Line
 
 SCORES = ("identity", "action", "detected")
 
@@ -22,7 +21,7 @@ SCORES = ("identity", "action", "detected")
 class Task:
     """A request with everything that another machine needs."""
 
-    request: Request
+    line: Line
     model: str
     photos: tuple[bytes, ...]
     driver: bytes | None
@@ -33,7 +32,7 @@ class Task:
 class Made:
     """What became of a task: a clip, or the sentence that says why there is none."""
 
-    request: Request
+    line: Line
     clip: bytes | None = None
     error: str | None = None
     seconds: float | None = None
@@ -58,11 +57,11 @@ def make(task: Task) -> Made:
         sentence = str(error)
     except Exception as error:  # a fault of ours must not stop the other requests
         sentence = f"{type(error).__name__}: {error}"
-    return Made(task.request, error=" ".join(sentence.split()))
+    return Made(task.line, error=" ".join(sentence.split()))
 
 
 def _make(task: Task, folder: Path) -> Made:
-    request = task.request
+    request = task.line.request
     photos = [
         _put(folder / f"{k}" / path.name, data)
         for k, (path, data) in enumerate(zip(request.references, task.photos, strict=True))
@@ -71,26 +70,10 @@ def _make(task: Task, folder: Path) -> Made:
     if task.driver is not None:
         driver = _put(folder / "driver" / request.action_reference.name, task.driver)
     pipe = load(task.model, task.device)
-    result = pipe(
-        reference=photos[0] if len(photos) == 1 else photos,
-        prompt=request.prompt,
-        action_reference=driver,
-        arm=request.arm,
-        face=request.face,
-        identity_scale=request.identity_scale,
-        action_scale=request.action_scale,
-        num_inference_steps=request.steps,
-        seed=request.seed,
-        **({} if is_full_size(task.model) else _list_dials(request)),
-    )
-    clip = result.save(folder / request.output).read_bytes()
+    result = pipe.generate(replace(request, reference=photos, action_reference=driver))
+    clip = result.save(folder / task.line.output).read_bytes()
     scores = mean_scores(result.scores)
-    return Made(request, clip, seconds=round(result.seconds, 3), scores=scores, notes=list(result.notes))
-
-
-def _list_dials(request: Request) -> dict[str, Any]:
-    """Return what only small models are asked."""
-    return {name: getattr(request, name) for name in ("detail_scale", *SMALL_KEYS)}
+    return Made(task.line, clip, seconds=round(result.seconds, 3), scores=scores, notes=list(result.notes))
 
 
 def _put(path: Path, data: bytes) -> Path:

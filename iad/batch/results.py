@@ -9,7 +9,7 @@ import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from iad.batch.requests import Request
+from iad.batch.lines import Line
 from iad.video import write_whole
 
 RESULTS = "results.jsonl"
@@ -44,13 +44,13 @@ class Results:
         self.records: dict[int, Record] = {}  # by line
         self._before = _read(self.file)
 
-    def recall(self, request: Request, digest: str) -> Record | None:
+    def recall(self, line: Line, digest: str) -> Record | None:
         """Return what an earlier run says of the same request, if its clip is there."""
-        record = self._before.get(request.name)
-        if record is None or (record.digest, record.output) != (digest, request.output):
+        record = self._before.get(line.name)
+        if record is None or (record.digest, record.output) != (digest, line.output):
             return None
-        clip = self.file.parent / request.output
-        return replace(record, line=request.line) if clip.is_file() and clip.stat().st_size else None
+        clip = self.file.parent / line.output
+        return replace(record, line=line.number) if clip.is_file() and clip.stat().st_size else None
 
     def add(self, record: Record) -> None:
         """Enter a record and, on disk, add a line at the end."""

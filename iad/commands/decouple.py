@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_apart, check_model, check_photo
-from iad.commands.loading import Progress, load_pipeline
+from iad.checks import check_apart, check_model
+from iad.commands.loading import Progress, check_photo
 
 REPORT_SUFFIXES = (".png", ".npz", ".json")
 
 
 def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
     """Split faces into identity, action and residual."""
+    from iad import IaDPipeline
     from iad.comparison import compare_faces
     from iad.video import check_output
 
@@ -25,7 +26,7 @@ def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("A prompt is empty; describe a facial action, such as 'eyes closed'.")
     for file in arguments.faces:
         check_photo(file)
-    pipeline = load_pipeline(arguments.model)
+    pipeline = IaDPipeline.from_pretrained(arguments.model)
     with Progress("decouple") as progress:
         faces = []
         for file in arguments.faces:

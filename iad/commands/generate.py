@@ -6,44 +6,31 @@ import time
 from pathlib import Path
 from typing import Any
 
-from iad.checks import (
-    check_apart,
-    check_detail,
-    check_driver,
-    check_form,
-    check_model,
-    check_name,
-    check_number,
-    check_paste_back,
-    check_photo,
-    check_small,
-)
-from iad.commands.loading import Progress, get_duration, load_pipeline
+from iad.checks import check_apart, check_model
+from iad.commands.loading import Progress, check_driver, check_photo
+from iad.config import is_full_size
+from iad.request import OPTIONS, Request, as_option, check_settings, find_longest, refuse
+
+LARGE = ("memory", "cache", "compile", "accept_licence")  # what only large models are told as they load
 
 
 def generate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make a video portrait."""
-    output = _check(arguments)
+    small = not is_full_size(arguments.model)
+    request, output = _check(arguments, small=small)
     start = time.perf_counter()
-    sources = {"adapter": arguments.adapter, "device": arguments.device} | _list_sources(arguments)
-    pipeline = load_pipeline(arguments.model, **sources)
+    sources = {"adapter": arguments.adapter, "device": arguments.device}
+    if not small:
+        baselines = {arguments.arm: arguments.baseline} if arguments.baseline else {}
+        sources |= {"arms": (arguments.arm,), "baselines": baselines}
+        sources |= {name: getattr(arguments, name) for name in LARGE}
+
+    from iad import IaDPipeline
+
+    pipeline = IaDPipeline.from_pretrained(arguments.model, **sources)
     loaded = time.perf_counter()
-    references = arguments.reference
     with Progress("generate") as progress:
-        result = pipeline(
-            reference=references[0] if len(references) == 1 else references,
-            prompt=arguments.prompt,
-            action_reference=arguments.action_reference,
-            arm=arguments.arm,
-            identity_scale=arguments.identity_scale,
-            action_scale=arguments.action_scale,
-            num_inference_steps=arguments.steps,
-            num_frames=arguments.frames,
-            seed=arguments.seed,
-            callback=progress,
-            face=arguments.face,
-            **_list_dials(arguments),
-        )
+        result = pipeline.generate(request, progress)
     result.save(output, label=arguments.label)
     for note in result.notes:
         print(note, file=sys.stderr)
@@ -53,27 +40,22 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
-def _check(arguments: argparse.Namespace) -> Path:
-    """Find whatever is wrong with the words, and return the file to be written."""
-    from iad.config import ARMS, CONTROLS, is_full_size
+def _check(arguments: argparse.Namespace, *, small: bool) -> tuple[Request, Path]:
+    """Find whatever is wrong with the words; return the request, and the file to be written."""
     from iad.photos import load_image
     from iad.provenance import check_signing
     from iad.text import parse_prompt
     from iad.video import check_output
 
     check_model(arguments.model)
-    small = not is_full_size(arguments.model)
-    check_name(arguments.arm, (*ARMS, *CONTROLS) if small else ARMS, what="arm")
-    check_number(arguments.seed, "--seed", low=0, high=2**63 - 1)
-    check_number(arguments.steps, "--steps", low=1, high=1000)
-    check_number(arguments.identity_scale, "--identity-scale", low=0, high=10)
-    check_number(arguments.action_scale, "--action-scale", low=0, high=10)
-    check_number(arguments.detail_scale, "--detail-scale", low=0, high=1)
-    check_detail(arguments.detail_scale, "--detail-scale", small=small)
-    _check_form(arguments, small=small)
+    settings = {name: getattr(arguments, option) for option, name in OPTIONS.items()}
+    check_settings(settings, name=as_option)
+    request = Request(arguments.reference, arguments.prompt, **settings)
+    request.check_for(small=small, name=as_option)
     if small:
-        _refuse_full_size_options(arguments)
-    parse_prompt(arguments.prompt, duration=arguments.duration or get_duration(arguments.model))
+        names, unsaid = (*LARGE, "baseline"), (None, False, "auto")
+        refuse([as_option(n) for n in names if getattr(arguments, n) not in unsaid], small=True)
+    parse_prompt(request.prompt, duration=request.duration or find_longest(arguments.model))
     output = check_output(arguments.output)
     check_apart(output, [*arguments.reference, arguments.action_reference])
     check_signing()
@@ -84,59 +66,7 @@ def _check(arguments: argparse.Namespace) -> Path:
             load_image(reference)
     if arguments.action_reference:
         check_driver(arguments.action_reference, small=small)
-    return output
-
-
-def _check_form(arguments: argparse.Namespace, *, small: bool) -> None:
-    if arguments.size and not small:
-        raise ValueError("--size is of small models; give a large one --height and --width.")
-    only_small = ("duration", "fps", "paste_back")
-    check_small(
-        (f"--{name.replace('_', '-')}" for name in only_small if getattr(arguments, name)), small=small
-    )
-    if not small:
-        check_number(arguments.frames, "--frames", low=1, high=1000)
-        return
-    form = {name: getattr(arguments, name) for name in ("duration", "frames", "fps", "size")}
-    check_form(**form, prefix="--")
-    arm, detail = arguments.arm, arguments.detail_scale
-    check_paste_back(arguments.paste_back, "--paste-back", arm=arm, detail_scale=detail)
-
-
-def _refuse_full_size_options(arguments: argparse.Namespace) -> None:
-    options = ("cache", "compile", "baseline", "height", "width", "accept_licence")
-    given = [f"--{name.replace('_', '-')}" for name in options if getattr(arguments, name)]
-    given += ["--memory"] if arguments.memory != "auto" else []
-    if given:
-        raise ValueError(
-            f"{', '.join(given)}: only large models take these; leave them out with a small one."
-        )
-
-
-def _list_sources(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what only a full-size model is told."""
-    from iad.config import is_full_size
-
-    if not is_full_size(arguments.model):
-        return {}
-    return {
-        "arms": (arguments.arm,),
-        "baselines": {arguments.arm: arguments.baseline} if arguments.baseline else {},
-        "memory": arguments.memory,
-        "cache": arguments.cache,
-        "compile": arguments.compile,
-        "accept_licence": arguments.accept_licence,
-    }
-
-
-def _list_dials(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what models of one size are asked and those of the other are not."""
-    from iad.config import is_full_size
-
-    if not is_full_size(arguments.model):
-        names = ("detail_scale", "duration", "fps", "size", "paste_back")
-        return {name: getattr(arguments, name) for name in names}
-    return {side: getattr(arguments, side) for side in ("height", "width") if getattr(arguments, side)}
+    return request, output
 
 
 def _describe(result: Any, output: Path, arm: str, load_seconds: float) -> dict[str, Any]:

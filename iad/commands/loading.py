@@ -1,23 +1,34 @@
-"""The pipeline that a command asks for, and the progress bar that it shows."""
+"""Looks at the pictures that a command is given, and the progress bar that it shows."""
 
 import sys
-from typing import Any
+from pathlib import Path
 
-from iad.checks import LONGEST
-
-
-def get_duration(model: str) -> float:
-    """Return the seconds of a model's longest clip."""
-    from iad.config import PRESETS, is_full_size
-
-    return PRESETS.get(model, PRESETS["cogvideox-5b"]).duration if is_full_size(model) else LONGEST
+from iad.checks import check_number
 
 
-def load_pipeline(model: str, **sources: Any) -> Any:
-    """Load a pipeline, with its own adapters unless others are named."""
-    from iad import IaDPipeline
+def check_photo(file: str, face: int | None = None) -> None:
+    """Make sure that a photo can be read and shows face number `face`."""
+    from iad.faces import detect_faces, load_image
 
-    return IaDPipeline.from_pretrained(model, **sources)
+    photo = load_image(file)
+    try:
+        faces = detect_faces(photo)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    check_number(face, f"--face of '{file}'", low=0, high=len(faces) - 1)
+
+
+def check_driver(file: str, *, small: bool = True) -> None:
+    """Make sure that an action reference is a video or a photo; for a small model one that shows a face."""
+    from iad.photos import load_image
+    from iad.video import VIDEO_SUFFIXES, read_video
+
+    if Path(file).suffix.lower() in VIDEO_SUFFIXES:
+        read_video(file, 1)
+    elif small:
+        check_photo(file)
+    else:
+        load_image(file)
 
 
 class Progress:

@@ -13,12 +13,13 @@ from iad.config import ARMS
 from iad.demo.compare_words import COLUMNS, FULL_HEADINGS, FULL_INTRODUCTION, HEADINGS, INTRODUCTION, LEGEND
 from iad.demo.examples import make_thumbnail
 from iad.demo.faceview import FACE_JS
+from iad.demo.hardware import SYSTEMS
 from iad.demo.model_choice import AT_ONCE, FULL, HIDDEN, MINI, describe_failure
-from iad.demo.requests import SYSTEMS, Request
 from iad.demo.runs import QUIET, Follower, Runs, plain_errors
 from iad.demo.studio import Studio, check_request, make_report, name_file, save_clip
 from iad.demo.timing import write_seconds
 from iad.demo.uploads import keep_path, open_photo
+from iad.request import Request
 from iad.result import Result
 
 PROMPTS = ("opens the mouth wide", "smiles", "closes the eyes", "nods", "raises the eyebrows")
@@ -104,9 +105,11 @@ class Comparison:
         """Make one clip, or say why one of the published systems makes none: the others still do."""
         if model == MINI:
             # Drawing is not the method: only what the embeddings alone carry is compared.
-            return self.pipeline(picture, prompt, arm=arm, detail_scale=0.0, seed=seed, callback=follow)
+            return self.pipeline.generate(
+                Request(picture, prompt, arm=arm, detail_scale=0.0, seed=seed), follow
+            )
         try:
-            return self.studio.draw_full_size(Request((picture,), prompt, arm, seed=seed), follow)
+            return self.studio.draw_full_size(Request(picture, prompt, arm=arm, seed=seed), follow)
         except (ValueError, gr.Error) as error:
             if arm == "iad":
                 raise
@@ -140,14 +143,14 @@ class Comparison:
 
     def _expect_seconds(self) -> int:
         full = self.studio.full_size
-        return sum(full.estimate(Request((), "", arm)) for arm in full.arms)
+        return sum(full.estimate(Request((), arm=arm)) for arm in full.arms)
 
     def _describe(self, chosen: bool) -> str:
         full = self.studio.full_size
         if not chosen:
             return ""
         parts = ", ".join(
-            f"{SYSTEMS[arm]} {write_seconds(full.estimate(Request((), '', arm)))}" for arm in full.arms
+            f"{SYSTEMS[arm]} {write_seconds(full.estimate(Request((), arm=arm)))}" for arm in full.arms
         )
         seconds = write_seconds(self._expect_seconds())
         return (

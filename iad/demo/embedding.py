@@ -30,6 +30,7 @@ from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.installation import EXAMPLES
 from iad.photos import load_image
 from iad.plots import list_labels
+from iad.request import Request
 from iad.result import DecoupledFace
 
 PAIRS = EXAMPLES / "pairs"
@@ -122,12 +123,9 @@ class EmbeddingActions:
         """Draw the person of one face with the action of another."""
         with plain_errors(), tempfile.TemporaryDirectory() as folder:
             who, what = (_find(looked, label) for label in (person, action))
-            result = self.pipeline(
-                self._open(looked.paths[who], consent),
-                SCENE,
-                action_reference=self._open(looked.paths[what], consent),
-                callback=self.swaps.follow(request, progress, doing="Drawing the clip"),
-            )
+            photo, driver = (self._open(looked.paths[k], consent) for k in (who, what))
+            follow = self.swaps.follow(request, progress, doing="Drawing the clip")
+            result = self.pipeline.generate(Request(photo, SCENE, action_reference=driver), follow)
             path = Path(folder) / f"swap-{person}-{action}.mp4"
             path = save_clip(result, path, label=True)
             pair = [looked.faces[who], looked.faces[what]]

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from iad.config import ARMS, PRESETS, FullSizePreset
-from iad.demo.hardware import Hardware, gpu
+from iad.demo.hardware import SYSTEMS, Hardware, Settings, gpu
 from iad.demo.loading import Background
-from iad.demo.requests import SYSTEMS, Request, Settings
 from iad.demo.runs import Follower
 from iad.demo.timing import Duration, write_seconds
-from iad.full_size.requests import RequestDefaults
+from iad.full_size.forms import RequestDefaults
+from iad.request import Request
 from iad.result import Result
 
 NAMES = {"cogvideox-5b": "CogVideoX-5B"}
@@ -94,8 +94,8 @@ class FullSize(Background):
             raise ValueError(f"{SYSTEMS[request.arm]} is not offered here at full size.")
         request = replace(
             request,
-            frames=request.frames or own.frames,
-            steps=request.steps or own.steps,
+            num_frames=request.num_frames or own.num_frames,
+            num_inference_steps=request.num_inference_steps or own.num_inference_steps,
             guidance_scale=request.guidance_scale or own.guidance_scale,
         )
         if most is not None and self.estimate(request) > most:
@@ -223,25 +223,10 @@ def _find_preset(name: str) -> FullSizePreset:
 
 
 def _generate(pipeline: Any, request: Request, follow: Follower) -> Result:
-    cache = request.cache if request.arm == "iad" else None
-    result = pipeline(
-        list(request.people),
-        request.prompt,
-        arm=request.arm,
-        action_reference=request.driver,
-        face=request.face,
-        identity_scale=request.identity_scale,
-        action_scale=request.action_scale,
-        guidance_scale=request.guidance_scale,
-        num_inference_steps=request.steps,
-        num_frames=request.frames,
-        seed=request.seed,
-        cache=cache,
-        callback=follow,
-    )
+    cached = request.cache is None or request.arm == "iad"
+    result = pipeline.generate(request if cached else replace(request, cache=None), follow)
     notes = [_say_here(note) for note in result.notes]
-    if request.cache and cache is None:
-        notes.append("The step cache works with IaD alone; this clip was made without.")
+    notes += [] if cached else ["The step cache works with IaD alone; this clip was made without."]
     return replace(result, notes=notes)
 
 

@@ -1,4 +1,4 @@
-"""What the app runs on, found out once at its start: `mini`, and beside it a large model on a GPU.
+"""What the app runs on, found out once at its start, and what its environment says of a large model.
 
 On ZeroGPU, `choose_hardware` must come before anything touches CUDA: `spaces`, which it imports, insists.
 """
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from iad.config import ARMS
+
 FULL_SIZE = "cogvideox-5b"  # what is offered where nobody named another
 FULL_SIZE_GB = 17  # of GPU memory that it takes with one part on the GPU at a time
 # Operations a second that a denoiser gets out of each multiprocessor at each tick, by compute capability:
@@ -19,6 +21,12 @@ PER_TICK = {8.0: 1300, 9.0: 1700, 10.0: 3000}
 PER_TICK_ELSEWHERE = 360  # cards for games and workstations
 ZERO_GPU_RATE = 1.5e14  # operations a second on a slice of a card
 CPU_RATE = 1e13  # of tiny models, whose autoencoders are tiny too
+SYSTEMS = {"iad": "IaD", "consisid": "ConsisID", "id-animator": "ID-Animator"}
+SOURCES = {"consisid": "IAD_CONSISID", "id-animator": "IAD_ID_ANIMATOR"}  # variables with folders or hub ids
+CACHES = ("first-block", "taylorseer", "pab")  # "mag" needs numbers that nobody has measured
+ZERO_GPU_ARMS = ("iad", "id-animator")  # both fit; ConsisID is a second model of five billion parameters
+ZERO_GPU_MEMORY = "full"  # each call has its own process: nothing of it should move twice
+MOST_SECONDS = 80  # a visitor without an account has 120 a day, and some cards count half as much again
 _CLOCK, _PROCESSORS, _MAJOR, _MINOR = 13, 16, 75, 76  # attributes, as the driver numbers them
 
 
@@ -51,6 +59,43 @@ class Hardware:
         where = self.place if shared else "CPU" if self.device == "cpu" else "this computer's GPU"
         sentence = f"Runs on: {where}, {self.model}"
         return f"{sentence}, at once; {big} on {self.place}." if big else f"{sentence}."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What whoever runs the page has set in its environment."""
+
+    adapter: str | None
+    memory: str
+    cache: str | None
+    arms: tuple[str, ...]
+    baselines: dict[str, str]
+    device: str | None
+    most_seconds: int | None
+
+    @classmethod
+    def read(cls, hardware: Hardware) -> "Settings":
+        """Read the environment.
+
+        Raises:
+            ValueError: a cache or an arm that there is not.
+        """
+        here, zero = os.environ, hardware.accelerator == "zerogpu"
+        cache, arms = here.get("IAD_STEP_CACHE") or None, here.get("IAD_ARMS")
+        if cache not in (None, *CACHES):
+            raise ValueError(f"IAD_STEP_CACHE is {cache!r}; choose one of {', '.join(CACHES)}, or unset it.")
+        wanted = tuple(arms.replace(",", " ").split()) if arms else ZERO_GPU_ARMS if zero else ARMS
+        if unknown := [arm for arm in wanted if arm not in ARMS]:
+            raise ValueError(f"IAD_ARMS names {unknown[0]!r}; choose from {', '.join(ARMS)}.")
+        return cls(
+            adapter=here.get("IAD_ADAPTER") or None,
+            memory=here.get("IAD_MEMORY") or (ZERO_GPU_MEMORY if zero else "auto"),
+            cache=cache,
+            arms=tuple(arm for arm in ARMS if arm in wanted),
+            baselines={arm: here[name] for arm, name in SOURCES.items() if here.get(name)},
+            device=here.get("IAD_DEVICE") or None,
+            most_seconds=int(here.get("IAD_GPU_SECONDS") or MOST_SECONDS) if zero else None,
+        )
 
 
 @functools.cache

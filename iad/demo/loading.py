@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from iad.checks import LONGEST
 from iad.config import PRESETS, Preset
 from iad.demo.examples import load_examples
 from iad.demo.hardware import gpu, is_zero_gpu
+from iad.request import LONGEST, Request
 
 __all__ = ["Background", "BackgroundPipeline"]
 
@@ -100,17 +100,17 @@ class BackgroundPipeline(Background):
         """Wait, then call `IaDPipeline.match_actions`."""
         return self._wait().match_actions(*args, **kwargs)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Wait, then generate."""
+    def generate(self, request: Request, callback: Any = None) -> Any:
+        """Wait, then call `IaDPipeline.generate`."""
         self._wait()
         with self._drawing:
-            return self._draw(*args, **kwargs)
+            return self._draw(request, callback)
 
-    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+    def _generate(self, request: Request, callback: Any) -> Any:
         pipeline = self._future.result()
         if is_zero_gpu():
             pipeline.to(self._device)
-        return pipeline(*args, **kwargs)
+        return pipeline.generate(request, callback)
 
     def _load(self) -> Any:
         from iad.pipeline import IaDPipeline
@@ -125,9 +125,7 @@ class BackgroundPipeline(Background):
         return pipeline
 
 
-def count_seconds(
-    _people: Any, prompt: str, *, duration: float | None = None, action_reference: Any = None, **_: Any
-) -> int:
+def count_seconds(request: Request, *_: Any) -> int:
     """Say for how many seconds of a GPU a clip asks.
 
     Raises:
@@ -136,9 +134,9 @@ def count_seconds(
     from iad.driving import is_video
     from iad.text import split_prompt
 
-    if action_reference is not None and is_video(action_reference):
-        return math.ceil(BEGINNING + (DRAWING + READING) * (duration or LONGEST))
-    seconds = duration or max([LENGTH, *(action.end for action in split_prompt(prompt)[1])])
+    if request.action_reference is not None and is_video(request.action_reference):
+        return math.ceil(BEGINNING + (DRAWING + READING) * (request.duration or LONGEST))
+    seconds = request.duration or max([LENGTH, *(action.end for action in split_prompt(request.prompt)[1])])
     return math.ceil(BEGINNING + DRAWING * seconds)
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from iad.checks import LONGEST
 from iad.demo.full_size import FullSize
+from iad.demo.hardware import CACHES
 from iad.demo.link import Setting
-from iad.demo.requests import CACHES, Request
 from iad.demo.timing import write_seconds
 from iad.demo.wording import ARM_CHOICES, ARM_INFO, FULL_ARM_CHOICES, FULL_ARM_INFO
-from iad.full_size.requests import FRAME_GROUP
+from iad.full_size.forms import FRAME_GROUP
+from iad.request import LONGEST, Request
 
 MINI, FULL = "mini", "full-size"
 CACHE_CHOICES = (("off", ""), *((name, name) for name in CACHES))
@@ -71,11 +71,11 @@ class ModelChoice:
         preset, own = self.full_size.preset, self.full_size.defaults["iad"]
         with gr.Column(visible=False, elem_id="full-dials") as column:
             steps = gr.Slider(
-                1, MOST_STEPS, own.steps, step=1, label="Steps", info="More are slower and finer",
-                elem_id="full-steps",
+                1, MOST_STEPS, own.num_inference_steps, step=1, label="Steps", elem_id="full-steps",
+                info="More are slower and finer",
             )  # fmt: skip
             frames = gr.Slider(
-                1, preset.frames, own.frames, step=FRAME_GROUP, label="Frames", elem_id="frames",
+                1, preset.frames, own.num_frames, step=FRAME_GROUP, label="Frames", elem_id="frames",
                 info=f"{preset.fps} a second; fewer are quicker",
             )  # fmt: skip
             guidance = gr.Slider(
@@ -124,7 +124,7 @@ class ModelChoice:
         full = self.full_size
         if full is None:
             return [(self.small, MINI), (FULL, FULL)]
-        seconds = seconds or full.estimate(Request((), ""))
+        seconds = seconds or full.estimate(Request(()))
         return [(f"{self.small}, at once", MINI), (f"{full.name}, about {write_seconds(seconds)}", FULL)]
 
     def list_settings(self) -> tuple[Setting, ...]:
@@ -134,8 +134,8 @@ class ModelChoice:
         own = self.full_size.defaults["iad"]
         return (
             Setting("model", MINI, choices=(MINI, FULL)),
-            Setting("full_steps", own.steps, low=1, high=MOST_STEPS),
-            Setting("frames", own.frames, low=1, high=self.full_size.preset.frames),
+            Setting("full_steps", own.num_inference_steps, low=1, high=MOST_STEPS),
+            Setting("frames", own.num_frames, low=1, high=self.full_size.preset.frames),
             Setting("full_guidance", float(own.guidance_scale), low=1, high=MOST_GUIDANCE),
             Setting("cache", self.full_size.settings.cache or "", choices=("", *CACHES)),
         )
@@ -148,9 +148,8 @@ class ModelChoice:
         look_again = gr.update(active=full.started and not full.ready)
         if full.failure:
             return gr.update(visible=False, value=MINI), describe_failure(full, self.small), look_again
-        request = Request(
-            (), "", arm, steps=int(steps), frames=count_frames(arm, frames), cache=cache or None
-        )
+        asked = {"num_inference_steps": int(steps), "num_frames": count_frames(arm, frames)}
+        request = Request((), arm=arm, cache=cache or None, **asked)
         said = describe_estimate(full, request) if model == FULL else ""
         return gr.update(choices=self.list_models(full.estimate(request))), said, look_again
 
@@ -171,7 +170,7 @@ class ModelChoice:
             return (gr.skip(),) * 4
         own = self.full_size.defaults[arm]
         frames, cache = gr.update(visible=arm != "id-animator"), gr.update(visible=arm == "iad")
-        return own.steps, frames, own.guidance_scale, cache
+        return own.num_inference_steps, frames, own.guidance_scale, cache
 
 
 def count_frames(arm: str, frames: float | None) -> int | None:
@@ -182,7 +181,8 @@ def count_frames(arm: str, frames: float | None) -> int | None:
 def describe_estimate(full: FullSize, request: Request) -> str:
     """Say before the click how long a clip will take, of what size it is, and how the model is."""
     own, seconds, most = full.defaults[request.arm], full.estimate(request), full.settings.most_seconds
-    frames, steps = request.frames or own.frames, request.steps or own.steps
+    frames = request.num_frames or own.num_frames
+    steps = request.num_inference_steps or own.num_inference_steps
     what = (
         f"{_count(steps, 'step')}, {_count(frames, 'frame')} of {own.width} × {own.height} pixels, on "
         f"{full.hardware.place}"

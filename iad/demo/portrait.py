@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from iad.checks import LONGEST
 from iad.demo.examples import Example
 from iad.demo.faceview import FACE_JS
 from iad.demo.full_size import FullSize
@@ -16,6 +15,7 @@ from iad.demo.studio import ACTION_SOURCES, LENGTH, MOST_PHOTOS, Studio
 from iad.demo.timeline import build_timeline
 from iad.demo.uploads import keep_path
 from iad.demo.wording import ARM_CHOICES, ARM_INFO, CARDS_JS, describe_examples
+from iad.request import LONGEST
 
 CHIPS = (
     "smiles", "laughs", "looks surprised", "closes the eyes", "winks", "frowns", "nods",

@@ -16,7 +16,6 @@ from iad.demo.examples import Example, digest, load_examples
 from iad.demo.faceview import OTHER_PHOTO, outline_faces, to_data_uri
 from iad.demo.full_size import FullSize
 from iad.demo.model_choice import count_frames
-from iad.demo.requests import Request
 from iad.demo.runs import Follower, Runs, plain_errors
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.demo.wording import (
@@ -28,6 +27,7 @@ from iad.demo.wording import (
 )
 from iad.faces import detect_faces
 from iad.photos import load_image
+from iad.request import Request
 from iad.result import SHEET, Result
 from iad.text import split_prompt
 from iad.video import make_contact_sheet
@@ -173,22 +173,23 @@ class Studio:
                 )
             check_request(prompt, seed, needs_words=driver is None)
             people = self._open_photos(photo, more_photos, driver, action_from, consent)
-            dials = {"face": int(face) if face else None, "arm": arm, "seed": int(seed)}
-            dials |= {"identity_scale": identity_scale, "action_scale": action_scale}
+            asked = {"face": int(face) if face else None, "arm": arm, "seed": int(seed)}
+            asked |= {"identity_scale": identity_scale, "action_scale": action_scale}
+            asked |= {"action_reference": driver}
             follow = self.runs.follow(request, progress, doing="Drawing the clip")
             if model == "mini":
-                dials |= {"guidance_scale": guidance_scale}
-                dials |= {"detail_scale": detail_scale, "paste_back": paste_back}
-                dials |= {"duration": None if action_from == "video" else choose_length(prompt, duration)}
+                asked |= {"guidance_scale": guidance_scale}
+                asked |= {"detail_scale": detail_scale, "paste_back": paste_back}
+                asked |= {"duration": None if action_from == "video" else choose_length(prompt, duration)}
                 people = [shrink(photo, WHOLE_SIDE) for photo in people] if paste_back else people
                 waiting = not getattr(self.pipeline, "ready", True)
                 follow.say("Loading the model, once" if waiting else "Finding the face")
-                result = self.pipeline(people, prompt, action_reference=driver, callback=follow, **dials)
+                result = self.pipeline.generate(Request(people, prompt, **asked), follow)
             else:
-                dials |= {"guidance_scale": full_guidance_scale, "cache": cache or None, "driver": driver}
-                dials |= {"steps": int(full_steps) if full_steps else None}
-                dials |= {"frames": count_frames(arm, frames)}
-                result = self.draw_full_size(Request(tuple(people), prompt, **dials), follow)
+                asked |= {"guidance_scale": full_guidance_scale, "cache": cache or None}
+                asked |= {"num_inference_steps": int(full_steps) if full_steps else None}
+                asked |= {"num_frames": count_frames(arm, frames)}
+                result = self.draw_full_size(Request(people, prompt, **asked), follow)
             path = Path(folder) / f"{name_file(prompt)}-seed{result.seed}.mp4"
             # Gradio copies the file before it asks for more; then the folder goes.
             yield save_clip(result, path, label=label), make_report(result), result

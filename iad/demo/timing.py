@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iad.config import BaseConfig, FullSizePreset
-from iad.full_size.requests import RequestDefaults
+from iad.full_size.forms import RequestDefaults
+from iad.request import Request
 
 PATCH = 16  # pixels of a video token's side: 8 a latent, 2 latents a patch
 FACE_TOKENS_COST = 1.1  # ConsisID's step beside the base's: its own adapters are larger than ours
@@ -31,21 +32,22 @@ class Duration:
     memory: str = "full"
     seen: dict[str, float] = field(default_factory=dict)  # by kind: real over expected seconds
 
-    def __call__(self, request: Any, *_: Any) -> int:
+    def __call__(self, request: Request, *_: Any) -> int:
         """Estimate one call, given its own arguments."""
-        known = self.seen.get(request.kind, SLOWER.get(self.memory, 1.0))
+        known = self.seen.get(_find_kind(request), SLOWER.get(self.memory, 1.0))
         seconds = SETUP[self.accelerator] + self._compute(request) * known
         seconds = MOVING.get(self.accelerator, 0.0) + seconds * MARGIN.get(self.accelerator, 1.0)
         return math.ceil(seconds)
 
-    def learn(self, request: Any, seconds: float) -> None:
+    def learn(self, request: Request, seconds: float) -> None:
         """Take over how long a request really took."""
         ratio = (seconds - SETUP[self.accelerator]) / self._compute(request)
-        self.seen[request.kind] = min(max(ratio, LEAST), MOST)
+        self.seen[_find_kind(request)] = min(max(ratio, LEAST), MOST)
 
-    def _compute(self, request: Any) -> float:
+    def _compute(self, request: Request) -> float:
         made = self.defaults[request.arm]
-        frames, steps = request.frames or made.frames, request.steps or made.steps
+        frames = request.num_frames or made.num_frames
+        steps = request.num_inference_steps or made.num_inference_steps
         pixels = made.height * made.width
         if request.arm == "id-animator":
             operations = UNET_STEP * frames * pixels / 512**2
@@ -54,6 +56,11 @@ class Duration:
             operations = count_step(self.preset.base, tokens)
             operations *= FACE_TOKENS_COST if request.arm == "consisid" else 1.0
         return steps * (operations / self.rate + STEP_SECONDS) + DECODE * frames * pixels / self.rate
+
+
+def _find_kind(request: Request) -> str:
+    """Say what the time of a step depends on beside its size."""
+    return f"{request.arm} {request.cache or ''}".strip()
 
 
 def count_step(base: BaseConfig, tokens: int) -> float:

@@ -27,6 +27,7 @@ from iad.full_size.consisid_faces import (
     load_face_reader,
     prepare_face,
 )
+from iad.full_size.forms import RequestDefaults, check_frames, check_sides, to_diffusers
 from iad.full_size.hub import fetch_model, is_hub_id
 from iad.full_size.memory import (
     apply_memory,
@@ -36,7 +37,7 @@ from iad.full_size.memory import (
     refuse_without_cuda,
 )
 from iad.full_size.published import check_tokenizer, explain, load_network
-from iad.full_size.requests import RequestDefaults, check_frames, check_sides
+from iad.request import Request
 
 REPOSITORY = "BestWishYsh/ConsisID-preview"
 REVISION = "950bc3f0902db44799e223a12ad972f9c52b341d"
@@ -83,14 +84,7 @@ class ConsisID:
     def generate(
         self,
         photos: list[UInt8[np.ndarray, "_ _ 3"]],
-        prompt: str,
-        *,
-        frames: int,
-        height: int,
-        width: int,
-        steps: int,
-        guidance_scale: float,
-        seed: int,
+        request: Request,
         callback: Callable[[int, int], None] | None = None,
     ) -> UInt8[np.ndarray, "f h w 3"]:
         """Make a clip of the person in the photos; same seed, same machine, same frames.
@@ -100,33 +94,12 @@ class ConsisID:
         Raises:
             ValueError: a size that its weights cannot make, or a photo without a face.
         """
-        self._check(frames, height, width)
-        face = prepare_face(self.faces, photos)
-        return self.generate_from(
-            face,
-            prompt,
-            frames=frames,
-            height=height,
-            width=width,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            seed=seed,
-            callback=callback,
-        )
+        self._check(request)
+        return self.generate_from(prepare_face(self.faces, photos), request, callback)
 
     @torch.no_grad()
     def generate_from(
-        self,
-        face: FaceCondition,
-        prompt: str,
-        *,
-        frames: int,
-        height: int,
-        width: int,
-        steps: int,
-        guidance_scale: float,
-        seed: int,
-        callback: Callable[[int, int], None] | None = None,
+        self, face: FaceCondition, request: Request, callback: Callable[[int, int], None] | None = None
     ) -> UInt8[np.ndarray, "f h w 3"]:
         """Make a clip of a face that is already prepared.
 
@@ -135,28 +108,21 @@ class ConsisID:
         """
         from PIL import Image
 
-        self._check(frames, height, width)
+        self._check(request)
         place = {"device": self.pipeline._execution_device, "dtype": self.dtype}
         with explain_out_of_memory(self.memory):
             made = self.pipeline(
                 image=Image.fromarray(face.image),
-                prompt=prompt,
-                num_frames=frames,
-                height=height,
-                width=width,
-                num_inference_steps=steps,
-                guidance_scale=guidance_scale,
+                **to_diffusers(request, callback),
                 id_cond=face.id_cond.to(**place),
                 id_vit_hidden=[layer.to(**place) for layer in face.id_vit_hidden],
-                generator=torch.Generator().manual_seed(seed),  # the CPU's: the same noise everywhere
-                callback_on_step_end=_tell(callback, steps) if callback else None,
                 output_type="np",
             )
         return (made.frames[0] * 255).round().astype(np.uint8)
 
-    def _check(self, frames: int, height: int, width: int) -> None:
-        own = self.defaults
-        check_frames(frames, most=own.frames)
+    def _check(self, request: Request) -> None:
+        own, height, width = self.defaults, request.height, request.width
+        check_frames(request.num_frames, most=own.num_frames)
         check_sides(height, width)
         learned = self.pipeline.transformer.config.use_learned_positional_embeddings
         if learned and (height, width) != (own.height, own.width):
@@ -164,14 +130,6 @@ class ConsisID:
                 f"ConsisID learned its positions for {own.width} x {own.height} pixels and makes no other "
                 f"size; {width} x {height} was asked for, leave the size out."
             )
-
-
-def _tell(callback: Callable[[int, int], None], steps: int) -> Callable:
-    def after_step(pipeline, index: int, timestep, kept: dict) -> dict:
-        callback(index + 1, steps)
-        return kept
-
-    return after_step
 
 
 def load_consisid(

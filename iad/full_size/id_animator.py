@@ -17,12 +17,13 @@ from PIL import Image
 
 from iad.autoencoder import to_uint8
 from iad.faces import Landmarker, crop, find_face
+from iad.full_size.forms import RequestDefaults, check_sides, to_diffusers
 from iad.full_size.id_animator_adapter import check_adapter, install_adapter, read_adapter
 from iad.full_size.id_animator_files import fetch_published, find_places, load_pipeline
 from iad.full_size.memory import apply_memory, check_mode, explain_out_of_memory, find_device
 from iad.full_size.recogniser import five_points
-from iad.full_size.requests import RequestDefaults, check_sides
 from iad.reading import as_landmarker, load_mini_reader
+from iad.request import Request
 
 NEGATIVE_PROMPT = (
     "semi-realistic, cgi, 3d, render, sketch, cartoon, drawing, anime, text, close up, cropped, out of "
@@ -49,7 +50,7 @@ class IDAnimator:
         memory: how the pipeline is kept in memory.
     """
 
-    defaults = RequestDefaults(frames=16, height=512, width=512, fps=8, steps=30, guidance_scale=8.0)
+    defaults = RequestDefaults(16, 512, 512, fps=8, num_inference_steps=30, guidance_scale=8.0)
 
     def __init__(self, pipeline: Any, landmarker: Landmarker, *, memory: str):
         self.pipeline, self.memory, self._landmarker = pipeline, memory, landmarker
@@ -60,14 +61,7 @@ class IDAnimator:
     def generate(
         self,
         photos: list[UInt8[np.ndarray, "_ _ 3"]],
-        prompt: str,
-        *,
-        frames: int,
-        height: int,
-        width: int,
-        steps: int,
-        guidance_scale: float,
-        seed: int,
+        request: Request,
         callback: Callable[[int, int], None] | None = None,
     ) -> UInt8[np.ndarray, "f h w 3"]:
         """Make a clip of the person in the photos; of several photos the mean of their tokens counts.
@@ -75,26 +69,19 @@ class IDAnimator:
         Raises:
             ValueError: no photo, no face in one, or a size that the model cannot make.
         """
-        self._check(frames, steps)
-        check_sides(height, width, step=SIDE_STEP)
+        self._check(request.num_frames, request.num_inference_steps)
+        check_sides(request.height, request.width, step=SIDE_STEP)
         if not photos:
             raise ValueError("ID-Animator was given no photo; give at least one of the person.")
         faces = [Image.fromarray(crop_face(photo, self._landmarker)) for photo in photos]
         self.pipeline.set_ip_adapter_scale(self.identity_scale)
         with explain_out_of_memory(self.memory):
             made = self.pipeline(
-                prompt,
+                **to_diffusers(request, callback),
                 negative_prompt=NEGATIVE_PROMPT,
-                num_frames=frames,
-                height=height,
-                width=width,
-                num_inference_steps=steps,
-                guidance_scale=guidance_scale,
-                generator=torch.Generator().manual_seed(seed),
                 ip_adapter_image=[faces],  # one adapter, several photos
                 output_type="pt",
                 decode_chunk_size=1,
-                callback_on_step_end=_as_pipeline_callback(callback, steps),
             )
         return to_uint8(made.frames[0].float())
 
@@ -126,14 +113,6 @@ def align(points: Float[np.ndarray, "5 2"]) -> Float[np.ndarray, "2 3"]:
     turn = np.vdot(spread, there) / np.vdot(spread, spread).real
     shift = there.mean() - turn * here.mean()
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-
-
-def _as_pipeline_callback(callback: Callable[[int, int], None] | None, steps: int) -> Callable | None:
-    def tell(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        callback(step + 1, steps)
-        return tensors
-
-    return tell if callback else None
 
 
 def load_id_animator(

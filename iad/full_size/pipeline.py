@@ -21,20 +21,26 @@ from iad.autoencoder import to_uint8
 from iad.config import ARMS, PRESETS, FaceConfig, FullSizePreset
 from iad.faces import Face
 from iad.full_size import base as published
-from iad.full_size.requests import RealBaseline, RequestDefaults, check_frames, check_sides, single_out
+from iad.full_size.forms import (
+    RealBaseline,
+    RequestDefaults,
+    check_frames,
+    check_sides,
+    single_out,
+    to_diffusers,
+)
 from iad.full_size.scoring import score_clip
 from iad.photos import load_image
 from iad.reading import as_landmarker
+from iad.request import Request
 from iad.result import Result
-from iad.splitting import Reference, Splitting, check_seed, face_notes
+from iad.splitting import Splitting, face_notes
 from iad.text import NEUTRAL_PROMPT, Action, parse_prompt
 
 UNTRAINED_NOTE = (
     "No adapter is loaded, so the clip follows the words alone, whoever is in the photo; give a trained one "
     "by adapter=FOLDER (--adapter)."
 )
-
-MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -190,131 +196,74 @@ class FullSizePipeline(Splitting):
         published.save_adapter(folder, self.preset, self.parts, self.base.transformer)
 
     @torch.inference_mode()
-    def __call__(
-        self,
-        reference: Reference | Sequence[Reference],
-        prompt: str = "",
-        *,
-        timeline: Sequence[Action] | None = None,
-        action_reference: Reference | None = None,
-        arm: str = "iad",
-        face: int | None = None,
-        identity_scale: float = 1.0,
-        action_scale: float = 1.0,
-        guidance_scale: float | None = None,
-        num_inference_steps: int | None = None,
-        num_frames: int | None = None,
-        height: int | None = None,
-        width: int | None = None,
-        seed: int = 0,
-        cache: str | None = None,
-        callback: Callable[[int, int], None] | None = None,
-    ) -> Result:
-        """Generate a clip of the reference's person doing what the prompt says.
-
-        Args:
-            reference: path, PIL image or uint8 array; or several photos of one person.
-            prompt: what the person does, in words; with an action reference it may be empty.
-            timeline: actions with times; also read from the prompt, "[0-1s] smiles [1-2s] nods".
-            action_reference: image or video that drives the action instead of the prompt.
-            arm: "iad", or the real "consisid" or "id-animator", which hear the words alone.
-            face: which face of the reference, 0 the largest.
-            identity_scale: weight of the identity; 0 leaves it out.
-            action_scale: weight of the action; 0 leaves it out.
-            guidance_scale: how far the words are exaggerated; 1 not at all, None the model's.
-            num_inference_steps: denoising steps; None the model's.
-            num_frames: 8k + 1 video frames; None the model's.
-            height: pixels, a multiple of 16; None the model's.
-            width: likewise.
-            seed: same seed, same machine, same frames.
-            cache: a step cache for this clip; None the pipeline's own, if any.
-            callback: called with (step, total) after every step.
+    def generate(self, request: Request, callback: Callable[[int, int], None] | None = None) -> Result:
+        """Generate a clip; `callback` is called with (step, total) after every step.
 
         Raises:
             ValueError: bad input, or too little memory, in one sentence that says what to do.
         """
         begun = time.perf_counter()
-        check_seed(seed)
-        defaults = self._defaults(arm)
-        asked = {"frames": num_frames, "height": height, "width": width}
-        asked |= {"steps": num_inference_steps, "guidance_scale": guidance_scale}
-        request = {k: getattr(defaults, k) if value is None else value for k, value in asked.items()}
-        if num_inference_steps is not None and not 1 <= num_inference_steps <= MOST_STEPS:
-            raise ValueError(f"num_inference_steps is {num_inference_steps}; give 1 to {MOST_STEPS}.")
-        words = NEUTRAL_PROMPT if action_reference is not None and not prompt.strip() else prompt
-        segments = parse_prompt(words, timeline, duration=request["frames"] / defaults.fps)
-        references = list(reference) if isinstance(reference, (list, tuple)) else [reference]
-        faces = [self.find_face(photo, face) for photo in references]
-        told, code, notes = _join(segments), None, face_notes(faces, face)
-        if arm == "iad":
-            frames, code = self._generate(
-                faces, told, segments, action_reference, request,
-                scales=(identity_scale, action_scale), seed=seed, cache=cache, callback=callback,
-            )  # fmt: skip
+        request.check_for(small=False)
+        request = self._defaults(request.arm).complete(request)
+        words = request.prompt
+        if request.action_reference is not None and not words.strip():
+            words = NEUTRAL_PROMPT
+        segments = parse_prompt(words, request.timeline, duration=request.num_frames / request.fps)
+        faces = [self.find_face(photo, request.face) for photo in request.references]
+        code, notes = None, face_notes(faces, request.face)
+        told = replace(request, prompt=_join(segments))
+        if request.arm == "iad":
+            frames, code = self._generate(faces, segments, told, callback)
             notes += [] if self.sources.adapter else [UNTRAINED_NOTE]
         else:
-            if action_reference is not None:
-                raise ValueError(f"The real {arm} follows words alone; leave out the action reference.")
-            photos = [single_out(load_image(p), f) for p, f in zip(references, faces, strict=True)]
-            frames = self.baseline(arm).generate(photos, told, **request, seed=seed, callback=callback)
+            if request.action_reference is not None:
+                alone = f"The real {request.arm} follows words alone"
+                raise ValueError(f"{alone}; leave out the action reference.")
+            photos = [single_out(load_image(p), f) for p, f in zip(request.references, faces, strict=True)]
+            frames = self.baseline(request.arm).generate(photos, told, callback)
         scores = score_clip(self, frames, faces, code, split=self.sources.adapter is not None)
-        settings = {"model": self.preset.name, "arm": arm, "seed": seed, "prompt": prompt} | request
-        return Result(frames, defaults.fps, seed, time.perf_counter() - begun, scores, settings, notes)
+        settings = {
+            "model": self.preset.name, "arm": request.arm, "seed": request.seed, "prompt": request.prompt,
+            "frames": request.num_frames, "height": request.height, "width": request.width,
+            "steps": request.num_inference_steps, "guidance_scale": request.guidance_scale,
+        }  # fmt: skip
+        elapsed = time.perf_counter() - begun
+        return Result(frames, request.fps, request.seed, elapsed, scores, settings, notes)
 
     def _defaults(self, arm: str) -> RequestDefaults:
-        if arm not in self.arms:
-            raise ValueError(f"Unknown arm {arm!r}; at full size there are {', '.join(self.arms)}.")
         if arm != "iad":
             return self.baseline(arm).defaults
         p = self.preset
         return RequestDefaults(p.frames, p.height, p.width, p.fps, p.sampler.steps, p.sampler.guidance_scale)
 
     def _generate(
-        self,
-        faces: list[Face],
-        told: str,
-        segments,
-        driver,
-        request: dict[str, Any],
-        *,
-        scales,
-        seed,
-        cache,
-        callback,
+        self, faces: list[Face], segments: Sequence[Action], request: Request, callback
     ) -> tuple[UInt8[np.ndarray, "f h w 3"], Tensor]:
         from iad.full_size.caching import step_cache
         from iad.full_size.memory import explain_out_of_memory
 
-        check_frames(request["frames"], most=self.preset.frames)
-        check_sides(request["height"], request["width"])
-        latent_frames = self.preset.count_latents(request["frames"])
-        if driver is None:
+        check_frames(request.num_frames, most=self.preset.frames)
+        check_sides(request.height, request.width)
+        latent_frames = self.preset.count_latents(request.num_frames)
+        if request.action_reference is None:
             code = self.text_codes(segments, latent_frames)
         else:
-            code = self._driving_codes(driver, latent_frames)
-        guidance, steps = request["guidance_scale"], request["steps"]
-        kwargs = {"adapter": self._adapt(faces, code, guided=guidance > 1, scales=scales)}
-        cached = step_cache(self.base.transformer, cache or self.sources.cache, steps=steps)
+            code = self._driving_codes(request.action_reference, latent_frames)
+        cache, steps = request.cache or self.sources.cache, request.num_inference_steps
+        cached = step_cache(self.base.transformer, cache, steps=steps)
         with explain_out_of_memory(self.memory), cached:
             clip = self.base(
-                prompt=told,
-                height=request["height"],
-                width=request["width"],
-                num_frames=request["frames"],
-                num_inference_steps=steps,
-                guidance_scale=guidance,
+                **to_diffusers(request, callback),
                 use_dynamic_cfg=True,
-                generator=torch.Generator().manual_seed(seed),
-                attention_kwargs=kwargs,
+                attention_kwargs={"adapter": self._adapt(faces, code, request)},
                 max_sequence_length=self.preset.text.tokens,
-                callback_on_step_end=_follow(callback, steps),
                 output_type="pt",
             ).frames[0]
         return to_uint8(clip.float()), code
 
-    def _adapt(self, faces: list[Face], code: Tensor, *, guided: bool, scales: tuple[float, float]):
+    def _adapt(self, faces: list[Face], code: Tensor, request: Request):
         """Project identity and action once per video; without words, the person is left to themselves."""
-        transformer, rows = self.base.transformer, 2 if guided else 1
+        transformer, rows = self.base.transformer, 2 if request.guidance_scale > 1 else 1
         crops = np.stack([face.image for face in faces])
         identity = self._split(crops).identity.mean(0, keepdim=True)
         action = self.parts["decoupler"].expand(code)
@@ -323,8 +272,8 @@ class FullSizePipeline(Splitting):
             repeat(identity, "1 q d -> r q d", r=rows).to(dtype),
             repeat(action, "1 f q d -> r f q d", r=rows).to(dtype),
             frames=code.shape[1],
-            identity_scale=torch.full((rows,), scales[0]),
-            action_scale=scales[1] * torch.tensor([0.0, 1.0])[-rows:],
+            identity_scale=torch.full((rows,), request.identity_scale),
+            action_scale=request.action_scale * torch.tensor([0.0, 1.0])[-rows:],
         )
         return states.to(self.device)
 
@@ -332,12 +281,3 @@ class FullSizePipeline(Splitting):
 def _join(segments: Sequence[Action]) -> str:
     """Say all actions in one sentence, in their order."""
     return ", then ".join(dict.fromkeys(segment.prompt for segment in segments))
-
-
-def _follow(callback: Callable[[int, int], None] | None, steps: int):
-    def after_step(_pipeline, step: int, _timestep, tensors: dict) -> dict:
-        if callback:
-            callback(step + 1, steps)
-        return tensors
-
-    return after_step

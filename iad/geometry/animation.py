@@ -23,8 +23,8 @@ from iad.geometry.moving import MovingFace
 from iad.geometry.rig import create_rig
 from iad.geometry.stage import create_stage
 from iad.geometry.textures import COVERABLE
+from iad.request import LARGEST
 
-LARGEST = 1024  # pixels of a frame's side
 _HALF_PIXEL = np.float32(
     0.5
 )  # photos' coordinates begin at the first pixel's centre, the drawing's at its edge

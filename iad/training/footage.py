@@ -67,7 +67,7 @@ def prepare_footage(
         ValueError: a size that the model cannot make, no captions, captions that cannot be read or name no
             video, or not one usable clip.
     """
-    from iad.full_size.requests import check_frames, check_sides
+    from iad.full_size.forms import check_frames, check_sides
 
     folder = Path(folder)
     check_frames(preset.frames, most=MOST_FRAMES)

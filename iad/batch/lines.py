@@ -12,70 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_form, check_name, check_number, check_paste_back
-from iad.config import ARMS, CONTROLS
+from iad.checks import check_name
+from iad.request import OPTIONS, Request, as_key, check_kind, check_settings
 
 MOST_LINES = 100_000
 MOST_LINE_BYTES = 100_000
 MOST_PHOTOS = 16
 MOST_VIDEO_BYTES = 200_000_000
 FORMATS = ("mp4", "gif", "png")
-
-_TEXT, _TEXTS, _WHOLE, _NUMBER = "a text", "a list of texts", "a whole number", "a number"
-_FLAG = "true or false"
-KEYS = {
-    "reference": _TEXT,
-    "references": _TEXTS,
-    "prompt": _TEXT,
-    "action_reference": _TEXT,
-    "arm": _TEXT,
-    "face": _WHOLE,
-    "seed": _WHOLE,
-    "steps": _WHOLE,
-    "identity_scale": _NUMBER,
-    "action_scale": _NUMBER,
-    "detail_scale": _NUMBER,
-    "duration": _NUMBER,
-    "fps": _NUMBER,
-    "size": _WHOLE,
-    "paste_back": _FLAG,
-    "name": _TEXT,
-    "format": _TEXT,
-}
-_RANGES = {
-    "face": (0, 999),
-    "seed": (0, 2**63 - 1),
-    "steps": (1, 1000),
-    "identity_scale": (0, 10),
-    "action_scale": (0, 10),
-    "detail_scale": (0, 1),
-}
-SMALL_KEYS = ("duration", "fps", "size", "paste_back")  # which large models do not take
+KEYS = ("reference", "references", "prompt", "name", "format", *OPTIONS)
+_TEXTS = {"reference", "prompt", "name", "format", "action_reference"}
 _NAME = re.compile(r"\w[\w .+-]{0,79}")
 NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
-class Request:
-    """One clip to be made."""
+class Line:
+    """One clip to be made, and what to call it."""
 
-    line: int
+    number: int
     name: str
-    prompt: str
-    references: tuple[Path, ...]
-    action_reference: Path | None = None
-    arm: str = "iad"
-    face: int | None = None
-    seed: int = 0
-    steps: int | None = None
-    identity_scale: float = 1.0
-    action_scale: float = 1.0
-    detail_scale: float = 1.0
-    duration: float | None = None
-    fps: float | None = None
-    size: int | None = None
-    paste_back: bool = False
-    format: str = "mp4"
+    format: str
+    request: Request
 
     @property
     def output(self) -> str:
@@ -87,12 +45,12 @@ class Request:
 class BadLine:
     """A line that is no request, and why."""
 
-    line: int
+    number: int
     error: str
     name: str | None = None
 
 
-def read_requests(file: str | Path, *, duration: float) -> list[Request | BadLine]:
+def read_requests(file: str | Path, *, duration: float) -> list[Line | BadLine]:
     """Read a request file; blank lines are left out.
 
     Args:
@@ -108,18 +66,16 @@ def read_requests(file: str | Path, *, duration: float) -> list[Request | BadLin
         raise FileNotFoundError(f"There is no file '{file}'; check the path of the requests.")
     if not file.is_file():
         raise ValueError(f"'{file}' is not a file; give a JSONL file with one request a line.")
-    found: list[Request | BadLine] = []
+    found: list[Line | BadLine] = []
     lines: dict[str, int] = {}
     for number, line in _read_lines(file):
         try:
-            request = _read_request(line, number, file.parent, duration)
-            key = unicodedata.normalize("NFC", request.name).casefold()  # as careless file systems compare
+            asked = _read_line(line, number, file.parent, duration)
+            key = unicodedata.normalize("NFC", asked.name).casefold()  # as careless file systems compare
             if key in lines:
-                raise ValueError(
-                    f"The name '{request.name}' is taken by line {lines[key]}; give another one."
-                )
+                raise ValueError(f"The name '{asked.name}' is taken by line {lines[key]}; give another one.")
             lines[key] = number
-            found.append(request)
+            found.append(asked)
         except (ValueError, OSError) as error:
             found.append(BadLine(number, " ".join(str(error).split())))
     if not found:
@@ -158,33 +114,26 @@ def _read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line
 
 
-def _read_request(line: bytes, number: int, folder: Path, duration: float) -> Request:
+def _read_line(line: bytes, number: int, folder: Path, duration: float) -> Line:
     from iad.text import parse_prompt
 
     values = _read_values(line)
     for key, value in values.items():
-        check_name(key, tuple(KEYS), what="key")
-        _check_kind(key, value)
-        if key in _RANGES:
-            low, high = _RANGES[key]
-            check_number(value, key, low=low, high=high)
-    if ("reference" in values) == ("references" in values):
-        raise ValueError(
-            "A request needs 'reference', a photo, or 'references', several; give one of the two."
-        )
+        check_name(key, KEYS, what="key")
+        if key in _TEXTS:
+            check_kind(value, str, key)
+    photos = _find_photos(values, folder)
     if "prompt" not in values:
         raise ValueError("A request needs a 'prompt'; say what happens, for example \"a woman laughs\".")
-    check_form(**{name: values[name] for name in ("duration", "fps", "size") if name in values})
-    parse_prompt(values["prompt"], duration=values.get("duration", duration))
-    arm, detail = values.get("arm", "iad"), values.get("detail_scale", 1.0)
-    check_name(arm, (*ARMS, *CONTROLS), what="arm")
-    check_paste_back(values.get("paste_back", False), "paste_back", arm=arm, detail_scale=detail)
+    settings = {OPTIONS[key]: value for key, value in values.items() if key in OPTIONS}
+    check_settings(settings, name=as_key)
+    parse_prompt(values["prompt"], duration=settings.get("duration", duration))
     check_name(values.get("format", "mp4"), FORMATS, what="format")
-    values["references"] = _find(values.pop("references", None) or [values.pop("reference")], folder)
-    values["name"] = _check_file_name(values.get("name", f"{number:05d}"))
-    if "action_reference" in values:
-        values["action_reference"] = folder / values["action_reference"]
-    return Request(line=number, **values)
+    name = _check_file_name(values.get("name", f"{number:05d}"))
+    if "action_reference" in settings:
+        settings["action_reference"] = folder / settings["action_reference"]
+    request = Request(photos, values["prompt"], **settings)
+    return Line(number, name, values.get("format", "mp4"), request)
 
 
 def _read_values(line: bytes) -> dict[str, Any]:
@@ -201,19 +150,14 @@ def _read_values(line: bytes) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _check_kind(key: str, value: Any) -> None:
-    fits = {
-        _TEXT: isinstance(value, str),
-        _TEXTS: isinstance(value, list) and value and all(isinstance(text, str) for text in value),
-        _WHOLE: isinstance(value, int) and not isinstance(value, bool),
-        _NUMBER: isinstance(value, int | float) and not isinstance(value, bool),
-        _FLAG: isinstance(value, bool),
-    }
-    if not fits[KEYS[key]]:
-        raise ValueError(f"'{key}' must be {KEYS[key]}, it is {json.dumps(value)[:40]}.")
-
-
-def _find(photos: list[str], folder: Path) -> tuple[Path, ...]:
+def _find_photos(values: dict[str, Any], folder: Path) -> tuple[Path, ...]:
+    if ("reference" in values) == ("references" in values):
+        raise ValueError(
+            "A request needs 'reference', a photo, or 'references', several; give one of the two."
+        )
+    photos = values.get("references", [values.get("reference")])
+    if not (isinstance(photos, list) and photos and all(isinstance(photo, str) for photo in photos)):
+        raise ValueError(f"'references' must be a list of texts, it is {json.dumps(photos)[:40]}.")
     if len(photos) > MOST_PHOTOS:
         raise ValueError(f"'references' names {len(photos)} photos; give at most {MOST_PHOTOS}.")
     return tuple(folder / photo for photo in photos)

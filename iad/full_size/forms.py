@@ -1,13 +1,15 @@
-"""What a full-size model is asked for: frames, sides and steps, checked before any work begins."""
+"""What a clip of a full-size model can be: frames and sides, checked before any work begins."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
 from iad.faces import Face
+from iad.request import Request
 
 FRAME_GROUP = 8  # CogVideoX makes 8k + 1 frames; of another number it silently makes fewer or more
 SIDE_STEP = 16  # pixels of a patch: 8 a latent, 2 latents a patch
@@ -16,14 +18,18 @@ GROUP_MARGIN = 0.5  # of a face's box, around it
 
 @dataclass(frozen=True)
 class RequestDefaults:
-    """What a system makes when the caller does not say."""
+    """What a system makes when the caller does not say, by the names of `Request`."""
 
-    frames: int
+    num_frames: int
     height: int
     width: int
     fps: int
-    steps: int
+    num_inference_steps: int
     guidance_scale: float
+
+    def complete(self, request: Request) -> Request:
+        """Fill in what a request leaves to the system."""
+        return replace(request, **{k: v for k, v in asdict(self).items() if getattr(request, k) is None})
 
 
 @runtime_checkable
@@ -35,18 +41,28 @@ class RealBaseline(Protocol):
     def generate(
         self,
         photos: list[UInt8[np.ndarray, "_ _ 3"]],
-        prompt: str,
-        *,
-        frames: int,
-        height: int,
-        width: int,
-        steps: int,
-        guidance_scale: float,
-        seed: int,
+        request: Request,
         callback: Callable[[int, int], None] | None = None,
     ) -> UInt8[np.ndarray, "f h w 3"]:
-        """Make a clip of the person in the photos; same seed, same machine, same frames."""
+        """Make a clip of the person in the photos, to a request that leaves nothing open.
+
+        The same seed on the same machine makes the same frames.
+        """
         ...
+
+
+def to_diffusers(request: Request, callback: Callable[[int, int], None] | None) -> dict[str, Any]:
+    """Return what every video pipeline of diffusers takes; the CPU draws the noise, the same everywhere."""
+    names = ("prompt", "num_frames", "height", "width", "num_inference_steps", "guidance_scale")
+
+    def tell(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        callback(step + 1, request.num_inference_steps)
+        return tensors
+
+    return {name: getattr(request, name) for name in names} | {
+        "generator": torch.Generator().manual_seed(request.seed),
+        "callback_on_step_end": tell if callback else None,
+    }
 
 
 def check_frames(frames: int, *, most: int) -> None:
