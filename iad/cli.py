@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 from iad import __version__
 from iad import commands as run
 from iad.commands.evaluate import SUITES
-from iad.request import METHODS, OPTIONS, SETTINGS, as_option, find_kind
+from iad.request import EVERY_ARM, OPTIONS, SETTINGS, as_option, find_kind
 from iad.training.plan import STAGES, WHOLE
 
-ARMS = ", ".join(METHODS)
+ARMS = ", ".join(EVERY_ARM)
 TRAINED = ("mini", "mini-large", "tiny", "cogvideox-5b")
 MEMORY_MODES = "auto, full, offload, sequential, int8, fp8"
 DEVICES = "cpu, cuda or mps (default: auto, CUDA where there is one)"

@@ -30,13 +30,12 @@ from iad.performing import Performance, perform_segments, track_to_code
 from iad.photos import load_image
 from iad.predicting import Conditions, Guidance
 from iad.refining import Repair
-from iad.request import FPS, LONGEST, SHORTEST, Request
+from iad.request import DURATION, FPS, LONGEST, SHORTEST, Request
 from iad.result import Result
 from iad.scoring import Judge
 from iad.splitting import Reference, face_notes
 from iad.text import NEUTRAL_PROMPT, parse_prompt, split_prompt
 
-DURATION = 2.0  # seconds, where nothing says how long a clip is to be
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
 ONE_STEP = (
     "{model} predicts a clip in one step; num_inference_steps={steps} changed nothing, leave it out."

@@ -8,18 +8,19 @@ calls it.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, get_args
 
 from iad.checks import check_name, check_number
 from iad.config import ARMS, CONTROLS, PRESETS, is_full_size
 
-METHODS = (*ARMS, *CONTROLS)
+EVERY_ARM = (*ARMS, *CONTROLS)
 FPS, MOST_FPS = 24, 60  # of what is drawn
 SHORTEST, LONGEST = 0.1, 10.0  # seconds
+DURATION = 2.0  # seconds, where nothing says how long a clip is to be
 SMALLEST, LARGEST = 64, 1024  # pixels a side
 _KINDS = {
-    bool: (bool, "true or false"), str: (str, "a text"), int: (Integral, "a whole number"),
+    bool: (bool, "true or false"), str: (str, "a text"), int: (int, "a whole number"),
     float: (Real, "a number"),
 }  # fmt: skip
 
@@ -46,7 +47,7 @@ class Request:
     timeline: Sequence[Any] | None = _setting(
         None, 'actions with times; also read from the prompt, "[0-1s] smiles [1-2s] nods"', option=None
     )
-    arm: str = _setting("iad", ", ".join(METHODS), choices=METHODS)
+    arm: str = _setting("iad", ", ".join(EVERY_ARM), choices=EVERY_ARM)
     action_reference: Any = _setting(
         None, "a photo or video that drives the action instead of the prompt", metavar="P"
     )
@@ -71,7 +72,8 @@ class Request:
         None, "as guidance_scale, of the person", only="small", option=None
     )
     duration: float | None = _setting(
-        None, f"seconds, {SHORTEST:g} to {LONGEST:g} (default: the timeline's or the driver's own, else 2)",
+        None, f"seconds, {SHORTEST:g} to {LONGEST:g} (default: the timeline's or the driver's own, else "
+        f"{DURATION:g})",
         low=SHORTEST, high=LONGEST, only="small", metavar="SECONDS",
     )  # fmt: skip
     fps: float | None = _setting(

@@ -1,11 +1,14 @@
 """Photo + sentence -> clip, on random weights: shapes, seeds, dials, and sentences for bad input."""
 
+import inspect
+
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 
 from iad import Action, IaDPipeline
+from iad.request import SETTINGS
 from iad.video import read_metadata, read_video, save
 
 
@@ -130,3 +133,11 @@ def test_bad_input_is_one_sentence(pipe, photo, change, words):
     with pytest.raises((ValueError, FileNotFoundError), match=words) as caught:
         pipe(**{"reference": photo, "prompt": "smiles"} | change)
     assert "\n" not in str(caught.value)
+
+
+def test_a_call_shows_and_describes_every_setting(pipe):
+    shown = inspect.signature(type(pipe).__call__).parameters
+    assert set(shown) == {"self", "reference", "callback", *SETTINGS}
+    assert all(shown[name].default == setting.default for name, setting in SETTINGS.items())
+    told = pipe.__call__.__doc__
+    assert all(f"\n    {name}: {setting.metadata['words']}" in told for name, setting in SETTINGS.items())

@@ -128,19 +128,11 @@ def _sort_out(lines: list[Line | BadLine], results: Results, model: str) -> dict
 
 def _keep(made: Made, folder: Path, digest: str) -> Record:
     line, request = made.line, made.line.request
-    known = {"name": line.name, "line": line.number, "seed": request.seed, "arm": request.arm}
+    known = {"seed": request.seed, "arm": request.arm, "digest": digest} | made.outcome
     if made.clip is None:
-        return Record(status="failed", error=made.error, digest=digest, **known)
+        return Record(line.name, line.number, "failed", **known)
     write_whole(folder / line.output, made.clip)
-    return Record(
-        status="ok",
-        output=line.output,
-        scores=made.scores,
-        seconds=made.seconds,
-        notes=made.notes,
-        digest=digest,
-        **known,
-    )
+    return Record(line.name, line.number, "ok", line.output, **known)
 
 
 def _report(record: Record, tell: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ Nothing is read from or written to a shared folder, so that a worker may stand o
 
 import math
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a task: a clip, or the sentence that says why there is none."""
+    """What became of a task: what `Record` says of it, and a clip where there is one."""
 
     line: Line
+    outcome: dict[str, Any]  # seconds, scores, notes; or error
     clip: bytes | None = None
-    error: str | None = None
-    seconds: float | None = None
-    scores: dict[str, float | None] | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 @lru_cache(maxsize=1)
@@ -57,7 +54,7 @@ def make(task: Task) -> Made:
         sentence = str(error)
     except Exception as error:  # a fault of ours must not stop the other requests
         sentence = f"{type(error).__name__}: {error}"
-    return Made(task.line, error=" ".join(sentence.split()))
+    return Made(task.line, {"error": " ".join(sentence.split())})
 
 
 def _make(task: Task, folder: Path) -> Made:
@@ -72,8 +69,8 @@ def _make(task: Task, folder: Path) -> Made:
     pipe = load(task.model, task.device)
     result = pipe.generate(replace(request, reference=photos, action_reference=driver))
     clip = result.save(folder / task.line.output).read_bytes()
-    scores = mean_scores(result.scores)
-    return Made(task.line, clip, seconds=round(result.seconds, 3), scores=scores, notes=list(result.notes))
+    outcome = {"scores": mean_scores(result.scores), "notes": list(result.notes)}
+    return Made(task.line, outcome | {"seconds": round(result.seconds, 3)}, clip)
 
 
 def _put(path: Path, data: bytes) -> Path:

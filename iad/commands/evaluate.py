@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from iad.checks import check_apart, check_model, check_name, check_number
+from iad.request import EVERY_ARM, as_option, check_settings
 
 SUITES = ("action", "leakage", "real", "speed", "all")
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure a model; report.json and report.md go to the output folder."""
-    from iad.config import ARMS, CONTROLS, is_full_size
+    from iad.config import is_full_size
     from iad.video import check_folder
 
     check_name(arguments.suite, SUITES, what="suite")
@@ -22,11 +23,11 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     arms = tuple(dict.fromkeys(arguments.arms or ())) or None
     for arm in arms or ():
-        check_name(arm, (*ARMS, *CONTROLS), what="arm")
+        check_name(arm, EVERY_ARM, what="arm")
     check_number(arguments.workers, "--workers", low=1, high=1024)
     check_number(arguments.people, "--people", low=2, high=10_000)
     check_number(arguments.seeds, "--seeds", low=1, high=1000)
-    check_number(arguments.detail_scale, "--detail-scale", low=0, high=1)
+    check_settings({"detail_scale": arguments.detail_scale}, name=as_option)
     check_apart(arguments.output, [arguments.model])
     output = check_folder(arguments.output)
     options: dict[str, Any] = {} if arguments.detail_scale == 1 else {"detail_scale": arguments.detail_scale}

@@ -8,6 +8,8 @@ import gradio as gr
 
 from iad.demo.examples import Example
 
+MOST = 2**31  # of a number that has no upper bound
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -18,6 +20,16 @@ class Setting:
     low: float = 0.0
     high: float = 0.0
     choices: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, dial: Any) -> "Setting":
+        """Take default and bounds of a component; words are always named."""
+        if isinstance(dial, gr.Textbox | gr.Checkbox):
+            return cls(name, "" if isinstance(dial, gr.Textbox) else dial.value)
+        if choices := getattr(dial, "choices", ()):
+            return cls(name, dial.value, choices=tuple(value for _, value in choices))
+        most = MOST if dial.maximum is None else dial.maximum
+        return cls(name, dial.value, low=dial.minimum, high=most)
 
     def read(self, text: str) -> Any:
         """Read a value; what is out of bounds or no value at all becomes the default."""
@@ -41,8 +53,7 @@ def read_link(query: Mapping[str, str], settings: Sequence[Setting]) -> list[Any
 
 
 def link_settings(
-    settings: Sequence[Setting],
-    components: Sequence[Any],
+    dials: Mapping[str, Any],
     *,
     examples: Sequence[Example],
     shown: Sequence[Any],
@@ -54,13 +65,12 @@ def link_settings(
     anybody may use, is named by its number; a visitor's own photo is not named at all.
 
     Args:
-        settings: what may stand in the address; the first is the prompt.
-        components: one a setting.
+        dials: components, by their names in the address.
         examples: those that the address names by number.
         shown: photo, clip and words of an example.
         show: gives what these three show, for an example and a prompt.
     """
-    page = gr.context.Context.root_block
+    page, settings = gr.context.Context.root_block, [Setting.of(*named) for named in dials.items()]
 
     def fill(request: gr.Request) -> Iterator[list[Any]]:
         query = dict(request.query_params)
@@ -74,9 +84,9 @@ def link_settings(
             yield [*showing, *values]
 
     page.load(
-        fill, outputs=[*shown, *components], api_visibility="private", queue=False, show_progress="hidden"
+        fill, outputs=[*shown, *dials.values()], api_visibility="private", queue=False, show_progress="hidden"
     )
-    names = [setting.name for setting in settings]
+    names = list(dials)
     defaults = [str(d).lower() if isinstance(d, bool) else d for d in (s.default for s in settings)]
     return f"""
 (...values) => {{

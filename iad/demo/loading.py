@@ -11,11 +11,10 @@ from typing import Any
 from iad.config import PRESETS, Preset
 from iad.demo.examples import load_examples
 from iad.demo.hardware import gpu, is_zero_gpu
-from iad.request import LONGEST, Request
+from iad.request import DURATION, LONGEST, Request
 
 __all__ = ["Background", "BackgroundPipeline"]
 
-LENGTH = 2.0  # seconds of a clip of which nobody says how long it is to be
 # Seconds that ZeroGPU is asked for: to begin with, then a second of a clip, and of a driving video. Networks
 # take the least of them; geometry draws on the CPU.
 BEGINNING, DRAWING, READING = 6.0, 1.5, 1.5
@@ -136,7 +135,8 @@ def count_seconds(request: Request, *_: Any) -> int:
 
     if request.action_reference is not None and is_video(request.action_reference):
         return math.ceil(BEGINNING + (DRAWING + READING) * (request.duration or LONGEST))
-    seconds = request.duration or max([LENGTH, *(action.end for action in split_prompt(request.prompt)[1])])
+    ends = (action.end for action in split_prompt(request.prompt)[1])
+    seconds = request.duration or max([DURATION, *ends])
     return math.ceil(BEGINNING + DRAWING * seconds)
 
 

@@ -9,7 +9,6 @@ import gradio as gr
 
 from iad.demo.full_size import FullSize
 from iad.demo.hardware import CACHES
-from iad.demo.link import Setting
 from iad.demo.timing import write_seconds
 from iad.demo.wording import ARM_CHOICES, ARM_INFO, FULL_ARM_CHOICES, FULL_ARM_INFO
 from iad.full_size.forms import FRAME_GROUP
@@ -34,9 +33,12 @@ class Dials:
     cache: Any
 
     @property
-    def inputs(self) -> list[Any]:
-        """List them in the order in which `Studio.generate` takes them."""
-        return [self.steps, self.frames, self.guidance, self.cache]
+    def inputs(self) -> dict[str, Any]:
+        """Name them as in a link, in the order in which `Studio.generate` takes them."""
+        return {
+            "full_steps": self.steps, "frames": self.frames, "full_guidance": self.guidance,
+            "cache": self.cache,
+        }  # fmt: skip
 
 
 class ModelChoice:
@@ -127,19 +129,6 @@ class ModelChoice:
         seconds = seconds or full.estimate(Request(()))
         return [(f"{self.small}, at once", MINI), (f"{full.name}, about {write_seconds(seconds)}", FULL)]
 
-    def list_settings(self) -> tuple[Setting, ...]:
-        """List what the address says of the model."""
-        if self.full_size is None:
-            return ()
-        own = self.full_size.defaults["iad"]
-        return (
-            Setting("model", MINI, choices=(MINI, FULL)),
-            Setting("full_steps", own.num_inference_steps, low=1, high=MOST_STEPS),
-            Setting("frames", own.num_frames, low=1, high=self.full_size.preset.frames),
-            Setting("full_guidance", float(own.guidance_scale), low=1, high=MOST_GUIDANCE),
-            Setting("cache", self.full_size.settings.cache or "", choices=("", *CACHES)),
-        )
-
     def refresh(self, model: str, arm: str, steps: float, frames: float, cache: str) -> tuple[Any, str, Any]:
         """Say how long the clip will take, and how the model is; choosing it loads it."""
         full = self.full_size
@@ -181,8 +170,8 @@ def count_frames(arm: str, frames: float | None) -> int | None:
 def describe_estimate(full: FullSize, request: Request) -> str:
     """Say before the click how long a clip will take, of what size it is, and how the model is."""
     own, seconds, most = full.defaults[request.arm], full.estimate(request), full.settings.most_seconds
-    frames = request.num_frames or own.num_frames
-    steps = request.num_inference_steps or own.num_inference_steps
+    made = own.complete(request)
+    frames, steps = made.num_frames, made.num_inference_steps
     what = (
         f"{_count(steps, 'step')}, {_count(frames, 'frame')} of {own.width} × {own.height} pixels, on "
         f"{full.hardware.place}"

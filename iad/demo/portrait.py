@@ -1,6 +1,5 @@
 """The Portrait tab: a photo and a sentence become a clip. Its layout, and which click calls what."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -8,14 +7,14 @@ import gradio as gr
 from iad.demo.examples import Example
 from iad.demo.faceview import FACE_JS
 from iad.demo.full_size import FullSize
-from iad.demo.link import Setting, link_settings
+from iad.demo.link import link_settings
 from iad.demo.model_choice import AT_ONCE, ModelChoice
 from iad.demo.runs import QUIET
-from iad.demo.studio import ACTION_SOURCES, LENGTH, MOST_PHOTOS, Studio
+from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
 from iad.demo.timeline import build_timeline
 from iad.demo.uploads import keep_path
 from iad.demo.wording import ARM_CHOICES, ARM_INFO, CARDS_JS, describe_examples
-from iad.request import LONGEST
+from iad.request import DURATION, LONGEST
 
 CHIPS = (
     "smiles", "laughs", "looks surprised", "closes the eyes", "winks", "frowns", "nods",
@@ -68,7 +67,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     _wire_faces(studio, photo, consent, view, face)
     # `generate` takes what only mini has last; without a full-size model, nothing stands for its dials.
-    more_dials = dials.inputs if dials else [gr.State() for _ in range(4)]
+    more_dials = dials.inputs.values() if dials else [gr.State() for _ in range(4)]
     inputs = [
         photo, prompt, consent, seed, identity, action, guidance, face, arm,
         more, action_from, picture, video, label, model, *more_dials, detail, duration, whole,
@@ -84,12 +83,14 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
         own = [detail, guidance, duration, whole]
         choice.wire(model, line, arm, dials, small_dials=own, length=length, after=run.success)
     duration.change(None, duration, length, js="seconds => seconds", api_visibility="private")
-    linked = [prompt, seed, duration, whole, identity, action, detail, guidance, arm]
-    linked += [model, *more_dials] if dials else []
-    settings = (*_list_settings(preset), *choice.list_settings())
+    linked = {
+        "prompt": prompt, "seed": seed, "seconds": duration, "whole": whole, "identity": identity,
+        "action": action, "detail": detail, "guidance": guidance, "arm": arm,
+    }  # fmt: skip
+    linked |= {"model": model} | dials.inputs if dials else {}
     shown = [photo, clip, scores]
-    script = link_settings(settings, linked, examples=studio.examples, shown=shown, show=studio.show_example)
-    run.success(None, linked, js=script, **QUIET)
+    script = link_settings(linked, examples=studio.examples, shown=shown, show=studio.show_example)
+    run.success(None, [*linked.values()], js=script, **QUIET)
     return studio
 
 
@@ -179,18 +180,21 @@ def _lay_out_drivers() -> tuple[Any, Any, Any]:
 def _lay_out_form() -> tuple[Any, Any]:
     with gr.Row(elem_id="form", equal_height=True):
         duration = gr.Slider(
-            1, LONGEST, LENGTH, step=0.5, label="Length (seconds)", min_width=180, scale=3, elem_id="duration"
-        )
+            1, LONGEST, DURATION, step=0.5, label="Length (seconds)", min_width=180, scale=3,
+            elem_id="duration",
+        )  # fmt: skip
         whole = gr.Checkbox(False, label="In its whole photo", min_width=200, scale=2, elem_id="whole")
     return duration, whole
 
 
 def _lay_out_strengths() -> tuple[Any, Any, Any]:
     with gr.Row(elem_id="strengths"):
-        identity = gr.Slider(0, 2, 1, step=0.05, label="Identity strength", min_width=140, elem_id="identity")
-        action = gr.Slider(0, 2, 1, step=0.05, label="Action strength", min_width=140, elem_id="action")
+        identity, action = (
+            gr.Slider(0, 2, 1.0, step=0.05, label=f"{name.title()} strength", min_width=140, elem_id=name)
+            for name in ("identity", "action")
+        )
     detail = gr.Slider(
-        0, 1, 1, step=0.05, label="Photo detail", elem_id="detail",
+        0, 1, 1.0, step=0.05, label="Photo detail", elem_id="detail",
         info="1 draws with the photo’s own pixels; 0 shows what the two embeddings alone carry",
     )  # fmt: skip
     return identity, action, detail
@@ -234,18 +238,3 @@ def _lay_out_clip(studio: Studio, first: Example | None) -> tuple[Any, Any, list
     copy.click(None, js=COPY_LINK_JS, api_visibility="private")
     sheet = gr.HTML(elem_id="sheet")
     return clip, scores, [*files, copy], sheet
-
-
-def _list_settings(preset: Any) -> Sequence[Setting]:
-    sampler = preset.sampler
-    return (
-        Setting("prompt", ""),
-        Setting("seed", 0, low=0, high=2**31),
-        Setting("seconds", LENGTH, low=1, high=LONGEST),
-        Setting("whole", False),
-        Setting("identity", 1.0, low=0, high=2),
-        Setting("action", 1.0, low=0, high=2),
-        Setting("detail", 1.0, low=0, high=1),
-        Setting("guidance", float(sampler.guidance_scale), low=1, high=6),
-        Setting("arm", "iad", choices=tuple(value for _, value in ARM_CHOICES)),
-    )

@@ -27,13 +27,12 @@ from iad.demo.wording import (
 )
 from iad.faces import detect_faces
 from iad.photos import load_image
-from iad.request import Request
+from iad.request import DURATION, Request
 from iad.result import SHEET, Result
 from iad.text import split_prompt
 from iad.video import make_contact_sheet
 
 STAMP, ENLARGED = 192, 3  # clips with shorter sides are enlarged so many times
-LENGTH = 2.0  # seconds
 WHOLE_SIDE = 960  # pixels of a whole photo with a moving face: a clip of it takes much memory
 GIF_FPS = 12  # about as many as a gif bears
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
@@ -125,7 +124,7 @@ class Studio:
         full_guidance_scale: float | None = None,
         cache: str = "",
         detail_scale: float = 1.0,
-        duration: float = LENGTH,
+        duration: float = DURATION,
         paste_back: bool = False,
         request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)

@@ -46,9 +46,8 @@ class Duration:
 
     def _compute(self, request: Request) -> float:
         made = self.defaults[request.arm]
-        frames = request.num_frames or made.num_frames
-        steps = request.num_inference_steps or made.num_inference_steps
-        pixels = made.height * made.width
+        request = made.complete(request)
+        frames, steps, pixels = request.num_frames, request.num_inference_steps, made.height * made.width
         if request.arm == "id-animator":
             operations = UNET_STEP * frames * pixels / 512**2
         else:
