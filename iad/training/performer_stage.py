@@ -27,8 +27,7 @@ from iad.text import TextEncoder, load_text_encoder
 from iad.training.budget import Options, enlarge, get_device
 from iad.training.loop import Stage, fit
 from iad.training.meanings import draw_takes
-from iad.training.spoken import Spoken, draw_spoken
-from iad.training.surroundings import draw_scene
+from iad.training.spoken import Spoken, draw_scene, draw_spoken
 
 # Sentences; a short run has fewer blocks, for they have to be encoded first.
 BLOCKS, BLOCK = 100, 1024
