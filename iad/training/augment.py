@@ -106,7 +106,7 @@ def warp(picture: np.ndarray, affine: np.ndarray) -> np.ndarray:
     )
 
 
-def roll_of(affine: np.ndarray) -> float:
+def roll_of(affine: np.ndarray) -> np.floating:
     """Return the roll, in degrees, that an affine (2, 3) adds to what a picture shows."""
     return np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from iad.config import FullSizePreset
 from iad.spread import spread
 from iad.text import Action, parse_prompt
-from iad.training.footage_tracks import FILTERS, Filters, Shot, TrackedClip, TrackTask, track
+from iad.training.footage_tracks import FILTERS, Filters, Shot, TrackedClip, track
 from iad.video import VIDEO_SUFFIXES, check_folder, write_whole
 
 CAPTIONS = "captions.jsonl"
@@ -165,12 +165,9 @@ def prepare_footage(
     if todo or not (output / EMPTY).exists():
         encoders = _Encoders(preset, base, device=device, accept_licence=accept_licence)
         write_whole(output / EMPTY, save({"states": encoders.read([""])[0][0]}))
-        shot = _shot(preset, references)
-        tasks = [
-            TrackTask(k, folder / e.video, shot, filters, zlib.crc32(e.video.encode()))
-            for k, e in enumerate(todo)
-        ]
-        tracked = spread(tasks, track, workers=workers)
+        tasks = [(k, folder / e.video, zlib.crc32(e.video.encode())) for k, e in enumerate(todo)]
+        work = functools.partial(track, shot=_shot(preset, references), filters=filters)
+        tracked = spread(tasks, work, workers=workers)
         for number, found in tqdm(tracked, total=len(tasks), desc="clips", unit="clip"):
             entry = todo[number]
             if isinstance(found, str):

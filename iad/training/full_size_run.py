@@ -58,8 +58,10 @@ def train_full_size(options: FullSizeOptions) -> Path:
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, options.learning_rate, BETAS, weight_decay=WEIGHT_DECAY)
     model, optimizer = accelerator.prepare(model, optimizer)
-    if facts:
-        _restore_optimizer(options.output, accelerator, model, optimizer)
+    if facts and is_deepspeed(accelerator):
+        accelerator.print("DeepSpeed keeps its own optimiser, whose moments start anew; the rest goes on.")
+    elif facts:
+        state.load_moments(options.output, model, optimizer.optimizer)
     run = _Run(options, clips, accelerator, model, optimizer)
     run.train(_begin(options, facts, run.facts(0), accelerator))
     if accelerator.is_main_process:
@@ -96,13 +98,6 @@ def _create_accelerator(options: FullSizeOptions) -> "Accelerator":
         plain = {k: v for k, v in plain.items() if isinstance(v, str | int | float)}
         accelerator.init_trackers("iad", config=plain | {"preset": options.preset.name})
     return accelerator
-
-
-def _restore_optimizer(output: Path, accelerator: "Accelerator", model, optimizer) -> None:
-    if is_deepspeed(accelerator):
-        accelerator.print("DeepSpeed keeps its own optimiser, whose moments start anew; the rest goes on.")
-    else:
-        state.load_moments(output, model, optimizer.optimizer)
 
 
 def is_deepspeed(accelerator: "Accelerator") -> bool:

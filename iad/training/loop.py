@@ -191,7 +191,7 @@ class _Run:
             file.write(json.dumps(line) + "\n")
 
 
-def to_numbers(terms: dict[str, Tensor]) -> dict[str, float]:
+def to_numbers(terms: dict[str, Any]) -> dict[str, float]:
     """Return terms of a loss as they are logged."""
     return {name: round(float(torch.as_tensor(value).detach()), 6) for name, value in terms.items()}
 

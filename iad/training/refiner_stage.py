@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from iad.config import EXPRESSIONS, TRACK, Preset
 from iad.faces import alignment, crop
-from iad.geometry.animation import AnimatedPhoto, Drawn
+from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import mirror_track
 from iad.geometry.composite import round_colours
 from iad.geometry.fit import WORST_FIT, Fit
@@ -228,8 +228,8 @@ def draw_pair(
         return None
     places = [place(points, eye_distance(marks[0])) for points in marks]
     looks = [
-        cut_look(drawn.frames[0], drawn.source[0], points, there)
-        for drawn, points, there in zip((_draw(again, t) for t in (track, own)), marks, places, strict=True)
+        cut_look(*_draw(again, t), points, there)
+        for t, points, there in zip((track, own), marks, places, strict=True)
     ]
     return looks[1], looks[0], cut(truth, places[1]), to_conditions(own[None], track)[0]
 
@@ -245,11 +245,11 @@ def fit_of_frame(photo: AnimatedPhoto, track: Float[np.ndarray, " 60"], *, size:
     return posed.enlarged(factor, np.float32([-photo.square.left * factor, -photo.square.top * factor]))
 
 
-def _draw(face: MovingFace, track: Float[np.ndarray, " 60"]) -> Drawn:
+def _draw(face: MovingFace, track: Float[np.ndarray, " 60"]) -> tuple[np.ndarray, np.ndarray]:
     colours, source = face.draw(track, np.zeros((SIZE, SIZE, 3), np.float32), finer=3)
     frame = np.empty((SIZE, SIZE, 3), np.uint8)
     round_colours(colours, face.textures.grey, frame)
-    return Drawn(frame[None], source[None])
+    return frame, source
 
 
 class Critic(nn.Sequential):

@@ -48,13 +48,8 @@ def make_data(folder: Path, amounts: Amounts, *, size: int, seed: int, workers: 
     more: dict[str, Any] = {"size": size, "seed": seed, "workers": workers, "groups": amounts.groups}
     begun = time.monotonic()
     render_pool(folder, clips=amounts.least, minutes=minutes / 3, **more)
-    load_stills(
-        folder / "stills",
-        seed=seed,
-        people=amounts.people,
-        animated=count_animated(amounts),
-        minutes=minutes / 3,
-    )
+    stills = {"people": amounts.people, "animated": count_animated(amounts), "minutes": minutes / 3}
+    load_stills(folder / "stills", seed=seed, **stills)
     left = minutes - (time.monotonic() - begun) / 60
     if left > 0:
         render_pool(folder, clips=amounts.clips, minutes=left, **more)
