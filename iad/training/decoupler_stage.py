@@ -98,7 +98,7 @@ class DecouplerStage(Stage):
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Return every term of L_ID and L_TA, both sums, and their total."""
         clip = self.split_frames(batch["clip"])
-        rows = torch.arange(len(batch["place"]))
+        rows = torch.arange(len(batch["place"]), device=self.device)
         shown = Split(*(getattr(clip, key)[rows, batch["place"]] for key in FIELDS))
         split = self.model["decoupler"]
         other, references = split(*batch["other"]), [split(*r) for r in batch["references"]]
