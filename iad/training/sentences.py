@@ -50,7 +50,7 @@ class Teller:
     pronoun: Pronoun
 
     @property
-    def who(self) -> tuple[str, ...]:
+    def who(self) -> list[str]:
         """Name the person in several ways."""
         return WORDS["who"][self.pronoun]
 
