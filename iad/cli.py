@@ -16,7 +16,7 @@ from iad import __version__
 from iad import commands as run
 from iad.commands.evaluate import SUITES
 from iad.request import EVERY_ARM, OPTIONS, SETTINGS, as_option, find_kind
-from iad.training.plan import STAGES, WHOLE
+from iad.training.timetable import STAGES, WHOLE
 
 ARMS = ", ".join(EVERY_ARM)
 TRAINED = ("mini", "mini-large", "tiny", "cogvideox-5b")

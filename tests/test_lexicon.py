@@ -16,9 +16,8 @@ from iad.portraits.paraphrases import MORE_VERBS
 from iad.portraits.phrasings import HELD_OUT_PHRASINGS
 from iad.portraits.wording import fill, inflect
 from iad.training.meanings import Manner, combine, deny, draw_takes, go_together, mean, overlap, split_face
-from iad.training.performing import TAKES, truth_of
-from iad.training.spoken import draw_spoken
-from iad.training.surroundings import draw_off_topic, is_held_out
+from iad.training.performer_stage import TAKES, truth_of
+from iad.training.spoken import draw_off_topic, draw_spoken, is_held_out
 
 LEXICON = load_lexicon()
 

@@ -1,25 +1,26 @@
 """What T is taught on: sentences, and what each of them means, drawn from a seed.
 
 Sentences are composed of the lexicon's wordings: at once, one after another, denied, with degree, tempo, side
-and part of the face, amid words about scenes; some are captions of clips. A share names no facial action.
+and part of the face, amid words about scenes; some are captions of clips. A share names no facial action, but
+surroundings, what hands and body do, mere portraits, or is in another language: T must stay calm at that.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from iad.performing.actions import ACTIONS, NORMAL, SLIGHT, STRONG, Performed
 from iad.performing.gestures import gesture_of
-from iad.portraits.captions import write_caption
+from iad.portraits.captions import PersonWords, load_people_words, locate, write_caption
 from iad.portraits.lexicon import Entry, load_lexicon
+from iad.portraits.off_topic import DEEDS, HANDS, LOOKS, OPENINGS, OTHER_LANGUAGES, STYLES, THINGS
 from iad.portraits.scenes import SCENES
-from iad.portraits.wording import Pronoun, pick
-from iad.training.clauses import draw_manner
+from iad.portraits.wording import Pronoun, fill, inflect, pick
 from iad.training.meanings import Manner, Meaning, combine, deny, go_together, mean, overlap, split_face
-from iad.training.sentences import Teller
-from iad.training.surroundings import draw_aside, draw_off_topic, draw_scene, list_people
+from iad.training.sentences import WORDS, Teller, draw_manner
 
 OFF_TOPIC = 0.15  # share of sentences that name no facial action
 CAPTIONS = 0.12  # share of sentences that are captions of clips
@@ -63,15 +64,10 @@ def _write_caption(rng: np.random.Generator) -> Spoken:
     if rng.random() < 0.25:
         scene = str(rng.choice(list(SCENES)))
     count = int(rng.choice([1, 2], p=[0.75, 0.25]))
-    performed = [
-        Performed(
-            (str(rng.choice(list(ACTIONS))),),
-            float(k),
-            float(k + 1),
-            float(rng.choice([SLIGHT, NORMAL, STRONG])),
-        )
-        for k in range(count)
-    ]
+    performed = []
+    for k in range(count):
+        name, strength = str(rng.choice(list(ACTIONS))), float(rng.choice([SLIGHT, NORMAL, STRONG]))
+        performed.append(Performed((name,), float(k), float(k + 1), strength))
     while "[" in (text := write_caption(person, performed, rng=rng, scene=scene).text):
         pass  # times are read before T hears a word
     return Spoken(text, tuple(_mean_named(deed, text) for deed in performed))
@@ -159,9 +155,8 @@ class _Composer:
         second = self._partners(first)
         if second is None:
             return self._one()
-        text, meanings = self.teller.at_once(
-            [first, second], [draw_manner(self.rng, often=0.15) for _ in range(2)]
-        )
+        manners = [draw_manner(self.rng, often=0.15) for _ in range(2)]
+        text, meanings = self.teller.at_once([first, second], manners)
         return Spoken(text, (combine(meanings),), self._note(first, second))
 
     def _three(self) -> Spoken:
@@ -184,9 +179,8 @@ class _Composer:
         """Tell a feeling of the eyes alone, or with a mouth that does something else."""
         pool = [e for e in load_lexicon().values() if e.words["adj"] and e.name != "neutral"]
         upper = pool[int(self.rng.integers(len(pool)))]
-        lower = load_lexicon()[
-            pick(self.rng, ("smile", "smile", "grin", "frown", "talk", "pout", "lips pressed", "laugh"))
-        ]
+        mouths = ("smile", "smile", "grin", "frown", "talk", "pout", "lips pressed", "laugh")
+        lower = load_lexicon()[pick(self.rng, mouths)]
         lower = lower if self.rng.random() < 0.75 else None
         text, above, below = self.teller.eyes_alone(upper, lower)
         return Spoken(text, (split_face(above, below),))
@@ -245,3 +239,77 @@ def _decorate(text: str, rng: np.random.Generator) -> str:
     if rng.random() < 0.25:
         text = text[:1].upper() + text[1:]
     return text + pick(rng, (".", ".", "!")) if rng.random() < 0.2 else text
+
+
+def is_held_out(index: int) -> bool:
+    """Tell whether an off-topic sentence of `iad.portraits.off_topic` is kept for evaluation."""
+    return index % 4 == 3
+
+
+@cache
+def list_people() -> list[PersonWords]:
+    """List the words for the looks of all people of the clips."""
+    return list(load_people_words().values())
+
+
+def draw_off_topic(rng: np.random.Generator, *, held_out: bool = False) -> tuple[str, frozenset[str]]:
+    """Draw words that name no facial action, and what of it hands or body do."""
+    kind, pronoun = int(rng.integers(6)), pick(rng, ("she", "he", "they"))
+    if kind <= 1:
+        form = pick(rng, ("third", "third", "gerund", "base"))
+        deed, beyond = _draw_deed(rng, pronoun, form, held_out=held_out)
+        who = "" if form == "base" else pick(rng, WORDS["who"][pronoun])
+        return f"{who} {'is ' if form == 'gerund' else ''}{deed}".strip(), beyond
+    if kind == 2:
+        said = [x for k, x in enumerate(OTHER_LANGUAGES) if is_held_out(k) == held_out]
+        return pick(rng, said), frozenset()
+    draw = (_draw_portrait, draw_scene, _draw_gibberish)[kind - 3]
+    return draw(rng), frozenset()
+
+
+def draw_aside(rng: np.random.Generator, pronoun: Pronoun) -> tuple[str, frozenset[str]]:
+    """Draw what hands or body do beside a facial action, as a gerund."""
+    return _draw_deed(rng, pronoun, "gerund", held_out=False)
+
+
+def _draw_deed(rng, pronoun: Pronoun, form, *, held_out: bool) -> tuple[str, frozenset[str]]:
+    kind = int(rng.choice(3, p=[0.3, 0.55, 0.15]))
+    table, beyond = ((HANDS, {"hands"}), (DEEDS, {"body"}), (LOOKS, ()))[kind]
+    deeds = [deed for k, deed in enumerate(table) if is_held_out(k) == held_out]
+    return fill(inflect(pick(rng, deeds), form), pronoun), frozenset(beyond)
+
+
+def draw_scene(rng: np.random.Generator) -> str:
+    """Draw a sentence about surroundings or style, as prompts have before and after the action."""
+    if rng.random() < 0.3:
+        return ", ".join(pick(rng, STYLES) for _ in range(int(rng.integers(1, 5))))
+    if rng.random() < 0.1:
+        word = pick(rng, ("word", "blah", "very", "photo", "text", "and"))
+        return " ".join([word] * int(rng.integers(3, 20)))
+    said = f"{pick(rng, OPENINGS)} {pick(rng, THINGS)}"
+    if rng.random() < 0.4:
+        said += f" near {pick(rng, THINGS)}"
+    return said if rng.random() < 0.5 else f"{said}, {pick(rng, OPENINGS)} {pick(rng, THINGS)}"
+
+
+def _draw_portrait(rng: np.random.Generator) -> str:
+    words = list_people()[int(rng.integers(len(list_people())))]
+    parts = [f"{words.age} {words.presentation}".strip()]
+    parts += [f"with {words.hair}"] if words.hair and words.hair != "bald" and rng.random() < 0.6 else []
+    parts += [f"wearing {words.clothes}"] if words.clothes and rng.random() < 0.6 else []
+    parts += [locate(str(rng.choice(list(SCENES))))] if rng.random() < 0.6 else []
+    title = pick(rng, ("", "a portrait of ", "a photo of ", "a video of ", "a close-up of "))
+    return title + ("an " if parts[0][0] in "aeiou" else "a ") + " ".join(parts)
+
+
+def _draw_gibberish(rng: np.random.Generator) -> str:
+    kind = int(rng.integers(5))
+    count = int(rng.integers(1, 5 if kind else 6))
+    if kind == 0:
+        return "".join(pick(rng, ("😀", "😂", "🙂", "🔥", "👍", "❤️", "🎉", "?", "!")) for _ in range(count))
+    if kind == 1:
+        return " ".join(str(int(rng.integers(10**5))) for _ in range(count))
+    if kind == 2:
+        return "".join(pick(rng, ".,;:!?-…()\"'*/ ") for _ in range(3 * count)).strip() or "..."
+    letters = "asdfghjkl" if kind == 3 else "abcdefghijklmnopqrstuvwxyz"
+    return " ".join("".join(pick(rng, letters) for _ in range(rng.integers(2, 11))) for _ in range(count))

@@ -24,7 +24,7 @@ from iad.performing.motions import Typical
 from iad.performing.performance import SURE
 from iad.portraits.wording import phrasings
 from iad.text import Action, load_text_encoder
-from iad.training.surroundings import draw_off_topic, draw_scene
+from iad.training.spoken import draw_off_topic, draw_scene
 
 SECONDS, FRAMES, TAKES = 3.0, 72, 8
 SCENE = (
