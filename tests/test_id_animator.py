@@ -20,6 +20,7 @@ from twins_animator import (
 
 from iad.collection import load_collection
 from iad.full_size import id_animator_files as files
+from iad.full_size.forms import RequestDefaults
 from iad.full_size.id_animator import NEGATIVE_PROMPT, TEMPLATE, align, crop_face, load_id_animator
 from iad.full_size.id_animator_adapter import list_shapes, read_adapter
 from iad.photos import load_image
@@ -119,8 +120,7 @@ def test_a_clip_has_the_size_asked_for_and_every_step_is_told(animator, photos):
     assert made.dtype == np.uint8
     assert made.std() > 1
     assert steps == [(1, 2), (2, 2)]
-    defaults = animator.defaults
-    assert (defaults.frames, defaults.height, defaults.width, defaults.fps) == (16, 512, 512, 8)
+    assert animator.defaults == RequestDefaults(16, 512, 512, fps=8, num_inference_steps=30, guidance_scale=8.0)
 
 
 def test_the_seed_alone_decides(animator, photos):

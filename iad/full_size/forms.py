@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from iad.faces import Face
@@ -53,6 +52,8 @@ class RealBaseline(Protocol):
 
 def to_diffusers(request: Request, callback: Callable[[int, int], None] | None) -> dict[str, Any]:
     """Return what every video pipeline of diffusers takes; the CPU draws the noise, the same everywhere."""
+    import torch
+
     names = ("prompt", "num_frames", "height", "width", "num_inference_steps", "guidance_scale")
 
     def tell(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
