@@ -120,7 +120,7 @@ def test_a_clip_has_the_size_asked_for_and_every_step_is_told(animator, photos):
     assert made.dtype == np.uint8
     assert made.std() > 1
     assert steps == [(1, 2), (2, 2)]
-    assert animator.defaults == RequestDefaults(16, 512, 512, fps=8, num_inference_steps=30, guidance_scale=8.0)
+    assert animator.defaults == RequestDefaults(16, 512, 512, 8, num_inference_steps=30, guidance_scale=8)
 
 
 def test_the_seed_alone_decides(animator, photos):
