@@ -1,145 +1,70 @@
-"""Sentences of gestures: one, several at once, in order, mixed, denied, of one side; their shapes are data.
+"""Sentences of gestures: one, several at once, in order, mixed, denied, of one side.
 
-In come entries of the lexicon and manners; out come texts with what they mean.
+In come entries of the lexicon and manners; out come texts with what they mean, in one of the `shapes`.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from iad.portraits.lexicon import Entry, draw_words, inflect_verb
+from iad.portraits.lexicon import Entry, inflect_verb, one_sided
 from iad.portraits.wording import Form, pick
-from iad.training.clauses import HER, NOUN, THEIR, THEM, AnyForm, Speaker, draw_manner
+from iad.training import shapes
+from iad.training.clauses import HER, NOUN, THEIR, THEM, AnyForm, Speaker, Subject, draw_manner
 from iad.training.meanings import Manner, Meaning, mean
-
-_SINGLE: dict[AnyForm, tuple[str, ...]] = {
-    "third": ("{who} {text}", "{who} {text}", "{text}", "{who} who {text}", "in the video {who} {text}"),
-    "gerund": ("{who} is {text}", "{who} {text}", "{text}", "{who} keeps {text}", "{who} starts {text}"),
-    "part": ("{text}", "{who}, {text}", "{suddenly}{text}"),
-    "with": ("{who} with {text}", "{who}, {text}", "with {text}, {who}", "{text}"),
-    "base": ("{text}",),
-}
-_ASKED = (
-    "{text}", "make {her} {text}", "I want {her} to {text}", "please {text}", "{who} should {text}",
-    "let {who} {text}", "can you make {who} {text}", "{who} will {text}", "{who} begins to {text}",
-    "{who} starts to {text}",
-)  # fmt: skip
-_BESIDE: dict[str, tuple[str, ...]] = {
-    "with": ("{text} with {more}", "{text}, with {more}"),
-    "part": ("{text} while {more}", "{text}, {more}", "{text} and {more}", "{text} as {more}"),
-    "gerund": ("{text} while {more}", "{text}, {more}", "{text} while also {more}"),
-    "both gerunds": ("{text} and {more}", "{text} while {more}", "{text}, {more}"),
-    "third": (
-        "{text} and {more}",
-        "{text} and {more}",
-        "{text}, {more}",
-        "{text} and at the same time {more}",
-    ),
-}
-_AFTER = ("after {done} {who} {also}", "{who} {also} after {done}", "{who} {also}, but first is {done}")
-_BEFORE = ("before {also} {who} {done}", "{who} {done} before {also}", "{who} {done}, followed by {also}")
-_NEXT: dict[str, tuple[str, ...]] = {
-    "gerund": (", followed by {more}", " before {more}", ", then {more}", ", ending up {more}"),
-    "part": (", then {more}", ". Then {more}", " until {more}", ", and after that {more}", "; later {more}"),
-    "third": (
-        ", then {more}", " and then {more}", ". Then {them} {more}", ". After that, {them} {more}",
-        ", then {them} {more}", " and finally {more}", ", next {more}", ", and a moment later {more}",
-        ", before {them} {more}", ", after which {them} {more}", " until {them} {more}",
-    ),
-}  # fmt: skip
-_MIXED = (
-    "looks {one} but {other}", "is {one} and {other} at the same time", "looks both {one} and {other}",
-    "is half {one}, half {other}", "looks {one} yet {other}", "looks {one} and a bit {other}",
-    "seems {one} and {other}", "has a look both {one} and {other}", "is {one}, but also {other}",
-    "looks {one}, almost {other}",
-)  # fmt: skip
-_MIXED_FEELINGS = (
-    "is torn between {one} and {other}", "shows a mixture of {one} and {other}",
-    "looks at us with {one} and {other}", "feels {one} mixed with {other}",
-)  # fmt: skip
-_ONLY_EYES = (
-    "only {their} eyes look {adj}", "{who} looks {adj} only around the eyes",
-    "{their} eyes are {adj}, the mouth is calm", "{who} has {adj} eyes and a calm mouth",
-)  # fmt: skip
-_EYES_APART = (
-    "{who} {third}, but {their} eyes are {adj}", "{who} {third} with {adj} eyes",
-    "{third}, but {their} eyes look {adj}", "{who} {third} while {their} eyes stay {adj}",
-    "{their} eyes look {adj}, but {them} {third}",
-    "{who} {third} with the mouth alone, and the eyes are {adj}",
-)  # fmt: skip
-_DENIED: dict[str, tuple[str, ...]] = {
-    "gerund": (
-        "not {other} but {said}", "{who} is {said} without {other}", "no {noun}, just {said}",
-        "{said}, not {other}", "{said} rather than {other}", "{who} is {said}, but not {other}",
-    ),
-    "third": (
-        "without {other} {they} {said}", "without {other}, {who} {said}", "{who} {said} without {other}",
-        "{who} does not {base} but {said}", "{who} doesn't {base}, {they} {said}",
-        "{who} {said} but does not {base}", "{who} {said} and doesn't {base}",
-        "no {noun}, {they} only {said}",
-        "instead of {other} {they} {said}", "{who} {said} instead of {other}",
-        "{who} never {never}, only {said}",
-        "{who}, not {other}, {said}", "{who} {said} with no {noun}", "{who} {said}, no {noun}",
-        "{who} {said}, but {they} is not {other}", "{who} {said}, without any {noun}",
-        "not {other}, {who} {said}",
-        "{who} isn't {other}, {they} just {said}", "no {noun} at all, {they} {said}",
-        "{who} avoids {other} and {said}", "{who} {said} rather than {never}",
-        "{who} {said} without a trace of {noun}", "{who} won't {base}, but {said}",
-        "never {other}, {who} {said}",
-    ),
-}  # fmt: skip
-_STILL = (
-    "{who} {said}, but {still}", "{who} {said} while {still}", "{who} {said}, {still}", "{said}, but {still}",
-    "{still}, but {who} {said}", "{still} while {they} {said}", "{who} {said} and {still}",
-)  # fmt: skip
-_NOTHING = (
-    "{who} does not {base}", "{who} doesn't {base}", "does not {base}", "no {noun}", "{who} won't {base}",
-    "{who} is not {gerund}", "{who} never {third}", "without {gerund}", "{who} isn't {gerund} at all",
-    "{who} does not {base} or {other}", "no {noun}, no {another}", "{who} with no {noun}",
-    "{who} stops {gerund}",
-    "don't {base}", "not {gerund}", "without any {noun}", "{who} refuses to {base}",
-    "{who} neither {third} nor {also}", "{who} avoids {gerund}", "there is no {noun}",
-    "{who} must not {base}",
-    "{who} shows no {noun}", "{who} does not {base} at all",
-)  # fmt: skip
-_NOT_SO = (
-    "{who} is not {adj}", "{who} isn't {adj}", "{who} does not look {adj}", "not {adj}",
-    "{who} isn't {adj} at all",
-    "{who} is anything but {adj}",
-)  # fmt: skip
-_CONTRADICTING = (
-    "{who} {third} without {gerund}", "{third} without {gerund}", "{who} {third} and does not {base}",
-    "{who} {third} but never {third}", "{who} does not {base} but {third}", "without {gerund} {they} {third}",
-    "{who} {third} while not {gerund}", "{gerund} without {gerund}",
-)  # fmt: skip
-_ONE_SIDE = (
-    "{said}, not the {there}", "{said}, not the {there} one", "{said} and not {there}",
-    "{said}, not to the {there}", "{said} instead of {there}", "{said}, the {there} one stays still",
-)  # fmt: skip
 
 
 class Teller(Speaker):
     """Tells sentences of one person."""
 
-    def _shape(self, shapes: Sequence[str], **parts: str) -> str:
-        return pick(self.rng, shapes).format(**parts)
+    def _shape(self, options: Sequence[str], *, who: str = "", **parts: str) -> str:
+        whom = HER[self.pronoun] if who in ("she", "he") else who
+        return pick(self.rng, options).format(who=who, whom=whom, **parts)
+
+    def _address(self, entry: Entry, manner: Manner) -> tuple[str, Meaning]:
+        """Tell one gesture of oneself, or ask somebody for it."""
+        subject: Subject = "I" if self.rng.random() < 0.4 else "you"
+        form: AnyForm = "base" if self.rng.random() < 0.75 else "gerund"
+        text, meaning = replace(self, pronoun=subject).say(entry, manner, form=form)
+        text = self._shape((shapes.OF_MYSELF if subject == "I" else shapes.TO_YOU)[form], text=text)
+        text = re.sub(r"^(I|now I) be\b", r"\1 am", text)
+        return re.sub(r"^you be\b", "you are", text), meaning
+
+    def _command(self, entries: Sequence[Entry], manners: Sequence[Manner]) -> tuple[str, list[Meaning]]:
+        """Ask somebody for one gesture after another."""
+        speaker = replace(self, pronoun="you")
+        said = [speaker.say(e, m, form="base") for e, m in zip(entries, manners, strict=True)]
+        text = pick(self.rng, shapes.COMMANDS_JOINED).join(text for text, _ in said)
+        return pick(self.rng, ("", "", "first ", "please ")) + text, [meaning for _, meaning in said]
+
+    def _list_cues(self, entries: Sequence[Entry], options: Sequence[str]) -> tuple[str, list[Meaning]]:
+        """Tell two gestures as directions without verbs."""
+        (one, first), (other, second) = (self.say(entry, Manner(), form="cue") for entry in entries)
+        return self._shape(options, who=pick(self.rng, self.who), one=one, other=other), [first, second]
 
     def sentence(self, entry: Entry, manner: Manner) -> tuple[str, Meaning]:
         """Tell one gesture in a sentence."""
         rng, who = self.rng, pick(self.rng, self.who)
-        shape = int(rng.choice(8, p=[0.34, 0.14, 0.1, 0.08, 0.1, 0.12, 0.06, 0.06]))
+        shape = int(rng.choice(10, p=[0.28, 0.14, 0.05, 0.08, 0.1, 0.06, 0.05, 0.06, 0.11, 0.07]))
+        if shape == 9:
+            return self._address(entry, manner)
         if shape == 6 and entry.words["adj"]:
             adj, noun = pick(rng, entry.words["adj"]), pick(rng, NOUN[self.pronoun])
             title = pick(rng, ("", "", "a portrait of ", "a video of ", "close-up of "))
             text, side = self.fill(self.add_article(f"{title}a(n) ^ {adj} {noun}"), Manner())
             return text, mean(entry, side=side)
-        form: AnyForm = ("third", "third", "gerund", "base", "part", "base", "with", "with")[shape]
+        form: AnyForm = ("third", "gerund", "base", "part", "base", "with", "base", "with", "cue")[shape]
         text, meaning = self.say(entry, manner, form=form)
-        shapes = _ASKED if shape == 5 else _SINGLE[form]
+        options = shapes.ASKED if shape == 4 else shapes.SINGLE[form]
         suddenly = "suddenly " if manner.onset else ""
-        return self._shape(shapes, who=who, text=text, her=HER[self.pronoun], suddenly=suddenly), meaning
+        parts = {"her": HER[self.pronoun], "pronoun": THEM[self.pronoun], "suddenly": suddenly}
+        return self._shape(options, who=who, text=text, **parts), meaning
 
     def at_once(self, entries: Sequence[Entry], manners: Sequence[Manner]) -> tuple[str, list[Meaning]]:
         """Tell several gestures of one moment."""
         rng, who = self.rng, pick(self.rng, self.who)
+        if len(entries) == 2 and rng.random() < 0.22:
+            return self._list_cues(entries, shapes.CUES_AT_ONCE)
         first: AnyForm = "third" if rng.random() < 0.75 else "gerund"
         text, meaning = self.say(entries[0], manners[0], form=first)
         meanings, before = [meaning], ""
@@ -150,8 +75,8 @@ class Teller(Speaker):
             if form == "with" and rng.random() < 0.25 and not before:
                 before = f"with {more} "
             else:
-                shapes = _BESIDE["both gerunds" if form == first == "gerund" else form]
-                text = self._shape(shapes, text=text, more=more)
+                options = shapes.BESIDE["both gerunds" if form == first == "gerund" else form]
+                text = self._shape(options, text=text, more=more)
         is_ = "is " if first == "gerund" and rng.random() < 0.6 else ""
         whole = (f"{before}{who} {is_}{text}", f"{before}{who} {is_}{text}", f"{before}{text}")
         return pick(rng, whole), meanings
@@ -159,33 +84,36 @@ class Teller(Speaker):
     def in_order(self, entries: Sequence[Entry], manners: Sequence[Manner]) -> tuple[str, list[Meaning]]:
         """Tell gestures one after another."""
         rng, who = self.rng, pick(self.rng, self.who)
-        if len(entries) == 2 and rng.random() < 0.25:
+        if (kind := rng.random()) < 0.1:
+            return self._command(entries, manners)
+        if len(entries) == 2 and kind < 0.18:
+            return self._list_cues(entries, shapes.CUES_IN_ORDER)
+        if len(entries) == 2 and kind < 0.42:
             backwards = rng.random() < 0.5  # told in another order than done
             (done, first), (also, second) = (
                 self.say(e, m, form="gerund" if (k == 0) == backwards else "third")
                 for k, (e, m) in enumerate(zip(entries, manners, strict=True))
             )
-            return self._shape(_AFTER if backwards else _BEFORE, who=who, done=done, also=also), [
-                first,
-                second,
-            ]
+            parts = {"done": done, "also": also, "them": THEM[self.pronoun]}
+            options = shapes.AFTER if backwards else shapes.BEFORE
+            return self._shape(options, who=who, **parts), [first, second]
         text, meaning = self.say(entries[0], manners[0], form="third")
         text, meanings = f"{pick(rng, ('', '', '', 'first ', 'at first '))}{who} {text}", [meaning]
         for entry, manner in zip(entries[1:], manners[1:], strict=True):
             form: AnyForm = pick(rng, ("third", "third", "third", "gerund", "part"))
             more, meaning = self.say(entry, manner, form=form)
             meanings.append(meaning)
-            text += self._shape(_NEXT[form], more=more, them=THEM[self.pronoun])
+            text += self._shape(shapes.NEXT[form], more=more, them=THEM[self.pronoun])
         return text, meanings
 
     def mixture(self, first: Entry, second: Entry) -> tuple[str, list[Meaning]]:
         """Tell a mixture of two feelings."""
         rng, who = self.rng, pick(self.rng, self.who)
         one, other = (pick(rng, entry.words["adj"]) for entry in (first, second))
-        texts = [shape.format(one=one, other=other) for shape in _MIXED]
+        texts = [shape.format(one=one, other=other) for shape in shapes.MIXED]
         if first.words["feel"] and second.words["feel"]:
             feel, more = (pick(rng, entry.words["feel"]) for entry in (first, second))
-            texts += [shape.format(one=feel, other=more) for shape in _MIXED_FEELINGS]
+            texts += [shape.format(one=feel, other=more) for shape in shapes.MIXED_FEELINGS]
         text = pick(rng, [*texts, *(f"{who} {text}" for text in texts), *(f"{who} {text}" for text in texts)])
         return text.replace("*", THEIR[self.pronoun]), [mean(first), mean(second)]
 
@@ -194,9 +122,10 @@ class Teller(Speaker):
         rng, who, their = self.rng, pick(self.rng, self.who), THEIR[self.pronoun]
         adj, above = pick(rng, upper.words["adj"]).replace("*", their), mean(upper)
         if lower is None:
-            return self._shape(_ONLY_EYES, who=who, their=their, adj=adj), above, None
+            return self._shape(shapes.ONLY_EYES, who=who, their=their, adj=adj), above, None
         third, below = self.say(lower, Manner(), form="third")
-        text = self._shape(_EYES_APART, who=who, their=their, adj=adj, third=third, them=THEM[self.pronoun])
+        parts = {"their": their, "adj": adj, "third": third, "them": THEM[self.pronoun]}
+        text = self._shape(shapes.EYES_APART, who=who, **parts)
         return text, above, below
 
     def _name(self, entry: Entry) -> str:
@@ -215,13 +144,14 @@ class Teller(Speaker):
         if denied.words["still"] and rng.random() < 0.5:
             said, meaning = self.say(entry, draw_manner(rng, often=0.1), form="third")
             still = self.fill(pick(rng, denied.words["still"]), Manner())[0]
-            return self._shape(_STILL, who=who, said=said, still=still, they=THEM[self.pronoun]), meaning
+            parts = {"said": said, "still": still, "they": THEM[self.pronoun]}
+            return self._shape(shapes.STILL, who=who, **parts), meaning
         noun = self._name(denied)
         form: AnyForm = "gerund" if rng.random() < 0.25 else "third"
         said, meaning = self.say(entry, draw_manner(rng, often=0.1), form=form)
         base, other, never = (self._verb(denied, form) for form in ("base", "gerund", "third"))
         parts = {"who": who, "they": THEM[self.pronoun], "said": said, "noun": noun}
-        return self._shape(_DENIED[form], **parts, base=base, other=other, never=never), meaning
+        return self._shape(shapes.DENIED[form], **parts, base=base, other=other, never=never), meaning
 
     def deny_all(self, first: Entry, second: Entry) -> str:
         """Say that something is not done, and nothing else."""
@@ -229,26 +159,28 @@ class Teller(Speaker):
         parts = {"who": who, "noun": self._name(first), "another": self._name(second)}
         parts |= {form: self._verb(first, form) for form in ("base", "gerund", "third")}
         parts |= {"other": self._verb(second, "base"), "also": self._verb(second, "third")}
-        shapes = list(_NOTHING)
+        options = list(shapes.NOTHING)
         if first.words["adj"]:
-            parts["adj"] = pick(rng, first.words["adj"])
-            shapes += _NOT_SO
-        return self._shape(shapes, **parts)
+            parts["adj"] = self.fill(pick(rng, first.words["adj"] + first.words["mood"]), Manner())[0]
+            options += shapes.NOT_SO
+        if first.words["still"]:
+            parts["still"] = self.fill(pick(rng, first.words["still"]), Manner())[0]
+            options += shapes.NOT_MOVED
+        return self._shape(options, **parts)
 
     def contradict(self, entry: Entry) -> str:
         """Say and deny the same."""
         said = self.fill(pick(self.rng, entry.words["verb"]), Manner())[0]
         parts = {form: inflect_verb(said, form) for form in ("base", "third", "gerund")}
-        return self._shape(_CONTRADICTING, who=pick(self.rng, self.who), they=THEM[self.pronoun], **parts)
+        parts |= {"who": pick(self.rng, self.who), "they": THEM[self.pronoun]}
+        return self._shape(shapes.CONTRADICTING, **parts)
 
     def one_side_only(self, entry: Entry) -> tuple[str, Meaning]:
         """Tell a gesture of one side, and that it is not of the other."""
-        phrases = [w for w in (draw_words(w, self.rng) for w in entry.words["verb"] * 2) if "@" in w]
-        if not phrases:
-            return self.say(entry, Manner(), form="third")
+        phrases = one_sided(entry).words["verb"]
         side = int(self.rng.integers(2))
         here, there = (("left", "right"), ("right", "left"))[side]
         said = pick(self.rng, phrases).replace("@wards", here).replace("@", here)
         said = said.replace("*", THEIR[self.pronoun]).replace("^", "").replace("+", "")
         said = " ".join(inflect_verb(said, "third").split())
-        return self._shape(_ONE_SIDE, said=said, there=there), mean(entry, side=side)
+        return self._shape(shapes.ONE_SIDE, said=said, there=there), mean(entry, side=side)

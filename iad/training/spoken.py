@@ -7,13 +7,14 @@ and part of the face, amid words about scenes; some are captions of clips. A sha
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from iad.performing.actions import ACTIONS, NORMAL, SLIGHT, STRONG, Performed
 from iad.performing.gestures import gesture_of
 from iad.portraits.captions import write_caption
-from iad.portraits.lexicon import Entry, load_lexicon
+from iad.portraits.lexicon import Entry, load_lexicon, one_sided
 from iad.portraits.scenes import SCENES
 from iad.portraits.wording import Pronoun, pick
 from iad.training.clauses import draw_manner
@@ -24,7 +25,7 @@ from iad.training.surroundings import draw_aside, draw_off_topic, draw_scene, li
 OFF_TOPIC = 0.15  # share of sentences that name no facial action
 CAPTIONS = 0.12  # share of sentences that are captions of clips
 CONTRADICTORY = 0.025
-_OFTEN = 2.5  # how much likelier a named action is drawn than another gesture
+_OFTEN = 1.6  # how much likelier a named action is drawn than another gesture
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,9 @@ class _Composer:
             return self._in_order(count)
         shapes = (
             self._one, self._two, self._three, self._beside_denial, self._nothing, self._mixed, self._parts,
-            self._not_that_side, self._with_hands,
+            self._not_that_side, self._with_hands, self._two_sides,
         )  # fmt: skip
-        shares = (0.37, 0.19, 0.03, 0.17, 0.07, 0.05, 0.03, 0.04, 0.05)
+        shares = (0.36, 0.18, 0.03, 0.16, 0.07, 0.04, 0.03, 0.03, 0.05, 0.05)
         return shapes[int(self.rng.choice(len(shapes), p=shares))]()
 
     def contradict(self) -> Spoken:
@@ -119,13 +120,13 @@ class _Composer:
     def _draw(self, *, calm: bool = True, with_verb: bool = False) -> Entry:
         entries = [e for e in load_lexicon().values() if calm or e.name != "neutral"]
         entries = [e for e in entries if not with_verb or e.words["verb"]]
-        weights = np.array([_OFTEN if e.words["noun"] and e.words["with"] else 1.0 for e in entries])
+        weights = np.array([_weigh(e.name) for e in entries])
         return entries[int(self.rng.choice(len(entries), p=weights / weights.sum()))]
 
-    def _partners(self, *entries: Entry) -> Entry | None:
+    def _partners(self, *entries: Entry, pool: Sequence[Entry] = ()) -> Entry | None:
         """Draw another gesture that goes with these."""
         for _ in range(30):
-            other = self._draw(calm=False)
+            other = pool[int(self.rng.integers(len(pool)))] if pool else self._draw(calm=False)
             if all(go_together(entry, other) for entry in entries):
                 return other
         return None
@@ -213,8 +214,18 @@ class _Composer:
         calm = mean(load_lexicon()["neutral"])
         return Spoken(self.teller.deny_all(first, second), (calm,))
 
+    def _two_sides(self) -> Spoken:
+        """Tell two gestures of one moment, each with its side."""
+        pool = _sided()
+        first = pool[int(self.rng.integers(len(pool)))]
+        second = self._partners(first, pool=pool)
+        if second is None:
+            return self._two()
+        text, meanings = self.teller.at_once([first, second], [Manner()] * 2)
+        return Spoken(text, (combine(meanings),), self._note(first, second))
+
     def _not_that_side(self) -> Spoken:
-        pool = [e for e in load_lexicon().values() if any("@" in w for w in e.words["verb"])]
+        pool = _sided()
         entry = pool[int(self.rng.integers(len(pool)))]
         text, meaning = self.teller.one_side_only(entry)
         return Spoken(self._someone(text), (meaning,), self._note(entry))
@@ -234,6 +245,21 @@ class _Composer:
         beside, more = self.teller.say(partner, Manner(), form="gerund")
         last = combine([meanings[-1], more])
         return Spoken(f"{text} while {beside}", (*meanings[:-1], last), self._note(*entries, partner))
+
+
+@cache
+def _weigh(name: str) -> float:
+    """Say how likely a gesture is drawn: the more there is to say of it, and named actions more."""
+    words = load_lexicon()[name].words
+    named = name in ACTIONS or f"{name.removesuffix(' to one side')} left" in ACTIONS
+    return (_OFTEN if named else 1.0) * np.sqrt(sum(map(len, words.values())))
+
+
+@cache
+def _sided() -> list[Entry]:
+    """List the gestures of one side, with the wordings that name it."""
+    entries = [one_sided(entry) for entry in load_lexicon().values()]
+    return [entry for entry in entries if entry.words["verb"]]
 
 
 def _decorate(text: str, rng: np.random.Generator) -> str:

@@ -5,16 +5,20 @@ sentences.
 """
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from iad.portraits import off_topic
 from iad.portraits.captions import PersonWords, load_people_words, locate
+from iad.portraits.lexicon import draw_words
 from iad.portraits.off_topic import DEEDS, HANDS, LOOKS, OPENINGS, OTHER_LANGUAGES, STYLES, THINGS
 from iad.portraits.scenes import SCENES
 from iad.portraits.wording import Pronoun, fill, inflect, pick
-from iad.training.clauses import WHO
+from iad.training.clauses import HER, THEIR, WHO
 
 Beyond = frozenset[str]
+NEAR_MISSES = Path(off_topic.__file__).with_name("near_misses.txt")
 
 
 def is_held_out(index: int) -> bool:
@@ -30,6 +34,8 @@ def list_people() -> list[PersonWords]:
 
 def draw_off_topic(rng: np.random.Generator, *, held_out: bool = False) -> tuple[str, Beyond]:
     """Draw words that name no facial action, and what of it hands or body do."""
+    if not held_out and rng.random() < 0.3:
+        return _draw_near_miss(rng)
     kind, pronoun = int(rng.integers(6)), pick(rng, ("she", "he", "they"))
     if kind <= 1:
         form = pick(rng, ("third", "third", "gerund", "base"))
@@ -42,6 +48,22 @@ def draw_off_topic(rng: np.random.Generator, *, held_out: bool = False) -> tuple
         ), frozenset()
     draw = (_draw_portrait, draw_scene, _draw_gibberish)[kind - 3]
     return draw(rng), frozenset()
+
+
+@cache
+def _list_near_misses() -> list[str]:
+    lines = NEAR_MISSES.read_text().splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _draw_near_miss(rng: np.random.Generator) -> tuple[str, Beyond]:
+    """Draw a sentence whose words are close to facial actions and name none."""
+    pronoun = pick(rng, ("she", "he", "they"))
+    line = pick(rng, _list_near_misses())
+    mark, colon, rest = line.partition(": ")
+    beyond = frozenset({mark}) if colon and mark in ("body", "hands") else frozenset()
+    text = draw_words(rest if beyond else line, rng).replace("~", pick(rng, WHO[pronoun]))
+    return text.replace("*", THEIR[pronoun]).replace("%", HER[pronoun]), beyond
 
 
 def draw_aside(rng: np.random.Generator, pronoun: Pronoun) -> tuple[str, Beyond]:
