@@ -1,20 +1,24 @@
 """Pictures of the tutorials: bars beside chance, confusions, faces in rows, the triangle of f, i and a."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from iad.plots import (
+from iad.plots import face_sheet, score_bars
+from iad.plots.style import ACTION, IDENTITY, PAPER, SERIES, to_rgb
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks"))
+from tutorial_figures import (  # noqa: E402
     confusion_table,
-    face_sheet,
+    count_confusions,
     probe_bars,
     pythagoras,
     scatter_faces,
-    score_bars,
     strength_of_directions,
+    triangle,
 )
-from iad.plots.geometry import triangle
-from iad.plots.probes import count_confusions
-from iad.plots.style import ACTION, IDENTITY, PAPER, SERIES, to_rgb
 
 
 def count(picture, colour, *, tolerance=6):

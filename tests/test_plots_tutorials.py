@@ -1,12 +1,25 @@
 """What the tutorials draw and the points that they move: a picture must show what its numbers say."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from iad.plots.attention import cell_box, overlay_attention
 from iad.plots.style import ACTION, IDENTITY
-from iad.plots.surfaces import draw_motion, draw_sphere, draw_surfaces
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks"))
+from tutorial_figures import (  # noqa: E402
+    attention_weights,
+    cell_box,
+    draw_motion,
+    draw_sphere,
+    draw_surfaces,
+    overlay_attention,
+    read_where,
+    watch_adapters,
+)
 
 
 def _nearest(picture: np.ndarray, colour) -> np.ndarray:
@@ -156,8 +169,6 @@ def test_a_table_is_split_face_by_face():
 
 
 def test_recorded_attention_is_the_attention_that_was_used():
-    from iad.evaluation.attention import attention_weights
-
     q, k, v = torch.randn(3, 2, 4, 5, 6).unbind(0)
     bias = torch.randn(1, 4, 5, 5)
     used = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
@@ -166,7 +177,6 @@ def test_recorded_attention_is_the_attention_that_was_used():
 
 def test_watching_adapters_changes_nothing_and_ends():
     from iad.config import get_preset
-    from iad.evaluation.attention import watch_adapters
     from iad.transformer import create_transformer
 
     preset = get_preset("tiny")
@@ -199,7 +209,6 @@ def test_watching_adapters_changes_nothing_and_ends():
 
 def test_what_is_watched_includes_the_heads_focus():
     from iad.config import get_preset
-    from iad.evaluation.attention import watch_adapters
     from iad.transformer import create_transformer
 
     preset = get_preset("tiny")
@@ -220,7 +229,6 @@ def test_what_is_watched_includes_the_heads_focus():
 
 def test_watching_an_arm_without_action_channel():
     from iad.config import get_preset
-    from iad.evaluation.attention import watch_adapters
     from iad.transformer import create_transformer
 
     preset = get_preset("tiny")
@@ -237,7 +245,6 @@ def test_watching_an_arm_without_action_channel():
 def test_reading_maps_have_a_row_for_every_query():
     from iad.config import get_preset
     from iad.decoupling import Decoupler
-    from iad.evaluation.attention import read_where
 
     preset = get_preset("tiny")
     reader = Decoupler(preset).eval()

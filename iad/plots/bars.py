@@ -1,0 +1,44 @@
+"""Scores as horizontal bars with their intervals."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from PIL import Image
+
+from iad.plots.style import INK, SERIES, create_figure, to_hex, to_picture
+
+
+def score_bars(panels: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> Image.Image:
+    """Draw scores with their intervals: a panel a metric, a bar a model.
+
+    Args:
+        panels: title, then (value, low, high) of each model; the same models in every panel.
+    """
+    names = list(next(iter(panels.values())))
+    colours = {name: SERIES[k % len(SERIES)] for k, name in enumerate(names)}
+    height = 0.8 + 0.36 * len(names)
+    figure, axes = create_figure(3.0 * len(panels) + 0.6, height, columns=len(panels), sharey=True)
+    for panel, (title, spans) in zip(axes[0], panels.items(), strict=True):
+        draw_bars(panel, spans, colours)
+        ends = [end for span in spans.values() for end in span if np.isfinite(end)]
+        room = 0.28 * (max(ends) - min(0.0, *ends))
+        panel.set(title=title, xlim=(min(0.0, *ends) - 0.1 * room, max(ends) + room))
+    return to_picture(figure)
+
+
+def draw_bars(
+    panel: Any, spans: Mapping[str, tuple[float, float, float]], colours: Mapping[str, str]
+) -> Int[np.ndarray, " n"]:
+    """Draw a bar with whiskers and number for each name, the first at the top; returns their places."""
+    places = np.arange(len(spans))[::-1]
+    values, low, high = np.array(list(spans.values()), np.float64).T
+    panel.barh(places, values, height=0.62, color=[colours[name] for name in spans])
+    reach = np.abs([values - low, high - values])
+    panel.errorbar(values, places, xerr=reach, fmt="none", ecolor=to_hex(INK), elinewidth=1.2, capsize=2)
+    for place, *ends in zip(places, values, high, strict=True):
+        panel.text(np.nanmax([0, *ends]), place, f"  {ends[0]:.2f}", va="center", fontsize=9)
+    panel.set_yticks(places, list(spans))
+    panel.grid(axis="y", visible=False)
+    return places
