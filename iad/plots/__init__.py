@@ -3,7 +3,7 @@
 In come arrays and reports, out come PIL pictures.
 """
 
-from iad.plots.bars import draw_bars, score_bars
+from iad.plots.bars import draw_bars, score_bars, stack_bars
 from iad.plots.curves import Trace, draw_curves
 from iad.plots.embedding import dot_map, face_map, similarity_table
 from iad.plots.faces import face_sheet
@@ -21,4 +21,5 @@ __all__ = [
     "list_labels",
     "score_bars",
     "similarity_table",
+    "stack_bars",
 ]
