@@ -260,7 +260,7 @@ pythagoras({"by hand": (i[k].numpy(), a[k].numpy()), "learned": (i_learned[k].nu
 # learned split reads; the closed form is fitted on the people who teach, in every division anew.
 
 # %%
-from iad.evaluation.foils import closed_form_makers
+from iad.evaluation.linear_splits import closed_form_makers
 from iad.evaluation.measures import create_folds
 
 folds = create_folds(faces.person, SEEDS)

@@ -34,7 +34,7 @@ def run(
         scorers: weights folder of the judges; None takes the model's own, else the shipped ones.
         quick: a small version of the suite `real`, in under a minute.
         options: `ablations`, a folder for the suite `leakage`, and further settings of the suite `action`:
-            see `iad.evaluation.action.run_action` and `iad.evaluation.plan.Plan`.
+            see `iad.evaluation.action.run_action` and `iad.evaluation.action_plan.Plan`.
 
     Raises:
         ValueError: an unknown suite, arm or model.
@@ -89,7 +89,7 @@ def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, o
 
         return run_speed(str(model), output=output)
     from iad.evaluation.leakage import run_leakage
-    from iad.evaluation.scorers import load_scorers
+    from iad.evaluation.own_judges import load_scorers
     from iad.pipeline import IaDPipeline
 
     judges = load_scorers(Path(scorers)) if scorers else None

@@ -22,21 +22,21 @@ from tqdm import tqdm
 
 from iad import checkpoint
 from iad.config import ARMS
-from iad.evaluation import consisid, outside
-from iad.evaluation.action_judges import SUFFIX, ActionJudge, teach_judges
-from iad.evaluation.action_page import to_markdown
-from iad.evaluation.bench import (
+from iad.evaluation import inception_clip, outside
+from iad.evaluation.action_clips import (
     measure_clips,
     open_bench,
     person_file,
     prepare_person,
     teach_person,
 )
-from iad.evaluation.familiar import FamiliarPipeline
+from iad.evaluation.action_judges import SUFFIX, ActionJudge, teach_judges
+from iad.evaluation.action_page import to_markdown
+from iad.evaluation.action_plan import DRAWN, FAIR, Plan, Wanted, list_wanted
+from iad.evaluation.cached_pipeline import CachedPipeline
 from iad.evaluation.journal import Journal, start_folder
 from iad.evaluation.people import TUNERS
 from iad.evaluation.pictures import draw_action
-from iad.evaluation.plan import DRAWN, FAIR, Plan, Wanted, list_wanted
 from iad.evaluation.strata import list_strata
 from iad.evaluation.summary import COLUMNS, compare_rows, judge_records, select, summarise
 from iad.spread import spread
@@ -72,7 +72,7 @@ def run_action(
         tune: compare settings of guidance, on people who are never reported: at most `TUNERS` of each kind.
         workers: processes.
         ray: as in `iad.spread.spread`.
-        options: further settings of `iad.evaluation.plan.Plan`, and `plan` for all of them.
+        options: further settings of `iad.evaluation.action_plan.Plan`, and `plan` for all of them.
 
     Returns:
         The report of `action.json` without the rows of single clips.
@@ -82,7 +82,7 @@ def run_action(
         FileNotFoundError: the morphable head or the photo people are not there.
     """
     begun = time.perf_counter()
-    pipe = FamiliarPipeline.from_pretrained(model)
+    pipe = CachedPipeline.from_pretrained(model)
     arms = arms or [arm for arm in (*ARMS, FAIR) if arm in pipe.arms]
     if tune:
         people = min(people, TUNERS)
@@ -205,4 +205,4 @@ def _count(records) -> dict[str, dict[str, int]]:
 
 def _missing() -> list[str]:
     """Say in a sentence each what is not judged, and why."""
-    return [sentence for sentence in (outside.available() | consisid.available()).values() if sentence]
+    return [sentence for sentence in (outside.available() | inception_clip.available()).values() if sentence]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from iad.evaluation.action_plan import DRAWN, FAIR, PRODUCT
 from iad.evaluation.metrics import COPIED
-from iad.evaluation.plan import DRAWN, FAIR, PRODUCT
 from iad.evaluation.report import write_estimate, write_table
 from iad.performing.actions import EIGHT_BASIC
 

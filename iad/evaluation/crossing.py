@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from iad.config import TRACK
 from iad.evaluation.intervals import interval
+from iad.evaluation.own_judges import Scorers
 from iad.evaluation.people import prompt_for
 from iad.evaluation.samples import SHOWN, Samples, read_faces
-from iad.evaluation.scorers import Scorers
 from iad.performing import perform_prompt, track_to_code
 from iad.performing.actions import EIGHT_BASIC, Performed
 from iad.portraits import clips

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from iad.evaluation.bench import STRIP, person_file, shown_people, strip_file
-from iad.evaluation.plan import Plan, list_wanted
+from iad.evaluation.action_clips import STRIP, person_file, shown_people, strip_file
+from iad.evaluation.action_plan import Plan, list_wanted
 from iad.video import save_picture
 
 INK, SOFT, PAPER = (31, 35, 40), (110, 118, 129), (255, 255, 255)

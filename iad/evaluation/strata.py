@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from iad.evaluation.action_plan import Plan
 from iad.evaluation.people import photo_of
-from iad.evaluation.plan import Plan
 
 FEWEST = 8
 TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")  # skin, lightest first

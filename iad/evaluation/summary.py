@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from iad.evaluation import consisid, metrics
+from iad.evaluation import inception_clip, metrics
+from iad.evaluation.action_clips import unpack
 from iad.evaluation.action_judges import ActionJudge, Record
-from iad.evaluation.bench import unpack
+from iad.evaluation.action_plan import Plan
 from iad.evaluation.intervals import by_person
-from iad.evaluation.plan import Plan
 
 Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
 Statistic = Callable[[Int[np.ndarray, " n"]], float]  # of people, by their place in a list
@@ -37,7 +37,7 @@ MEANS = {  # columns that are plain means over clips
     "CLIPScore": "clipscore",
 }
 RELATIVE = {"jitter": "jitter", "motion": "motion"}  # over those of the truth
-COLUMNS = {**metrics.DEFINITIONS, **consisid.DEFINITIONS}
+COLUMNS = {**metrics.DEFINITIONS, **inception_clip.DEFINITIONS}
 # Of no clip at all.
 WORST = dict.fromkeys(("arc", "cur", "person_right", "dlib_right", "found", "action_right"), 0.0)
 WORST["action_right, dlib"] = 0.0

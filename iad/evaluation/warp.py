@@ -39,7 +39,7 @@ class Picture(PhotoRecord):
         return self.photo
 
 
-def create_puppet(head: Head, face: Face) -> PhotoPerson:
+def fit_reference(head: Head, face: Face) -> PhotoPerson:
     """Fit the head to a found face, and make its aligned crop a person.
 
     Raises:

@@ -4,10 +4,9 @@ In come arrays and reports, out come PIL pictures.
 """
 
 from iad.plots.bars import draw_bars, score_bars, stack_bars
-from iad.plots.curves import Trace, draw_curves
-from iad.plots.embedding import dot_map, face_map, similarity_table
-from iad.plots.faces import face_sheet
-from iad.plots.report import decoupling_report, heat_table, list_labels
+from iad.plots.face_pictures import dot_map, face_map, face_sheet, similarity_table
+from iad.plots.shares import decoupling_report, heat_table, list_labels
+from iad.plots.traces import Trace, draw_curves
 
 __all__ = [
     "Trace",

@@ -11,19 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from iad.evaluation import outside
 from iad.evaluation.real import (
     asked,
+    driven,
     driver_cases,
-    driving,
     identity,
-    likeness,
     material,
     mesh,
     page,
-    reading,
+    readout,
     sheets,
 )
-from iad.evaluation.real.bench import Bench
+from iad.evaluation.real.cases import Trial
 from iad.evaluation.report import as_json
 
 
@@ -104,7 +104,7 @@ def run_real(
     Raises:
         FileNotFoundError: there are no photo people.
     """
-    skipped = [sentence for sentence in (mesh.missing(), likeness.missing()) if sentence]
+    skipped = [sentence for sentence in (mesh.missing(), outside.available()["dlib"]) if sentence]
     report: dict[str, Any] = {"amounts": asdict(amounts), "skipped": skipped}
     found = {
         name: _try(partial(material.load_video, recording, fetch=fetch), skipped)
@@ -152,9 +152,9 @@ def _load_head():
 
 def _read(pipe, stock: Stock) -> dict[str, Any]:
     amounts = stock.amounts
-    report = {"held-out photos": reading.read_photos(pipe, stock.photos[: amounts.photos])}
+    report = {"held-out photos": readout.read_photos(pipe, stock.photos[: amounts.photos])}
     for name, (frames, _) in stock.videos.items() if not mesh.missing() else ():
-        report[f"real video, {name}"] = reading.read_video(pipe, frames, every=amounts.every)
+        report[f"real video, {name}"] = readout.read_video(pipe, frames, every=amounts.every)
     return report
 
 
@@ -185,21 +185,21 @@ def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
 
 def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> dict[str, Any]:
     car = stock.videos.get("car")
-    bench = Bench(pipe, model, folder, material.load_astronaut(), material.load_hopper(), car)
+    trial = Trial(pipe, model, folder, material.load_astronaut(), material.load_hopper(), car)
     with _bar(len(stock.amounts.cases), "cases") as bar:
-        outcomes = driver_cases.try_cases(bench, stock.amounts.cases, tick=bar.update)
+        outcomes = driver_cases.try_cases(trial, stock.amounts.cases, tick=bar.update)
     sheets.draw_cases(output / "real-cases.png", outcomes)
     return {str(number): {"right": o.right, "said": o.said} for number, o in outcomes.items()}
 
 
 def _drive(pipe, stock: Stock, output: Path, folder: Path) -> dict[str, Any]:
-    drivers = [d for name, video in stock.videos.items() for d in driving.cut_video(name, *video, folder)]
-    drivers += [] if stock.head is None else driving.render_drivers(stock.calm[-2:], stock.head, folder)
-    driven = stock.calm[: stock.amounts.driven]
-    with _bar(len(driven) * len(drivers), "driven clips") as bar:
-        made = driving.drive(pipe, driven, drivers, tick=bar.update)
-    sheets.draw_driving(output / "real-driving.png", made)
-    return driving.judge(made, len(driven) * len(drivers))
+    drivers = [d for name, video in stock.videos.items() for d in driven.cut_video(name, *video, folder)]
+    drivers += [] if stock.head is None else driven.render_drivers(stock.calm[-2:], stock.head, folder)
+    photos = stock.calm[: stock.amounts.driven]
+    with _bar(len(photos) * len(drivers), "driven clips") as bar:
+        made = driven.drive(pipe, photos, drivers, tick=bar.update)
+    sheets.draw_driving(output / "real-driven.png", made)
+    return driven.judge(made, len(photos) * len(drivers))
 
 
 def _bar(total: int, title: str):

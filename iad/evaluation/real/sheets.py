@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from iad.evaluation.real.asked import Judged
-from iad.evaluation.real.bench import Outcome
-from iad.evaluation.real.driving import Driven
+from iad.evaluation.real.cases import Outcome
+from iad.evaluation.real.driven import Driven
 from iad.video import save_picture
 
 SIDE, FRAMES, LABEL, GAP = 128, 8, 22, 4

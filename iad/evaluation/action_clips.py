@@ -19,11 +19,13 @@ from PIL import Image
 from iad import checkpoint
 from iad.config import get_preset
 from iad.evaluation import metrics
-from iad.evaluation.consisid import ConsisidJudge
-from iad.evaluation.familiar import FamiliarPipeline
+from iad.evaluation.action_plan import DRAWN, Plan, Wanted, list_wanted, timeline
+from iad.evaluation.cached_pipeline import CachedPipeline
+from iad.evaluation.inception_clip import InceptionClipJudge
 from iad.evaluation.outside import DlibJudge, InsightFaceJudge, available, read_landmarks
+from iad.evaluation.own_judges import Scorers, create_scorers, load_scorers
 from iad.evaluation.people import (
-    cast_somebody,
+    cast_person,
     choose_reference,
     get_head,
     prompt_for,
@@ -31,9 +33,7 @@ from iad.evaluation.people import (
     references_of,
     truth_of,
 )
-from iad.evaluation.plan import DRAWN, Plan, Wanted, list_wanted, timeline
-from iad.evaluation.scorers import Scorers, create_scorers, load_scorers
-from iad.evaluation.warp import animate, create_puppet
+from iad.evaluation.warp import animate, fit_reference
 from iad.performing.actions import Performed
 from iad.portraits.clips import SECONDS
 
@@ -53,9 +53,9 @@ class Bench:
         self.head = get_head(plan.head)
 
     @cached_property
-    def pipe(self) -> FamiliarPipeline:
+    def pipe(self) -> CachedPipeline:
         """The model."""
-        pipe = FamiliarPipeline.from_pretrained(self.plan.model)
+        pipe = CachedPipeline.from_pretrained(self.plan.model)
         pipe.framed = self.plan.head == "tiny"
         return pipe
 
@@ -82,14 +82,14 @@ class Bench:
         return None if available()["insightface"] else InsightFaceJudge()
 
     @cached_property
-    def consisid(self) -> ConsisidJudge:
+    def consisid(self) -> InceptionClipJudge:
         """ConsisID's other two numbers, as far as their networks are installed."""
-        return ConsisidJudge()
+        return InceptionClipJudge()
 
     @lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the process
     def puppet(self, person: int, shown: str):
         """The reference as the outsider animates it."""
-        return create_puppet(self.head, self.pipe.find_face(self.references(person)[shown]))
+        return fit_reference(self.head, self.pipe.find_face(self.references(person)[shown]))
 
     @lru_cache(maxsize=4)  # noqa: B019
     def references(self, person: int) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
@@ -137,7 +137,7 @@ def person_file(folder: Path, person: int) -> Path:
 def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
     """Let a training person perform, and write down what the regressor reads: lessons for the classifiers."""
     bench = open_bench(plan, folder)
-    cast = cast_somebody(plan.class_teachers[number], bench.head)
+    cast = cast_person(plan.class_teachers[number], bench.head)
     order = np.random.default_rng(number).permutation(len(plan.actions))
     names = [plan.actions[k] for k in order]
     takes = [[Performed((name,), 0.0, SECONDS)] for name in (*plan.actions, "neutral")]
@@ -157,7 +157,7 @@ def _pair(first: str, second: str) -> tuple[Performed, Performed]:
 def prepare_person(plan: Plan, folder: Path, person: int) -> list[dict[str, Any]]:
     """Render a person's pictures and true clips; save the ones and measure the others."""
     bench = open_bench(plan, folder)
-    cast = cast_somebody(plan.people[person], bench.head)
+    cast = cast_person(plan.people[person], bench.head)
     shown = references_of(person, plan.actions)
     path = person_file(folder, person)
     path.parent.mkdir(parents=True, exist_ok=True)
