@@ -49,12 +49,8 @@ def run(
     chosen = SUITES if suite == "all" else (suite,)
     scorers = None if scorers is None else str(scorers)
     options |= {"arms": arms, "workers": workers}
-    reports = {
-        name: _run_real(model, output, people, quick)
-        if name == "real"
-        else _run_one(name, model, output, people, seeds, scorers, options)
-        for name in chosen
-    }
+    settings = {"people": people, "seeds": seeds, "scorers": scorers, "quick": quick, "options": options}
+    reports = {name: _run_one(name, str(model), output, **settings) for name in chosen}
     pages = {name: (output / f"{name}.md").read_text() for name in chosen if (output / f"{name}.md").exists()}
     command = (
         f"python -m iad evaluate --suite {suite} --model {model} --people {people} --seeds {seeds}"
@@ -68,31 +64,30 @@ def run(
     return write_report(output, reports, command=command, pages=pages)
 
 
-def _run_real(model, output: Path, people: int, quick: bool) -> dict[str, Any]:
-    from iad.evaluation.real.run import QUICK, choose_amounts, run_real
-    from iad.pipeline import IaDPipeline
-
-    amounts = QUICK if quick else choose_amounts(people)
-    pipe = IaDPipeline.from_pretrained(model)
-    return run_real(pipe, output=output, amounts=amounts, model=str(model))
-
-
-def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, options) -> dict[str, Any]:
+def _run_one(
+    name: str, model: str, output: Path, *, people: int, seeds: int, scorers: str | None, quick: bool, options
+) -> dict[str, Any]:
     if name == "action":
         from iad.evaluation.action import run_action
 
-        common = {"model": str(model), "output": output, "people": people, "seeds": seeds}
         options = {key: value for key, value in options.items() if key != "ablations"}
-        return run_action(**common, **options | ({"scorers": scorers} if scorers else {}))
+        options |= {"scorers": scorers} if scorers else {}
+        return run_action(model=model, output=output, people=people, seeds=seeds, **options)
     if name == "speed":
         from iad.evaluation.speed import run_speed
 
-        return run_speed(str(model), output=output)
+        return run_speed(model, output=output)
+    from iad.pipeline import IaDPipeline
+
+    pipe = IaDPipeline.from_pretrained(model)
+    if name == "real":
+        from iad.evaluation.real.run import QUICK, choose_amounts, run_real
+
+        return run_real(pipe, output=output, amounts=QUICK if quick else choose_amounts(people), model=model)
     from iad.evaluation.leakage import run_leakage
     from iad.evaluation.own_judges import load_scorers
-    from iad.pipeline import IaDPipeline
 
     judges = load_scorers(Path(scorers)) if scorers else None
     ablations, head = options.get("ablations"), "tiny" if model == "tiny" else "ict"
     options = {"seeds": range(seeds), "scorers": judges, "head": head, "ablations": ablations}
-    return run_leakage(IaDPipeline.from_pretrained(model), output=output, people=people, **options)
+    return run_leakage(pipe, output=output, people=people, **options)

@@ -102,8 +102,8 @@ def run_action(
         raise ValueError(f"{model!r} has no weights of the arm {lacking[0]!r}; it has {have}.")
     _ = bench.scorers, plan.people
     start_folder(folder, asdict(plan) | {"weights": _fingerprint(plan), "version": VERSION})
-    lessons, clips = _measure(plan, folder, workers=workers, ray=ray)
-    judges = teach_judges(lessons.sorted())
+    examples, clips = _measure(plan, folder, workers=workers, ray=ray)
+    judges = teach_judges(examples.sorted())
     judged = judge_records(clips.sorted(), judges)
     report = {
         "settings": asdict(plan),
@@ -125,13 +125,13 @@ def run_action(
 
 
 def _measure(plan: Plan, folder: Path, *, workers: int, ray: str | None) -> tuple[Journal, Journal]:
-    """Make whatever is not there yet: lessons, then people and their truth, then everything generated."""
+    """Make whatever is not there yet: examples, then people and their truth, then everything generated."""
     count = plan.photo + plan.rendered
     rows = [row for row in plan.rows if row != "truth"]
-    lessons, clips = Journal(folder / "lessons.jsonl"), Journal(folder / "clips.jsonl")
+    examples, clips = Journal(folder / "lessons.jsonl"), Journal(folder / "clips.jsonl")
     go = partial(_go, workers=workers, ray=ray)
-    taught = {record["teacher"] for record in lessons.records.values()}
-    go([k for k in range(plan.teachers) if k not in taught], partial(teach_person, plan, folder), lessons)
+    taught = {record["teacher"] for record in examples.records.values()}
+    go([k for k in range(plan.teachers) if k not in taught], partial(teach_person, plan, folder), examples)
     there = {
         person
         for person in range(count)
@@ -142,7 +142,7 @@ def _measure(plan: Plan, folder: Path, *, workers: int, ray: str | None) -> tupl
     go(unready, partial(prepare_person, plan, folder), clips, name="true renders")
     tasks = [task for person in range(count) for task in _tasks(plan, rows, person, clips)]
     go(tasks, partial(measure_clips, plan, folder), clips, name="generated clips", size=len)
-    return lessons, clips
+    return examples, clips
 
 
 def _tasks(plan: Plan, rows: Sequence[str], person: int, clips: Journal) -> Iterator[tuple[Wanted, ...]]:
@@ -163,7 +163,7 @@ def _go(
     *,
     workers: int,
     ray: str | None,
-    name: str = "lessons of training people",
+    name: str = "clips that teach the judges",
     size: Callable[[Any], int] = lambda task: 1,
 ) -> None:
     total = sum(map(size, tasks))

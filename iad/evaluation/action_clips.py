@@ -87,7 +87,7 @@ class Bench:
         return InceptionClipJudge()
 
     @lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the process
-    def puppet(self, person: int, shown: str):
+    def fitted(self, person: int, shown: str):
         """The reference as the outsider animates it."""
         return fit_reference(self.head, self.pipe.find_face(self.references(person)[shown]))
 
@@ -135,19 +135,19 @@ def person_file(folder: Path, person: int) -> Path:
 
 
 def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
-    """Let a training person perform, and write down what the regressor reads: lessons for the classifiers."""
+    """Let a training person perform, and write down what is read: examples for the classifiers."""
     bench = open_bench(plan, folder)
     cast = cast_person(plan.class_teachers[number], bench.head)
     order = np.random.default_rng(number).permutation(len(plan.actions))
     names = [plan.actions[k] for k in order]
     takes = [[Performed((name,), 0.0, SECONDS)] for name in (*plan.actions, "neutral")]
     takes += [list(_pair(*pair)) for pair in zip(names[::2], names[1::2], strict=False)]
-    lessons = []
+    examples = []
     for k, segments in enumerate(takes):
         readings = bench.read(truth_of(cast, segments, k))
         actions = [s.actions[0] for s in segments]
-        lessons.append({"key": f"{number}/{k}", "teacher": number, "actions": actions} | readings)
-    return lessons
+        examples.append({"key": f"{number}/{k}", "teacher": number, "actions": actions} | readings)
+    return examples
 
 
 def _pair(first: str, second: str) -> tuple[Performed, Performed]:
@@ -212,7 +212,7 @@ def _make(bench: Bench, wanted: Wanted, prompt: str) -> UInt8[np.ndarray, "f h w
         return np.repeat(reference[None], 16, axis=0)
     seed = 1000 * wanted.seed + wanted.person
     if wanted.row == "warp":
-        return animate(bench.puppet(wanted.person, shown), prompt, seed=seed)
+        return animate(bench.fitted(wanted.person, shown), prompt, seed=seed)
     if wanted.row == DRAWN:
         detail = bench.plan.detail_scale
         return bench.pipe.draw_framed(reference, prompt, seed=seed, detail_scale=detail)

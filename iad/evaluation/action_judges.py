@@ -1,6 +1,6 @@
 """Judges of what a clip does: the regressor's coefficients, and dlib's landmarks, an outsider.
 
-In come lessons, true performances of training people as records of `iad.evaluation.action_clips`; out comes
+In come examples, true performances of training people as records of `iad.evaluation.action_clips`; out comes
 for each way of reading faces an `ActionJudge`, whose answers are entered into the records of clips.
 """
 
@@ -71,19 +71,19 @@ class ActionJudge:
         return said
 
 
-def teach_judges(lessons: Iterable[Record]) -> list[ActionJudge]:
-    """Teach a judge for each way in which the lessons were read."""
-    lessons = list(lessons)
-    return [_teach(lessons, field) for field in SUFFIX if all(field in lesson for lesson in lessons)]
+def teach_judges(examples: Iterable[Record]) -> list[ActionJudge]:
+    """Teach a judge for each way in which the examples were read."""
+    examples = list(examples)
+    return [_teach(examples, field) for field in SUFFIX if all(field in example for example in examples)]
 
 
-def _teach(lessons: list[Record], field: str) -> ActionJudge:
+def _teach(examples: list[Record], field: str) -> ActionJudge:
     if field == "track":
         face, scale = EXPRESSIONS, np.ones(TRACK)
         scale[EXPRESSIONS:] = metrics.POSE_SCALE
     else:
         face, scale = len(outside.READINGS) - outside.POSES, np.ones(len(outside.READINGS))
-    tracks = [(lesson["actions"], unpack(lesson[field], len(scale)) / scale) for lesson in lessons]
+    tracks = [(example["actions"], unpack(example[field], len(scale)) / scale) for example in examples]
     if field != "track":
         spread = np.concatenate([track for _, track in tracks]).std(0) + 1e-6
         scale, tracks = spread, [(actions, track / spread) for actions, track in tracks]

@@ -45,8 +45,8 @@ def find_clips(pipe: Any, samples: Samples, casts: Sequence[clips.Cast]) -> dict
     for wording in ("seen", "unseen"):
         right = np.zeros((samples.people, len(EIGHT_BASIC)))
         for k, cast in enumerate(casts):
-            told = [_say(pipe, cast, name, k, unseen=wording == "unseen") for name in EIGHT_BASIC]
-            right[k] = find_nearest(torch.stack(told), shown[k]) == np.arange(len(EIGHT_BASIC))
+            performed = [_say(pipe, cast, name, k, unseen=wording == "unseen") for name in EIGHT_BASIC]
+            right[k] = find_nearest(torch.stack(performed), shown[k]) == np.arange(len(EIGHT_BASIC))
         groups = np.repeat(np.arange(samples.people), len(EIGHT_BASIC))
         report[wording] = _with_interval(right.ravel(), groups)
         report[wording]["by_action"] = dict(zip(EIGHT_BASIC, right.mean(0).tolist(), strict=True))
@@ -69,9 +69,9 @@ def _say(pipe: Any, cast: clips.Cast, name: str, turn: int, *, unseen: bool) -> 
     return _weigh(pipe, performed.track)
 
 
-def find_nearest(told: Float[Tensor, "m f d"], shown: Float[Tensor, "n f d"]) -> np.ndarray:
-    """Return for every sequence of `told` the number of the most alike one in `shown`."""
-    alike = cosine_similarity(told.flatten(1)[:, None], shown.flatten(1)[None], dim=-1)
+def find_nearest(asked: Float[Tensor, "m f d"], shown: Float[Tensor, "n f d"]) -> np.ndarray:
+    """Return for every sequence of `asked` the number of the most alike one in `shown`."""
+    alike = cosine_similarity(asked.flatten(1)[:, None], shown.flatten(1)[None], dim=-1)
     return alike.argmax(1).numpy()
 
 

@@ -112,7 +112,7 @@ def run_leakage(
     for source, parts in sources.items():
         seen = photographed and photographed.parts[source]
         rows += _probe_all(_shipped(source, parts, seen), samples, folds, photographed, probes.KINDS)
-        rows += _probe_foils(source, parts["facial"], samples, folds, photographed, rows[-len(PARTS)])
+        rows += _probe_linear(source, parts["facial"], samples, folds, photographed, rows[-len(PARTS)])
     encoded = encode(pipe.parts["encoder"], samples.small)
     alike = {"shipped": pipe.parts} | dict(load_ablations(ablations))  # all split as in their training
     shown = {name: (heads, split(heads["decoupler"], encoded)) for name, heads in alike.items()}
@@ -162,7 +162,7 @@ def _shipped(source: str, parts: Parts, photos: Parts | None) -> list[Tested]:
     ]
 
 
-def _probe_foils(
+def _probe_linear(
     source: str,
     facial: Float[Tensor, "n d"],
     samples: Samples,
@@ -173,14 +173,14 @@ def _probe_foils(
     """Probe the closed form's identity at every rank, then both parts at the best rank, then LEACE's."""
     shown = photographed and photographed.parts[source]["facial"]
 
-    def test(foil: LinearSplit, name: str, parts: Sequence[int] = (0, 1)) -> list[Tested]:
+    def test(linear: LinearSplit, name: str, parts: Sequence[int] = (0, 1)) -> list[Tested]:
         return [
             Tested(
                 f"{'ia'[part]}, {name}",
                 source,
                 ("identity", "action")[part],
-                foil.make(facial, part),
-                None if shown is None else foil.make(shown, part),
+                linear.make(facial, part),
+                None if shown is None else linear.make(shown, part),
             )
             for part in parts
         ]
@@ -189,8 +189,8 @@ def _probe_foils(
     ranks = [rank for rank in RANKS if rank <= smallest]
     forms = {rank: create_closed_form(facial, samples, rank) for rank in ranks}
     swept = []
-    for rank, foil in forms.items():
-        tested = test(foil, f"closed form, rank {rank}", (0,))
+    for rank, linear in forms.items():
+        tested = test(linear, f"closed form, rank {rank}", (0,))
         swept += _probe_all(tested, samples, folds[:2], photographed, ("linear",))
     leaks = {r: row["expression"]["linear"]["value"] for r, row in zip(ranks, swept, strict=True)}
     errors = {r: row["equal_error_rate"]["value"] for r, row in zip(ranks, swept, strict=True)}

@@ -43,13 +43,13 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     if report["left_out"]:
         note += f"\n{report['left_out']}\n"
     sources = dict.fromkeys(row["source"] for row in report["embeddings"])
-    tables = [_told(report, source, people) for source in sources]
+    tables = [_probed(report, source, people) for source in sources]
     tables += [_leaked(report), _depends(report), _words(report["words"]), _swap(report["swap"])]
     tables += [_swap_pictures(report["swap_pictures"])] if report["swap_pictures"] else []
     return "\n".join(["## Leakage", "", note, *tables, _swap_embedded(report["swap_embedded"])])
 
 
-def _told(report: Mapping[str, Any], source: str, people: int) -> str:
+def _probed(report: Mapping[str, Any], source: str, people: int) -> str:
     questions = {key: text.format(people=people) for key, text in HEADINGS.items()}
     header = ["embedding"] + [f"{text}, {kind}" for text in questions.values() for kind in KINDS]
     rows = [row for row in report["embeddings"] if row["source"] == source]
@@ -164,8 +164,8 @@ def draw_leakage(report: Mapping[str, Any], *, kind: str = "linear") -> Image.Im
             spans = {}
             for row in rows:
                 entry, most = row[question][kind], raw[row["source"]][question][kind]["value"]
-                told = entry["normalised"] is not None  # else there is nothing to leak
-                ends = [(entry[end] - chance) / (most - chance) if told else np.nan for end in ENDS]
+                known = entry["normalised"] is not None  # else there is nothing to leak
+                ends = [(entry[end] - chance) / (most - chance) if known else np.nan for end in ENDS]
                 spans[f"{row['source']}: {row['name']}"] = tuple(ends)
             panels[f"{part} embedding tells {question}"] = spans
             colours |= dict.fromkeys(spans, SERIES[list(LEAKS).index(part)])

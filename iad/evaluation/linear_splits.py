@@ -104,5 +104,5 @@ def _span(
 
 def closed_form_makers(rows: Float[Tensor, "n d"], samples: Faces, *, rank: int) -> tuple[Make, Make]:
     """Return what makes identity and action by closed form, fitted anew on the people who teach a fold."""
-    foil = create_closed_form(rows, samples, rank)
-    return foil.make(rows, 0), foil.make(rows, 1)
+    closed_form = create_closed_form(rows, samples, rank)
+    return closed_form.make(rows, 0), closed_form.make(rows, 1)

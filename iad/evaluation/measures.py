@@ -161,10 +161,10 @@ def _ask_classes(question, rows, labels, groups, masks, person, fold: Fold, rng,
     x, y = components(rows[taught]), components(rows[asked])
     truth, groups = labels[masks[0]], groups[masks[0]]
     for shuffled in (False, True)[: 1 + fold.control]:
-        lesson = rng.permutation(truth) if shuffled else truth
+        answers = rng.permutation(truth) if shuffled else truth
         for kind in kinds:
-            told = probes.read_classes(x, lesson, y, groups=groups, kind=kind, seed=fold.seed)
-            yield (question, kind, shuffled), ((told == labels[masks[1]]).astype(float), person[masks[1]])
+            guessed = probes.read_classes(x, answers, y, groups=groups, kind=kind, seed=fold.seed)
+            yield (question, kind, shuffled), ((guessed == labels[masks[1]]).astype(float), person[masks[1]])
 
 
 def _ask_values(rows, tracks, groups, masks, fold: Fold, rng, kinds):
@@ -172,13 +172,16 @@ def _ask_values(rows, tracks, groups, masks, fold: Fold, rng, kinds):
     components = probes.fit_components(rows[taught])
     x, y = components(rows[taught]), components(rows[asked])
     for question, part in (("coefficients", slice(EXPRESSIONS)), ("pose", slice(EXPRESSIONS, None))):
-        lessons, truth = (tracks[mask][:, part] for mask in masks)
-        base = np.square(truth - lessons.mean(0)).sum(1)
+        targets, truth = (tracks[mask][:, part] for mask in masks)
+        base = np.square(truth - targets.mean(0)).sum(1)
         for shuffled in (False, True)[: 1 + fold.control]:
-            lesson = rng.permutation(lessons) if shuffled else lessons
+            answers = rng.permutation(targets) if shuffled else targets
             for kind in kinds:
-                told = probes.read_values(x, lesson, y, groups=groups[masks[0]], kind=kind, seed=fold.seed)
-                error = np.square(told - truth).sum(1)
+                groups_taught = groups[masks[0]]
+                guessed = probes.read_values(
+                    x, answers, y, groups=groups_taught, kind=kind, seed=fold.seed
+                )
+                error = np.square(guessed - truth).sum(1)
                 yield (question, kind, shuffled), (error, groups[masks[1]], base)
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from iad.geometry.head import Head
 from iad.performing.actions import EIGHT_BASIC, NORMAL, Performed, perform
@@ -60,11 +60,11 @@ def choose_people(
     ]
 
 
-def cast_person(somebody: Person, head: Head) -> clips.Cast:
+def cast_person(person: Person, head: Head) -> clips.Cast:
     """Make the person, as they are: neither mirrored nor changed."""
-    if somebody.kind == "rendered":
-        return clips.cast_rendered(head, somebody.number)
-    return clips.cast_photo(head, *_photos()[somebody.number])
+    if person.kind == "rendered":
+        return clips.cast_rendered(head, person.number)
+    return clips.cast_photo(head, *_photos()[person.number])
 
 
 def held_out_people(
@@ -73,7 +73,7 @@ def held_out_people(
     """Cast people that training never saw: photo people, then rendered ones."""
     chosen = choose_people(count_photo, count_rendered, seed=seed)
     head = head or load_head()
-    return [cast_person(somebody, head) for somebody in chosen]
+    return [cast_person(person, head) for person in chosen]
 
 
 @lru_cache(maxsize=1)
@@ -82,9 +82,9 @@ def get_head(name: HeadName) -> Head:
     return create_tiny_head() if name == "tiny" else load_head()
 
 
-def photo_of(somebody: Person) -> tuple[PhotoRecord, PersonWords]:
+def photo_of(person: Person) -> tuple[PhotoRecord, PersonWords]:
     """Return a photo person's photo, and how they are labelled."""
-    return _photos()[somebody.number]
+    return _photos()[person.number]
 
 
 @lru_cache(maxsize=1)
@@ -110,16 +110,11 @@ def choose_reference(person: int, wanted: Sequence[str], actions: Sequence[str] 
     return next((name for name in shown if name not in wanted), shown[0])
 
 
-def reference_track(cast_number: int, action: str, *, seed: int = 0) -> Float[np.ndarray, "1 60"]:
-    """Give the coefficients and head pose that a person's reference shows."""
-    rng = np.random.default_rng((seed, cast_number, sum(action.encode())))
-    track = perform([Performed((action,), 0.0, clips.SECONDS)], rng=rng, frames=clips.FRAMES)
-    return track[REFERENCE_FRAME, None]
-
-
 def reference_of(cast: clips.Cast, action: str, *, seed: int = 0) -> UInt8[np.ndarray, "h w 3"]:
     """Render a person's reference picture, which shows `action`."""
-    return cast.person.render(reference_track(cast.key["person"], action, seed=seed))[0]
+    rng = np.random.default_rng((seed, cast.key["person"], sum(action.encode())))
+    track = perform([Performed((action,), 0.0, clips.SECONDS)], rng=rng, frames=clips.FRAMES)
+    return cast.person.render(track[REFERENCE_FRAME, None])[0]
 
 
 def truth_of(

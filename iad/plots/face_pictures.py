@@ -76,7 +76,7 @@ def similarity_table(
     canvas = Image.new("RGB", (side, side), PAPER)
     draw = ImageDraw.Draw(canvas)
     for i in range(count):
-        face = _round(crops[i], _CELL - _GAP, corner=12)
+        face = round_corners(crops[i], _CELL - _GAP, corner=12)
         for x, y in (((i + 1) * _CELL, 0), (0, (i + 1) * _CELL)):
             canvas.paste(face[0], (x + _GAP // 2, y + _GAP // 2), face[1])
             _tag(draw, (x + _GAP // 2, y + _GAP // 2), labels[i])
@@ -124,7 +124,7 @@ def face_map(
     for place, crop, label in zip(places, crops, labels, strict=True):
         corner = tuple(np.rint(place - _FACE / 2).astype(int).tolist())
         draw.ellipse((*(place - _FACE / 2 - 4), *(place + _FACE / 2 + 4)), fill=hue)
-        face, mask = _round(crop, _FACE, corner=_FACE // 2)
+        face, mask = round_corners(crop, _FACE, corner=_FACE // 2)
         canvas.paste(face, corner, mask)
         _tag(draw, (corner[0] + 4, corner[1] + 4), label)
     return canvas
@@ -187,7 +187,9 @@ def _draw_dot(draw: ImageDraw.ImageDraw, place: Float[np.ndarray, "2"], group: i
         shape((*(place - radius), *(place + radius)), fill=fill)
 
 
-def _round(crop: UInt8[np.ndarray, "_ _ 3"], size: int, *, corner: int) -> tuple[Image.Image, Image.Image]:
+def round_corners(
+    crop: UInt8[np.ndarray, "_ _ 3"], size: int, *, corner: int
+) -> tuple[Image.Image, Image.Image]:
     """Return a crop at `size`, and the mask that rounds its corners."""
     mask = Image.new("L", (4 * size, 4 * size))
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * size - 1, 4 * size - 1), radius=4 * corner, fill=255)
