@@ -247,7 +247,7 @@ for arm in clips:
 # ## Side by side
 
 # %%
-from iad.plots import score_bars
+from tutorial_figures import score_bars
 
 panels = {"FaceSim": facesim, "action right": acted, "expression copied": copies, "steadiness": steady}
 names = (*ARMS, "still")

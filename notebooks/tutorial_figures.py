@@ -178,6 +178,24 @@ def probe_bars(
     return to_picture(figure)
 
 
+def score_bars(panels: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> Image.Image:
+    """Draw scores with their intervals: a panel a metric, a bar a model.
+
+    Args:
+        panels: title, then (value, low, high) of each model; the same models in every panel.
+    """
+    names = list(next(iter(panels.values())))
+    colours = {name: SERIES[k % len(SERIES)] for k, name in enumerate(names)}
+    height = 0.8 + 0.36 * len(names)
+    figure, axes = create_figure(3.0 * len(panels) + 0.6, height, columns=len(panels), sharey=True)
+    for panel, (title, spans) in zip(axes[0], panels.items(), strict=True):
+        draw_bars(panel, spans, colours)
+        ends = [end for span in spans.values() for end in span if np.isfinite(end)]
+        room = 0.28 * (max(ends) - min(0.0, *ends))
+        panel.set(title=title, xlim=(min(0.0, *ends) - 0.1 * room, max(ends) + room))
+    return to_picture(figure)
+
+
 def confusion_table(
     truth: Int[np.ndarray, " n"], told: Int[np.ndarray, " n"], names: Sequence[str], *, title: str = ""
 ) -> Image.Image:

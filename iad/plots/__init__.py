@@ -3,7 +3,7 @@
 In come arrays and reports, out come PIL pictures.
 """
 
-from iad.plots.bars import draw_bars, score_bars, stack_bars
+from iad.plots.bars import draw_bars, stack_bars
 from iad.plots.face_pictures import dot_map, face_map, face_sheet, similarity_table
 from iad.plots.shares import decoupling_report, list_labels
 from iad.plots.traces import Trace, draw_curves
@@ -17,7 +17,6 @@ __all__ = [
     "face_map",
     "face_sheet",
     "list_labels",
-    "score_bars",
     "similarity_table",
     "stack_bars",
 ]
