@@ -72,7 +72,7 @@ def run_action(
         tune: compare settings of guidance, on people who are never reported: at most `TUNERS` of each kind.
         workers: processes.
         ray: as in `iad.spread.spread`.
-        options: further settings of `iad.evaluation.action_plan.Plan`, and `plan` for all of them.
+        options: further settings of `iad.evaluation.action_plan.Plan`.
 
     Returns:
         The report of `action.json` without the rows of single clips.

@@ -94,20 +94,13 @@ class Bench:
     @lru_cache(maxsize=4)  # noqa: B019
     def references(self, person: int) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
         """A person's reference pictures, by what they show."""
-        with np.load(person_file(self.folder, person)) as file:
-            return dict(zip(file["shown"].tolist(), file["images"], strict=True))
-
-    @lru_cache(maxsize=4)  # noqa: B019
-    def presentation(self, person: int) -> str:
-        """What the person is called."""
-        with np.load(person_file(self.folder, person)) as file:
-            return str(file["presentation"])
+        stored = load_person(self.folder, person)
+        return dict(zip(stored["shown"].tolist(), stored["images"], strict=True))
 
     @lru_cache(maxsize=4)  # noqa: B019
     def embedded(self, person: int) -> dict[str, Float[np.ndarray, " e"]]:
         """A person's gallery picture as the recognisers see it: a calm face, of which no clip is made."""
-        with np.load(person_file(self.folder, person)) as file:
-            picture = file["gallery"][None]
+        picture = load_person(self.folder, person)["gallery"][None]
         found = {which: self.scorers.embed(picture, which)[0] for which in ("arc", "cur")}
         if self.dlib:
             found["dlib"] = self.dlib.embed(picture)[0]
@@ -132,6 +125,12 @@ def open_bench(plan: Plan, folder: Path) -> Bench:
 def person_file(folder: Path, person: int) -> Path:
     """Where a person's references lie."""
     return folder / "people" / f"{person:03d}.npz"
+
+
+def load_person(folder: Path, person: int) -> dict[str, np.ndarray]:
+    """Read a person's pictures, what they show, and what the person is called."""
+    with np.load(person_file(folder, person)) as file:
+        return dict(file)
 
 
 def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
@@ -187,7 +186,7 @@ def measure_clips(plan: Plan, folder: Path, task: Sequence[Wanted]) -> list[dict
     still: dict[str, dict[str, Any]] = {}  # repeated references by what they show: measured once
     for wanted in task:
         prompt = prompt_for(
-            bench.presentation(wanted.person),
+            str(load_person(folder, wanted.person)["presentation"]),
             wanted.segments,
             turn=wanted.person,
             held_out=plan.held_out_words,

@@ -67,6 +67,11 @@ def by_person(
     return value, float(low), float(high)
 
 
+def as_entry(estimate: Estimate) -> dict[str, float]:
+    """Name the three numbers, as reports hold them."""
+    return dict(zip(("value", "low", "high"), estimate, strict=True))
+
+
 def draw_people(people: int, *, seed: int, resamples: int) -> Int[np.ndarray, "resamples people"]:
     """Draw that many people with replacement, `resamples` times."""
     return np.random.default_rng(seed).integers(people, size=(resamples, people))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from iad.evaluation.action_clips import STRIP, person_file, shown_people, strip_file
+from iad.evaluation.action_clips import STRIP, load_person, shown_people, strip_file
 from iad.evaluation.action_plan import Plan, list_wanted
 from iad.video import save_picture
 
@@ -56,8 +56,8 @@ def _line(folder: Path, plan: Plan, by_key, person: int, action: str, rows: Sequ
             w for w in list_wanted(plan, row, person) if w.part == "basic" and w.actions == [action]
         )
         named[row] = by_key.get(wanted.key)
-    with np.load(person_file(folder, person)) as file:
-        references = dict(zip(file["shown"].tolist(), file["images"], strict=True))
+    stored = load_person(folder, person)
+    references = dict(zip(stored["shown"].tolist(), stored["images"], strict=True))
     some = next(record for record in named.values() if record)
     prompts = [record["prompt"] for record in named.values() if record and record["prompt"]]
     strips = {row: strip_file(folder, record["key"]) for row, record in named.items() if record}

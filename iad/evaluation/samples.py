@@ -19,7 +19,7 @@ from tqdm import tqdm
 from iad.autoencoder import to_tensor, to_uint8
 from iad.config import LANDMARKS, Preset
 from iad.encoders import POSE_SCALE
-from iad.evaluation.intervals import verify
+from iad.evaluation.intervals import as_entry, verify
 from iad.evaluation.real.material import list_looks
 from iad.faces import CROP_SIZE, Face
 from iad.geometry.coefficients import EXPRESSIONS, POSE_LIMITS
@@ -228,4 +228,4 @@ def split_photos(pipe: Any, count: int, casts: Sequence[clips.Cast]) -> Photos:
 
 def verify_rows(rows: Float[Tensor, "n d"], person: Int[np.ndarray, " n"]) -> dict[str, float]:
     """Return the area under the curve of cosines, same against different person, and its interval."""
-    return dict(zip(("value", "low", "high"), verify(rows.numpy(), person)["auc"], strict=True))
+    return as_entry(verify(rows.numpy(), person)["auc"])

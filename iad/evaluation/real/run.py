@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tqdm import tqdm
+
 from iad.evaluation import outside
 from iad.evaluation.real import (
     asked,
@@ -25,6 +27,7 @@ from iad.evaluation.real import (
 )
 from iad.evaluation.real.cases import Trial
 from iad.evaluation.report import as_json
+from iad.portraits.head import load_head
 
 
 @dataclass(frozen=True)
@@ -111,22 +114,19 @@ def run_real(
         for name, recording in material.RECORDINGS.items()
     }
     videos = {name: video for name, video in found.items() if video is not None}
-    stock = Stock(material.load_photos(), videos, _try(_load_head, skipped), amounts)
+    stock = Stock(material.load_photos(), videos, _try(load_head, skipped), amounts)
     with tempfile.TemporaryDirectory() as name:
+        measure = {
+            "reading": lambda: {"reading": _read(pipe, stock)},
+            "identity": lambda: {"identity": _verify(pipe, stock)},
+            "asked": lambda: _ask(pipe, stock, output),
+            "cases": lambda: {"cases": _try_cases(pipe, stock, output, Path(name), model)},
+            "driving": lambda: {"driving": _drive(pipe, stock, output, Path(name))},
+        }
         for part in parts:
-            if part in _NEEDS_MESH and mesh.missing():
-                continue
-            if part == "reading":
-                report[part] = _read(pipe, stock)
-            elif part == "identity":
-                report[part] = _verify(pipe, stock)
-            elif part == "asked":
-                report |= _ask(pipe, stock, output)
-            elif part == "cases":
-                report[part] = _try_cases(pipe, stock, output, Path(name), model)
-            else:
-                report[part] = _drive(pipe, stock, output, Path(name))
-            _write(output, report)
+            if part not in _NEEDS_MESH or not mesh.missing():
+                report |= measure[part]()
+                _write(output, report)
     return as_json(report)
 
 
@@ -142,12 +142,6 @@ def _try(load: Callable, skipped: list[str]):
     except FileNotFoundError as error:
         skipped.append(str(error))
         return None
-
-
-def _load_head():
-    from iad.portraits.head import load_head
-
-    return load_head()
 
 
 def _read(pipe, stock: Stock) -> dict[str, Any]:
@@ -177,7 +171,7 @@ def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
     amounts = stock.amounts
     grins = [photo for photo in stock.photos if photo.is_toothy][: amounts.toothy]
     chosen = stock.calm[: amounts.asked]
-    with _bar(len(chosen) * len(amounts.actions) + len(grins), "asked actions") as bar:
+    with tqdm(total=len(chosen) * len(amounts.actions) + len(grins), desc="asked actions") as bar:
         judged = asked.ask(pipe, chosen, grins, actions=amounts.actions, tick=bar.update)
     sheets.draw_asked(output, judged)
     return {"asked": asked.sum_up(judged), "control": asked.sum_up(asked.repeat_photos(judged))}
@@ -186,7 +180,7 @@ def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
 def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> dict[str, Any]:
     car = stock.videos.get("car")
     trial = Trial(pipe, model, folder, material.load_astronaut(), material.load_hopper(), car)
-    with _bar(len(stock.amounts.cases), "cases") as bar:
+    with tqdm(total=len(stock.amounts.cases), desc="cases") as bar:
         outcomes = driver_cases.try_cases(trial, stock.amounts.cases, tick=bar.update)
     sheets.draw_cases(output / "real-cases.png", outcomes)
     return {str(number): {"right": o.right, "said": o.said} for number, o in outcomes.items()}
@@ -196,13 +190,7 @@ def _drive(pipe, stock: Stock, output: Path, folder: Path) -> dict[str, Any]:
     drivers = [d for name, video in stock.videos.items() for d in driven.cut_video(name, *video, folder)]
     drivers += [] if stock.head is None else driven.render_drivers(stock.calm[-2:], stock.head, folder)
     photos = stock.calm[: stock.amounts.driven]
-    with _bar(len(photos) * len(drivers), "driven clips") as bar:
+    with tqdm(total=len(photos) * len(drivers), desc="driven clips") as bar:
         made = driven.drive(pipe, photos, drivers, tick=bar.update)
     sheets.draw_driving(output / "real-driven.png", made)
     return driven.judge(made, len(photos) * len(drivers))
-
-
-def _bar(total: int, title: str):
-    from tqdm import tqdm
-
-    return tqdm(total=total, desc=title)
