@@ -178,7 +178,7 @@ def test_what_consisid_calls_fid_is_a_distance():
     theirs = [metrics.frechet(frame, zero, reference, zero) for frame in frames]
     assert inception_clip.feature_distance(frames, reference) == pytest.approx(np.mean(theirs))
     assert inception_clip.feature_distance(reference[None], reference) == 0
-    assert all(isinstance(sentence, str) for sentence in consisid.available().values())
+    assert all(isinstance(sentence, str) for sentence in inception_clip.available().values())
 
 
 def test_numbers_survive_a_line_of_text():

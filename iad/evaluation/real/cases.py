@@ -64,11 +64,11 @@ class Trial:
 
     def see(self, clip: subject.Clip) -> dict[str, Float[np.ndarray, " f"]]:
         """Measure a clip."""
-        return measure(mesh.load_judge()(clip.frames))
+        return mesh.measure(mesh.load_judge()(clip.frames))
 
     def own(self, picture: Picture) -> dict[str, float]:
         """Measure a photo."""
-        return {name: float(v[0]) for name, v in measure(mesh.load_judge()([picture])).items()}
+        return {name: float(v[0]) for name, v in mesh.measure(mesh.load_judge()([picture])).items()}
 
     def shows(self, clip: subject.Clip, photo: Picture, action: str) -> bool:
         """Tell whether the judge sees one of the asked actions happen."""
@@ -223,11 +223,9 @@ def negations(trial: Trial) -> Outcome:
 
 def bearded_mouth(trial: Trial) -> Outcome:
     """12: an open mouth holds teeth and a tongue, not a flat hole: light and dark inside the inner lips."""
-    from iad.evaluation.real.mesh import lips, load_judge
-
     photo = load_numbers(BEARDED)[0]
     clip = trial.animate(photo, "opens his mouth wide")
-    seen, points = trial.see(clip), lips(load_judge()(clip.frames).points)[:, 12:]
+    seen, points = trial.see(clip), mesh.lips(mesh.load_judge()(clip.frames).points)[:, 12:]
     widest = int(np.nanargmax(seen["mouth"]))
     mask = cv2.fillPoly(
         np.zeros(clip.frames.shape[1:3], np.uint8), [points[widest].round().astype(np.int32)], 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from iad.evaluation.real import cases
+from iad.evaluation.real import cases, mesh
 from iad.evaluation.real.cases import Outcome, Trial, write_video
 
 _RATE = 25
@@ -59,9 +59,7 @@ def uneven_times(trial: Trial) -> Outcome:
 
 
 def _mouths(frames) -> np.ndarray:
-    from iad.evaluation.real.mesh import load_judge, measure
-
-    return measure(load_judge()(frames))["mouth"]
+    return mesh.measure(mesh.load_judge()(frames))["mouth"]
 
 
 def lengths(trial: Trial) -> Outcome:
