@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from iad.evaluation.action_plan import DRAWN, FAIR, PRODUCT
 from iad.evaluation.metrics import COPIED
-from iad.evaluation.plan import DRAWN, FAIR, PRODUCT
+from iad.evaluation.report import write_estimate, write_table
 from iad.performing.actions import EIGHT_BASIC
 
 COLUMNS = {
@@ -115,13 +116,12 @@ def _strata(report: Mapping[str, Any]) -> list[str]:
     title, too_small = ["### For whom: photo people", ""], report["strata_too_small"]
     if not report["strata"]:
         return [*title, *too_small, ""] if too_small else []
-    lines = [f"| | people | row | {' | '.join(STRATA)} |", "|---" * (len(STRATA) + 3) + "|"]
+    lines = []
     for stratum in report["strata"]:
         for place, (name, row) in enumerate(stratum["rows"].items()):
             first = (f"{stratum['of']}: {stratum['name']}", str(stratum["people"])) if not place else ("", "")
-            cells = [_cell(column, row.get(column)) for column in STRATA]
-            lines.append(f"| {' | '.join((*first, name, *cells))} |")
-    return [*title, STRATA_NOTE, "", *lines, "", *too_small, ""]
+            lines.append([*first, name, *(_cell(column, row.get(column)) for column in STRATA)])
+    return [*title, STRATA_NOTE, "", write_table(["", "people", "row", *STRATA], lines), *too_small, ""]
 
 
 def _section(section: str, heading: str, text: str, report: Mapping[str, Any]) -> list[str]:
@@ -146,21 +146,9 @@ def _table(
     title: str, rows: Mapping[str, Mapping[str, Sequence[float]]], columns: Sequence[str]
 ) -> list[str]:
     known = [column for column in columns if any(column in row for row in rows.values())]
-    if not known:
-        return []
-    lines = [f"| {title} | " + " | ".join(known) + " |", "|---" * (len(known) + 1) + "|"]
-    for name, row in rows.items():
-        lines.append(f"| {name} | " + " | ".join(_cell(column, row.get(column)) for column in known) + " |")
-    return [*lines, ""]
+    lines = [[name, *(_cell(column, row.get(column)) for column in known)] for name, row in rows.items()]
+    return [write_table([title, *known], lines)] if known else []
 
 
 def _cell(column: str, estimate: Sequence[float] | None, *, sign: str = "") -> str:
-    if estimate is None:
-        return "–"
-    percent = column.split(", ")[0] in PERCENT
-    value, low, high = (100 * x if percent else x for x in estimate)
-    form = f"{{:{sign}.0f}} %" if percent else f"{{:{sign}.2f}}"
-    ends = form.replace(" %", "")
-    if not low <= high:  # one person gives no interval
-        return form.format(value)
-    return f"{form.format(value)} [{ends.format(low)}, {ends.format(high)}]"
+    return write_estimate(estimate, percent=column.split(", ")[0] in PERCENT, sign=sign)

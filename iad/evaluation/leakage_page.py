@@ -1,13 +1,17 @@
 """The leakage suite's report for readers: tables in Markdown, and bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from iad.evaluation.bars import Bar, draw_bars
 from iad.evaluation.probes import KINDS
+from iad.evaluation.report import write_estimate, write_table
+from iad.plots import stack_bars
+from iad.plots.style import SERIES
 
+ENDS = ("value", "low", "high")
 # What an embedding should not tell, by the part that it is.
 LEAKS = {"identity": ("expression", "coefficients", "pose"), "action": ("person",)}
 HEADINGS = {
@@ -39,13 +43,13 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     if report["left_out"]:
         note += f"\n{report['left_out']}\n"
     sources = dict.fromkeys(row["source"] for row in report["embeddings"])
-    tables = [_told(report, source, people) for source in sources]
+    tables = [_probed(report, source, people) for source in sources]
     tables += [_leaked(report), _depends(report), _words(report["words"]), _swap(report["swap"])]
     tables += [_swap_pictures(report["swap_pictures"])] if report["swap_pictures"] else []
     return "\n".join(["## Leakage", "", note, *tables, _swap_embedded(report["swap_embedded"])])
 
 
-def _told(report: Mapping[str, Any], source: str, people: int) -> str:
+def _probed(report: Mapping[str, Any], source: str, people: int) -> str:
     questions = {key: text.format(people=people) for key, text in HEADINGS.items()}
     header = ["embedding"] + [f"{text}, {kind}" for text in questions.values() for kind in KINDS]
     rows = [row for row in report["embeddings"] if row["source"] == source]
@@ -60,7 +64,8 @@ def _told(report: Mapping[str, Any], source: str, people: int) -> str:
     chance = [report["chance"][question] for question in questions for _ in KINDS]
     for name, values in (("f, taught on shuffled labels", shuffled), ("chance", chance)):
         lines.append([name, *(f"{value:.2f}" for value in values), "0.50", "0.50"])
-    return _table(f"What is read of {SOURCES.get(source, source)}", [*header, "EER", "AUC, photos"], lines)
+    title = f"What is read of {SOURCES.get(source, source)}"
+    return write_table([*header, "EER", "AUC, photos"], lines, title=title)
 
 
 def _leaked(report: Mapping[str, Any]) -> str:
@@ -75,7 +80,7 @@ def _leaked(report: Mapping[str, Any]) -> str:
                 for kind in KINDS
             ]
             lines.append([row["source"], row["name"]] + shares)
-    return _table("Normalised leakage: 0 nothing, 1 as much as the undivided f", header, lines)
+    return write_table(header, lines, title="Normalised leakage: 0 nothing, 1 as much as the undivided f")
 
 
 def _depends(report: Mapping[str, Any]) -> str:
@@ -87,14 +92,14 @@ def _depends(report: Mapping[str, Any]) -> str:
         for row in report["embeddings"]
         if "mlp" in row["expression"]
     ]
-    return _table("What depends on what (unbiased HSIC, permutation tests)", header, lines)
+    return write_table(header, lines, title="What depends on what (unbiased HSIC, permutation tests)")
 
 
 def _words(words: Mapping[str, Any]) -> str:
     lines = [[f"{wording} wordings", _value(words[wording])] for wording in ("seen", "unseen")]
     lines.append(["chance", f"{words['chance']:.2f}"])
     title = "Words find the right one of a person's eight clips"
-    return _table(title, ["prompts in", "top 1"], lines)
+    return write_table(["prompts in", "top 1"], lines, title=title)
 
 
 def _swap(swap: Mapping[str, Any]) -> str:
@@ -108,7 +113,7 @@ def _swap(swap: Mapping[str, Any]) -> str:
         ["the same of a true face of A: the judge's ceiling", _value(swap["judged"])],
     ]
     title = f"Swap test on clips: identity of A, action of B, {swap['pairs']} pairs, no detail of the photo"
-    return _table(title, ["", "share"], lines)
+    return write_table(["", "share"], lines, title=title)
 
 
 def _swap_pictures(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -123,7 +128,7 @@ def _swap_pictures(found: Mapping[str, Mapping[str, Any]]) -> str:
     title = (
         "Swap test on pictures: i of A + a of B, local tokens, shown by the head that learned beside a split"
     )
-    return _table(title, ["split", *names.values()], lines)
+    return write_table(["split", *names.values()], lines, title=title)
 
 
 def _swap_embedded(found: Mapping[str, Mapping[str, float]]) -> str:
@@ -136,16 +141,11 @@ def _swap_embedded(found: Mapping[str, Mapping[str, float]]) -> str:
     }
     lines = [[text, *(f"{shares[key]:.2f}" for shares in found.values())] for key, text in names.items()]
     header = ["nearest to i of A + a of B", *(SOURCES.get(name, name) for name in found)]
-    return _table("Swap test on embeddings", header, lines)
-
-
-def _table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return f"### {title}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    return write_table(header, lines, title="Swap test on embeddings")
 
 
 def _value(entry: Mapping[str, float] | None) -> str:
-    return "" if entry is None else f"{entry['value']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]"
+    return "" if entry is None else write_estimate([entry[end] for end in ENDS])
 
 
 def _share(entry: Mapping[str, float | None] | None) -> str:
@@ -156,22 +156,17 @@ def _share(entry: Mapping[str, float | None] | None) -> str:
 def draw_leakage(report: Mapping[str, Any], *, kind: str = "linear") -> Image.Image:
     """Draw what identity embeddings keep of the action, and action embeddings of the person, as bars."""
     raw = {row["source"]: row for row in report["embeddings"] if row["part"] == "raw"}
-    groups = []
-    for hue, (part, questions) in enumerate(LEAKS.items()):
+    panels, colours = {}, {}
+    for part, questions in LEAKS.items():
         rows = [r for r in report["embeddings"] if r["part"] == part and "mlp" in r["expression"]]
         for question in questions:
             chance = report["chance"][question]
-            bars = []
+            spans = {}
             for row in rows:
-                most = raw[row["source"]][question][kind]["value"]
-                bars.append(_bar(f"{row['source']}: {row['name']}", row[question][kind], most, chance, hue))
-            groups.append((f"{part} embedding tells {question}", bars))
-    title = f"What leaks: share of what the undivided embedding tells ({kind} probes)"
-    return draw_bars(title, groups)
-
-
-def _bar(name: str, entry: Mapping[str, Any], raw: float, chance: float, hue: int) -> Bar:
-    if entry["normalised"] is None:
-        return Bar(name, None, hue=hue)
-    low, high = ((entry[end] - chance) / (raw - chance) for end in ("low", "high"))
-    return Bar(name, entry["normalised"], low, high, hue)
+                entry, most = row[question][kind], raw[row["source"]][question][kind]["value"]
+                known = entry["normalised"] is not None  # else there is nothing to leak
+                ends = [(entry[end] - chance) / (most - chance) if known else np.nan for end in ENDS]
+                spans[f"{row['source']}: {row['name']}"] = tuple(ends)
+            panels[f"{part} embedding tells {question}"] = spans
+            colours |= dict.fromkeys(spans, SERIES[list(LEAKS).index(part)])
+    return stack_bars(panels, colours, across=f"share of what the undivided embedding tells ({kind} probes)")

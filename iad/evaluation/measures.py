@@ -17,7 +17,7 @@ from torch import Tensor
 from iad.config import EXPRESSIONS
 from iad.decoupling import gaussian_kernel
 from iad.evaluation import probes
-from iad.evaluation.intervals import by_person, interval
+from iad.evaluation.intervals import as_entry, by_person, interval
 from iad.evaluation.samples import SHOWN, TURNED
 
 QUESTIONS = ("expression", "coefficients", "pose", "person")
@@ -103,9 +103,8 @@ def probe(
             tallies.setdefault(key, Tally()).add(*answer)
     report: dict[str, dict[str, dict[str, float]]] = {question: {} for question in QUESTIONS}
     for (question, kind, shuffled), tally in tallies.items():
-        value, low, high = tally.sum_up()
-        entry = report[question].setdefault(kind, {})
-        entry |= {"shuffled": value} if shuffled else {"value": value, "low": low, "high": high}
+        found, entry = as_entry(tally.sum_up()), report[question].setdefault(kind, {})
+        entry |= {"shuffled": found["value"]} if shuffled else found
     for question in QUESTIONS:
         for entry in report[question].values():
             entry["selectivity"] = entry["value"] - entry["shuffled"]
@@ -134,8 +133,7 @@ def measure(
         who, what = samples.person[fold.asked & acted], samples.action[fold.asked & acted]
         checks.append((alike, who, what))
         found.add(*rank_one(alike, who, what))
-    report["equal_error_rate"] = dict(zip(("value", "low", "high"), verify(checks), strict=True))
-    report["rank_one"] = dict(zip(("value", "low", "high"), found.sum_up(), strict=True))
+    report |= {"equal_error_rate": as_entry(verify(checks)), "rank_one": as_entry(found.sum_up())}
     return report | _depend(_rows(make, folds[0]), samples, folds[0].asked & acted)
 
 
@@ -161,10 +159,10 @@ def _ask_classes(question, rows, labels, groups, masks, person, fold: Fold, rng,
     x, y = components(rows[taught]), components(rows[asked])
     truth, groups = labels[masks[0]], groups[masks[0]]
     for shuffled in (False, True)[: 1 + fold.control]:
-        lesson = rng.permutation(truth) if shuffled else truth
+        answers = rng.permutation(truth) if shuffled else truth
         for kind in kinds:
-            told = probes.read_classes(x, lesson, y, groups=groups, kind=kind, seed=fold.seed)
-            yield (question, kind, shuffled), ((told == labels[masks[1]]).astype(float), person[masks[1]])
+            guessed = probes.read_classes(x, answers, y, groups=groups, kind=kind, seed=fold.seed)
+            yield (question, kind, shuffled), ((guessed == labels[masks[1]]).astype(float), person[masks[1]])
 
 
 def _ask_values(rows, tracks, groups, masks, fold: Fold, rng, kinds):
@@ -172,13 +170,16 @@ def _ask_values(rows, tracks, groups, masks, fold: Fold, rng, kinds):
     components = probes.fit_components(rows[taught])
     x, y = components(rows[taught]), components(rows[asked])
     for question, part in (("coefficients", slice(EXPRESSIONS)), ("pose", slice(EXPRESSIONS, None))):
-        lessons, truth = (tracks[mask][:, part] for mask in masks)
-        base = np.square(truth - lessons.mean(0)).sum(1)
+        targets, truth = (tracks[mask][:, part] for mask in masks)
+        base = np.square(truth - targets.mean(0)).sum(1)
         for shuffled in (False, True)[: 1 + fold.control]:
-            lesson = rng.permutation(lessons) if shuffled else lessons
+            answers = rng.permutation(targets) if shuffled else targets
             for kind in kinds:
-                told = probes.read_values(x, lesson, y, groups=groups[masks[0]], kind=kind, seed=fold.seed)
-                error = np.square(told - truth).sum(1)
+                groups_taught = groups[masks[0]]
+                guessed = probes.read_values(
+                    x, answers, y, groups=groups_taught, kind=kind, seed=fold.seed
+                )
+                error = np.square(guessed - truth).sum(1)
                 yield (question, kind, shuffled), (error, groups[masks[1]], base)
 
 
@@ -232,13 +233,8 @@ def _depend(rows: Tensor, samples: Faces, mask: np.ndarray) -> dict[str, Any]:
         "hsic_expression": (coefficients, person),
         "hsic_person": (probes.label_kernel(person), action),
     }
-    return {
-        name: dict(
-            zip(
-                ("alignment", "p"),
-                probes.hsic_test(kernel, other, blocks=blocks, permutations=PERMUTATIONS),
-                strict=True,
-            )
-        )
-        for name, (other, blocks) in tests.items()
-    }
+    found = {}
+    for name, (other, blocks) in tests.items():
+        alignment, p = probes.hsic_test(kernel, other, blocks=blocks, permutations=PERMUTATIONS)
+        found[name] = {"alignment": alignment, "p": p}
+    return found

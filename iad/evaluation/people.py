@@ -1,6 +1,6 @@
 """Who is judged: people that training never saw, their reference pictures, their prompts, and the truth.
 
-People are named by `Somebody`, so that any process can cast the same ones; half come from photos, half are
+People are named by `Person`, so that any process can cast the same ones; half come from photos, half are
 rendered. The reference shows another action than the prompt asks for, so nothing can be had by copying it.
 """
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from iad.geometry.head import Head
 from iad.performing.actions import EIGHT_BASIC, NORMAL, Performed, perform
@@ -29,7 +29,7 @@ _TRAINING_SEED = 4  # of rendered people, modulo 8; held-out ones have 3 (`clips
 
 
 @dataclass(frozen=True)
-class Somebody:
+class Person:
     """A person by name: the number of a photo person, or the seed of a rendered one."""
 
     kind: Literal["photo", "rendered"]
@@ -38,7 +38,7 @@ class Somebody:
 
 def choose_people(
     photo: int, rendered: int, *, held_out: bool = True, tuning: bool = False, seed: int = 7
-) -> list[Somebody]:
+) -> list[Person]:
     """Draw people, photo people first; the first of a larger draw are those of a smaller one.
 
     Held-out people on whom a setting is chosen (`tuning`) are never those on whom it is reported: the last
@@ -55,16 +55,16 @@ def choose_people(
     if photo > len(numbers):
         raise ValueError(f"{photo} photo people were asked for, but there are {len(numbers)}; ask for fewer.")
     first, offset = _TUNING_SEED if tuning else seed, 3 if held_out else _TRAINING_SEED
-    return [Somebody("photo", int(number)) for number in numbers[:photo]] + [
-        Somebody("rendered", 8 * (first + k) + offset) for k in range(rendered)
+    return [Person("photo", int(number)) for number in numbers[:photo]] + [
+        Person("rendered", 8 * (first + k) + offset) for k in range(rendered)
     ]
 
 
-def cast_somebody(somebody: Somebody, head: Head) -> clips.Cast:
+def cast_person(person: Person, head: Head) -> clips.Cast:
     """Make the person, as they are: neither mirrored nor changed."""
-    if somebody.kind == "rendered":
-        return clips.cast_rendered(head, somebody.number)
-    return clips.cast_photo(head, *_photos()[somebody.number])
+    if person.kind == "rendered":
+        return clips.cast_rendered(head, person.number)
+    return clips.cast_photo(head, *_photos()[person.number])
 
 
 def held_out_people(
@@ -73,7 +73,7 @@ def held_out_people(
     """Cast people that training never saw: photo people, then rendered ones."""
     chosen = choose_people(count_photo, count_rendered, seed=seed)
     head = head or load_head()
-    return [cast_somebody(somebody, head) for somebody in chosen]
+    return [cast_person(person, head) for person in chosen]
 
 
 @lru_cache(maxsize=1)
@@ -82,9 +82,9 @@ def get_head(name: HeadName) -> Head:
     return create_tiny_head() if name == "tiny" else load_head()
 
 
-def photo_of(somebody: Somebody) -> tuple[PhotoRecord, PersonWords]:
+def photo_of(person: Person) -> tuple[PhotoRecord, PersonWords]:
     """Return a photo person's photo, and how they are labelled."""
-    return _photos()[somebody.number]
+    return _photos()[person.number]
 
 
 @lru_cache(maxsize=1)
@@ -110,16 +110,11 @@ def choose_reference(person: int, wanted: Sequence[str], actions: Sequence[str] 
     return next((name for name in shown if name not in wanted), shown[0])
 
 
-def reference_track(cast_number: int, action: str, *, seed: int = 0) -> Float[np.ndarray, "1 60"]:
-    """Give the coefficients and head pose that a person's reference shows."""
-    rng = np.random.default_rng((seed, cast_number, sum(action.encode())))
-    track = perform([Performed((action,), 0.0, clips.SECONDS)], rng=rng, frames=clips.FRAMES)
-    return track[REFERENCE_FRAME, None]
-
-
 def reference_of(cast: clips.Cast, action: str, *, seed: int = 0) -> UInt8[np.ndarray, "h w 3"]:
     """Render a person's reference picture, which shows `action`."""
-    return cast.person.render(reference_track(cast.key["person"], action, seed=seed))[0]
+    rng = np.random.default_rng((seed, cast.key["person"], sum(action.encode())))
+    track = perform([Performed((action,), 0.0, clips.SECONDS)], rng=rng, frames=clips.FRAMES)
+    return cast.person.render(track[REFERENCE_FRAME, None])[0]
 
 
 def truth_of(

@@ -3,6 +3,7 @@
 In come the strips of frames that the run kept; out come `figure.png` and `sheets/`.
 """
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from iad.evaluation.bench import STRIP, person_file, shown_people, strip_file
-from iad.evaluation.plan import Plan, list_wanted
+from iad.evaluation.action_clips import STRIP, load_person, shown_people, strip_file
+from iad.evaluation.action_plan import Plan, list_wanted
 from iad.video import save_picture
 
 INK, SOFT, PAPER = (31, 35, 40), (110, 118, 129), (255, 255, 255)
 FRAME = 96  # pixels of a frame in a picture
 GAP, MARGIN, HEAD, WORDS = 10, 28, 74, 150
+LETTERS = 20  # of a prompt in a line
 _SHEET_ROWS = ("truth", "warp")  # beside the arms and what is drawn, on the sheets
 
 
@@ -54,8 +56,8 @@ def _line(folder: Path, plan: Plan, by_key, person: int, action: str, rows: Sequ
             w for w in list_wanted(plan, row, person) if w.part == "basic" and w.actions == [action]
         )
         named[row] = by_key.get(wanted.key)
-    with np.load(person_file(folder, person)) as file:
-        references = dict(zip(file["shown"].tolist(), file["images"], strict=True))
+    stored = load_person(folder, person)
+    references = dict(zip(stored["shown"].tolist(), stored["images"], strict=True))
     some = next(record for record in named.values() if record)
     prompts = [record["prompt"] for record in named.values() if record and record["prompt"]]
     strips = {row: strip_file(folder, record["key"]) for row, record in named.items() if record}
@@ -82,7 +84,7 @@ def _draw(title: str, rows: Sequence[str], lines: Sequence[dict[str, Any]]) -> I
         y = HEAD + number * (FRAME + GAP)
         reference = Image.fromarray(line["reference"])
         canvas.paste(reference.resize((FRAME, FRAME), Image.LANCZOS), (MARGIN, y))
-        text = _wrap(line["prompt"], WORDS)
+        text = textwrap.fill(line["prompt"], LETTERS)
         _write(draw, (MARGIN + FRAME + GAP, y + 4), text)
         _write(draw, (MARGIN + FRAME + GAP, y + FRAME - 18), f"shown: {line['shown']}", tone=SOFT, size=12)
         for k, row in enumerate(rows):
@@ -92,17 +94,6 @@ def _draw(title: str, rows: Sequence[str], lines: Sequence[dict[str, Any]]) -> I
             else:
                 _write(draw, (left + k * (strip + GAP), y + FRAME / 2 - 8), "no face found", tone=SOFT)
     return canvas
-
-
-def _wrap(text: str, width: int, size: int = 14) -> str:
-    font, lines = ImageFont.load_default(size), [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) > width and lines[-1]:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)
 
 
 def _write(draw: ImageDraw.ImageDraw, place, text: str, *, size: int = 14, tone=INK) -> None:

@@ -1,10 +1,10 @@
-"""One report of all suites that ran: `report.json` for programs, `report.md` for readers."""
+"""One report of all suites that ran: `report.json` for programs, `report.md` for readers; their tables."""
 
 import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -52,3 +52,31 @@ def as_json(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> str:
+    """Write a table in Markdown, below its title where it has one."""
+    lines = [header, ["---"] * len(header), *rows]
+    heading = f"### {title}\n\n" if title else ""
+    return heading + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def write_estimate(
+    estimate: Sequence[float | None] | None, *, percent: bool = False, digits: int = 2, sign: str = ""
+) -> str:
+    """Write a value and the ends of its interval, those that are known; a dash where there is no value.
+
+    Args:
+        estimate: value, low, high; or a value alone.
+        percent: a share, written in percent.
+        digits: behind the point, where it is no share.
+        sign: "+" writes it before what is above zero.
+    """
+    scale, digits, unit = (100, 0, " %") if percent else (1, digits, "")
+    known = [
+        None if x is None or not math.isfinite(x) else f"{scale * x:{sign}.{digits}f}" for x in estimate or ()
+    ]
+    value, *ends = known or [None]
+    if value is None or not any(ends):
+        return "–" if value is None else value + unit
+    return f"{value}{unit} [{', '.join(end or '–' for end in ends)}]"

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from iad.evaluation.action_plan import Plan
 from iad.evaluation.people import photo_of
-from iad.evaluation.plan import Plan
 
 FEWEST = 8
 TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")  # skin, lightest first
@@ -55,9 +55,9 @@ def name_tone(angle: float) -> str:
 def list_strata(plan: Plan) -> tuple[list[Stratum], list[str]]:
     """Group the photo people of a plan; returns groups, and a sentence where there are no two to compare."""
     labels: dict[str, dict[int, str]] = {"skin tone": {}, "sex": {}, "age": {}}
-    for number, somebody in enumerate(plan.people):
-        if somebody.kind == "photo":
-            record, words = photo_of(somebody)
+    for number, person in enumerate(plan.people):
+        if person.kind == "photo":
+            record, words = photo_of(person)
             labels["skin tone"][number] = name_tone(measure_skin(record.load_photo(), record.landmarks))
             labels["sex"][number], labels["age"][number] = words.presentation, words.age
     strata: list[Stratum] = []

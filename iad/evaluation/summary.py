@@ -1,6 +1,6 @@
 """Records of clips -> the numbers of the `action` suite, each with its interval over people.
 
-In come the journals of lessons and clips; out comes, for every row of the table and every kind of people, a
+In come the journals of examples and clips; out comes, for every row of the table and every kind of people, a
 mapping from a column of `metrics.DEFINITIONS` to (value, low, high). A number is a function of people, some
 of them drawn more than once, so the same people can be drawn for two rows: differences are paired by person.
 """
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from iad.evaluation import consisid, metrics
+from iad.evaluation import inception_clip, metrics
+from iad.evaluation.action_clips import unpack
 from iad.evaluation.action_judges import ActionJudge, Record
-from iad.evaluation.bench import unpack
+from iad.evaluation.action_plan import Plan
 from iad.evaluation.intervals import by_person
-from iad.evaluation.plan import Plan
 
 Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
 Statistic = Callable[[Int[np.ndarray, " n"]], float]  # of people, by their place in a list
@@ -37,7 +37,7 @@ MEANS = {  # columns that are plain means over clips
     "CLIPScore": "clipscore",
 }
 RELATIVE = {"jitter": "jitter", "motion": "motion"}  # over those of the truth
-COLUMNS = {**metrics.DEFINITIONS, **consisid.DEFINITIONS}
+COLUMNS = {**metrics.DEFINITIONS, **inception_clip.DEFINITIONS}
 # Of no clip at all.
 WORST = dict.fromkeys(("arc", "cur", "person_right", "dlib_right", "found", "action_right"), 0.0)
 WORST["action_right, dlib"] = 0.0

@@ -12,11 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from iad.config import ARMS
-from iad.evaluation.intervals import by_person
+from iad.evaluation.intervals import FEW, Estimate, by_person
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.material import Photo
-from iad.evaluation.real.measures import measure
-from iad.evaluation.real.statistics import RESAMPLES, Estimate
+from iad.evaluation.real.mesh import measure
 
 PROMPT = "a person looks ahead calmly"
 COPIED = ("smile", "mouth", "lids", "yaw", "pitch")
@@ -65,7 +64,7 @@ def estimate_share(clips: Measures, shown: Measures, read: Measures) -> dict[str
         columns = np.stack([clips[name], shown[name], read[name]])
         columns = columns[:, np.isfinite(columns).all(0)]
         people, through = columns.shape[1], partial(_through, columns)
-        found[name] = by_person(through, people, resamples=RESAMPLES) if people >= 3 else (np.nan,) * 3
+        found[name] = by_person(through, people, resamples=FEW) if people >= 3 else (np.nan,) * 3
     return found
 
 

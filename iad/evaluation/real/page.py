@@ -3,11 +3,12 @@
 In comes the report as JSON holds it (intervals as lists, NaN as None); out comes text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from iad.evaluation.real.asked import ACTIONS
 from iad.evaluation.real.driver_cases import CASES
+from iad.evaluation.report import write_estimate, write_table
 
 NOTE = """\
 Judges: MediaPipe's 468-point mesh and its network for lids, which no training here met, and dlib's recogniser
@@ -72,17 +73,19 @@ def _reading(report: Mapping[str, Any]) -> list[str]:
         for key in ("track", "own landmarks"):
             if key in part:
                 label = "read-out" if key == "track" else key
-                rows.append([f"{title} ({count}), {label}", *(_estimate(part[key].get(n)) for n in names)])
+                cells = [write_estimate(part[key].get(n)) for n in names]
+                rows.append([f"{title} ({count}), {label}", *cells])
     rows.append(["shuffled", *(_number(first["shuffled"][n]) for n in names)])
     words = list(first["words"])
-    said = [[title, *(_estimate(part["words"][w]) for w in words)] for title, part in report.items()]
-    errors = [[name, _estimate(value, percent=True)] for name, value in first["landmarks"].items()]
+    said = [[title, *(write_estimate(part["words"][w]) for w in words)] for title, part in report.items()]
+    shares = {name: [x and 100 * x for x in value] for name, value in first["landmarks"].items()}
+    errors = [[name, write_estimate(value, digits=1)] for name, value in shares.items()]
     return [
         "### Reading\n",
         READING,
-        _table(["", *names], rows),
-        _table(["similarity with the words", *words], said),
-        _table(["landmarks of held-out photos", "mean error, % of the eye distance"], errors),
+        write_table(["", *names], rows),
+        write_table(["similarity with the words", *words], said),
+        write_table(["landmarks of held-out photos", "mean error, % of the eye distance"], errors),
     ]
 
 
@@ -92,25 +95,26 @@ def _identity(report: Mapping[str, Any]) -> list[str]:
         for name, row in part["rows"].items():
             gap = [_number(row.get(f"cosine {kind}")) for kind in ("same", "different")]
             counts = f"{row['same']} / {row['different']}"
-            rows.append([title, name, _estimate(row["auc"]), _estimate(row["eer"]), *gap, counts])
+            rows.append([title, name, write_estimate(row["auc"]), write_estimate(row["eer"]), *gap, counts])
     header = ["same person is", "part", "AUC", "EER", "cosine, same", "different", "pairs"]
-    return ["### Identity\n", IDENTITY, _table(header, rows)]
+    return ["### Identity\n", IDENTITY, write_table(header, rows)]
 
 
 def _copying(report: Mapping[str, Any]) -> list[str]:
-    rows = [[name, *map(_estimate, row.values())] for name, row in report["rows"].items()]
+    rows = [[name, *map(write_estimate, row.values())] for name, row in report["rows"].items()]
     names = list(next(iter(report["rows"].values())))
     title = f"### Copied from {report['photos']} photos as they are\n"
-    return [title, COPYING, _table(["", *names], rows)]
+    return [title, COPYING, write_table(["", *names], rows)]
 
 
 def _driving(report: Mapping[str, Any]) -> list[str]:
     rows = []
     for title, row in report["rows"].items():
-        rows += [[title, kind, *(_estimate(part[kind]) for part in row.values())] for kind in ("r", "slope")]
+        for kind in ("r", "slope"):
+            rows.append([title, kind, *(write_estimate(part[kind]) for part in row.values())])
     names = list(next(iter(report["rows"].values()))) if report["rows"] else []
     made = f"{report['made']} of {report['asked']} clips were made.\n"
-    return ["### Driving\n", DRIVING, made, _table(["driver", "", *names], rows)]
+    return ["### Driving\n", DRIVING, made, write_table(["driver", "", *names], rows)]
 
 
 def _asked(report: Mapping[str, Any], control: Mapping[str, Any]) -> list[str]:
@@ -120,11 +124,11 @@ def _asked(report: Mapping[str, Any], control: Mapping[str, Any]) -> list[str]:
     for name, row in report.items():
         prompt = ACTIONS[name].prompt if name in ACTIONS else "a neutral face, of a grin with teeth"
         rows.append([
-            prompt, row["moves"], str(row["clips"]), _estimate(row["right"]), _number(row["others"]),
+            prompt, row["moves"], str(row["clips"]), write_estimate(row["right"]), _number(row["others"]),
             _number((control[name]["right"] or [None])[0]), _number(row["change"]), _number(row["detected"]),
-            _number(row["distance"]), _estimate(row["same person"]),
+            _number(row["distance"]), write_estimate(row["same person"]),
         ])  # fmt: skip
-    return ["### Asked actions\n", ASKED, _table(header, rows)]
+    return ["### Asked actions\n", ASKED, write_table(header, rows)]
 
 
 def _cases(report: Mapping[str, Any]) -> list[str]:
@@ -135,21 +139,8 @@ def _cases(report: Mapping[str, Any]) -> list[str]:
         rows.append([number, case, row["said"].replace("|", "/"), words[row["right"]]])
     right = sum(row["right"] is True for row in report.values())
     title = f"### Cases that failed visitors: {right} of {len(report)} right\n"
-    return [title, _table(["#", "case", "came out", "right?"], rows)]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return [title, write_table(["#", "case", "came out", "right?"], rows)]
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _estimate(value: Sequence[float | None] | None, *, percent: bool = False) -> str:
-    if value is None or value[0] is None:
-        return "–"
-    scale, digits = (100, 1) if percent else (1, 2)
-    middle, low, high = (None if v is None else f"{scale * v:.{digits}f}" for v in value)
-    return f"{middle} [{low or '–'}, {high or '–'}]"
+    return write_estimate([value])

@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from iad.evaluation.real.asked import Judged
-from iad.evaluation.real.bench import Outcome
-from iad.evaluation.real.driving import Driven
+from iad.evaluation.real.cases import Outcome
+from iad.evaluation.real.driven import Driven
+from iad.plots import face_sheet
 from iad.video import save_picture
 
-SIDE, FRAMES, LABEL, GAP = 128, 8, 22, 4
+SIDE, FRAMES = 128, 8
 Strip = tuple[str, list[UInt8[np.ndarray, "_ _ 3"]]]
 
 
@@ -63,15 +64,10 @@ def _save(path: Path, strips: Sequence[Strip]) -> None:
     if not strips:
         return
     columns = max(len(pictures) for _, pictures in strips)
-    height, width = SIDE + LABEL + GAP, columns * (SIDE + GAP)
-    sheet = np.full((len(strips) * height, width, 3), 255, np.uint8)
-    for row, (label, pictures) in enumerate(strips):
-        top = row * height
-        cv2.putText(sheet, label, (4, top + 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
-        for column, picture in enumerate(pictures):
-            left = column * (SIDE + GAP)
-            sheet[top + LABEL : top + LABEL + SIDE, left : left + SIDE] = _fit(picture)
-    save_picture(path, sheet)
+    blank = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    crops = [_fit(x) for _, pictures in strips for x in [*pictures, *[blank] * (columns - len(pictures))]]
+    titles = [label for label, _ in strips]
+    save_picture(path, np.asarray(face_sheet(np.stack(crops), columns=columns, size=SIDE, titles=titles)))
 
 
 def _fit(picture: UInt8[np.ndarray, "_ _ 3"]) -> UInt8[np.ndarray, "s s 3"]:

@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
-from iad.autoencoder import to_tensor
-from iad.performing.actions import COEFFICIENTS, EXPRESSIONS
+from iad.performing.actions import COEFFICIENTS
 
 PARTS = ("identity", "recognised", "action", "residual", "facial")  # those that a model has
 SIZE = 256  # pixels of the clips: what the page makes
-_POSE_UNIT = 15.0  # degrees, of the first edition's read-out
 # What the model reads, under the judge's names; lids are read as how far they are shut.
 _READ = {
     "mouth": ("jawOpen",),
@@ -52,7 +49,6 @@ class Clip:
         return Clip(self.frames[picks], self.times[picks], self.notes, self.scores)
 
 
-@torch.inference_mode()
 def read(pipe, photo) -> Reading:
     """Let the model read a face.
 
@@ -60,11 +56,7 @@ def read(pipe, photo) -> Reading:
         ValueError: it finds none.
     """
     face = pipe.find_face(photo)
-    track = getattr(face, "track", None)
-    if track is None:  # a model whose faces come without a track reads it off the crop
-        track = pipe.parts["encoder"](to_tensor(face.image[None])).coefficients[0].float().numpy().copy()
-        track[EXPRESSIONS:] *= _POSE_UNIT
-    return Reading(np.asarray(face.landmarks), np.asarray(track))
+    return Reading(np.asarray(face.landmarks), np.asarray(face.track))
 
 
 def read_frames(pipe, frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f 60"]:

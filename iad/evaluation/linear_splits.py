@@ -35,7 +35,7 @@ class Erased:
 
 
 @dataclass
-class Foil:
+class LinearSplit:
     """Splits rows, fitted once a fold."""
 
     fit: Callable[[Fold], ClosedForm | Erased]
@@ -52,7 +52,7 @@ class Foil:
         return self.known[id(fold)]
 
 
-def create_closed_form(rows: Float[Tensor, "n d"], samples: Faces, rank: int) -> Foil:
+def create_closed_form(rows: Float[Tensor, "n d"], samples: Faces, rank: int) -> LinearSplit:
     """Take the strongest directions in which faces of one person differ."""
 
     def fit(fold: Fold) -> ClosedForm:
@@ -60,10 +60,10 @@ def create_closed_form(rows: Float[Tensor, "n d"], samples: Faces, rank: int) ->
         small = fit_closed_form(taught, torch.from_numpy(samples.person[fold.taught]), rank=rank)
         return ClosedForm(mean, axes @ small.basis)
 
-    return Foil(fit)
+    return LinearSplit(fit)
 
 
-def create_leace(rows: Float[Tensor, "n d"], samples: Faces) -> Foil:
+def create_leace(rows: Float[Tensor, "n d"], samples: Faces) -> LinearSplit:
     """Erase which expression is shown, head turns at random being one more."""
     from concept_erasure import LeaceEraser
 
@@ -76,7 +76,7 @@ def create_leace(rows: Float[Tensor, "n d"], samples: Faces) -> Foil:
         reads, shows = eraser.proj_right.T.float(), eraser.proj_left.T.float()
         return Erased(mean, axes @ reads, shows @ axes.T)
 
-    return Foil(fit)
+    return LinearSplit(fit)
 
 
 def lacks_leace() -> str:
@@ -104,5 +104,5 @@ def _span(
 
 def closed_form_makers(rows: Float[Tensor, "n d"], samples: Faces, *, rank: int) -> tuple[Make, Make]:
     """Return what makes identity and action by closed form, fitted anew on the people who teach a fold."""
-    foil = create_closed_form(rows, samples, rank)
-    return foil.make(rows, 0), foil.make(rows, 1)
+    closed_form = create_closed_form(rows, samples, rank)
+    return closed_form.make(rows, 0), closed_form.make(rows, 1)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from iad.evaluation.intervals import Estimate, correlate, share
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.material import Photo
-from iad.evaluation.real.measures import measure
-from iad.evaluation.real.statistics import Estimate, correlate, share
+from iad.evaluation.real.mesh import measure
 
 # Words -> the judge's measure that they should follow, and its sign.
 WORDS = {

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from iad.evaluation.intervals import follow
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.material import Photo
-from iad.evaluation.real.measures import measure
-from iad.evaluation.real.statistics import follow
+from iad.evaluation.real.mesh import measure
 from iad.video import save
 
 FOLLOWED = ("mouth", "lids", "smile", "yaw")

@@ -20,7 +20,7 @@ DRAWN_SIZE = 256  # pixels of a drawn frame before it is cut: twice what judges 
 FITTED = 4  # photos whose fit is kept
 
 
-class FamiliarWords(TextEncoder):
+class CachedText(TextEncoder):
     """A text encoder that reads the same words once."""
 
     def __init__(self, encoder: TextEncoder):
@@ -31,7 +31,7 @@ class FamiliarWords(TextEncoder):
         """Encode, or remember."""
         return self._read(tuple(texts), tokens)
 
-    def to(self, device: Any) -> "FamiliarWords":
+    def to(self, device: Any) -> "CachedText":
         """Move to a device; what was read before is forgotten."""
         return type(self)(self.encoder.to(device))
 
@@ -39,7 +39,7 @@ class FamiliarWords(TextEncoder):
         return self.encoder.encode(list(texts), tokens=tokens)
 
 
-class FamiliarPipeline(IaDPipeline):
+class CachedPipeline(IaDPipeline):
     """A pipeline that looks for the face of a reference once, however many clips are made of it.
 
     Scores of the pipeline's own encoder are left out: others judge here.
@@ -48,7 +48,7 @@ class FamiliarPipeline(IaDPipeline):
     framed = False  # references are taken for aligned faces as they are
 
     def __init__(self, preset: Preset, parts: nn.ModuleDict, text_encoder: Any, **options: Any):
-        super().__init__(preset, parts, FamiliarWords(text_encoder), **options)
+        super().__init__(preset, parts, CachedText(text_encoder), **options)
         self._known: dict[bytes, Face | ValueError] = {}
         self._identities: dict[bytes, np.ndarray] = {}
         self._fitted: dict[bytes, tuple[AnimatedPhoto | None, list[str]]] = {}
