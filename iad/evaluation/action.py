@@ -10,9 +10,8 @@ at once, so that an interrupted run goes on.
 
 import hashlib
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -129,9 +128,8 @@ def _measure(plan: Plan, folder: Path, *, workers: int, ray: str | None) -> tupl
     count = plan.photo + plan.rendered
     rows = [row for row in plan.rows if row != "truth"]
     examples, clips = Journal(folder / "lessons.jsonl"), Journal(folder / "clips.jsonl")
-    go = partial(_go, workers=workers, ray=ray)
     taught = {record["teacher"] for record in examples.records.values()}
-    go([k for k in range(plan.teachers) if k not in taught], partial(teach_person, plan, folder), examples)
+    untaught = [k for k in range(plan.teachers) if k not in taught]
     there = {
         person
         for person in range(count)
@@ -139,9 +137,15 @@ def _measure(plan: Plan, folder: Path, *, workers: int, ray: str | None) -> tupl
         and all(wanted.key in clips.records for wanted in list_wanted(plan, "truth", person))
     }
     unready = [person for person in range(count) if person not in there]
-    go(unready, partial(prepare_person, plan, folder), clips, name="true renders")
     tasks = [task for person in range(count) for task in _tasks(plan, rows, person, clips)]
-    go(tasks, partial(measure_clips, plan, folder), clips, name="generated clips", size=len)
+    for name, todo, work, journal in (
+        ("clips that teach the judges", untaught, teach_person, examples),
+        ("true renders", unready, prepare_person, clips),
+        ("generated clips", tasks, measure_clips, clips),
+    ):
+        made = spread(todo, partial(work, plan, folder), workers=workers, ray=ray)
+        for records in tqdm(made, desc=name, total=len(todo), disable=not todo, mininterval=2):
+            journal.add(records)
     return examples, clips
 
 
@@ -154,23 +158,6 @@ def _tasks(plan: Plan, rows: Sequence[str], person: int, clips: Journal) -> Iter
                 kind = (row,) if row == "still" else (wanted.part, *wanted.actions)
                 groups.setdefault(kind, []).append(wanted)
     yield from map(tuple, groups.values())
-
-
-def _go(
-    tasks: Sequence[Any],
-    work: Callable[[Any], list[dict[str, Any]]],
-    journal: Journal,
-    *,
-    workers: int,
-    ray: str | None,
-    name: str = "clips that teach the judges",
-    size: Callable[[Any], int] = lambda task: 1,
-) -> None:
-    total = sum(map(size, tasks))
-    with tqdm(total=total, desc=name, file=sys.stderr, disable=not tasks, mininterval=2) as bar:
-        for records in spread(tasks, work, workers=workers, ray=ray):
-            journal.add(records)
-            bar.update(len(records) if size is len else 1)
 
 
 def _stratify(judged: Sequence[dict], judges: Sequence[ActionJudge], plan: Plan) -> dict[str, Any]:

@@ -128,8 +128,7 @@ def run_leakage(
         "embeddings": normalise(rows, _chance(folds, samples)),
         "left_out": lacks_leace(),
         "words": crossing.find_clips(pipe, samples, casts),
-        "swap": _swap(pipe, samples, scorers),
-        "swap_pictures": _swap_pictures(pipe, shown, samples, scorers),
+        **_swap(pipe, shown, samples, scorers),
         "swap_embedded": {name: crossing.swap_embedded(parts, samples) for name, parts in sources.items()},
     }
     report["seconds"] = round(time.perf_counter() - begun, 1)
@@ -238,24 +237,16 @@ def normalise(rows: list[dict[str, Any]], chance: dict[str, float]) -> list[dict
     return rows
 
 
-def _swap(pipe: Any, samples: Samples, scorers: Scorers | None) -> dict[str, Any]:
+def _swap(
+    pipe: Any, shown: dict[str, tuple[Any, Parts]], samples: Samples, scorers: Scorers | None
+) -> dict[str, Any]:
+    """Judge clips of the shipped split, and its and every ablation's pictures by the heads that show them."""
     try:
         scorers = scorers or load_scorers()
     except ValueError as error:
-        return {"left_out": f"The swap test needs judges. {error}"}
-    return crossing.swap(pipe, samples, scorers)
-
-
-def _swap_pictures(
-    pipe: Any, shown: dict[str, tuple[Any, Parts]], samples: Samples, scorers: Scorers | None
-) -> dict[str, Any]:
-    """Judge the shipped split and every ablation by the pictures that its own head shows."""
-    try:
-        scorers = scorers or load_scorers()
-    except ValueError:
-        return {}  # said beside the swap test on clips
-    found = {}
+        return {"swap": {"left_out": f"The swap test needs judges. {error}"}, "swap_pictures": {}}
+    found = {"swap": crossing.swap(pipe, samples, scorers), "swap_pictures": {}}
     for name, (heads, parts) in shown.items():
         show = partial(paint, heads, pipe.parts["autoencoder"], pipe.preset)
-        found[name] = crossing.swap_pictures(show, parts, samples, scorers)
+        found["swap_pictures"][name] = crossing.swap_pictures(show, parts, samples, scorers)
     return found

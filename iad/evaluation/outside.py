@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from iad.evaluation.real.mesh import Meshes
+from iad.recogniser import find_model
 
 LARGE = 256  # pixels; dlib's models want the face about 150 wide
 FACE = (52, 60, 204, 212)  # where the framing puts dlib's box in an enlarged frame
@@ -34,7 +35,7 @@ _FIVE = (263, 362, 33, 133, 2)
 def available() -> dict[str, str]:
     """Tell for every outside judge what is missing, in a sentence; an empty one where nothing is."""
     return {
-        "dlib": _lacks_dlib() or _lacks_dlib_models(),
+        "dlib": _lacks_dlib(),
         "insightface": _lacks_insightface(PACKS),
         "curricularface-ir101": (
             "CurricularFace IR-101 is not judged: no package carries its weights; our own 'cur' stands in."
@@ -43,34 +44,23 @@ def available() -> dict[str, str]:
 
 
 def _lacks_dlib() -> str:
-    if _folder_of("dlib"):
-        return ""
-    return "dlib is not installed; install it with: pip install dlib-bin"
-
-
-def _lacks_dlib_models() -> str:
-    folder = _folder_of("face_recognition_models")
-    if folder and all((folder / "models" / name).exists() for name in (MARKS_FILE, DLIB_FILE)):
-        return ""
-    return (
-        "dlib's landmark and recognition models are not installed; install them with: "
-        "pip install --no-deps face_recognition_models"
-    )
+    if not importlib.util.find_spec("dlib"):
+        return "dlib is not installed; install it with: pip install dlib-bin"
+    try:
+        _ = find_model(MARKS_FILE), find_model(DLIB_FILE)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _lacks_insightface(packs: Path) -> str:
-    if not _folder_of("insightface"):
+    if not importlib.util.find_spec("insightface"):
         return "InsightFace is not installed; install it with: pip install insightface onnxruntime"
     folder = packs.expanduser() / "models" / "buffalo_l"
     lacking = [name for name in BUFFALO if not (folder / name).exists()]
     if lacking:
         return f"InsightFace's pack buffalo_l lacks {', '.join(lacking)} in {folder}; put them there."
     return ""
-
-
-def _folder_of(package: str) -> Path | None:
-    found = importlib.util.find_spec(package)
-    return Path(found.origin).parent if found and found.origin else None
 
 
 def read_landmarks(points: Float[np.ndarray, "f 68 2"]) -> Float[np.ndarray, "f 11"]:
@@ -108,9 +98,8 @@ class DlibJudge:
             raise ValueError(lack)
         import dlib
 
-        folder = _folder_of("face_recognition_models") / "models"
         self._box = dlib.rectangle(*FACE)
-        self._predictor = dlib.shape_predictor(str(folder / MARKS_FILE))
+        self._predictor = dlib.shape_predictor(str(find_model(MARKS_FILE)))
         self._recogniser = _load_recogniser()
 
     def landmarks(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f 68 2"]:
@@ -133,7 +122,7 @@ class DlibJudge:
 def _load_recogniser():
     import dlib
 
-    return dlib.face_recognition_model_v1(str(_folder_of("face_recognition_models") / "models" / DLIB_FILE))
+    return dlib.face_recognition_model_v1(str(find_model(DLIB_FILE)))
 
 
 def recognise(pictures, meshes: Meshes) -> Float32[np.ndarray, "f 128"]:
@@ -197,12 +186,8 @@ class InsightFaceJudge:
         for picture in (frame, padded):
             faces = self._analysis.get(np.ascontiguousarray(picture[..., ::-1]))  # it wants BGR
             if faces:
-                return max(faces, key=lambda face: _area(face.bbox)).normed_embedding
+                return max(faces, key=lambda face: np.prod(face.bbox[2:] - face.bbox[:2])).normed_embedding
         return np.full(512, np.nan)
-
-
-def _area(box: np.ndarray) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
 def _unit(rows: np.ndarray) -> Float32[np.ndarray, "f e"]:

@@ -54,11 +54,28 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> str:
-    """Write a table in Markdown, below its title where it has one."""
-    lines = [header, ["---"] * len(header), *rows]
+def write_table(
+    header: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", missing: str = "–"
+) -> str:
+    """Write a table in Markdown.
+
+    Args:
+        header: names of the columns.
+        rows: cells: words, counts, other numbers, estimates (value, low, high) as a list or by name, None.
+        title: stands above the table.
+        missing: stands for None.
+    """
+    lines = [header, ["---"] * len(header), *([_write_cell(cell, missing) for cell in row] for row in rows)]
     heading = f"### {title}\n\n" if title else ""
     return heading + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _write_cell(cell: Any, missing: str) -> str:
+    if cell is None or isinstance(cell, (str, int)):
+        return missing if cell is None else str(cell)
+    if isinstance(cell, Mapping):
+        cell = [cell[end] for end in ("value", "low", "high")]
+    return write_estimate(cell if isinstance(cell, Sequence) else [cell])
 
 
 def write_estimate(

@@ -211,8 +211,7 @@ def _clips(report: Mapping[str, Any]) -> str:
     heads = [f"drawn, {size} px, {report['fps']:g} fps" for size in drawn]
     heads.append(f"the denoiser alone, {report['size_alone']} px, {report['frames_alone']} frames")
     rows = [
-        [stage, *(f"{entry['stages'][stage]:.2f}" for entry in drawn.values()), ""]
-        for stage in (next(iter(drawn.values()))["stages"] if drawn else ())
+        [stage, *(entry["stages"][stage] for entry in drawn.values()), ""] for stage in STAGES if drawn
     ]
     entries = [*drawn.values(), alone]
     rows.append(["**a clip**", *(f"**{entry['total']:.2f}**" for entry in entries)])

@@ -15,9 +15,8 @@ from iad.evaluation import inception_clip, metrics
 from iad.evaluation.action_clips import unpack
 from iad.evaluation.action_judges import ActionJudge, Record
 from iad.evaluation.action_plan import Plan
-from iad.evaluation.intervals import by_person
+from iad.evaluation.intervals import Estimate, by_person
 
-Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
 Statistic = Callable[[Int[np.ndarray, " n"]], float]  # of people, by their place in a list
 
 KINDS = ("all", "photo", "rendered")
@@ -36,7 +35,7 @@ MEANS = {  # columns that are plain means over clips
     "ConsisID's 'FID'": "consisid_fid",
     "CLIPScore": "clipscore",
 }
-RELATIVE = {"jitter": "jitter", "motion": "motion"}  # over those of the truth
+RELATIVE = ("jitter", "motion")  # over those of the truth
 COLUMNS = {**metrics.DEFINITIONS, **inception_clip.DEFINITIONS}
 # Of no clip at all.
 WORST = dict.fromkeys(("arc", "cur", "person_right", "dlib_right", "found", "action_right"), 0.0)
@@ -115,12 +114,10 @@ def summarise(
         people = sorted({r["person"] for r in records if kind in ("all", r["kind"])})
         if not people or (kind != "all" and len({r["kind"] for r in records}) == 1):
             continue
-        table[kind] = {}
-        for row, mine in by_row.items():
-            found = estimate(_columns(mine, by_row, people, judges, plan), len(people))
+        table[kind] = select(records, judges, plan, people=people, rows=list(by_row))
+        for row, found in table[kind].items():
             renders = [r for r in by_row["truth"] if r["part"] == "render"]
-            found |= _finite({"Frechet": _distance(_basic(mine), renders, people)})
-            table[kind][row] = found
+            found |= _finite({"Frechet": _distance(_basic(by_row[row]), renders, people)})
     return table
 
 
@@ -188,8 +185,8 @@ def _columns(
         for column, field in MEANS.items()
         if any(field in r for r in basic)
     }
-    for column, field in RELATIVE.items():
-        ours, true = (_mean(side, field, people) for side in (basic, _basic(by_row["truth"])))
+    for column in RELATIVE:
+        ours, true = (_mean(side, column, people) for side in (basic, _basic(by_row["truth"])))
         with np.errstate(invalid="ignore", divide="ignore"):
             above, below = ours.above / ours.below, true.above / true.below
         found[column] = Ratio(np.nan_to_num(above), np.where(ours.below > 0, below, 0))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from tqdm import tqdm
 
 from iad.evaluation import outside
 from iad.evaluation.intervals import share
@@ -133,13 +134,12 @@ def look(frames: UInt8[np.ndarray, "f h w 3"], photo, *, number: int, action: st
     return Judged(number, action, own, measure(meshes), detected, distance, frames, photo)
 
 
-def ask(pipe, calm: Sequence, toothy: Sequence, *, actions: Sequence[str], tick: Callable) -> list[Judged]:
+def ask(pipe, calm: Sequence, toothy: Sequence, *, actions: Sequence[str]) -> list[Judged]:
     """Ask every calm photo for every action, and every toothy one for a neutral face."""
     wanted = [(photo, name, ACTIONS[name]) for photo in calm for name in actions]
     wanted += [(photo, "neutral", NEUTRAL) for photo in toothy]
     made = []
-    for photo, name, asked in wanted:
-        tick()
+    for photo, name, asked in tqdm(wanted, desc="asked actions"):
         try:
             clip = subject.animate(pipe, photo.image, asked.prompt).sample(LOOKS)
         except ValueError:

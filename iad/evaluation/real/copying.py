@@ -4,12 +4,13 @@ In come held-out photos as they are, which smile, turn or squint by chance; out 
 each of the outside judge's measures, the share of it that the clips still show.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from iad.config import ARMS
 from iad.evaluation.intervals import FEW, Estimate, by_person
@@ -30,11 +31,10 @@ def list_rows(pipe) -> dict[str, dict[str, Any]]:
     return {arm: {"arm": arm, "detail_scale": 0.0} for arm in arms} | {DRAWN: {}}
 
 
-def look_at_clips(pipe, photos: Sequence[Photo], options: Mapping[str, Any], *, tick: Callable) -> Measures:
+def look_at_clips(pipe, photos: Sequence[Photo], options: Mapping[str, Any]) -> Measures:
     """Ask each photo for calm and measure its clip; NaN where the model refuses or no face is seen."""
     rows = []
-    for photo in photos:
-        tick()
+    for photo in tqdm(photos, desc="calm clips"):
         try:
             frames = subject.animate(pipe, photo.image, PROMPT, **options).frames
         except ValueError:
@@ -49,8 +49,8 @@ def look_at_clips(pipe, photos: Sequence[Photo], options: Mapping[str, Any], *, 
 
 def read_photos(pipe, photos: Sequence[Photo]) -> Measures:
     """Read what the photos show, by the model: it sets apart what a face does from how it is built."""
-    tracks = np.stack([subject.read(pipe, photo.image).track for photo in photos])
-    return {name: subject.named(tracks)[name] for name in COPIED}
+    named = subject.named(np.stack([pipe.find_face(photo.image).track for photo in photos]))
+    return {name: named[name] for name in COPIED}
 
 
 def estimate_share(clips: Measures, shown: Measures, read: Measures) -> dict[str, Estimate]:
@@ -74,13 +74,11 @@ def _through(columns: Float[np.ndarray, "3 n"], drawn) -> float:
     return float(clip @ z / (photo @ z)) if abs(photo @ z) > 1e-9 else np.nan
 
 
-def compare(pipe, photos: Sequence[Photo], *, tick: Callable) -> dict[str, Any]:
+def compare(pipe, photos: Sequence[Photo]) -> dict[str, Any]:
     """Measure all rows, and one that must be about nothing: the method's clips under other photos."""
     shown = {name: np.array([photo.seen[name] for photo in photos]) for name in COPIED}
     read = read_photos(pipe, photos)
-    seen = {
-        name: look_at_clips(pipe, photos, options, tick=tick) for name, options in list_rows(pipe).items()
-    }
+    seen = {name: look_at_clips(pipe, photos, options) for name, options in list_rows(pipe).items()}
     seen["iad, photos exchanged"] = {name: np.roll(values, 1) for name, values in seen["iad"].items()}
     rows = {name: estimate_share(clips, shown, read) for name, clips in seen.items()}
     return {"photos": len(photos), "rows": rows}

@@ -6,6 +6,7 @@ In comes a `Trial`; out comes an `Outcome` each.
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from iad.evaluation.real import cases, mesh
 from iad.evaluation.real.cases import Outcome, Trial, write_video
@@ -102,11 +103,10 @@ CASES: dict[int, Callable[[Trial], Outcome]] = {
 }
 
 
-def try_cases(trial: Trial, numbers: Sequence[int], *, tick: Callable) -> dict[int, Outcome]:
+def try_cases(trial: Trial, numbers: Sequence[int]) -> dict[int, Outcome]:
     """Try cases; a refusal in a sentence is right for some of them only."""
     outcomes = {}
-    for number in numbers:
-        tick()
+    for number in tqdm(numbers, desc="cases"):
         try:
             outcomes[number] = CASES[number](trial)
         except ValueError as error:

@@ -73,11 +73,10 @@ def _reading(report: Mapping[str, Any]) -> list[str]:
         for key in ("track", "own landmarks"):
             if key in part:
                 label = "read-out" if key == "track" else key
-                cells = [write_estimate(part[key].get(n)) for n in names]
-                rows.append([f"{title} ({count}), {label}", *cells])
-    rows.append(["shuffled", *(_number(first["shuffled"][n]) for n in names)])
+                rows.append([f"{title} ({count}), {label}", *map(part[key].get, names)])
+    rows.append(["shuffled", *(first["shuffled"][n] for n in names)])
     words = list(first["words"])
-    said = [[title, *(write_estimate(part["words"][w]) for w in words)] for title, part in report.items()]
+    said = [[title, *(part["words"][w] for w in words)] for title, part in report.items()]
     shares = {name: [x and 100 * x for x in value] for name, value in first["landmarks"].items()}
     errors = [[name, write_estimate(value, digits=1)] for name, value in shares.items()]
     return [
@@ -93,25 +92,25 @@ def _identity(report: Mapping[str, Any]) -> list[str]:
     rows = []
     for title, part in report.items():
         for name, row in part["rows"].items():
-            gap = [_number(row.get(f"cosine {kind}")) for kind in ("same", "different")]
-            counts = f"{row['same']} / {row['different']}"
-            rows.append([title, name, write_estimate(row["auc"]), write_estimate(row["eer"]), *gap, counts])
+            gap = [row.get(f"cosine {kind}") for kind in ("same", "different")]
+            rows.append([title, name, row["auc"], row["eer"], *gap, f"{row['same']} / {row['different']}"])
     header = ["same person is", "part", "AUC", "EER", "cosine, same", "different", "pairs"]
     return ["### Identity\n", IDENTITY, write_table(header, rows)]
 
 
 def _copying(report: Mapping[str, Any]) -> list[str]:
-    rows = [[name, *map(write_estimate, row.values())] for name, row in report["rows"].items()]
+    rows = [[name, *row.values()] for name, row in report["rows"].items()]
     names = list(next(iter(report["rows"].values())))
     title = f"### Copied from {report['photos']} photos as they are\n"
     return [title, COPYING, write_table(["", *names], rows)]
 
 
 def _driving(report: Mapping[str, Any]) -> list[str]:
-    rows = []
-    for title, row in report["rows"].items():
-        for kind in ("r", "slope"):
-            rows.append([title, kind, *(write_estimate(part[kind]) for part in row.values())])
+    rows = [
+        [title, kind, *(part[kind] for part in row.values())]
+        for title, row in report["rows"].items()
+        for kind in ("r", "slope")
+    ]
     names = list(next(iter(report["rows"].values()))) if report["rows"] else []
     made = f"{report['made']} of {report['asked']} clips were made.\n"
     return ["### Driving\n", DRIVING, made, write_table(["driver", "", *names], rows)]
@@ -124,9 +123,9 @@ def _asked(report: Mapping[str, Any], control: Mapping[str, Any]) -> list[str]:
     for name, row in report.items():
         prompt = ACTIONS[name].prompt if name in ACTIONS else "a neutral face, of a grin with teeth"
         rows.append([
-            prompt, row["moves"], str(row["clips"]), write_estimate(row["right"]), _number(row["others"]),
-            _number((control[name]["right"] or [None])[0]), _number(row["change"]), _number(row["detected"]),
-            _number(row["distance"]), write_estimate(row["same person"]),
+            prompt, row["moves"], row["clips"], row["right"], row["others"],
+            (control[name]["right"] or [None])[0], row["change"], row["detected"], row["distance"],
+            row["same person"],
         ])  # fmt: skip
     return ["### Asked actions\n", ASKED, write_table(header, rows)]
 
@@ -140,7 +139,3 @@ def _cases(report: Mapping[str, Any]) -> list[str]:
     right = sum(row["right"] is True for row in report.values())
     title = f"### Cases that failed visitors: {right} of {len(report)} right\n"
     return [title, write_table(["#", "case", "came out", "right?"], rows)]
-
-
-def _number(value: float | None) -> str:
-    return write_estimate([value])

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tqdm import tqdm
-
 from iad.evaluation import outside
 from iad.evaluation.real import (
     asked,
@@ -131,7 +129,7 @@ def run_real(
             "reading": lambda: {"reading": _read(pipe, stock)},
             "identity": lambda: {"identity": _verify(pipe, stock)},
             "asked": lambda: _ask(pipe, stock, output),
-            "copying": lambda: {"copying": _copy(pipe, stock)},
+            "copying": lambda: {"copying": copying.compare(pipe, stock.photos[: amounts.copied])},
             "cases": lambda: {"cases": _try_cases(pipe, stock, output, Path(name), model)},
             "driving": lambda: {"driving": _drive(pipe, stock, output, Path(name))},
         }
@@ -182,24 +180,15 @@ def _verify(pipe, stock: Stock) -> dict[str, Any]:
 def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
     amounts = stock.amounts
     grins = [photo for photo in stock.photos if photo.is_toothy][: amounts.toothy]
-    chosen = stock.calm[: amounts.asked]
-    with tqdm(total=len(chosen) * len(amounts.actions) + len(grins), desc="asked actions") as bar:
-        judged = asked.ask(pipe, chosen, grins, actions=amounts.actions, tick=bar.update)
+    judged = asked.ask(pipe, stock.calm[: amounts.asked], grins, actions=amounts.actions)
     sheets.draw_asked(output, judged)
     return {"asked": asked.sum_up(judged), "control": asked.sum_up(asked.repeat_photos(judged))}
-
-
-def _copy(pipe, stock: Stock) -> dict[str, Any]:
-    photos = stock.photos[: stock.amounts.copied]
-    with tqdm(total=len(photos) * len(copying.list_rows(pipe)), desc="calm clips") as bar:
-        return copying.compare(pipe, photos, tick=bar.update)
 
 
 def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> dict[str, Any]:
     car = stock.videos.get("car")
     trial = Trial(pipe, model, folder, material.load_astronaut(), material.load_hopper(), car)
-    with tqdm(total=len(stock.amounts.cases), desc="cases") as bar:
-        outcomes = driver_cases.try_cases(trial, stock.amounts.cases, tick=bar.update)
+    outcomes = driver_cases.try_cases(trial, stock.amounts.cases)
     sheets.draw_cases(output / "real-cases.png", outcomes)
     return {str(number): {"right": o.right, "said": o.said} for number, o in outcomes.items()}
 
@@ -208,7 +197,6 @@ def _drive(pipe, stock: Stock, output: Path, folder: Path) -> dict[str, Any]:
     drivers = [d for name, video in stock.videos.items() for d in driven.cut_video(name, *video, folder)]
     drivers += [] if stock.head is None else driven.render_drivers(stock.calm[-2:], stock.head, folder)
     photos = stock.calm[: stock.amounts.driven]
-    with tqdm(total=len(photos) * len(drivers), desc="driven clips") as bar:
-        made = driven.drive(pipe, photos, drivers, tick=bar.update)
+    made = driven.drive(pipe, photos, drivers)
     sheets.draw_driving(output / "real-driven.png", made)
     return driven.judge(made, len(photos) * len(drivers))

@@ -1,7 +1,7 @@
 """The model as the suite sees it: the one place that knows how to ask it.
 
-In come pictures and words; out come landmarks and tracks that it reads, embeddings, and clips with the times
-of their frames.
+In come pictures and words; out come tracks that it reads, embeddings, and clips with the times of their
+frames.
 """
 
 from collections.abc import Sequence
@@ -27,14 +27,6 @@ _READ = {
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What the model reads off a face: landmarks in the photo's pixels, 57 weights, degrees of the pose."""
-
-    landmarks: Float[np.ndarray, "68 2"]
-    track: Float[np.ndarray, " 60"]
-
-
-@dataclass(frozen=True)
 class Clip:
     """A clip, when its frames are shown (seconds), and what the model said of it."""
 
@@ -49,22 +41,12 @@ class Clip:
         return Clip(self.frames[picks], self.times[picks], self.notes, self.scores)
 
 
-def read(pipe, photo) -> Reading:
-    """Let the model read a face.
-
-    Raises:
-        ValueError: it finds none.
-    """
-    face = pipe.find_face(photo)
-    return Reading(np.asarray(face.landmarks), np.asarray(face.track))
-
-
 def read_frames(pipe, frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f 60"]:
     """Read every frame as a photo; rows of NaN where the model finds no face."""
     rows = np.full((len(frames), len(COEFFICIENTS)), np.nan)
     for k, frame in enumerate(frames):
         try:
-            rows[k] = read(pipe, frame).track
+            rows[k] = pipe.find_face(frame).track
         except ValueError:
             continue
     return rows
