@@ -26,11 +26,12 @@ from iad.evaluation import crossing, probes
 from iad.evaluation.leakage_page import draw_leakage, to_markdown
 from iad.evaluation.linear_splits import (
     RANKS,
-    LinearSplit,
+    Fit,
     choose_rank,
     create_closed_form,
     create_leace,
     lacks_leace,
+    make_part,
 )
 from iad.evaluation.measures import QUESTIONS, Fold, Make, create_folds, measure
 from iad.evaluation.own_judges import Scorers, load_scorers
@@ -149,14 +150,11 @@ def load_ablations(folder: Path | None) -> Iterator[tuple[str, nn.ModuleDict]]:
 
 
 def _shipped(source: str, parts: Parts, photos: Parts | None) -> list[Tested]:
+    def keep(rows: Float[Tensor, "n d"]) -> Make:
+        return lambda _: rows
+
     return [
-        Tested(
-            name,
-            source,
-            part,
-            lambda _, rows=parts[key]: rows,
-            photos and (lambda _, rows=photos[key]: rows),
-        )
+        Tested(name, source, part, keep(parts[key]), photos and keep(photos[key]))
         for key, part, name in PARTS
     ]
 
@@ -172,14 +170,14 @@ def _probe_linear(
     """Probe the closed form's identity at every rank, then both parts at the best rank, then LEACE's."""
     shown = photographed and photographed.parts[source]["facial"]
 
-    def test(linear: LinearSplit, name: str, parts: Sequence[int] = (0, 1)) -> list[Tested]:
+    def test(fit: Fit, name: str, parts: Sequence[int] = (0, 1)) -> list[Tested]:
         return [
             Tested(
                 f"{'ia'[part]}, {name}",
                 source,
                 ("identity", "action")[part],
-                linear.make(facial, part),
-                None if shown is None else linear.make(shown, part),
+                make_part(fit, facial, part),
+                None if shown is None else make_part(fit, shown, part),
             )
             for part in parts
         ]
@@ -188,8 +186,8 @@ def _probe_linear(
     ranks = [rank for rank in RANKS if rank <= smallest]
     forms = {rank: create_closed_form(facial, samples, rank) for rank in ranks}
     swept = []
-    for rank, linear in forms.items():
-        tested = test(linear, f"closed form, rank {rank}", (0,))
+    for rank, form in forms.items():
+        tested = test(form, f"closed form, rank {rank}", (0,))
         swept += _probe_all(tested, samples, folds[:2], photographed, ("linear",))
     leaks = {r: row["expression"]["linear"]["value"] for r, row in zip(ranks, swept, strict=True)}
     errors = {r: row["equal_error_rate"]["value"] for r, row in zip(ranks, swept, strict=True)}
@@ -212,7 +210,7 @@ def _probe_all(
         made = row.make(folds[0])
         found = {"name": row.name, "source": row.source, "part": row.part, "width": made.shape[1]}
         found |= measure(row.make, samples, folds, kinds=kinds)
-        if row.photos is not None and photographed is not None:
+        if row.photos and photographed:
             centre = made[torch.from_numpy(folds[0].taught)].mean(0)
             found["auc"] = verify_rows(row.photos(folds[0]) - centre, photographed.person)
         rows.append(found)

@@ -6,7 +6,7 @@ and must know them in others.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,9 +25,9 @@ RESAMPLES = 30  # of the equal error rate, which is slow to compute
 PERMUTATIONS = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fold:
-    """One division of the people: rows that teach, rows that are asked, and a seed."""
+    """One division of the people: rows that teach, rows that are asked, and a seed; equal to itself alone."""
 
     taught: Bool[np.ndarray, " n"]
     asked: Bool[np.ndarray, " n"]
@@ -55,33 +55,19 @@ def create_folds(person: Int[np.ndarray, " n"], seeds: Sequence[int]) -> list[Fo
     ]
 
 
-@dataclass
-class Tally:
-    """Answers of one reader: what each asked row scored, and who it shows.
+def sum_up(answers: Sequence[tuple[np.ndarray, ...]]) -> dict[str, float]:
+    """Return accuracy, or R^2, with its 95 % interval over people.
 
-    For classes a score is 0 or 1; for numbers it is the squared error, and `base` what the mean would have
-    erred.
+    Args:
+        answers: for every fold what each asked row scored, 0 or 1, and who it shows; where numbers were
+            asked, the squared error, who it shows, and what the mean would have erred.
     """
-
-    score: list[np.ndarray] = field(default_factory=list)
-    base: list[np.ndarray] = field(default_factory=list)
-    person: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, score: np.ndarray, person: np.ndarray, base: np.ndarray | None = None) -> None:
-        """Add the answers of one fold."""
-        self.score.append(score)
-        self.person.append(person)
-        if base is not None:
-            self.base.append(base)
-
-    def sum_up(self) -> tuple[float, float, float]:
-        """Return accuracy, or R^2, with its 95 % interval over people."""
-        score, person = np.concatenate(self.score), np.concatenate(self.person)
-        if not self.base:
-            return interval(score, groups=person)
-        people, who = np.unique(person, return_inverse=True)
-        wrong, base = (np.bincount(who, values) for values in (score, np.concatenate(self.base)))
-        return by_person(lambda drawn: 1 - wrong[drawn].sum() / base[drawn].sum(), len(people))
+    score, person, *base = (np.concatenate(column) for column in zip(*answers, strict=True))
+    if not base:
+        return as_entry(interval(score, groups=person))
+    people, who = np.unique(person, return_inverse=True)
+    wrong, most = (np.bincount(who, values) for values in (score, *base))
+    return as_entry(by_person(lambda drawn: 1 - wrong[drawn].sum() / most[drawn].sum(), len(people)))
 
 
 def probe(
@@ -96,14 +82,14 @@ def probe(
     Returns for each question and kind of reader its value, interval, the value with shuffled labels, and how
     much it is better than that.
     """
-    tallies: dict[tuple[str, str, bool], Tally] = {}
+    answers: dict[tuple[str, str, bool], list[tuple[np.ndarray, ...]]] = {}
     acted = samples.action != TURNED
     for fold in folds:
         for key, answer in _ask(_rows(make, fold), samples, fold, acted, kinds):
-            tallies.setdefault(key, Tally()).add(*answer)
+            answers.setdefault(key, []).append(answer)
     report: dict[str, dict[str, dict[str, float]]] = {question: {} for question in QUESTIONS}
-    for (question, kind, shuffled), tally in tallies.items():
-        found, entry = as_entry(tally.sum_up()), report[question].setdefault(kind, {})
+    for (question, kind, shuffled), given in answers.items():
+        found, entry = sum_up(given), report[question].setdefault(kind, {})
         entry |= {"shuffled": found["value"]} if shuffled else found
     for question in QUESTIONS:
         for entry in report[question].values():
@@ -124,7 +110,7 @@ def measure(
     (`hsic_expression`, `hsic_person`).
     """
     report: dict[str, Any] = probe(make, samples, folds, kinds=kinds)
-    checks, found = [], Tally()
+    checks, found = [], []
     acted = samples.action != TURNED
     for fold in folds:
         rows = _rows(make, fold)
@@ -132,8 +118,8 @@ def measure(
         alike = probes.cosines(rows[torch.from_numpy(fold.asked & acted)], centre)
         who, what = samples.person[fold.asked & acted], samples.action[fold.asked & acted]
         checks.append((alike, who, what))
-        found.add(*rank_one(alike, who, what))
-    report |= {"equal_error_rate": as_entry(verify(checks)), "rank_one": as_entry(found.sum_up())}
+        found.append(rank_one(alike, who, what))
+    report |= {"equal_error_rate": as_entry(verify(checks)), "rank_one": sum_up(found)}
     return report | _depend(_rows(make, folds[0]), samples, folds[0].asked & acted)
 
 
