@@ -397,8 +397,8 @@ print(f"log(4) / 2 = {log(4) / 2:.3f}")
 import json
 
 from iad.checkpoint import WEIGHTS
+from iad.plots.charts import Trace, draw_curves
 from iad.plots.style import SERIES
-from iad.plots.traces import Trace, draw_curves
 
 lines = (WEIGHTS / "mini" / "logs" / "decoupler.jsonl").read_text().splitlines()
 log_lines = [json.loads(line) for line in lines]

@@ -12,14 +12,13 @@ from PIL import Image
 from skimage import data
 
 from iad import IaDPipeline, checkpoint
-from iad.evaluation import action, action_clips, inception_clip, metrics, run, strata
+from iad.evaluation import action, action_clips, inception_clip, metrics, people, run
 from iad.evaluation.action_clips import pack, shown_people, unpack
 from iad.evaluation.action_judges import teach_classifier
 from iad.evaluation.action_page import _say_added, to_markdown
 from iad.evaluation.action_plan import Plan, list_wanted, timeline
 from iad.evaluation.cached_pipeline import DRAWN_SIZE, CachedPipeline, cut_framed
 from iad.evaluation.intervals import by_person, interval
-from iad.evaluation.journal import Journal, start_folder
 from iad.evaluation.outside import READINGS, read_landmarks
 from iad.evaluation.people import (
     TUNERS,
@@ -31,6 +30,7 @@ from iad.evaluation.people import (
     reference_of,
     truth_of,
 )
+from iad.evaluation.report import Journal, start_folder
 from iad.evaluation.summary import compare_rows, summarise
 from iad.evaluation.warp import read_segments
 from iad.geometry.coefficients import COEFFICIENTS
@@ -373,24 +373,24 @@ def test_the_page_says_what_the_split_adds():
 
 def test_small_groups_are_joined_with_neighbours():
     groups = [("a", range(9)), ("b", range(2)), ("c", range(8)), ("d", ()), ("e", range(30))]
-    joined = strata.join_small(groups, 8)
+    joined = people.join_small(groups, 8)
     assert [(name, len(people)) for name, people in joined] == [("a", 9), ("b to c", 10), ("e", 30)]
-    assert strata.join_small([("a", range(2)), ("b", range(3))], 8) == [("a to b", [0, 1, 0, 1, 2])]
+    assert people.join_small([("a", range(2)), ("b", range(3))], 8) == [("a to b", [0, 1, 0, 1, 2])]
 
 
 def test_skin_is_measured_on_the_cheeks():
     landmarks = np.random.default_rng(0).uniform(0, 20, (68, 2))
     landmarks[36:42], landmarks[42:48] = (60, 80), (120, 80)
-    for lid, mouth, jaw in strata.CHEEKS:
+    for lid, mouth, jaw in people.CHEEKS:
         landmarks[[mouth, jaw]] = landmarks[lid] + (0, 60)
     tones = {}
     for name, colour in (("light", (235, 205, 185)), ("dark", (80, 55, 40))):
         photo = np.full((200, 200, 3), (0, 0, 255), np.uint8)
         cv2.circle(photo, (60, 120), 12, colour, -1)
         cv2.circle(photo, (120, 120), 12, colour, -1)
-        tones[name] = strata.measure_skin(photo, landmarks)
+        tones[name] = people.measure_skin(photo, landmarks)
     assert tones["light"] > 41 > -30 > tones["dark"]
-    assert [strata.name_tone(angle) for angle in (60, 55, 20, -40)] == ["very light", "light", "tan", "dark"]
+    assert [people.name_tone(angle) for angle in (60, 55, 20, -40)] == ["very light", "light", "tan", "dark"]
 
 
 def test_landmarks_are_read_alike_at_any_size_and_roll():

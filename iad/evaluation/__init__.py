@@ -3,8 +3,8 @@
 In comes a model, out come `report.json` and `report.md` (`report`). Where what lives:
 
     action    `action_plan` lists clips of `people`; `action_clips` makes them by a `cached_pipeline` (or by
-              `warp`) and reads them into a `journal`; of it `action_judges`, `metrics` and `strata` make a
-              `summary` for `action_page` and `pictures`. `action` runs all.
+              `warp`) and reads them into a journal; of it `action_judges` and `metrics` make a `summary`
+              for `action_page`. `action` runs all.
     leakage   `samples` are faces and their embeddings; `measures` asks them by `probes`, beside
               `linear_splits`; `crossing` swaps identity and action; `leakage_page`. `leakage` runs all.
     real      a folder of its own: faces as they are, judged by MediaPipe's mesh, and cases that failed once.

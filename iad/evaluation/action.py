@@ -30,13 +30,11 @@ from iad.evaluation.action_clips import (
     teach_person,
 )
 from iad.evaluation.action_judges import SUFFIX, ActionJudge, teach_judges
-from iad.evaluation.action_page import to_markdown
+from iad.evaluation.action_page import draw_action, to_markdown
 from iad.evaluation.action_plan import DRAWN, FAIR, Plan, Wanted, list_wanted
 from iad.evaluation.cached_pipeline import CachedPipeline
-from iad.evaluation.journal import Journal, start_folder
-from iad.evaluation.people import TUNERS
-from iad.evaluation.pictures import draw_action
-from iad.evaluation.strata import list_strata
+from iad.evaluation.people import TUNERS, list_strata
+from iad.evaluation.report import Journal, start_folder
 from iad.evaluation.summary import COLUMNS, compare_rows, judge_records, select, summarise
 from iad.spread import spread
 
@@ -162,7 +160,7 @@ def _tasks(plan: Plan, rows: Sequence[str], person: int, clips: Journal) -> Iter
 
 def _stratify(judged: Sequence[dict], judges: Sequence[ActionJudge], plan: Plan) -> dict[str, Any]:
     """Compute the method's, the product's and the fair control's numbers for groups of photo people."""
-    strata, too_small = list_strata(plan)
+    strata, too_small = list_strata(plan.people)
     rows = [row for row in ("iad", FAIR, DRAWN) if row in plan.rows]
     found = [
         {"of": s.of, "name": s.name, "people": len(s.people)}

@@ -3,10 +3,9 @@
 In come arrays and reports, out come PIL pictures.
 """
 
-from iad.plots.bars import draw_bars, stack_bars
+from iad.plots.charts import Trace, draw_bars, draw_curves, stack_bars
 from iad.plots.face_pictures import dot_map, face_map, face_sheet, similarity_table
 from iad.plots.shares import decoupling_report, list_labels
-from iad.plots.traces import Trace, draw_curves
 
 __all__ = [
     "Trace",

@@ -22,7 +22,6 @@ from iad.evaluation.real import (
     mesh,
     page,
     readout,
-    sheets,
 )
 from iad.evaluation.real.cases import Trial
 from iad.evaluation.report import as_json
@@ -181,7 +180,7 @@ def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
     amounts = stock.amounts
     grins = [photo for photo in stock.photos if photo.is_toothy][: amounts.toothy]
     judged = asked.ask(pipe, stock.calm[: amounts.asked], grins, actions=amounts.actions)
-    sheets.draw_asked(output, judged)
+    page.draw_asked(output, judged)
     return {"asked": asked.sum_up(judged), "control": asked.sum_up(asked.repeat_photos(judged))}
 
 
@@ -189,7 +188,7 @@ def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> di
     car = stock.videos.get("car")
     trial = Trial(pipe, model, folder, material.load_astronaut(), material.load_hopper(), car)
     outcomes = driver_cases.try_cases(trial, stock.amounts.cases)
-    sheets.draw_cases(output / "real-cases.png", outcomes)
+    page.draw_cases(output / "real-cases.png", outcomes)
     return {str(number): {"right": o.right, "said": o.said} for number, o in outcomes.items()}
 
 
@@ -198,5 +197,5 @@ def _drive(pipe, stock: Stock, output: Path, folder: Path) -> dict[str, Any]:
     drivers += [] if stock.head is None else driven.render_drivers(stock.calm[-2:], stock.head, folder)
     photos = stock.calm[: stock.amounts.driven]
     made = driven.drive(pipe, photos, drivers)
-    sheets.draw_driving(output / "real-driven.png", made)
+    page.draw_driving(output / "real-driven.png", made)
     return driven.judge(made, len(photos) * len(drivers))
