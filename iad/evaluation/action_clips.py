@@ -34,6 +34,7 @@ from iad.evaluation.people import (
     truth_of,
 )
 from iad.evaluation.warp import animate, fit_reference
+from iad.faces.detectors import detect_frontal
 from iad.performing.actions import Performed
 from iad.portraits.clips import SECONDS
 
@@ -279,17 +280,9 @@ def _ask_outsiders(bench: Bench, picks: UInt8[np.ndarray, "f h w 3"], gallery, r
 
 def show_faces(frames: UInt8[np.ndarray, "n h w 3"]) -> Bool[np.ndarray, " n"]:
     """Tell which frames show a face to dlib's HOG detector, in one look at 256 pixels."""
-    detector = _load_detector()
     size = (_DETECTION_SIZE, _DETECTION_SIZE)
     large = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in frames]
-    return np.array([len(detector(picture, 0)) > 0 for picture in large])
-
-
-@lru_cache(maxsize=1)
-def _load_detector():
-    import dlib
-
-    return dlib.get_frontal_face_detector()
+    return np.array([bool(detect_frontal(picture)) for picture in large])
 
 
 def shown_people(plan: Plan) -> list[int]:

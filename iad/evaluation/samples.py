@@ -146,11 +146,14 @@ def split_faces(
     faces = read_faces(pipe, crops)
     if not local:
         splits = [pipe.split_face(*pair) for pair in zip(crops, faces, strict=True)]
-        return {key: torch.cat([getattr(s, key).flatten(1).float() for s in splits]) for key in PARTS}
+        return _join(splits)
     batches = [faces[start : start + BATCH] for start in range(0, len(faces), BATCH)]
     splits = [pipe.centre(pipe._split_local(batch)) for batch in batches]
-    parts = {key: torch.cat([getattr(s, key).flatten(1).float() for s in splits]) for key in PARTS}
-    return parts if pipe.recognised is None else parts | {"code": pipe._codes(faces)}
+    return _join(splits) | ({} if pipe.recognised is None else {"code": pipe._codes(faces)})
+
+
+def _join(splits: Sequence[Any]) -> Parts:
+    return {key: torch.cat([getattr(s, key).flatten(1).float().cpu() for s in splits]) for key in PARTS}
 
 
 @torch.inference_mode()
@@ -171,8 +174,7 @@ def divide(pipe: Splitting, parts: Parts) -> dict[str, Parts]:
 def split(decoupler: nn.Module, encoded: Encoded) -> dict[str, Float[Tensor, "n d"]]:
     """Split every crop by a decoupler's own code, as in its training; the parts are flat."""
     rows = range(0, len(encoded.vector), BATCH)
-    parts = [decoupler(encoded.vector[k : k + BATCH], encoded.tokens[k : k + BATCH]) for k in rows]
-    return {key: torch.cat([getattr(p, key).flatten(1) for p in parts]) for key in PARTS}
+    return _join([decoupler(encoded.vector[k : k + BATCH], encoded.tokens[k : k + BATCH]) for k in rows])
 
 
 @torch.inference_mode()
@@ -222,8 +224,7 @@ def split_photos(pipe: Any, count: int, casts: Sequence[clips.Cast]) -> Photos:
             except ValueError:
                 continue
             person.append(record.number)
-    parts = {key: torch.cat([getattr(s, key).flatten(1).float().cpu() for s in splits]) for key in PARTS}
-    return Photos(divide(pipe, parts), np.array(person))
+    return Photos(divide(pipe, _join(splits)), np.array(person))
 
 
 def verify_rows(rows: Float[Tensor, "n d"], person: Int[np.ndarray, " n"]) -> dict[str, float]:

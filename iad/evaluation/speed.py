@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,23 +88,18 @@ def measure_clips(model: str, clips: int, begun: float) -> dict[str, Any]:
     pipe = IaDPipeline.from_pretrained(model, device="cpu")
     report: dict[str, Any] = {"ready": time.time() - begun, "drawn": {}}
     photo = get_photo()
+    make = partial(pipe, photo, PROMPT, duration=SECONDS)
     for size in SIZES if pipe.geometry is not None else ():
-        runs = [_make(pipe, photo, seed, size=size) for seed in range(clips + 1)]
+        runs = [_time(make, seed=seed, size=size) for seed in range(clips + 1)]
         if size == SIZES[0]:  # before the stages are timed, which keep two clips at once
             report["first_clip"] = runs[0]
         stages = [time_stages(pipe, photo, size=size, seed=seed) for seed in range(clips)]
         report["drawn"][str(size)] = _summarise(runs[1:], stages)
-    runs = [_make(pipe, photo, seed, detail_scale=0) for seed in range(clips + 1)]
+    runs = [_time(make, seed=seed, detail_scale=0) for seed in range(clips + 1)]
     report.setdefault("first_clip", runs[0])
     report["alone"] = _summarise(runs[1:], [])
     report |= {"size_alone": pipe.preset.size, "frames_alone": pipe.preset.frames} | _peak()
     return report
-
-
-def _make(pipe: Any, photo: np.ndarray, seed: int, **options: Any) -> float:
-    begun = time.perf_counter()
-    pipe(photo, PROMPT, seed=seed, duration=SECONDS, **options)
-    return time.perf_counter() - begun
 
 
 @torch.inference_mode()

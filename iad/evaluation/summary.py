@@ -7,6 +7,7 @@ of them drawn more than once, so the same people can be drawn for two rows: diff
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -91,17 +92,6 @@ class Ratio:
     def __call__(self, drawn: Int[np.ndarray, " n"]) -> float:
         """Return the number of these people."""
         return self.above[drawn].sum() / self.below[drawn].sum()
-
-
-@dataclass(frozen=True)
-class Copying:
-    """`metrics.copied` of people: what is read off clips and references, and z."""
-
-    sides: tuple[Float[np.ndarray, "p n c"], ...]
-
-    def __call__(self, drawn: Int[np.ndarray, " n"]) -> float:
-        """Return the number of these people."""
-        return metrics.copied(*(side[:, drawn] for side in self.sides))
 
 
 def summarise(
@@ -228,11 +218,13 @@ def _copying(
             clips[at], references[at] = np.mean(takes[at], axis=0), record[field]
             true[at] = judge.shown[record["shown"]]
     true = np.nan_to_num(true)
+
+    def copy(part: slice) -> Statistic:
+        sides = [side[..., part] for side in (clips, references, true)]
+        return lambda drawn: metrics.copied(*(side[:, drawn] for side in sides))
+
     parts = {"expression": slice(0, judge.face), "pose": slice(judge.face, None)}
-    return {
-        f"{name} copied{judge.suffix}": Copying(tuple(side[..., part] for side in (clips, references, true)))
-        for name, part in parts.items()
-    }
+    return {f"{name} copied{judge.suffix}": copy(part) for name, part in parts.items()}
 
 
 def _degrees(records: Sequence[Record], people: Sequence[int], judge: ActionJudge) -> dict[str, Statistic]:
@@ -243,14 +235,12 @@ def _degrees(records: Sequence[Record], people: Sequence[int], judge: ActionJudg
         for part in ("slight", "broad")
     }
     pairs = sorted(pair for pair in amounts["slight"].keys() & amounts["broad"].keys() if pair[0] in people)
-    slight, broad = (
-        _mean([{"person": pair[0], field: amounts[part][pair]} for pair in pairs], field, people)
-        for part in ("slight", "broad")
-    )
-    more = [{"person": p[0], field: float(amounts["broad"][p] > amounts["slight"][p])} for p in pairs]
+    slight, broad = (np.array([amounts[part][pair] for pair in pairs]) for part in ("slight", "broad"))
+    places = np.array([people.index(person) for person, *_ in pairs], int)
+    total = partial(np.bincount, places, minlength=len(people))
     return {
-        f"broad > slight{judge.suffix}": _mean(more, field, people),
-        f"broad / slight{judge.suffix}": Ratio(broad.above, slight.above),
+        f"broad > slight{judge.suffix}": Ratio(total(broad > slight), total()),
+        f"broad / slight{judge.suffix}": Ratio(total(broad), total(slight)),
     }
 
 

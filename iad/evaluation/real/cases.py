@@ -8,8 +8,10 @@ machine can hold; the sheet shows the rest. Cases of drivers, and the list of al
 import hashlib
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,6 +82,32 @@ class Trial:
     def detected(self, clip: subject.Clip) -> float:
         """Return the share of frames in which the judge sees a face."""
         return float(np.isfinite(self.see(clip)["mouth"]).mean())
+
+
+def try_each(
+    trial: Trial, inputs: Mapping[str, dict[str, Any]], *, noted: str = "", may_refuse: bool = False
+) -> Outcome:
+    """Make a clip of each input: right where faces are seen throughout and a note says what was wrong.
+
+    Args:
+        trial: what is tried.
+        inputs: what `Trial.animate` is given, by name.
+        noted: what a note must hold, in small letters.
+        may_refuse: a refusal in a sentence is as good.
+    """
+    said, strips, right = [], [], True
+    for name, given in inputs.items():
+        try:
+            clip = trial.animate(**given)
+        except ValueError as error:
+            said.append(f"{name}: refused, {str(error)[:40]}")
+            right &= may_refuse
+            continue
+        strips.append(clip.frames)
+        found, notes = trial.detected(clip), sum(noted in note.lower() for note in clip.notes)
+        right &= found > 0.9 and notes > 0
+        said.append(f"{name}: faces {found:.0%}, notes {notes}")
+    return Outcome(right, "; ".join(said), strips)
 
 
 def cover(picture: Picture, box: tuple[int, int, int, int], colour) -> Picture:
@@ -180,19 +208,8 @@ def close_eyes(trial: Trial) -> Outcome:
 
 def quarter_turns(trial: Trial) -> Outcome:
     """6: photos that lie on their side or stand on their head, without EXIF."""
-    said, strips, right = [], [], True
-    for turns in (1, 2, 3):
-        try:
-            clip = trial.animate(np.ascontiguousarray(np.rot90(trial.astronaut, turns)), "she smiles")
-        except ValueError as error:
-            said.append(str(error)[:40])
-            right = False
-            continue
-        strips.append(clip.frames)
-        found = trial.detected(clip)
-        right &= found > 0.9 and bool(clip.notes)
-        said.append(f"faces {found:.0%}, notes {len(clip.notes)}")
-    return Outcome(right, "; ".join(said), strips)
+    turned = {f"{turns} quarters": np.rot90(trial.astronaut, turns).copy() for turns in (1, 2, 3)}
+    return try_each(trial, {name: {"reference": p, "prompt": "she smiles"} for name, p in turned.items()})
 
 
 def grey(trial: Trial) -> Outcome:
@@ -267,17 +284,7 @@ def own_input(trial: Trial) -> Outcome:
     path = trial.folder / "same.png"
     Image.fromarray(trial.astronaut).save(path)
     before = hashlib.sha256(path.read_bytes()).hexdigest()
-    words = [
-        "generate",
-        "--model",
-        trial.model,
-        "--reference",
-        str(path),
-        "--prompt",
-        "smiles",
-        "--output",
-        str(path),
-    ]
+    words = ["generate", "--model", trial.model, "--reference", path, "--prompt", "smiles", "--output", path]
     run = subprocess.run([sys.executable, "-m", "iad", *words], capture_output=True, text=True)
     kept = hashlib.sha256(path.read_bytes()).hexdigest() == before
     return Outcome(kept and run.returncode == 2, f"exit {run.returncode}, the photo is kept: {kept}")
@@ -292,18 +299,8 @@ def hard_photos(trial: Trial) -> Outcome:
         "no chin": photo[:178, 100:360],
         "tilted": tilt(photo, 45),
     }
-    said, strips, right = [], [], True
-    for name, picture in hard.items():
-        try:
-            clip = trial.animate(np.ascontiguousarray(picture), "she smiles")
-        except ValueError as error:
-            said.append(f"{name}: refused, {str(error)[:30]}")
-            continue
-        strips.append(clip.frames)
-        found = trial.detected(clip)
-        right &= bool(clip.notes) and found > 0.9
-        said.append(f"{name}: faces {found:.0%}, notes {len(clip.notes)}")
-    return Outcome(right, "; ".join(said), strips)
+    inputs = {name: {"reference": p.copy(), "prompt": "she smiles"} for name, p in hard.items()}
+    return try_each(trial, inputs, may_refuse=True)
 
 
 def three_photos(trial: Trial) -> Outcome:

@@ -25,20 +25,11 @@ def gaps(trial: Trial) -> Outcome:
         "blank last": np.concatenate([face[:25], np.repeat(blank, 25, 0)]),
         "hidden": np.concatenate([face[:20], np.repeat(blank, 5, 0), face[25:]]),
     }
-    said, strips, right = [], [], True
+    inputs = {}
     for name, frames in drivers.items():
         path = write_video(trial.folder / f"{name}.mp4", frames, np.arange(len(frames)) / _RATE)
-        try:
-            clip = trial.animate(trial.astronaut, action_reference=str(path))
-        except ValueError as error:
-            said.append(f"{name}: {str(error)[:40]}")
-            right = False
-            continue
-        strips.append(clip.frames)
-        found, noted = trial.detected(clip), any("driv" in note.lower() for note in clip.notes)
-        right &= found > 0.9 and noted
-        said.append(f"{name}: faces {found:.0%}, noted {noted}")
-    return Outcome(right, "; ".join(said), strips)
+        inputs[name] = {"reference": trial.astronaut, "action_reference": str(path)}
+    return cases.try_each(trial, inputs, noted="driv")
 
 
 def uneven_times(trial: Trial) -> Outcome:
@@ -46,7 +37,7 @@ def uneven_times(trial: Trial) -> Outcome:
     if trial.video is None:
         return Outcome(None, "needs the real video")
     frames = trial.video[0]
-    mouth = _mouths(frames)
+    mouth = mesh.measure(mesh.load_judge()(frames))["mouth"]
     shut, wide = frames[int(np.nanargmin(mouth))], frames[int(np.nanargmax(mouth))]
     times = np.concatenate([np.arange(20) * 0.02, 1.4 + np.arange(20) * 0.02])
     path = write_video(trial.folder / "uneven.mp4", [shut] * 20 + [wide] * 20, times)
@@ -57,10 +48,6 @@ def uneven_times(trial: Trial) -> Outcome:
     return Outcome(
         bool(np.ptp(seen) > 0.05 and 1.1 < at < 1.7), f"the mouth opens at {at:.1f} s", [clip.frames]
     )
-
-
-def _mouths(frames) -> np.ndarray:
-    return mesh.measure(mesh.load_judge()(frames))["mouth"]
 
 
 def lengths(trial: Trial) -> Outcome:
