@@ -141,17 +141,13 @@ def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
     order = np.random.default_rng(number).permutation(len(plan.actions))
     names = [plan.actions[k] for k in order]
     takes = [[Performed((name,), 0.0, SECONDS)] for name in (*plan.actions, "neutral")]
-    takes += [list(_pair(*pair)) for pair in zip(names[::2], names[1::2], strict=False)]
+    takes += [list(timeline(pair, 0)) for pair in zip(names[::2], names[1::2], strict=False)]
     examples = []
     for k, segments in enumerate(takes):
         readings = bench.read(truth_of(cast, segments, k))
         actions = [s.actions[0] for s in segments]
         examples.append({"key": f"{number}/{k}", "teacher": number, "actions": actions} | readings)
     return examples
-
-
-def _pair(first: str, second: str) -> tuple[Performed, Performed]:
-    return timeline((first, second), 0)
 
 
 def prepare_person(plan: Plan, folder: Path, person: int) -> list[dict[str, Any]]:

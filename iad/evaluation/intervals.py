@@ -17,7 +17,7 @@ _TAILS = (2.5, 97.5)  # percent
 
 
 def interval(
-    values: Sequence[float] | np.ndarray,
+    values: Sequence[bool | float] | np.ndarray,
     *,
     groups: Sequence | np.ndarray | None = None,
     seed: int = 0,
@@ -110,11 +110,6 @@ def follow(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Estimate
         return float(dc / dd) if dd > 0 else 0.0
 
     return {name: by_person(f, len(sums), resamples=FEW) for name, f in (("r", r), ("slope", slope))}
-
-
-def share(values: Sequence[bool | float]) -> Estimate:
-    """Return a mean with its interval; NaN without values."""
-    return interval(np.array(values, np.float64)) if len(values) else (np.nan,) * 3
 
 
 def verify(

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from iad.evaluation import outside
-from iad.evaluation.intervals import share
+from iad.evaluation.intervals import interval
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.mesh import measure
 
@@ -160,13 +160,13 @@ def sum_up(judged: Sequence[Judged]) -> dict[str, Any]:
         changes = [change for change, _ in answers if np.isfinite(change)]
         rows[name] = {
             "clips": len(clips),
-            "right": share([right for _, right in answers]),
+            "right": interval([right for _, right in answers]),
             "others": float(np.mean([o.apply(rule)[1] for o in others])) if others else np.nan,
             "moves": rule.moves,
             "change": float(np.median(changes)) if changes else np.nan,
             "detected": float(np.mean([one.detected for one in clips])),
             "distance": float(np.nanmean([one.distance for one in clips])),
-            "same person": share([one.distance < outside.SAME for one in clips]),
+            "same person": interval([one.distance < outside.SAME for one in clips]),
         }
     return rows
 

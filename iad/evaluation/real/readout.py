@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from iad.evaluation.intervals import Estimate, correlate, share
+from iad.evaluation.intervals import Estimate, correlate, interval
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.material import Photo
 from iad.evaluation.real.mesh import measure
@@ -102,4 +102,4 @@ def _landmark_errors(photos: Sequence[Photo], faces: Sequence[Face]) -> dict[str
             ("lips, mesh to stored 68", photo.lips, stored[_LIPS]),
         ):
             errors[name].append(float(np.linalg.norm(found - right, axis=1).mean() / unit))
-    return {name: share(values) for name, values in errors.items()}
+    return {name: interval(values) for name, values in errors.items()}
