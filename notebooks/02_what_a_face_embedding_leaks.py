@@ -164,7 +164,7 @@ print(f"chance                    {1 / len(faces.actions):.2f}")
 # what a face really does, each column what the probe says.
 
 # %%
-from iad.plots import confusion_table
+from tutorial_figures import confusion_table
 
 confusion_table(faces.action[judged], told, faces.actions, title="Read from f, on strangers")
 
@@ -213,7 +213,7 @@ parts_by_name = {"f": f, "i": parts["identity"], "a": parts["code"], "r": parts[
 found = {name: probe(rows, faces, folds, kinds=("linear",)) for name, rows in parts_by_name.items()}
 
 # %%
-from iad.plots import probe_bars
+from tutorial_figures import probe_bars
 
 probe_bars(found, chance={"expression": 1 / 9, "pose": 0.0, "person": 1 / 20})
 

@@ -94,7 +94,7 @@ strength, directions = strength.flip(0), directions.flip(1)  # largest first
 scatter.shape, strength[:4]
 
 # %%
-from iad.plots import strength_of_directions
+from tutorial_figures import strength_of_directions
 
 apart = torch.linalg.eigvalsh(between.T @ between / len(between)).flip(0).clamp(min=0)
 curves = {"within people": strength.clamp(min=0).numpy(), "between people": apart.numpy()}
@@ -147,7 +147,7 @@ assert torch.allclose(a, a_library, atol=1e-3)
 # direction of action, upwards the direction in which *people* differ most.
 
 # %%
-from iad.plots import scatter_faces
+from tutorial_figures import scatter_faces
 
 up = torch.linalg.eigh((i[taught].T @ i[taught]).double())[1][:, -1].float()
 plane = torch.stack([B[:, 0], up], dim=1)
@@ -170,7 +170,7 @@ scatter_faces(panels, label, names, axes=("strongest action direction", "stronge
 # action. (Here and below $f$ means the embedding with its mean taken off.)
 
 # %%
-from iad.plots import pythagoras
+from tutorial_figures import pythagoras
 
 n = faces.find(person=int(person[judged][0]), action=["mouth open", "neutral"], take=0)
 pythagoras({faces.actions[faces.action[k]]: (i[k].numpy(), a[k].numpy()) for k in n})
@@ -195,7 +195,7 @@ tried = {"f": centred, "i, 8 random directions": centred - centred @ random @ ra
 found = {name: measure(rows, faces, fold, kinds=("linear",)) for name, rows in tried.items()}
 
 # %%
-from iad.plots import probe_bars
+from tutorial_figures import probe_bars
 
 guess = {"expression": 1 / 9, "pose": 0.0, "person": 1 / 20}
 probe_bars(found, chance=guess)
@@ -260,7 +260,7 @@ pythagoras({"by hand": (i[k].numpy(), a[k].numpy()), "learned": (i_learned[k].nu
 # learned split reads; the closed form is fitted on the people who teach, in every division anew.
 
 # %%
-from iad.evaluation.foils import closed_form_makers
+from iad.evaluation.linear_splits import closed_form_makers
 from iad.evaluation.measures import create_folds
 
 folds = create_folds(faces.person, SEEDS)

@@ -54,8 +54,9 @@ print(STEPS, "steps for every little experiment")
 # A grid of 121 × 121 candidates for $a$:
 
 # %%
+import tutorial_figures as figures
+
 from iad import decoupling as idea
-from iad.plots import surfaces
 
 f = torch.tensor([2.0, 0.0])
 x, y = torch.meshgrid(torch.linspace(-0.6, 2.6, 121), torch.linspace(-1.6, 1.6, 121), indexing="xy")
@@ -72,7 +73,7 @@ print("candidates for a:", tuple(a.shape))
 loss = torch.vmap(idea.orthogonality)(i[:, None, None], a[:, None, None]).view(121, 121)
 surface = {"orthogonality of i = f - a": loss.numpy()}
 span, marks = (-0.6, 2.6, -1.6, 1.6), {"0": (0, 0), "f": (2, 0)}
-surfaces.draw_surfaces(surface, span=span, marks=marks, circle=(1, 0, 1))
+figures.draw_surfaces(surface, span=span, marks=marks, circle=(1, 0, 1))
 
 # %% [markdown]
 # The dark valley is not a point. It is the whole circle that has the line from $0$ to $f$ as its diameter:
@@ -91,7 +92,7 @@ walk = torch.stack(walk)
 print("steps, points, coordinates:", tuple(walk.shape))
 
 # %%
-surfaces.draw_surfaces(surface, span=span, marks=marks, circle=(1, 0, 1), paths=walk.numpy())
+figures.draw_surfaces(surface, span=span, marks=marks, circle=(1, 0, 1), paths=walk.numpy())
 
 # %% [markdown]
 # Every point finds the circle, and each another place on it: the nearest. The loss is zero in all of them. How
@@ -114,7 +115,7 @@ for _ in range(STEPS):
     a = a.detach().requires_grad_()
     loss = len(a) * idea.orthogonality((tip - a)[:, None], a[:, None])
     a = a - 0.03 * torch.autograd.grad(loss, a)[0]
-surfaces.draw_sphere(a.detach().numpy(), tip=tip.numpy(), title="All of these have cos(i, a) = 0")
+figures.draw_sphere(a.detach().numpy(), tip=tip.numpy(), title="All of these have cos(i, a) = 0")
 
 # %% [markdown]
 # Also $a = 0$ lies on the sphere, where nothing is split at all. And in high dimensions even *random* vectors are
@@ -146,7 +147,7 @@ print("people, actions, coordinates:", tuple(f.shape))
 # %%
 look = {"colours": person.numpy(), "shapes": action.numpy()}
 box = {"limits": [(-1.7, 1.7), (-1.7, 1.7), (-0.8, 2.4)]}
-surfaces.draw_motion({"f: colour = person, shape = action": f.flatten(0, 1)[None].numpy()}, columns=1, **look)
+figures.draw_motion({"f: colour = person, shape = action": f.flatten(0, 1)[None].numpy()}, columns=1, **look)
 
 # %% [markdown]
 # What we hope for: all $i$ of one person in one place (four points on one floor), all $a$ of one action in one
@@ -180,7 +181,7 @@ for name in ("orthogonality", "invariance", "retention", "agreement", "independe
     alone[name] = move_points(f, start, weights={name: 1.0}, steps=STEPS)
     panels[f"{name}: i"] = alone[name].identity.flatten(1, 2).numpy()
     panels[f"{name}: a"] = alone[name].action.flatten(1, 2).numpy()
-surfaces.draw_motion(panels, columns=4, **look, **box)
+figures.draw_motion(panels, columns=4, **look, **box)
 
 # %% [markdown]
 # - **Orthogonality** moves every face a little way to its own sphere. Neither people nor actions come together.
@@ -221,7 +222,7 @@ for name, chosen in weights.items():
     print(f"{name:28}", {term: round(float(values[-1]), 3) for term, values in motion.terms.items()})
 
 # %%
-surfaces.draw_motion(panels, columns=2, **look, **box)
+figures.draw_motion(panels, columns=2, **look, **box)
 
 # %% [markdown]
 # In the lower row the four people stand on the ground and the three actions climb a line above it: pillars and floors
@@ -303,7 +304,7 @@ for temperature in (0.05, 0.1, 0.5, 2.0):
     values = contrast(shown[:, :, None], told[:, :, None], same, temperature)
     panels[f"temperature {temperature}"] = values.view(81, 81).numpy()
 marks = {"a0": corner[0].tolist(), "a1": corner[1].tolist(), "a2": corner[2].tolist()}
-surfaces.draw_surfaces(panels, span=(-1.5, 1.5, -1.5, 1.5), marks=marks, shared=False)
+figures.draw_surfaces(panels, span=(-1.5, 1.5, -1.5, 1.5), marks=marks, shared=False)
 
 # %% [markdown]
 # The low ground is a whole sector, wide open towards $a_0$: contrast asks for a *direction*, not for a place. (The sector begins
@@ -350,7 +351,7 @@ for name, (first, second) in {"contrast": (1, 0), "match": (0, 1), "both": (1, 1
 # %%
 named = {f"a{k}": shown[which == k].mean(0).tolist() for k in range(3)}  # the middle of two faces
 number = np.arange(3)
-surfaces.draw_motion(panels, colours=number, shapes=number, columns=3, marks=named, limits=[(-2, 2)] * 2)
+figures.draw_motion(panels, colours=number, shapes=number, columns=3, marks=named, limits=[(-2, 2)] * 2)
 
 # %% [markdown]
 # Contrast turns the texts until each points to its own action, and leaves them at whatever distance they have; what
@@ -396,7 +397,7 @@ print(f"log(4) / 2 = {log(4) / 2:.3f}")
 import json
 
 from iad.checkpoint import WEIGHTS
-from iad.plots.curves import Trace, draw_curves
+from iad.plots.charts import Trace, draw_curves
 from iad.plots.style import SERIES
 
 lines = (WEIGHTS / "mini" / "logs" / "decoupler.jsonl").read_text().splitlines()

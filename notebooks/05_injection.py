@@ -174,11 +174,10 @@ print("the pipeline makes the same clip, up to", apart, "of 255 grey levels")
 # ## 6. Which token looks where
 #
 # First the **reader**: 64 learned queries read $f$ from the encoder's tokens, in two layers. `read_where` (in
-# `iad/evaluation/attention.py`) records their attention. The frame is the cell that a query belongs to; colour is where it looks.
+# `tutorial_figures.py`) records their attention. The frame is the cell that a query belongs to; colour is where it looks.
 
 # %%
-from iad.evaluation.attention import read_where, watch_adapters
-from iad.plots.attention import cell_box, overlay_attention
+from tutorial_figures import cell_box, overlay_attention, read_where, watch_adapters
 
 layers = read_where(pipe.parts["decoupler"], features.vector, features.tokens)
 print("each layer:", tuple(layers[0].shape), "(people, heads, queries, places)")

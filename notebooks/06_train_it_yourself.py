@@ -216,7 +216,7 @@ for name, split in splits.items():
 found = {name: measure(rows, faces, folds, kinds=("linear",)) for name, rows in parts.items()}
 
 # %%
-from iad.plots import probe_bars
+from tutorial_figures import probe_bars
 
 chance = {"expression": 1 / 9, "pose": 0.0, "person": 1 / 8}
 probe_bars(found, chance=chance)

@@ -45,10 +45,10 @@ if os.environ.get("IAD_SMOKE"):
 
 # %%
 from iad.collection import load_collection
-from iad.evaluation.familiar import FamiliarPipeline
+from iad.evaluation.cached_pipeline import CachedPipeline
 
 faces = load_collection()
-pipe = FamiliarPipeline.from_pretrained("mini", device="cpu")  # as the evaluation uses it: unjudged
+pipe = CachedPipeline.from_pretrained("mini", device="cpu")  # as the evaluation uses it: unjudged
 pipe.framed = True  # the collection's crops are framed already
 ARMS = ("iad", "consisid", "id-animator")
 
@@ -100,7 +100,7 @@ face_sheet(np.concatenate(table), labels, columns=5, size=128, titles=titles)
 # %%
 from iad.evaluation.intervals import interval
 from iad.evaluation.metrics import similarity
-from iad.evaluation.scorers import load_scorers
+from iad.evaluation.own_judges import load_scorers
 
 judges = load_scorers()
 who = judges.embed(faces.crops, "arc")  # of every picture of the collection
@@ -149,7 +149,7 @@ print(f"one person, smile and open mouth: {np.mean(other):.2f}")
 # good is this judge itself? Ask it about true pictures first.
 
 # %%
-from iad.evaluation.classifier import teach_classifier
+from iad.evaluation.action_judges import teach_classifier
 from iad.evaluation.metrics import scaled
 
 tracks = scaled(judges.track(faces.crops)).astype(np.float64)
@@ -247,7 +247,7 @@ for arm in clips:
 # ## Side by side
 
 # %%
-from iad.plots import score_bars
+from tutorial_figures import score_bars
 
 panels = {"FaceSim": facesim, "action right": acted, "expression copied": copies, "steadiness": steady}
 names = (*ARMS, "still")

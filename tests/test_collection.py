@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from iad.collection import FOLDER, TRUTH, load_collection, save_collection
-from iad.evaluation.scorers import load_scorers
+from iad.evaluation.own_judges import load_scorers
 from iad.geometry.coefficients import COEFFICIENTS
 from iad.performing.actions import EIGHT_BASIC
 from iad.portraits.clips import is_held_out

@@ -12,13 +12,13 @@ from PIL import Image
 from skimage import data
 
 from iad import IaDPipeline, checkpoint
-from iad.evaluation import action, bench, consisid, metrics, run, strata
+from iad.evaluation import action, action_clips, inception_clip, metrics, people, run
+from iad.evaluation.action_clips import pack, shown_people, unpack
+from iad.evaluation.action_judges import teach_classifier
 from iad.evaluation.action_page import _say_added, to_markdown
-from iad.evaluation.bench import pack, shown_people, unpack
-from iad.evaluation.classifier import teach_classifier
-from iad.evaluation.familiar import DRAWN_SIZE, FamiliarPipeline, cut_framed
+from iad.evaluation.action_plan import Plan, list_wanted, timeline
+from iad.evaluation.cached_pipeline import DRAWN_SIZE, CachedPipeline, cut_framed
 from iad.evaluation.intervals import by_person, interval
-from iad.evaluation.journal import Journal, start_folder
 from iad.evaluation.outside import READINGS, read_landmarks
 from iad.evaluation.people import (
     TUNERS,
@@ -30,7 +30,7 @@ from iad.evaluation.people import (
     reference_of,
     truth_of,
 )
-from iad.evaluation.plan import Plan, list_wanted, timeline
+from iad.evaluation.report import Journal, start_folder
 from iad.evaluation.summary import compare_rows, summarise
 from iad.evaluation.warp import read_segments
 from iad.geometry.coefficients import COEFFICIENTS
@@ -176,9 +176,9 @@ def test_what_consisid_calls_fid_is_a_distance():
     frames, reference = RNG.normal(size=(5, 7)), RNG.normal(size=7)
     zero = np.zeros((7, 7))
     theirs = [metrics.frechet(frame, zero, reference, zero) for frame in frames]
-    assert consisid.feature_distance(frames, reference) == pytest.approx(np.mean(theirs))
-    assert consisid.feature_distance(reference[None], reference) == 0
-    assert all(isinstance(sentence, str) for sentence in consisid.available().values())
+    assert inception_clip.feature_distance(frames, reference) == pytest.approx(np.mean(theirs))
+    assert inception_clip.feature_distance(reference[None], reference) == 0
+    assert all(isinstance(sentence, str) for sentence in inception_clip.available().values())
 
 
 def test_numbers_survive_a_line_of_text():
@@ -373,24 +373,24 @@ def test_the_page_says_what_the_split_adds():
 
 def test_small_groups_are_joined_with_neighbours():
     groups = [("a", range(9)), ("b", range(2)), ("c", range(8)), ("d", ()), ("e", range(30))]
-    joined = strata.join_small(groups, 8)
+    joined = people.join_small(groups, 8)
     assert [(name, len(people)) for name, people in joined] == [("a", 9), ("b to c", 10), ("e", 30)]
-    assert strata.join_small([("a", range(2)), ("b", range(3))], 8) == [("a to b", [0, 1, 0, 1, 2])]
+    assert people.join_small([("a", range(2)), ("b", range(3))], 8) == [("a to b", [0, 1, 0, 1, 2])]
 
 
 def test_skin_is_measured_on_the_cheeks():
     landmarks = np.random.default_rng(0).uniform(0, 20, (68, 2))
     landmarks[36:42], landmarks[42:48] = (60, 80), (120, 80)
-    for lid, mouth, jaw in strata.CHEEKS:
+    for lid, mouth, jaw in people.CHEEKS:
         landmarks[[mouth, jaw]] = landmarks[lid] + (0, 60)
     tones = {}
     for name, colour in (("light", (235, 205, 185)), ("dark", (80, 55, 40))):
         photo = np.full((200, 200, 3), (0, 0, 255), np.uint8)
         cv2.circle(photo, (60, 120), 12, colour, -1)
         cv2.circle(photo, (120, 120), 12, colour, -1)
-        tones[name] = strata.measure_skin(photo, landmarks)
+        tones[name] = people.measure_skin(photo, landmarks)
     assert tones["light"] > 41 > -30 > tones["dark"]
-    assert [strata.name_tone(angle) for angle in (60, 55, 20, -40)] == ["very light", "light", "tan", "dark"]
+    assert [people.name_tone(angle) for angle in (60, 55, 20, -40)] == ["very light", "light", "tan", "dark"]
 
 
 def test_landmarks_are_read_alike_at_any_size_and_roll():
@@ -409,20 +409,20 @@ def test_landmarks_are_read_alike_at_any_size_and_roll():
 def test_what_is_remembered_changes_nothing():
     """Faces and words that are found once give the frames that they give when found anew."""
     photo = np.asarray(Image.open(cut_portrait()).convert("RGB"))
-    familiar, plain = FamiliarPipeline.create("tiny"), IaDPipeline.create("tiny")
+    cached, plain = CachedPipeline.create("tiny"), IaDPipeline.create("tiny")
     for prompt in ("a woman smiles", "a woman smiles", "a woman nods"):
-        frames = familiar(photo, prompt, seed=3).frames
+        frames = cached(photo, prompt, seed=3).frames
         np.testing.assert_array_equal(frames, plain(photo, prompt, seed=3).frames)
-    assert familiar.find_face(photo) is familiar.find_face(photo)
+    assert cached.find_face(photo) is cached.find_face(photo)
     for _ in range(2):
         with pytest.raises(ValueError, match="No face"):
-            familiar.find_face(np.zeros((128, 128, 3), np.uint8))
+            cached.find_face(np.zeros((128, 128, 3), np.uint8))
 
 
 @pytest.fixture(scope="module")
 def drawing():
     """The tiny model with mini's geometry and reader, which draws a photo as mini does."""
-    tiny = FamiliarPipeline.create("tiny")
+    tiny = CachedPipeline.create("tiny")
     tiny.geometry, tiny.parts["reader"] = load_geometry(checkpoint.WEIGHTS / "mini"), load_mini_reader()
     return tiny
 
@@ -489,10 +489,10 @@ def test_arms_are_measured_without_the_drawing(tmp_path):
     type(pipe).__call__ = call
     type(pipe).draw_framed = lambda _, *given, **options: asked.append(options | {"arm": "drawn"}) or frames
     plan = Plan("mini", ("iad", "drawn"), photo=0, rendered=1, head="tiny")
-    stand_in = bench.Bench(plan, tmp_path)
+    stand_in = action_clips.Bench(plan, tmp_path)
     stand_in.__dict__ |= {"pipe": pipe, "references": lambda person: _Everything()}
     for row in ("iad", "consisid", "drawn"):
-        bench._make(stand_in, next(list_wanted(plan, row, 0)), "smiles")
+        action_clips._make(stand_in, next(list_wanted(plan, row, 0)), "smiles")
     assert [(a["arm"], a["detail_scale"]) for a in asked] == [("iad", 0), ("consisid", 0), ("drawn", 1)]
 
 

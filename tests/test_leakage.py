@@ -12,11 +12,10 @@ import torch
 from iad import IaDPipeline, checkpoint
 from iad.closed_form import fit_closed_form
 from iad.decoupling import create_decoupling
-from iad.evaluation import crossing, foils, leakage, leakage_page, measures, probes, speed
+from iad.evaluation import crossing, leakage, leakage_page, linear_splits, measures, probes, speed
 from iad.evaluation import samples as faces
-from iad.evaluation.samples import SHOWN, TURNED, Samples
-from iad.evaluation.scorers import Scorers
-from iad.evaluation.untouched import verify_rows
+from iad.evaluation.own_judges import Scorers
+from iad.evaluation.samples import SHOWN, TURNED, Samples, verify_rows
 from iad.faces import crop
 from iad.geometry.coefficients import COEFFICIENTS, POSE_LIMITS
 from iad.geometry.head import load_geometry
@@ -42,7 +41,6 @@ def samples():
         person=np.repeat(np.arange(PEOPLE), ROWS),
         action=action,
         clips=np.zeros((PEOPLE, 8, 2, 8, 8, 3), np.uint8),
-        clip_tracks=np.zeros((PEOPLE, 8, 2, 60), np.float32),
     )
 
 
@@ -137,18 +135,18 @@ def test_actions_that_ask_who_it_is_never_taught_it(samples, monkeypatch):
 def test_closed_form_within_the_span_is_the_closed_form(samples):
     rows = plant(samples, person=1, action=1)
     fold = measures.create_folds(samples.person, (0,))[0]
-    quick = foils.create_closed_form(rows, samples, 8).fitted(fold)
+    quick = [make(fold) for make in linear_splits.closed_form_makers(rows, samples, rank=8)]
     taught = torch.from_numpy(fold.taught)
     person = torch.from_numpy(samples.person[fold.taught])
     slow = fit_closed_form(rows[taught], person, rank=8)
-    for one, other in zip(quick.split(rows), slow.split(rows), strict=True):
+    for one, other in zip(quick, slow.split(rows), strict=True):
         assert torch.allclose(one, other, atol=1e-3)
 
 
 def test_makers_of_the_closed_form_split_by_the_people_who_teach(samples):
     rows = plant(samples, person=1, action=1)
     one, other = measures.create_folds(samples.person, (0,))
-    makers = foils.closed_form_makers(rows, samples, rank=3)
+    makers = linear_splits.closed_form_makers(rows, samples, rank=3)
     for fold in (one, other):
         identity, action = (make(fold) for make in makers)
         mean = rows[torch.from_numpy(fold.taught)].mean(0)
@@ -161,10 +159,11 @@ def test_leace_takes_the_expression_and_leaves_the_person(samples):
     pytest.importorskip("concept_erasure")
     rows = plant(samples, person=1, action=1)
     folds = measures.create_folds(samples.person, (0,))
-    foil = foils.create_leace(rows, samples)
-    found = measures.probe(foil.make(rows, 0), samples, folds, kinds=("linear",))
+    fit = linear_splits.create_leace(rows, samples)
+    makers = [linear_splits.make_part(fit, rows, part) for part in (0, 1)]
+    found = measures.probe(makers[0], samples, folds, kinds=("linear",))
     assert found["expression"]["linear"]["value"] < 0.3 and found["person"]["linear"]["value"] > 0.9
-    identity, action = (foil.make(rows, part)(folds[0]) for part in (0, 1))
+    identity, action = (make(folds[0]) for make in makers)
     mean = rows[torch.from_numpy(folds[0].taught)].mean(0)
     assert torch.allclose(identity + action, rows - mean, atol=1e-4)
 
@@ -178,8 +177,8 @@ def test_photos_as_they_are_are_verified_by_what_knows_the_person(samples):
 
 def test_the_best_rank_leaks_least_among_those_that_still_verify():
     leaks, errors = {1: 0.5, 8: 0.2, 64: 0.1}, {1: 0.01, 8: 0.02, 64: 0.2}
-    assert foils.choose_rank(leaks, errors, 0.02) == 8
-    assert foils.choose_rank(leaks, errors, 0.001) == 64  # none does: then the one that leaks least
+    assert linear_splits.choose_rank(leaks, errors, 0.02) == 8
+    assert linear_splits.choose_rank(leaks, errors, 0.001) == 64  # none does: then the one that leaks least
 
 
 def test_rows_and_what_makes_them_are_measured_alike(samples):
@@ -226,9 +225,8 @@ def test_the_swap_test_tells_who_gave_what(samples, keeps, follows):
     crops = samples.crops.copy()
     crops[..., 0], crops[..., 1] = samples.person[:, None, None], samples.action[:, None, None] % 60
     told = Samples(
-        crops, np.eye(60, dtype=np.float32)[samples.action], samples.person, samples.action,
-        samples.clips, samples.clip_tracks,
-    )  # fmt: skip
+        crops, np.eye(60, dtype=np.float32)[samples.action], samples.person, samples.action, samples.clips
+    )
     stub = Stub(keeps, follows)
     found = crossing.swap(stub, told, stub)
     assert found["identity"]["value"] == found["rank_one"]["value"] == keeps

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from iad.plots import Trace, dot_map, draw_curves, face_map, similarity_table
+from iad.plots import Trace, dot_map, draw_curves, face_map, face_sheet, similarity_table
 from iad.plots.style import ACTION, IDENTITY, SERIES, to_rgb
 
 
@@ -131,3 +131,13 @@ def test_several_runs_are_named_and_the_picture_grows_for_their_names():
     one = draw_curves([trace([1, 2, 3])], title="x", across="steps")
     four = draw_curves([trace([1, 2, 3], name=f"run {k}") for k in range(4)], title="x", across="steps")
     assert four.width == one.width and four.height > one.height
+
+
+def test_faces_stand_in_rows_with_frames_and_words():
+    crops = np.zeros((3, 32, 32, 3), np.uint8)
+    crops[1], crops[2] = (200, 30, 30), (30, 30, 200)
+    bare = face_sheet(crops, columns=2, size=40)
+    assert bare.size == (86, 86) and near(bare, (200, 30, 30), 6).sum() == 1600
+    assert bare.getpixel((46 + 5, 5)) == (200, 30, 30) and bare.getpixel((5, 46 + 5)) == (30, 30, 200)
+    framed = face_sheet(crops, ["a", "b", "c"], columns=2, size=40, frames=["", "#009e73"], titles=["x", "y"])
+    assert near(framed, (0, 158, 115), 6).sum() == 40**2 - 32**2 and framed.width > bare.width < framed.height

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from iad.cli import main
-from iad.evaluation.real import asked, bench, copying, likeness, material, mesh, page, statistics, subject
-from iad.evaluation.real.driving import LOOKS, Driven, Driver, judge
-from iad.evaluation.real.measures import NAMES, measure
-from iad.evaluation.real.mesh import Meshes
+from iad.evaluation import intervals, outside
+from iad.evaluation.real import asked, cases, copying, material, mesh, page, subject
+from iad.evaluation.real.driven import LOOKS, Driven, Driver, judge
+from iad.evaluation.real.mesh import NAMES, Meshes, measure
 from iad.evaluation.real.run import QUICK, choose_amounts
 
 RNG = np.random.default_rng(0)
 needs_judge = pytest.mark.skipif(bool(mesh.missing()), reason=mesh.missing())
-needs_likeness = pytest.mark.skipif(bool(likeness.missing()), reason=likeness.missing())
+needs_dlib = pytest.mark.skipif(bool(outside.available()["dlib"]), reason=outside.available()["dlib"])
 needs_people = pytest.mark.skipif("IAD_PHOTO_PEOPLE" not in os.environ, reason="no photo people are named")
 needs_head = pytest.mark.skipif("IAD_ICT_FACEKIT" not in os.environ, reason="no head is named")
 
@@ -78,26 +78,26 @@ def test_own_landmarks_are_measured_like_the_mesh():
 def test_shuffled_pairs_agree_in_nothing():
     x = RNG.normal(size=200)
     y = x + 0.3 * RNG.normal(size=200)
-    value, low, high = statistics.correlate(x, y)
+    value, low, high = intervals.correlate(x, y)
     assert value > 0.9 and low < value < high
-    assert abs(statistics.correlate(x, RNG.permutation(y))[0]) < 0.2
-    assert np.isnan(statistics.correlate(x[:2], y[:2])[0])
+    assert abs(intervals.correlate(x, RNG.permutation(y))[0]) < 0.2
+    assert np.isnan(intervals.correlate(x[:2], y[:2])[0])
 
 
 def test_a_clip_at_half_the_amplitude_has_slope_one_half():
     pairs = [(d, 0.5 * d + offset) for offset in (0, 7) for d in RNG.normal(size=(3, 16))]
-    followed = statistics.follow(pairs)
+    followed = intervals.follow(pairs)
     assert followed["slope"][0] == pytest.approx(0.5) and followed["r"][0] == pytest.approx(1)
-    still = statistics.follow([(d, np.full(16, 3.0)) for d, _ in pairs])
+    still = intervals.follow([(d, np.full(16, 3.0)) for d, _ in pairs])
     assert still["r"][0] == 0 and still["slope"][0] == 0
 
 
 def test_verification_tells_people_apart_only_where_they_differ():
     person = np.repeat(np.arange(12), 4)
     told = RNG.normal(size=(12, 16))[person] + 0.1 * RNG.normal(size=(48, 16))
-    assert statistics.verify(told, person)["auc"][0] > 0.99
-    assert statistics.verify(told, person)["eer"][0] < 0.02
-    assert abs(statistics.verify(RNG.normal(size=(48, 16)), person)["auc"][0] - 0.5) < 0.15
+    assert intervals.verify(told, person)["auc"][0] > 0.99
+    assert intervals.verify(told, person)["eer"][0] < 0.02
+    assert abs(intervals.verify(RNG.normal(size=(48, 16)), person)["auc"][0] - 0.5) < 0.15
 
 
 # --- copying
@@ -201,7 +201,7 @@ def test_videos_keep_uneven_times(tmp_path):
     import av
 
     times = np.array([0, 0.04, 0.08, 0.4, 0.44])
-    path = bench.write_video(tmp_path / "a.mp4", np.zeros((5, 32, 48, 3), np.uint8), times)
+    path = cases.write_video(tmp_path / "a.mp4", np.zeros((5, 32, 48, 3), np.uint8), times)
     with av.open(str(path)) as container:
         shown = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
     np.testing.assert_allclose(np.array(shown) - shown[0], times, atol=1e-3)
@@ -230,24 +230,24 @@ def test_quick_is_for_this_suite_only(tmp_path, capsys):
 @needs_judge
 def test_the_mesh_sees_faces_and_nothing_else():
     photo = material.load_astronaut()
-    upright, tilted = mesh.load_judge()([photo, bench.tilt(photo, 20)]).points
+    upright, tilted = mesh.load_judge()([photo, cases.tilt(photo, 20)]).points
     blank = mesh.load_judge()([np.zeros_like(photo)])
     assert np.isnan(blank.points).all() and blank.score[0] < mesh.SEEN
-    seen = measure(mesh.load_judge()([photo, bench.tilt(photo, 20)]))
+    seen = measure(mesh.load_judge()([photo, cases.tilt(photo, 20)]))
     assert np.isfinite(upright).all() and np.isfinite(tilted).all()
     assert seen["smile"][0] > 0.7 and seen["lids"][0] > 0.2
     assert seen["smile"][1] == pytest.approx(seen["smile"][0], abs=0.06)
 
 
 @needs_judge
-@needs_likeness
+@needs_dlib
 def test_the_recogniser_knows_looks_of_one_person():
     one, other = material.load_astronaut(), material.load_hopper()
     pictures = [one, *material.list_looks(one, seed=0), other]
     assert all(picture.dtype == np.uint8 for picture in pictures)
-    rows = likeness.recognise(pictures, mesh.load_judge()(pictures))
+    rows = outside.recognise(pictures, mesh.load_judge()(pictures))
     apart = np.linalg.norm(rows - rows[0], axis=1)
-    assert apart[:-1].max() < likeness.SAME < apart[-1]
+    assert apart[:-1].max() < outside.SAME < apart[-1]
 
 
 @needs_judge

@@ -1,4 +1,16 @@
-"""How good a model is on people it has never seen: suites `action`, `leakage`, `real` and `speed`."""
+"""How good a model is on people it has never seen: suites `action`, `leakage`, `real` and `speed`.
+
+In comes a model, out come `report.json` and `report.md` (`report`). Where what lives:
+
+    action    `action_plan` lists clips of `people`; `action_clips` makes them by a `cached_pipeline` (or by
+              `warp`) and reads them into a journal; of it `action_judges` and `metrics` make a `summary`
+              for `action_page`. `action` runs all.
+    leakage   `samples` are faces and their embeddings; `measures` asks them by `probes`, beside
+              `linear_splits`; `crossing` swaps identity and action; `leakage_page`. `leakage` runs all.
+    real      a folder of its own: faces as they are, judged by MediaPipe's mesh, and cases that failed once.
+    speed     one file.
+    judges    `own_judges`, `outside` (dlib, InsightFace), `inception_clip`; all intervals by `intervals`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +46,7 @@ def run(
         scorers: weights folder of the judges; None takes the model's own, else the shipped ones.
         quick: a small version of the suite `real`, in under a minute.
         options: `ablations`, a folder for the suite `leakage`, and further settings of the suite `action`:
-            see `iad.evaluation.action.run_action` and `iad.evaluation.plan.Plan`.
+            see `iad.evaluation.action.run_action` and `iad.evaluation.action_plan.Plan`.
 
     Raises:
         ValueError: an unknown suite, arm or model.
@@ -49,12 +61,8 @@ def run(
     chosen = SUITES if suite == "all" else (suite,)
     scorers = None if scorers is None else str(scorers)
     options |= {"arms": arms, "workers": workers}
-    reports = {
-        name: _run_real(model, output, people, quick)
-        if name == "real"
-        else _run_one(name, model, output, people, seeds, scorers, options)
-        for name in chosen
-    }
+    settings = {"people": people, "seeds": seeds, "scorers": scorers, "quick": quick, "options": options}
+    reports = {name: _run_one(name, str(model), output, **settings) for name in chosen}
     pages = {name: (output / f"{name}.md").read_text() for name in chosen if (output / f"{name}.md").exists()}
     command = (
         f"python -m iad evaluate --suite {suite} --model {model} --people {people} --seeds {seeds}"
@@ -68,32 +76,30 @@ def run(
     return write_report(output, reports, command=command, pages=pages)
 
 
-def _run_real(model, output: Path, people: int, quick: bool) -> dict[str, Any]:
-    from iad.evaluation.real.run import QUICK, choose_amounts, run_real
-    from iad.pipeline import IaDPipeline
-
-    amounts = QUICK if quick else choose_amounts(people)
-    pipe = IaDPipeline.from_pretrained(model, device="cpu")
-    return run_real(pipe, output=output, amounts=amounts, model=str(model))
-
-
-def _run_one(name: str, model, output: Path, people: int, seeds: int, scorers, options) -> dict[str, Any]:
+def _run_one(
+    name: str, model: str, output: Path, *, people: int, seeds: int, scorers: str | None, quick: bool, options
+) -> dict[str, Any]:
     if name == "action":
         from iad.evaluation.action import run_action
 
-        common = {"model": str(model), "output": output, "people": people, "seeds": seeds}
         options = {key: value for key, value in options.items() if key != "ablations"}
-        return run_action(**common, **options | ({"scorers": scorers} if scorers else {}))
+        options |= {"scorers": scorers} if scorers else {}
+        return run_action(model=model, output=output, people=people, seeds=seeds, **options)
     if name == "speed":
         from iad.evaluation.speed import run_speed
 
-        return run_speed(str(model), output=output)
-    from iad.evaluation.leakage import run_leakage
-    from iad.evaluation.scorers import load_scorers
+        return run_speed(model, output=output)
     from iad.pipeline import IaDPipeline
+
+    pipe = IaDPipeline.from_pretrained(model, device="cpu")
+    if name == "real":
+        from iad.evaluation.real.run import QUICK, choose_amounts, run_real
+
+        return run_real(pipe, output=output, amounts=QUICK if quick else choose_amounts(people), model=model)
+    from iad.evaluation.leakage import run_leakage
+    from iad.evaluation.own_judges import load_scorers
 
     judges = load_scorers(Path(scorers)) if scorers else None
     ablations, head = options.get("ablations"), "tiny" if model == "tiny" else "ict"
     options = {"seeds": range(seeds), "scorers": judges, "head": head, "ablations": ablations}
-    pipe = IaDPipeline.from_pretrained(model, device="cpu")
     return run_leakage(pipe, output=output, people=people, **options)

@@ -10,9 +10,8 @@ at once, so that an interrupted run goes on.
 
 import hashlib
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,22 +21,20 @@ from tqdm import tqdm
 
 from iad import checkpoint
 from iad.config import ARMS
-from iad.evaluation import consisid, outside
-from iad.evaluation.action_judges import SUFFIX, ActionJudge, teach_judges
-from iad.evaluation.action_page import to_markdown
-from iad.evaluation.bench import (
+from iad.evaluation import inception_clip, outside
+from iad.evaluation.action_clips import (
     measure_clips,
     open_bench,
     person_file,
     prepare_person,
     teach_person,
 )
-from iad.evaluation.familiar import FamiliarPipeline
-from iad.evaluation.journal import Journal, start_folder
-from iad.evaluation.people import TUNERS
-from iad.evaluation.pictures import draw_action
-from iad.evaluation.plan import DRAWN, FAIR, Plan, Wanted, list_wanted
-from iad.evaluation.strata import list_strata
+from iad.evaluation.action_judges import SUFFIX, ActionJudge, teach_judges
+from iad.evaluation.action_page import draw_action, to_markdown
+from iad.evaluation.action_plan import DRAWN, FAIR, Plan, Wanted, list_wanted
+from iad.evaluation.cached_pipeline import CachedPipeline
+from iad.evaluation.people import TUNERS, list_strata
+from iad.evaluation.report import Journal, start_folder
 from iad.evaluation.summary import COLUMNS, compare_rows, judge_records, select, summarise
 from iad.spread import spread
 
@@ -72,7 +69,7 @@ def run_action(
         tune: compare settings of guidance, on people who are never reported: at most `TUNERS` of each kind.
         workers: processes.
         ray: as in `iad.spread.spread`.
-        options: further settings of `iad.evaluation.plan.Plan`, and `plan` for all of them.
+        options: further settings of `iad.evaluation.action_plan.Plan`.
 
     Returns:
         The report of `action.json` without the rows of single clips.
@@ -82,7 +79,7 @@ def run_action(
         FileNotFoundError: the morphable head or the photo people are not there.
     """
     begun = time.perf_counter()
-    pipe = FamiliarPipeline.from_pretrained(model, device="cpu")
+    pipe = CachedPipeline.from_pretrained(model, device="cpu")
     arms = arms or [arm for arm in (*ARMS, FAIR) if arm in pipe.arms]
     if tune:
         people = min(people, TUNERS)
@@ -102,8 +99,8 @@ def run_action(
         raise ValueError(f"{model!r} has no weights of the arm {lacking[0]!r}; it has {have}.")
     _ = bench.scorers, plan.people
     start_folder(folder, asdict(plan) | {"weights": _fingerprint(plan), "version": VERSION})
-    lessons, clips = _measure(plan, folder, workers=workers, ray=ray)
-    judges = teach_judges(lessons.sorted())
+    examples, clips = _measure(plan, folder, workers=workers, ray=ray)
+    judges = teach_judges(examples.sorted())
     judged = judge_records(clips.sorted(), judges)
     report = {
         "settings": asdict(plan),
@@ -125,13 +122,12 @@ def run_action(
 
 
 def _measure(plan: Plan, folder: Path, *, workers: int, ray: str | None) -> tuple[Journal, Journal]:
-    """Make whatever is not there yet: lessons, then people and their truth, then everything generated."""
+    """Make whatever is not there yet: examples, then people and their truth, then everything generated."""
     count = plan.photo + plan.rendered
     rows = [row for row in plan.rows if row != "truth"]
-    lessons, clips = Journal(folder / "lessons.jsonl"), Journal(folder / "clips.jsonl")
-    go = partial(_go, workers=workers, ray=ray)
-    taught = {record["teacher"] for record in lessons.records.values()}
-    go([k for k in range(plan.teachers) if k not in taught], partial(teach_person, plan, folder), lessons)
+    examples, clips = Journal(folder / "lessons.jsonl"), Journal(folder / "clips.jsonl")
+    taught = {record["teacher"] for record in examples.records.values()}
+    untaught = [k for k in range(plan.teachers) if k not in taught]
     there = {
         person
         for person in range(count)
@@ -139,10 +135,16 @@ def _measure(plan: Plan, folder: Path, *, workers: int, ray: str | None) -> tupl
         and all(wanted.key in clips.records for wanted in list_wanted(plan, "truth", person))
     }
     unready = [person for person in range(count) if person not in there]
-    go(unready, partial(prepare_person, plan, folder), clips, name="true renders")
     tasks = [task for person in range(count) for task in _tasks(plan, rows, person, clips)]
-    go(tasks, partial(measure_clips, plan, folder), clips, name="generated clips", size=len)
-    return lessons, clips
+    for name, todo, work, journal in (
+        ("clips that teach the judges", untaught, teach_person, examples),
+        ("true renders", unready, prepare_person, clips),
+        ("generated clips", tasks, measure_clips, clips),
+    ):
+        made = spread(todo, partial(work, plan, folder), workers=workers, ray=ray)
+        for records in tqdm(made, desc=name, total=len(todo), disable=not todo, mininterval=2):
+            journal.add(records)
+    return examples, clips
 
 
 def _tasks(plan: Plan, rows: Sequence[str], person: int, clips: Journal) -> Iterator[tuple[Wanted, ...]]:
@@ -156,26 +158,9 @@ def _tasks(plan: Plan, rows: Sequence[str], person: int, clips: Journal) -> Iter
     yield from map(tuple, groups.values())
 
 
-def _go(
-    tasks: Sequence[Any],
-    work: Callable[[Any], list[dict[str, Any]]],
-    journal: Journal,
-    *,
-    workers: int,
-    ray: str | None,
-    name: str = "lessons of training people",
-    size: Callable[[Any], int] = lambda task: 1,
-) -> None:
-    total = sum(map(size, tasks))
-    with tqdm(total=total, desc=name, file=sys.stderr, disable=not tasks, mininterval=2) as bar:
-        for records in spread(tasks, work, workers=workers, ray=ray):
-            journal.add(records)
-            bar.update(len(records) if size is len else 1)
-
-
 def _stratify(judged: Sequence[dict], judges: Sequence[ActionJudge], plan: Plan) -> dict[str, Any]:
     """Compute the method's, the product's and the fair control's numbers for groups of photo people."""
-    strata, too_small = list_strata(plan)
+    strata, too_small = list_strata(plan.people)
     rows = [row for row in ("iad", FAIR, DRAWN) if row in plan.rows]
     found = [
         {"of": s.of, "name": s.name, "people": len(s.people)}
@@ -205,4 +190,4 @@ def _count(records) -> dict[str, dict[str, int]]:
 
 def _missing() -> list[str]:
     """Say in a sentence each what is not judged, and why."""
-    return [sentence for sentence in (outside.available() | consisid.available()).values() if sentence]
+    return [sentence for sentence in (outside.available() | inception_clip.available()).values() if sentence]

@@ -1,10 +1,10 @@
 """Judges of what a clip does: the regressor's coefficients, and dlib's landmarks, an outsider.
 
-In come lessons, true performances of training people as records of `iad.evaluation.bench`; out comes for each
-way of reading faces an `ActionJudge`, whose answers are entered into the records of clips.
+In come examples, true performances of training people as records of `iad.evaluation.action_clips`; out comes
+for each way of reading faces an `ActionJudge`, whose answers are entered into the records of clips.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,12 @@ from jaxtyping import Float
 
 from iad.config import EXPRESSIONS, TRACK
 from iad.evaluation import metrics, outside
-from iad.evaluation.bench import unpack
-from iad.evaluation.classifier import teach_classifier
+from iad.evaluation.action_clips import unpack
 from iad.evaluation.people import REFERENCE_FRAME
 
 Record = dict[str, Any]
 SUFFIX = {"track": "", "marks": ", dlib"}  # of a column, by the field of a record that is read
+PENALTY = 0.01  # of a classifier's squared weights, a sample; features are standardised
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,19 @@ class ActionJudge:
         return said
 
 
-def teach_judges(lessons: Iterable[Record]) -> list[ActionJudge]:
-    """Teach a judge for each way in which the lessons were read."""
-    lessons = list(lessons)
-    return [_teach(lessons, field) for field in SUFFIX if all(field in lesson for lesson in lessons)]
+def teach_judges(examples: Iterable[Record]) -> list[ActionJudge]:
+    """Teach a judge for each way in which the examples were read."""
+    examples = list(examples)
+    return [_teach(examples, field) for field in SUFFIX if all(field in example for example in examples)]
 
 
-def _teach(lessons: list[Record], field: str) -> ActionJudge:
+def _teach(examples: list[Record], field: str) -> ActionJudge:
     if field == "track":
         face, scale = EXPRESSIONS, np.ones(TRACK)
         scale[EXPRESSIONS:] = metrics.POSE_SCALE
     else:
         face, scale = len(outside.READINGS) - outside.POSES, np.ones(len(outside.READINGS))
-    tracks = [(lesson["actions"], unpack(lesson[field], len(scale)) / scale) for lesson in lessons]
+    tracks = [(example["actions"], unpack(example[field], len(scale)) / scale) for example in examples]
     if field != "track":
         spread = np.concatenate([track for _, track in tracks]).std(0) + 1e-6
         scale, tracks = spread, [(actions, track / spread) for actions, track in tracks]
@@ -105,3 +105,15 @@ def _teach(lessons: list[Record], field: str) -> ActionJudge:
         for some in (whole, parts)
     ]
     return ActionJudge(field, scale, face, *classifiers, posture["neutral"], posture, shown)
+
+
+def teach_classifier(
+    features: Float[np.ndarray, "n d"], labels: Sequence[str], *, penalty: float = PENALTY
+) -> Any:
+    """Fit to standardised features; `predict` of what is returned names the likeliest action of every row."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = LogisticRegression(C=1 / (penalty * len(labels)), max_iter=300)
+    return make_pipeline(StandardScaler(), classifier).fit(features, np.array(labels))

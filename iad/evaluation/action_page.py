@@ -1,11 +1,24 @@
-"""The action suite's report for readers: tables in Markdown."""
+"""The action suite's report for readers: tables in Markdown, and pictures of people not chosen by looks.
 
+In come the report, and the strips of frames that the run kept; out come text, figures and `sheets/`.
+"""
+
+import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from iad.evaluation.action_clips import STRIP, load_person, shown_people, strip_file
+from iad.evaluation.action_plan import DRAWN, FAIR, PRODUCT, Plan, list_wanted
 from iad.evaluation.metrics import COPIED
-from iad.evaluation.plan import DRAWN, FAIR, PRODUCT
+from iad.evaluation.report import write_estimate, write_table
 from iad.performing.actions import EIGHT_BASIC
+from iad.plots.style import INK, PAPER, SOFT
+from iad.video import save_picture
 
 COLUMNS = {
     "Who it is": ("FaceSim-Arc", "FaceSim-Cur", "FaceSim-Arc, InsightFace", "dlib", "dlib distance")
@@ -54,6 +67,9 @@ STRATA_NOTE = (
     "sex and age are labels by looks. Groups that overlap in their intervals are not told apart."
 )
 DLIB = "…, dlib"
+FRAME = 96  # pixels of a frame in a picture
+GAP, MARGIN, HEAD, WORDS = 10, 28, 74, 150
+LETTERS = 20  # of a prompt in a line
 NOTE = """\
 {photo} photo people and {rendered} rendered people whom training never saw{chosen}; {actions} actions,
 {seeds} take(s) an arm, by T's seeds; prompts in {words}. Every arm is given the same
@@ -115,13 +131,12 @@ def _strata(report: Mapping[str, Any]) -> list[str]:
     title, too_small = ["### For whom: photo people", ""], report["strata_too_small"]
     if not report["strata"]:
         return [*title, *too_small, ""] if too_small else []
-    lines = [f"| | people | row | {' | '.join(STRATA)} |", "|---" * (len(STRATA) + 3) + "|"]
+    lines = []
     for stratum in report["strata"]:
         for place, (name, row) in enumerate(stratum["rows"].items()):
             first = (f"{stratum['of']}: {stratum['name']}", str(stratum["people"])) if not place else ("", "")
-            cells = [_cell(column, row.get(column)) for column in STRATA]
-            lines.append(f"| {' | '.join((*first, name, *cells))} |")
-    return [*title, STRATA_NOTE, "", *lines, "", *too_small, ""]
+            lines.append([*first, name, *(_cell(column, row.get(column)) for column in STRATA)])
+    return [*title, STRATA_NOTE, "", write_table(["", "people", "row", *STRATA], lines), *too_small, ""]
 
 
 def _section(section: str, heading: str, text: str, report: Mapping[str, Any]) -> list[str]:
@@ -146,21 +161,83 @@ def _table(
     title: str, rows: Mapping[str, Mapping[str, Sequence[float]]], columns: Sequence[str]
 ) -> list[str]:
     known = [column for column in columns if any(column in row for row in rows.values())]
-    if not known:
-        return []
-    lines = [f"| {title} | " + " | ".join(known) + " |", "|---" * (len(known) + 1) + "|"]
-    for name, row in rows.items():
-        lines.append(f"| {name} | " + " | ".join(_cell(column, row.get(column)) for column in known) + " |")
-    return [*lines, ""]
+    lines = [[name, *(_cell(column, row.get(column)) for column in known)] for name, row in rows.items()]
+    return [write_table([title, *known], lines)] if known else []
 
 
 def _cell(column: str, estimate: Sequence[float] | None, *, sign: str = "") -> str:
-    if estimate is None:
-        return "–"
-    percent = column.split(", ")[0] in PERCENT
-    value, low, high = (100 * x if percent else x for x in estimate)
-    form = f"{{:{sign}.0f}} %" if percent else f"{{:{sign}.2f}}"
-    ends = form.replace(" %", "")
-    if not low <= high:  # one person gives no interval
-        return form.format(value)
-    return f"{form.format(value)} [{ends.format(low)}, {ends.format(high)}]"
+    return write_estimate(estimate, percent=column.split(", ")[0] in PERCENT, sign=sign)
+
+
+def draw_action(output: Path, folder: Path, plan: Plan, records: Sequence[dict[str, Any]]) -> None:
+    """Draw the figures and the sheets; people and actions follow from their numbers alone."""
+    arms = [row for row in plan.rows if row not in ("still", "warp")]
+    rows = [*arms, "truth", *(row for row in plan.rows if row == "warp")]
+    find = partial(_line, folder, plan, {record["key"]: record for record in records})
+    people, count = shown_people(plan), len(plan.actions)
+    for person in people:
+        lines = [find(person, action, rows) for action in plan.actions]
+        title = f"Person {person}: every action, seed 0"
+        _draw(output / "sheets" / f"person-{person:03d}.png", title, rows, lines)
+    lines = [find(person, plan.actions[k % count], arms) for k, person in enumerate(people)]
+    _draw(output / "figure.png", "The first people of each kind, not chosen by looks; seed 0", arms, lines)
+    rendered = [person for person in people if plan.people[person].kind == "rendered"]
+    twice = [(person, k + step) for k, person in enumerate(rendered) for step in (0, count // 2)]
+    lines = [find(person, plan.actions[k % count], arms) for person, k in twice]
+    title = "The first rendered people, not chosen by looks; seed 0"
+    _draw(output / "figure-rendered.png", title, arms, lines)  # of people whom nobody has to credit
+
+
+def _line(folder: Path, plan: Plan, by_key, person: int, action: str, rows: Sequence[str]) -> dict[str, Any]:
+    """Gather what one line of a picture shows."""
+    named = {}
+    for row in rows:
+        wanted = next(
+            w for w in list_wanted(plan, row, person) if w.part == "basic" and w.actions == [action]
+        )
+        named[row] = by_key.get(wanted.key)
+    stored = load_person(folder, person)
+    references = dict(zip(stored["shown"].tolist(), stored["images"], strict=True))
+    some = next(record for record in named.values() if record)
+    prompts = [record["prompt"] for record in named.values() if record and record["prompt"]]
+    strips = {row: strip_file(folder, record["key"]) for row, record in named.items() if record}
+    return {
+        "reference": references[some["shown"]],
+        "shown": some["shown"],
+        "prompt": prompts[0] if prompts else action,
+        "strips": {row: path for row, path in strips.items() if path.exists()},
+    }
+
+
+def _draw(path: Path, title: str, rows: Sequence[str], lines: Sequence[dict[str, Any]]) -> None:
+    if not lines:
+        return
+    strip = FRAME * len(STRIP)
+    left = MARGIN + FRAME + GAP + WORDS + GAP
+    width = left + len(rows) * (strip + GAP) - GAP + MARGIN
+    canvas = Image.new("RGB", (width, HEAD + len(lines) * (FRAME + GAP) + MARGIN - GAP), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    _write(draw, (MARGIN, 16), title, size=20)
+    for text, x in (("reference", MARGIN), ("prompt", MARGIN + FRAME + GAP)):
+        _write(draw, (x, HEAD - 24), text, tone=SOFT)
+    for k, row in enumerate(rows):
+        _write(draw, (left + k * (strip + GAP), HEAD - 24), row, tone=SOFT)
+    for number, line in enumerate(lines):
+        y = HEAD + number * (FRAME + GAP)
+        reference = Image.fromarray(line["reference"])
+        canvas.paste(reference.resize((FRAME, FRAME), Image.LANCZOS), (MARGIN, y))
+        text = textwrap.fill(line["prompt"], LETTERS)
+        _write(draw, (MARGIN + FRAME + GAP, y + 4), text)
+        _write(draw, (MARGIN + FRAME + GAP, y + FRAME - 18), f"shown: {line['shown']}", tone=SOFT, size=12)
+        for k, row in enumerate(rows):
+            if row in line["strips"]:
+                with Image.open(line["strips"][row]) as picture:
+                    canvas.paste(picture.resize((strip, FRAME), Image.LANCZOS), (left + k * (strip + GAP), y))
+            else:
+                _write(draw, (left + k * (strip + GAP), y + FRAME / 2 - 8), "no face found", tone=SOFT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_picture(path, np.asarray(canvas))
+
+
+def _write(draw: ImageDraw.ImageDraw, place, text: str, *, size: int = 14, tone=INK) -> None:
+    draw.multiline_text(place, text, fill=tone, font=ImageFont.load_default(size), spacing=3)

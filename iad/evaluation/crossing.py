@@ -17,10 +17,10 @@ from torch.nn.functional import cosine_similarity
 from tqdm import tqdm
 
 from iad.config import TRACK
-from iad.evaluation.intervals import interval
+from iad.evaluation.intervals import as_entry, interval
+from iad.evaluation.own_judges import Scorers
 from iad.evaluation.people import prompt_for
 from iad.evaluation.samples import SHOWN, Samples, read_faces
-from iad.evaluation.scorers import Scorers
 from iad.performing import perform_prompt, track_to_code
 from iad.performing.actions import EIGHT_BASIC, Performed
 from iad.portraits import clips
@@ -45,10 +45,10 @@ def find_clips(pipe: Any, samples: Samples, casts: Sequence[clips.Cast]) -> dict
     for wording in ("seen", "unseen"):
         right = np.zeros((samples.people, len(EIGHT_BASIC)))
         for k, cast in enumerate(casts):
-            told = [_say(pipe, cast, name, k, unseen=wording == "unseen") for name in EIGHT_BASIC]
-            right[k] = find_nearest(torch.stack(told), shown[k]) == np.arange(len(EIGHT_BASIC))
+            performed = [_say(pipe, cast, name, k, unseen=wording == "unseen") for name in EIGHT_BASIC]
+            right[k] = find_nearest(torch.stack(performed), shown[k]) == np.arange(len(EIGHT_BASIC))
         groups = np.repeat(np.arange(samples.people), len(EIGHT_BASIC))
-        report[wording] = _with_interval(right.ravel(), groups)
+        report[wording] = as_entry(interval(right.ravel(), groups=groups))
         report[wording]["by_action"] = dict(zip(EIGHT_BASIC, right.mean(0).tolist(), strict=True))
     return report
 
@@ -69,9 +69,9 @@ def _say(pipe: Any, cast: clips.Cast, name: str, turn: int, *, unseen: bool) -> 
     return _weigh(pipe, performed.track)
 
 
-def find_nearest(told: Float[Tensor, "m f d"], shown: Float[Tensor, "n f d"]) -> np.ndarray:
-    """Return for every sequence of `told` the number of the most alike one in `shown`."""
-    alike = cosine_similarity(told.flatten(1)[:, None], shown.flatten(1)[None], dim=-1)
+def find_nearest(asked: Float[Tensor, "m f d"], shown: Float[Tensor, "n f d"]) -> np.ndarray:
+    """Return for every sequence of `asked` the number of the most alike one in `shown`."""
+    alike = cosine_similarity(asked.flatten(1)[:, None], shown.flatten(1)[None], dim=-1)
     return alike.argmax(1).numpy()
 
 
@@ -147,7 +147,7 @@ def _judge(samples: Samples, true, alike, seen, who) -> tuple[float, ...]:
 
 def _sum_up(rows: Sequence[tuple[float, ...]], groups: np.ndarray) -> dict[str, Any]:
     columns = zip(JUDGED, np.array(rows).T, strict=True)
-    return {name: _with_interval(values, groups) for name, values in columns}
+    return {name: as_entry(interval(values, groups=groups)) for name, values in columns}
 
 
 def swap_embedded(
@@ -194,7 +194,3 @@ def _gallery(samples: Samples, scorers: Scorers) -> Float[np.ndarray, "p e"]:
 
 def _distances(seen: Float[np.ndarray, " 60"], known: Float[np.ndarray, "n 60"]) -> Float[np.ndarray, " n"]:
     return np.square(track_to_code(seen) - track_to_code(known)).sum(-1)
-
-
-def _with_interval(values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
-    return dict(zip(("value", "low", "high"), interval(values, groups=groups), strict=True))

@@ -23,21 +23,24 @@ from tqdm import tqdm
 from iad import checkpoint
 from iad.decoupling import create_decoupling
 from iad.evaluation import crossing, probes
-from iad.evaluation.foils import (
+from iad.evaluation.leakage_page import draw_leakage, to_markdown
+from iad.evaluation.linear_splits import (
     RANKS,
-    Foil,
+    Fit,
     choose_rank,
     create_closed_form,
     create_leace,
     lacks_leace,
+    make_part,
 )
-from iad.evaluation.leakage_page import draw_leakage, to_markdown
 from iad.evaluation.measures import QUESTIONS, Fold, Make, create_folds, measure
+from iad.evaluation.own_judges import Scorers, load_scorers
 from iad.evaluation.people import HeadName, get_head, held_out_people
 from iad.evaluation.report import as_json
 from iad.evaluation.samples import (
     SHOWN,
     Parts,
+    Photos,
     Samples,
     divide,
     encode,
@@ -45,9 +48,9 @@ from iad.evaluation.samples import (
     render_samples,
     split,
     split_faces,
+    split_photos,
+    verify_rows,
 )
-from iad.evaluation.scorers import Scorers, load_scorers
-from iad.evaluation.untouched import Untouched, split_photos, verify_rows
 
 PHOTOS = 24  # held-out photos as they are, in four looks each
 WORSE = 0.01  # by which the equal error rate of a closed form may lie above that of f, to be called best
@@ -104,13 +107,13 @@ def run_leakage(
     casts = held_out_people(photos, people - photos, head=get_head(head))
     samples = render_samples(casts, stride=pipe.preset.frames_per_latent, seed=0)
     folds = create_folds(samples.person, seeds)
-    untouched = split_photos(pipe, PHOTOS, casts) if photos else None
+    photographed = split_photos(pipe, PHOTOS, casts) if photos else None
     sources = divide(pipe, split_faces(pipe, samples.crops))
     rows = []
     for source, parts in sources.items():
-        seen = untouched and untouched.parts[source]
-        rows += _probe_all(_shipped(source, parts, seen), samples, folds, untouched, probes.KINDS)
-        rows += _probe_foils(source, parts["facial"], samples, folds, untouched, rows[-len(PARTS)])
+        seen = photographed and photographed.parts[source]
+        rows += _probe_all(_shipped(source, parts, seen), samples, folds, photographed, probes.KINDS)
+        rows += _probe_linear(source, parts["facial"], samples, folds, photographed, rows[-len(PARTS)])
     encoded = encode(pipe.parts["encoder"], samples.small)
     alike = {"shipped": pipe.parts} | dict(load_ablations(ablations))  # all split as in their training
     shown = {name: (heads, split(heads["decoupler"], encoded)) for name, heads in alike.items()}
@@ -118,7 +121,7 @@ def run_leakage(
         rows += _probe_all(_shipped(name, shown[name][1], None), samples, folds, None, ("linear",))
     report = {
         "people": {"photo": photos, "rendered": people - photos},
-        "photos": len(set(untouched.person)) if untouched else 0,
+        "photos": len(set(photographed.person)) if photographed else 0,
         "faces_a_person": len(samples.crops) // people,
         "seeds": list(seeds),
         "components": probes.COMPONENTS,
@@ -126,8 +129,7 @@ def run_leakage(
         "embeddings": normalise(rows, _chance(folds, samples)),
         "left_out": lacks_leace(),
         "words": crossing.find_clips(pipe, samples, casts),
-        "swap": _swap(pipe, samples, scorers),
-        "swap_pictures": _swap_pictures(pipe, shown, samples, scorers),
+        **_swap(pipe, shown, samples, scorers),
         "swap_embedded": {name: crossing.swap_embedded(parts, samples) for name, parts in sources.items()},
     }
     report["seconds"] = round(time.perf_counter() - begun, 1)
@@ -148,37 +150,34 @@ def load_ablations(folder: Path | None) -> Iterator[tuple[str, nn.ModuleDict]]:
 
 
 def _shipped(source: str, parts: Parts, photos: Parts | None) -> list[Tested]:
+    def keep(rows: Float[Tensor, "n d"]) -> Make:
+        return lambda _: rows
+
     return [
-        Tested(
-            name,
-            source,
-            part,
-            lambda _, rows=parts[key]: rows,
-            photos and (lambda _, rows=photos[key]: rows),
-        )
+        Tested(name, source, part, keep(parts[key]), photos and keep(photos[key]))
         for key, part, name in PARTS
     ]
 
 
-def _probe_foils(
+def _probe_linear(
     source: str,
     facial: Float[Tensor, "n d"],
     samples: Samples,
     folds: Sequence[Fold],
-    untouched: Untouched | None,
+    photographed: Photos | None,
     raw: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Probe the closed form's identity at every rank, then both parts at the best rank, then LEACE's."""
-    shown = untouched and untouched.parts[source]["facial"]
+    shown = photographed and photographed.parts[source]["facial"]
 
-    def test(foil: Foil, name: str, parts: Sequence[int] = (0, 1)) -> list[Tested]:
+    def test(fit: Fit, name: str, parts: Sequence[int] = (0, 1)) -> list[Tested]:
         return [
             Tested(
                 f"{'ia'[part]}, {name}",
                 source,
                 ("identity", "action")[part],
-                foil.make(facial, part),
-                None if shown is None else foil.make(shown, part),
+                make_part(fit, facial, part),
+                None if shown is None else make_part(fit, shown, part),
             )
             for part in parts
         ]
@@ -187,23 +186,23 @@ def _probe_foils(
     ranks = [rank for rank in RANKS if rank <= smallest]
     forms = {rank: create_closed_form(facial, samples, rank) for rank in ranks}
     swept = []
-    for rank, foil in forms.items():
-        tested = test(foil, f"closed form, rank {rank}", (0,))
-        swept += _probe_all(tested, samples, folds[:2], untouched, ("linear",))
+    for rank, form in forms.items():
+        tested = test(form, f"closed form, rank {rank}", (0,))
+        swept += _probe_all(tested, samples, folds[:2], photographed, ("linear",))
     leaks = {r: row["expression"]["linear"]["value"] for r, row in zip(ranks, swept, strict=True)}
     errors = {r: row["equal_error_rate"]["value"] for r, row in zip(ranks, swept, strict=True)}
     best = choose_rank(leaks, errors, raw["equal_error_rate"]["value"] + WORSE)
     compared = test(forms[best], f"closed form, best rank, {best}")
     if not lacks_leace():
         compared += test(create_leace(facial, samples), "LEACE")
-    return swept + _probe_all(compared, samples, folds, untouched, probes.KINDS)
+    return swept + _probe_all(compared, samples, folds, photographed, probes.KINDS)
 
 
 def _probe_all(
     tested: Sequence[Tested],
     samples: Samples,
     folds: Sequence[Fold],
-    untouched: Untouched | None,
+    photographed: Photos | None,
     kinds: Sequence[probes.Kind],
 ) -> list[dict[str, Any]]:
     rows = []
@@ -211,9 +210,9 @@ def _probe_all(
         made = row.make(folds[0])
         found = {"name": row.name, "source": row.source, "part": row.part, "width": made.shape[1]}
         found |= measure(row.make, samples, folds, kinds=kinds)
-        if row.photos is not None and untouched is not None:
+        if row.photos and photographed:
             centre = made[torch.from_numpy(folds[0].taught)].mean(0)
-            found["auc"] = verify_rows(row.photos(folds[0]) - centre, untouched.person)
+            found["auc"] = verify_rows(row.photos(folds[0]) - centre, photographed.person)
         rows.append(found)
     return rows
 
@@ -236,24 +235,16 @@ def normalise(rows: list[dict[str, Any]], chance: dict[str, float]) -> list[dict
     return rows
 
 
-def _swap(pipe: Any, samples: Samples, scorers: Scorers | None) -> dict[str, Any]:
+def _swap(
+    pipe: Any, shown: dict[str, tuple[Any, Parts]], samples: Samples, scorers: Scorers | None
+) -> dict[str, Any]:
+    """Judge clips of the shipped split, and its and every ablation's pictures by the heads that show them."""
     try:
         scorers = scorers or load_scorers()
     except ValueError as error:
-        return {"left_out": f"The swap test needs judges. {error}"}
-    return crossing.swap(pipe, samples, scorers)
-
-
-def _swap_pictures(
-    pipe: Any, shown: dict[str, tuple[Any, Parts]], samples: Samples, scorers: Scorers | None
-) -> dict[str, Any]:
-    """Judge the shipped split and every ablation by the pictures that its own head shows."""
-    try:
-        scorers = scorers or load_scorers()
-    except ValueError:
-        return {}  # said beside the swap test on clips
-    found = {}
+        return {"swap": {"left_out": f"The swap test needs judges. {error}"}, "swap_pictures": {}}
+    found = {"swap": crossing.swap(pipe, samples, scorers), "swap_pictures": {}}
     for name, (heads, parts) in shown.items():
         show = partial(paint, heads, pipe.parts["autoencoder"], pipe.preset)
-        found[name] = crossing.swap_pictures(show, parts, samples, scorers)
+        found["swap_pictures"][name] = crossing.swap_pictures(show, parts, samples, scorers)
     return found

@@ -1,12 +1,15 @@
 """The leakage suite's report for readers: tables in Markdown, and bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from iad.evaluation.bars import Bar, draw_bars
 from iad.evaluation.probes import KINDS
+from iad.evaluation.report import write_table
+from iad.plots import stack_bars
+from iad.plots.style import SERIES
 
 # What an embedding should not tell, by the part that it is.
 LEAKS = {"identity": ("expression", "coefficients", "pose"), "action": ("person",)}
@@ -16,6 +19,7 @@ HEADINGS = {
     "pose": "head pose, R²",
     "person": "person, of {people}",
 }
+ENDS = ("value", "low", "high")
 DEPENDS = ("hsic_expression", "hsic_person")
 SOURCES = {"recogniser": "the recogniser's token", "local": "the local tokens"}
 NOTE = """\
@@ -39,76 +43,70 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     if report["left_out"]:
         note += f"\n{report['left_out']}\n"
     sources = dict.fromkeys(row["source"] for row in report["embeddings"])
-    tables = [_told(report, source, people) for source in sources]
+    tables = [_probed(report, source, people) for source in sources]
     tables += [_leaked(report), _depends(report), _words(report["words"]), _swap(report["swap"])]
     tables += [_swap_pictures(report["swap_pictures"])] if report["swap_pictures"] else []
     return "\n".join(["## Leakage", "", note, *tables, _swap_embedded(report["swap_embedded"])])
 
 
-def _told(report: Mapping[str, Any], source: str, people: int) -> str:
+def _probed(report: Mapping[str, Any], source: str, people: int) -> str:
     questions = {key: text.format(people=people) for key, text in HEADINGS.items()}
     header = ["embedding"] + [f"{text}, {kind}" for text in questions.values() for kind in KINDS]
     rows = [row for row in report["embeddings"] if row["source"] == source]
+    asked = [(question, kind) for question in questions for kind in KINDS]
     lines = [
-        [row["name"]]
-        + [_value(row[question].get(kind)) for question in questions for kind in KINDS]
-        + [_value(row["equal_error_rate"]), _value(row.get("auc"))]
+        [row["name"], *(row[q].get(kind) for q, kind in asked), row["equal_error_rate"], row.get("auc")]
         for row in rows
     ]
-    empty = {"shuffled": float("nan")}
-    shuffled = [rows[0][question].get(kind, empty)["shuffled"] for question in questions for kind in KINDS]
-    chance = [report["chance"][question] for question in questions for _ in KINDS]
-    for name, values in (("f, taught on shuffled labels", shuffled), ("chance", chance)):
-        lines.append([name, *(f"{value:.2f}" for value in values), "0.50", "0.50"])
-    return _table(f"What is read of {SOURCES.get(source, source)}", [*header, "EER", "AUC, photos"], lines)
+    shuffled = [rows[0][q][kind]["shuffled"] if kind in rows[0][q] else None for q, kind in asked]
+    lines.append(["f, taught on shuffled labels", *shuffled, 0.5, 0.5])
+    lines.append(["chance", *(report["chance"][question] for question, _ in asked), 0.5, 0.5])
+    title = f"What is read of {SOURCES.get(source, source)}"
+    return write_table([*header, "EER", "AUC, photos"], lines, title=title, missing="")
 
 
 def _leaked(report: Mapping[str, Any]) -> str:
     header = ["of", "embedding"] + [f"{question}, {kind}" for question in HEADINGS for kind in KINDS]
     lines = []
     for row in report["embeddings"]:
-        questions = LEAKS.get(row["part"], ())
-        if questions:
-            shares = [
-                _share(row[question].get(kind)) if question in questions else ""
-                for question in HEADINGS
-                for kind in KINDS
-            ]
-            lines.append([row["source"], row["name"]] + shares)
-    return _table("Normalised leakage: 0 nothing, 1 as much as the undivided f", header, lines)
+        entries = {q: row[q] if q in LEAKS.get(row["part"], ()) else {} for q in HEADINGS}
+        if any(entries.values()):
+            shares = [entries[q].get(kind, {}).get("normalised") for q in HEADINGS for kind in KINDS]
+            lines.append([row["source"], row["name"], *shares])
+    title = "Normalised leakage: 0 nothing, 1 as much as the undivided f"
+    return write_table(header, lines, title=title, missing="")
 
 
 def _depends(report: Mapping[str, Any]) -> str:
     header = ["of", "embedding", "numbers", "nearest neutral face is the own"]
     header += ["HSIC, expression within a person", "HSIC, person within an action"]
     lines = [
-        [row["source"], row["name"], str(row["width"]), _value(row["rank_one"])]
+        [row["source"], row["name"], row["width"], row["rank_one"]]
         + [f"{row[key]['alignment']:.2f} (p {row[key]['p']:.3f})" for key in DEPENDS]
         for row in report["embeddings"]
         if "mlp" in row["expression"]
     ]
-    return _table("What depends on what (unbiased HSIC, permutation tests)", header, lines)
+    return write_table(header, lines, title="What depends on what (unbiased HSIC, permutation tests)")
 
 
 def _words(words: Mapping[str, Any]) -> str:
-    lines = [[f"{wording} wordings", _value(words[wording])] for wording in ("seen", "unseen")]
-    lines.append(["chance", f"{words['chance']:.2f}"])
+    lines = [(f"{wording} wordings", words[wording]) for wording in ("seen", "unseen")]
     title = "Words find the right one of a person's eight clips"
-    return _table(title, ["prompts in", "top 1"], lines)
+    return write_table(["prompts in", "top 1"], [*lines, ("chance", words["chance"])], title=title)
 
 
 def _swap(swap: Mapping[str, Any]) -> str:
     if "left_out" in swap:
         return f"### Swap test\n\nLeft out: {swap['left_out']}\n"
     lines = [
-        ["the recogniser finds A rather than B", _value(swap["identity"])],
-        [f"the recogniser finds A among {swap['people']}", _value(swap["rank_one"])],
-        ["nearer to A doing what B does than to A's reference", _value(swap["action"])],
-        ["nearest to A doing what B does, of A's nine faces", _value(swap["nearest"])],
-        ["the same of a true face of A: the judge's ceiling", _value(swap["judged"])],
+        ("the recogniser finds A rather than B", swap["identity"]),
+        (f"the recogniser finds A among {swap['people']}", swap["rank_one"]),
+        ("nearer to A doing what B does than to A's reference", swap["action"]),
+        ("nearest to A doing what B does, of A's nine faces", swap["nearest"]),
+        ("the same of a true face of A: the judge's ceiling", swap["judged"]),
     ]
     title = f"Swap test on clips: identity of A, action of B, {swap['pairs']} pairs, no detail of the photo"
-    return _table(title, ["", "share"], lines)
+    return write_table(["", "share"], lines, title=title)
 
 
 def _swap_pictures(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -119,11 +117,11 @@ def _swap_pictures(found: Mapping[str, Mapping[str, Any]]) -> str:
         "nearest": "nearest to it of A's nine faces",
         "judged": "the same for f of A doing it: the ceiling",
     }
-    lines = [[split, *(_value(judged[key]) for key in names)] for split, judged in found.items()]
+    lines = [[split, *(judged[key] for key in names)] for split, judged in found.items()]
     title = (
         "Swap test on pictures: i of A + a of B, local tokens, shown by the head that learned beside a split"
     )
-    return _table(title, ["split", *names.values()], lines)
+    return write_table(["split", *names.values()], lines, title=title)
 
 
 def _swap_embedded(found: Mapping[str, Mapping[str, float]]) -> str:
@@ -134,44 +132,25 @@ def _swap_embedded(found: Mapping[str, Mapping[str, float]]) -> str:
         "other": "the right one of A's nine but the reference's",
         "ceiling": "the same of nine, for another f of A: the ceiling",
     }
-    lines = [[text, *(f"{shares[key]:.2f}" for shares in found.values())] for key, text in names.items()]
+    lines = [[text, *(shares[key] for shares in found.values())] for key, text in names.items()]
     header = ["nearest to i of A + a of B", *(SOURCES.get(name, name) for name in found)]
-    return _table("Swap test on embeddings", header, lines)
-
-
-def _table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return f"### {title}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
-
-
-def _value(entry: Mapping[str, float] | None) -> str:
-    return "" if entry is None else f"{entry['value']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]"
-
-
-def _share(entry: Mapping[str, float | None] | None) -> str:
-    share = entry and entry["normalised"]
-    return "" if share is None else f"{share:.2f}"
+    return write_table(header, lines, title="Swap test on embeddings")
 
 
 def draw_leakage(report: Mapping[str, Any], *, kind: str = "linear") -> Image.Image:
     """Draw what identity embeddings keep of the action, and action embeddings of the person, as bars."""
     raw = {row["source"]: row for row in report["embeddings"] if row["part"] == "raw"}
-    groups = []
-    for hue, (part, questions) in enumerate(LEAKS.items()):
+    panels, colours = {}, {}
+    for part, questions in LEAKS.items():
         rows = [r for r in report["embeddings"] if r["part"] == part and "mlp" in r["expression"]]
         for question in questions:
             chance = report["chance"][question]
-            bars = []
+            spans = {}
             for row in rows:
-                most = raw[row["source"]][question][kind]["value"]
-                bars.append(_bar(f"{row['source']}: {row['name']}", row[question][kind], most, chance, hue))
-            groups.append((f"{part} embedding tells {question}", bars))
-    title = f"What leaks: share of what the undivided embedding tells ({kind} probes)"
-    return draw_bars(title, groups)
-
-
-def _bar(name: str, entry: Mapping[str, Any], raw: float, chance: float, hue: int) -> Bar:
-    if entry["normalised"] is None:
-        return Bar(name, None, hue=hue)
-    low, high = ((entry[end] - chance) / (raw - chance) for end in ("low", "high"))
-    return Bar(name, entry["normalised"], low, high, hue)
+                entry, most = row[question][kind], raw[row["source"]][question][kind]["value"]
+                known = entry["normalised"] is not None  # else there is nothing to leak
+                ends = [(entry[end] - chance) / (most - chance) if known else np.nan for end in ENDS]
+                spans[f"{row['source']}: {row['name']}"] = tuple(ends)
+            panels[f"{part} embedding tells {question}"] = spans
+            colours |= dict.fromkeys(spans, SERIES[list(LEAKS).index(part)])
+    return stack_bars(panels, colours, across=f"share of what the undivided embedding tells ({kind} probes)")

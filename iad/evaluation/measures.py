@@ -6,7 +6,7 @@ and must know them in others.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from iad.config import EXPRESSIONS
 from iad.decoupling import gaussian_kernel
 from iad.evaluation import probes
-from iad.evaluation.intervals import by_person, interval
+from iad.evaluation.intervals import as_entry, by_person, interval
 from iad.evaluation.samples import SHOWN, TURNED
 
 QUESTIONS = ("expression", "coefficients", "pose", "person")
@@ -25,9 +25,9 @@ RESAMPLES = 30  # of the equal error rate, which is slow to compute
 PERMUTATIONS = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fold:
-    """One division of the people: rows that teach, rows that are asked, and a seed."""
+    """One division of the people: rows that teach, rows that are asked, and a seed; equal to itself alone."""
 
     taught: Bool[np.ndarray, " n"]
     asked: Bool[np.ndarray, " n"]
@@ -55,33 +55,19 @@ def create_folds(person: Int[np.ndarray, " n"], seeds: Sequence[int]) -> list[Fo
     ]
 
 
-@dataclass
-class Tally:
-    """Answers of one reader: what each asked row scored, and who it shows.
+def sum_up(answers: Sequence[tuple[np.ndarray, ...]]) -> dict[str, float]:
+    """Return accuracy, or R^2, with its 95 % interval over people.
 
-    For classes a score is 0 or 1; for numbers it is the squared error, and `base` what the mean would have
-    erred.
+    Args:
+        answers: for every fold what each asked row scored, 0 or 1, and who it shows; where numbers were
+            asked, the squared error, who it shows, and what the mean would have erred.
     """
-
-    score: list[np.ndarray] = field(default_factory=list)
-    base: list[np.ndarray] = field(default_factory=list)
-    person: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, score: np.ndarray, person: np.ndarray, base: np.ndarray | None = None) -> None:
-        """Add the answers of one fold."""
-        self.score.append(score)
-        self.person.append(person)
-        if base is not None:
-            self.base.append(base)
-
-    def sum_up(self) -> tuple[float, float, float]:
-        """Return accuracy, or R^2, with its 95 % interval over people."""
-        score, person = np.concatenate(self.score), np.concatenate(self.person)
-        if not self.base:
-            return interval(score, groups=person)
-        people, who = np.unique(person, return_inverse=True)
-        wrong, base = (np.bincount(who, values) for values in (score, np.concatenate(self.base)))
-        return by_person(lambda drawn: 1 - wrong[drawn].sum() / base[drawn].sum(), len(people))
+    score, person, *base = (np.concatenate(column) for column in zip(*answers, strict=True))
+    if not base:
+        return as_entry(interval(score, groups=person))
+    people, who = np.unique(person, return_inverse=True)
+    wrong, most = (np.bincount(who, values) for values in (score, *base))
+    return as_entry(by_person(lambda drawn: 1 - wrong[drawn].sum() / most[drawn].sum(), len(people)))
 
 
 def probe(
@@ -96,16 +82,15 @@ def probe(
     Returns for each question and kind of reader its value, interval, the value with shuffled labels, and how
     much it is better than that.
     """
-    tallies: dict[tuple[str, str, bool], Tally] = {}
+    answers: dict[tuple[str, str, bool], list[tuple[np.ndarray, ...]]] = {}
     acted = samples.action != TURNED
     for fold in folds:
         for key, answer in _ask(_rows(make, fold), samples, fold, acted, kinds):
-            tallies.setdefault(key, Tally()).add(*answer)
+            answers.setdefault(key, []).append(answer)
     report: dict[str, dict[str, dict[str, float]]] = {question: {} for question in QUESTIONS}
-    for (question, kind, shuffled), tally in tallies.items():
-        value, low, high = tally.sum_up()
-        entry = report[question].setdefault(kind, {})
-        entry |= {"shuffled": value} if shuffled else {"value": value, "low": low, "high": high}
+    for (question, kind, shuffled), given in answers.items():
+        found, entry = sum_up(given), report[question].setdefault(kind, {})
+        entry |= {"shuffled": found["value"]} if shuffled else found
     for question in QUESTIONS:
         for entry in report[question].values():
             entry["selectivity"] = entry["value"] - entry["shuffled"]
@@ -125,7 +110,7 @@ def measure(
     (`hsic_expression`, `hsic_person`).
     """
     report: dict[str, Any] = probe(make, samples, folds, kinds=kinds)
-    checks, found = [], Tally()
+    checks, found = [], []
     acted = samples.action != TURNED
     for fold in folds:
         rows = _rows(make, fold)
@@ -133,9 +118,8 @@ def measure(
         alike = probes.cosines(rows[torch.from_numpy(fold.asked & acted)], centre)
         who, what = samples.person[fold.asked & acted], samples.action[fold.asked & acted]
         checks.append((alike, who, what))
-        found.add(*rank_one(alike, who, what))
-    report["equal_error_rate"] = dict(zip(("value", "low", "high"), verify(checks), strict=True))
-    report["rank_one"] = dict(zip(("value", "low", "high"), found.sum_up(), strict=True))
+        found.append(rank_one(alike, who, what))
+    report |= {"equal_error_rate": as_entry(verify(checks)), "rank_one": sum_up(found)}
     return report | _depend(_rows(make, folds[0]), samples, folds[0].asked & acted)
 
 
@@ -161,10 +145,10 @@ def _ask_classes(question, rows, labels, groups, masks, person, fold: Fold, rng,
     x, y = components(rows[taught]), components(rows[asked])
     truth, groups = labels[masks[0]], groups[masks[0]]
     for shuffled in (False, True)[: 1 + fold.control]:
-        lesson = rng.permutation(truth) if shuffled else truth
+        answers = rng.permutation(truth) if shuffled else truth
         for kind in kinds:
-            told = probes.read_classes(x, lesson, y, groups=groups, kind=kind, seed=fold.seed)
-            yield (question, kind, shuffled), ((told == labels[masks[1]]).astype(float), person[masks[1]])
+            guessed = probes.read_classes(x, answers, y, groups=groups, kind=kind, seed=fold.seed)
+            yield (question, kind, shuffled), ((guessed == labels[masks[1]]).astype(float), person[masks[1]])
 
 
 def _ask_values(rows, tracks, groups, masks, fold: Fold, rng, kinds):
@@ -172,13 +156,16 @@ def _ask_values(rows, tracks, groups, masks, fold: Fold, rng, kinds):
     components = probes.fit_components(rows[taught])
     x, y = components(rows[taught]), components(rows[asked])
     for question, part in (("coefficients", slice(EXPRESSIONS)), ("pose", slice(EXPRESSIONS, None))):
-        lessons, truth = (tracks[mask][:, part] for mask in masks)
-        base = np.square(truth - lessons.mean(0)).sum(1)
+        targets, truth = (tracks[mask][:, part] for mask in masks)
+        base = np.square(truth - targets.mean(0)).sum(1)
         for shuffled in (False, True)[: 1 + fold.control]:
-            lesson = rng.permutation(lessons) if shuffled else lessons
+            answers = rng.permutation(targets) if shuffled else targets
             for kind in kinds:
-                told = probes.read_values(x, lesson, y, groups=groups[masks[0]], kind=kind, seed=fold.seed)
-                error = np.square(told - truth).sum(1)
+                groups_taught = groups[masks[0]]
+                guessed = probes.read_values(
+                    x, answers, y, groups=groups_taught, kind=kind, seed=fold.seed
+                )
+                error = np.square(guessed - truth).sum(1)
                 yield (question, kind, shuffled), (error, groups[masks[1]], base)
 
 
@@ -232,13 +219,8 @@ def _depend(rows: Tensor, samples: Faces, mask: np.ndarray) -> dict[str, Any]:
         "hsic_expression": (coefficients, person),
         "hsic_person": (probes.label_kernel(person), action),
     }
-    return {
-        name: dict(
-            zip(
-                ("alignment", "p"),
-                probes.hsic_test(kernel, other, blocks=blocks, permutations=PERMUTATIONS),
-                strict=True,
-            )
-        )
-        for name, (other, blocks) in tests.items()
-    }
+    found = {}
+    for name, (other, blocks) in tests.items():
+        alignment, p = probes.hsic_test(kernel, other, blocks=blocks, permutations=PERMUTATIONS)
+        found[name] = {"alignment": alignment, "p": p}
+    return found

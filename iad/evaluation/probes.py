@@ -8,7 +8,7 @@ permutation test of the Hilbert-Schmidt independence criterion (HSIC).
 """
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -28,31 +28,26 @@ HIDDEN, RATE, BATCH, EPOCHS = 96, 3e-3, 64, 30
 KEPT_OUT = 0.25  # of the people, to choose a penalty
 
 
-@dataclass(frozen=True)
-class Components:
-    """Standardised principal components, whose variance is 1 on average."""
-
-    scaler: Any
-    pca: Any
-    spread: float
-
-    def __call__(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """Turn embeddings to components."""
-        turned = self.pca.transform(self.scaler.transform(x.numpy())) / self.spread
-        return torch.from_numpy(turned.astype(np.float32))
-
-
-def fit_components(x: Float[Tensor, "n d"], *, most: int = COMPONENTS) -> Components:
+def fit_components(
+    x: Float[Tensor, "n d"], *, most: int = COMPONENTS
+) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m k"]]:
     """Find the strongest directions of standardised rows, at most `most`; their mean variance becomes 1.
 
-    Directions keep their relative strength: whitening would raise the noise in the weak ones.
+    Returned is what turns embeddings to these components. Directions keep their relative strength: whitening
+    would raise the noise in the weak ones.
     """
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(x.numpy())
     pca = PCA(min(most, *x.shape), svd_solver="full").fit(scaler.transform(x.numpy()))
-    return Components(scaler, pca, max(float(np.sqrt(pca.explained_variance_.mean())), 1e-6))
+    spread = max(float(np.sqrt(pca.explained_variance_.mean())), 1e-6)
+
+    def turn(rows: Float[Tensor, "m d"]) -> Float[Tensor, "m k"]:
+        turned = pca.transform(scaler.transform(rows.numpy())) / spread
+        return torch.from_numpy(turned.astype(np.float32))
+
+    return turn
 
 
 def halve(

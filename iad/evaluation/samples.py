@@ -6,6 +6,7 @@ several performances of each, then faces turned at random, all in the framing th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from tqdm import tqdm
 from iad.autoencoder import to_tensor, to_uint8
 from iad.config import LANDMARKS, Preset
 from iad.encoders import POSE_SCALE
+from iad.evaluation.intervals import as_entry, verify
+from iad.evaluation.real.material import list_looks
 from iad.faces import CROP_SIZE, Face
 from iad.geometry.coefficients import EXPRESSIONS, POSE_LIMITS
 from iad.performing.actions import EIGHT_BASIC, Performed, perform
@@ -46,7 +49,6 @@ class Samples:
     person: Int[np.ndarray, " n"]  # 0, 1, 2, ...
     action: Int[np.ndarray, " n"]  # index into `SHOWN`, or `TURNED`
     clips: UInt8[np.ndarray, "p 8 f h w 3"]
-    clip_tracks: Float[np.ndarray, "p 8 f 60"]
 
     @property
     def people(self) -> int:
@@ -64,13 +66,13 @@ class Samples:
 
 def render_samples(casts: Sequence[clips.Cast], *, stride: int, seed: int) -> Samples:
     """Render every face of every person; of clips only each `stride`-th frame, one for each latent frame."""
-    tracks, crops, moving, shown = [], [], [], []
+    tracks, crops, shown = [], [], []
     for k, cast in enumerate(tqdm(casts, desc="render held-out people", mininterval=5)):
         rng = np.random.default_rng((seed, k))
         tracks.append(_draw_faces(rng))
         crops.append(cast.person.render(tracks[-1], size=CROP))
-        moving.append(np.stack([_act(name, rng, idle=True)[::stride] for name in EIGHT_BASIC]))
-        shown.append(np.stack([cast.person.render(track) for track in moving[-1]]))
+        moving = [_act(name, rng, idle=True)[::stride] for name in EIGHT_BASIC]
+        shown.append(np.stack([cast.person.render(track) for track in moving]))
     labels = np.concatenate([np.repeat(np.arange(len(SHOWN)), PERFORMANCES), np.full(TURNS, TURNED)])
     return Samples(
         crops=np.concatenate(crops),
@@ -78,7 +80,6 @@ def render_samples(casts: Sequence[clips.Cast], *, stride: int, seed: int) -> Sa
         person=np.repeat(np.arange(len(casts)), len(labels)),
         action=np.tile(labels, len(casts)),
         clips=np.stack(shown),
-        clip_tracks=np.stack(moving),
     )
 
 
@@ -145,11 +146,14 @@ def split_faces(
     faces = read_faces(pipe, crops)
     if not local:
         splits = [pipe.split_face(*pair) for pair in zip(crops, faces, strict=True)]
-        return {key: torch.cat([getattr(s, key).flatten(1).float() for s in splits]) for key in PARTS}
+        return _join(splits)
     batches = [faces[start : start + BATCH] for start in range(0, len(faces), BATCH)]
     splits = [pipe.centre(pipe._split_local(batch)) for batch in batches]
-    parts = {key: torch.cat([getattr(s, key).flatten(1).float() for s in splits]) for key in PARTS}
-    return parts if pipe.recognised is None else parts | {"code": pipe._codes(faces)}
+    return _join(splits) | ({} if pipe.recognised is None else {"code": pipe._codes(faces)})
+
+
+def _join(splits: Sequence[Any]) -> Parts:
+    return {key: torch.cat([getattr(s, key).flatten(1).float().cpu() for s in splits]) for key in PARTS}
 
 
 @torch.inference_mode()
@@ -170,8 +174,7 @@ def divide(pipe: Splitting, parts: Parts) -> dict[str, Parts]:
 def split(decoupler: nn.Module, encoded: Encoded) -> dict[str, Float[Tensor, "n d"]]:
     """Split every crop by a decoupler's own code, as in its training; the parts are flat."""
     rows = range(0, len(encoded.vector), BATCH)
-    parts = [decoupler(encoded.vector[k : k + BATCH], encoded.tokens[k : k + BATCH]) for k in rows]
-    return {key: torch.cat([getattr(p, key).flatten(1) for p in parts]) for key in PARTS}
+    return _join([decoupler(encoded.vector[k : k + BATCH], encoded.tokens[k : k + BATCH]) for k in rows])
 
 
 @torch.inference_mode()
@@ -193,3 +196,37 @@ def paint(
         latents = rearrange(cells, "b (y x) (c p q) -> b c (y p) (x q)", y=side, p=cell, q=cell)
         pictures.append(to_uint8(autoencoder.decode(latents)))
     return np.concatenate(pictures)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Held-out photos as they are: parts of every source's split, a row a picture, and whom it shows."""
+
+    parts: dict[str, Parts]
+    person: Int[np.ndarray, " n"]
+
+
+@torch.inference_mode()
+def split_photos(pipe: Any, count: int, casts: Sequence[clips.Cast]) -> Photos:
+    """Split photos of as many held-out people, none of whom is among the cast, in four looks each.
+
+    "Same" is one photo as others might have it (cropped and tilted, relit, blurred and small). It shows one
+    action, so an action may know it, too. Looks in which no face is found are left out.
+    """
+    known = {cast.key["person"] for cast in casts if cast.key["kind"] == "photo"}
+    records = [r for r, _ in clips.usable_photos() if clips.is_held_out(r.number) and r.number not in known]
+    splits, person = [], []
+    for record in tqdm(records[:count], desc="photos as they are", mininterval=5):
+        photo = record.load_photo()
+        for look in (photo, *list_looks(photo, seed=record.number)):
+            try:
+                splits.append(pipe.split_face(look, pipe.find_face(look)))
+            except ValueError:
+                continue
+            person.append(record.number)
+    return Photos(divide(pipe, _join(splits)), np.array(person))
+
+
+def verify_rows(rows: Float[Tensor, "n d"], person: Int[np.ndarray, " n"]) -> dict[str, float]:
+    """Return the area under the curve of cosines, same against different person, and its interval."""
+    return as_entry(verify(rows.numpy(), person)["auc"])

@@ -1,23 +1,23 @@
 """Records of clips -> the numbers of the `action` suite, each with its interval over people.
 
-In come the journals of lessons and clips; out comes, for every row of the table and every kind of people, a
+In come the journals of examples and clips; out comes, for every row of the table and every kind of people, a
 mapping from a column of `metrics.DEFINITIONS` to (value, low, high). A number is a function of people, some
 of them drawn more than once, so the same people can be drawn for two rows: differences are paired by person.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from iad.evaluation import consisid, metrics
+from iad.evaluation import inception_clip, metrics
+from iad.evaluation.action_clips import unpack
 from iad.evaluation.action_judges import ActionJudge, Record
-from iad.evaluation.bench import unpack
-from iad.evaluation.intervals import by_person
-from iad.evaluation.plan import Plan
+from iad.evaluation.action_plan import Plan
+from iad.evaluation.intervals import Estimate, by_person
 
-Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
 Statistic = Callable[[Int[np.ndarray, " n"]], float]  # of people, by their place in a list
 
 KINDS = ("all", "photo", "rendered")
@@ -36,8 +36,8 @@ MEANS = {  # columns that are plain means over clips
     "ConsisID's 'FID'": "consisid_fid",
     "CLIPScore": "clipscore",
 }
-RELATIVE = {"jitter": "jitter", "motion": "motion"}  # over those of the truth
-COLUMNS = {**metrics.DEFINITIONS, **consisid.DEFINITIONS}
+RELATIVE = ("jitter", "motion")  # over those of the truth
+COLUMNS = {**metrics.DEFINITIONS, **inception_clip.DEFINITIONS}
 # Of no clip at all.
 WORST = dict.fromkeys(("arc", "cur", "person_right", "dlib_right", "found", "action_right"), 0.0)
 WORST["action_right, dlib"] = 0.0
@@ -94,17 +94,6 @@ class Ratio:
         return self.above[drawn].sum() / self.below[drawn].sum()
 
 
-@dataclass(frozen=True)
-class Copying:
-    """`metrics.copied` of people: what is read off clips and references, and z."""
-
-    sides: tuple[Float[np.ndarray, "p n c"], ...]
-
-    def __call__(self, drawn: Int[np.ndarray, " n"]) -> float:
-        """Return the number of these people."""
-        return metrics.copied(*(side[:, drawn] for side in self.sides))
-
-
 def summarise(
     records: Sequence[Record], judges: Sequence[ActionJudge], plan: Plan
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
@@ -115,12 +104,10 @@ def summarise(
         people = sorted({r["person"] for r in records if kind in ("all", r["kind"])})
         if not people or (kind != "all" and len({r["kind"] for r in records}) == 1):
             continue
-        table[kind] = {}
-        for row, mine in by_row.items():
-            found = estimate(_columns(mine, by_row, people, judges, plan), len(people))
+        table[kind] = select(records, judges, plan, people=people, rows=list(by_row))
+        for row, found in table[kind].items():
             renders = [r for r in by_row["truth"] if r["part"] == "render"]
-            found |= _finite({"Frechet": _distance(_basic(mine), renders, people)})
-            table[kind][row] = found
+            found |= _finite({"Frechet": _distance(_basic(by_row[row]), renders, people)})
     return table
 
 
@@ -188,8 +175,8 @@ def _columns(
         for column, field in MEANS.items()
         if any(field in r for r in basic)
     }
-    for column, field in RELATIVE.items():
-        ours, true = (_mean(side, field, people) for side in (basic, _basic(by_row["truth"])))
+    for column in RELATIVE:
+        ours, true = (_mean(side, column, people) for side in (basic, _basic(by_row["truth"])))
         with np.errstate(invalid="ignore", divide="ignore"):
             above, below = ours.above / ours.below, true.above / true.below
         found[column] = Ratio(np.nan_to_num(above), np.where(ours.below > 0, below, 0))
@@ -231,11 +218,13 @@ def _copying(
             clips[at], references[at] = np.mean(takes[at], axis=0), record[field]
             true[at] = judge.shown[record["shown"]]
     true = np.nan_to_num(true)
+
+    def copy(part: slice) -> Statistic:
+        sides = [side[..., part] for side in (clips, references, true)]
+        return lambda drawn: metrics.copied(*(side[:, drawn] for side in sides))
+
     parts = {"expression": slice(0, judge.face), "pose": slice(judge.face, None)}
-    return {
-        f"{name} copied{judge.suffix}": Copying(tuple(side[..., part] for side in (clips, references, true)))
-        for name, part in parts.items()
-    }
+    return {f"{name} copied{judge.suffix}": copy(part) for name, part in parts.items()}
 
 
 def _degrees(records: Sequence[Record], people: Sequence[int], judge: ActionJudge) -> dict[str, Statistic]:
@@ -246,14 +235,12 @@ def _degrees(records: Sequence[Record], people: Sequence[int], judge: ActionJudg
         for part in ("slight", "broad")
     }
     pairs = sorted(pair for pair in amounts["slight"].keys() & amounts["broad"].keys() if pair[0] in people)
-    slight, broad = (
-        _mean([{"person": pair[0], field: amounts[part][pair]} for pair in pairs], field, people)
-        for part in ("slight", "broad")
-    )
-    more = [{"person": p[0], field: float(amounts["broad"][p] > amounts["slight"][p])} for p in pairs]
+    slight, broad = (np.array([amounts[part][pair] for pair in pairs]) for part in ("slight", "broad"))
+    places = np.array([people.index(person) for person, *_ in pairs], int)
+    total = partial(np.bincount, places, minlength=len(people))
     return {
-        f"broad > slight{judge.suffix}": _mean(more, field, people),
-        f"broad / slight{judge.suffix}": Ratio(broad.above, slight.above),
+        f"broad > slight{judge.suffix}": Ratio(total(broad > slight), total()),
+        f"broad / slight{judge.suffix}": Ratio(total(broad), total(slight)),
     }
 
 

@@ -39,7 +39,7 @@ class Picture(PhotoRecord):
         return self.photo
 
 
-def create_puppet(head: Head, face: Face) -> PhotoPerson:
+def fit_reference(head: Head, face: Face) -> PhotoPerson:
     """Fit the head to a found face, and make its aligned crop a person.
 
     Raises:
@@ -68,7 +68,7 @@ def _degree(prompt: str, action: str) -> float:
     return STRONG if re.search(rf"\b(?:{strong})\b", prompt) else NORMAL
 
 
-def animate(puppet: PhotoPerson, prompt: str, *, seed: int) -> UInt8[np.ndarray, "f h w 3"]:
-    """Let the puppet do what the prompt names."""
+def animate(person: PhotoPerson, prompt: str, *, seed: int) -> UInt8[np.ndarray, "f h w 3"]:
+    """Let the fitted reference do what the prompt names."""
     track = perform(read_segments(prompt), rng=np.random.default_rng(seed), frames=clips.FRAMES)
-    return puppet.render(track)
+    return person.render(track)

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from tqdm import tqdm
 
-from iad.evaluation.real import likeness, mesh, subject
-from iad.evaluation.real.measures import measure
-from iad.evaluation.real.statistics import share
+from iad.evaluation import outside
+from iad.evaluation.intervals import interval
+from iad.evaluation.real import mesh, subject
+from iad.evaluation.real.mesh import measure
 
 LOOKS = 16  # frames of a clip that are judged
 LIKE = 4  # of them for likeness, which is slow
@@ -122,23 +124,22 @@ def look(frames: UInt8[np.ndarray, "f h w 3"], photo, *, number: int, action: st
     before, meshes = judge([photo]), judge(frames)
     own = {name: float(values[0]) for name, values in measure(before).items()}
     distance = np.nan
-    if not likeness.missing():
+    if not outside.available()["dlib"]:
         picks = np.linspace(0, len(frames) - 1, LIKE).round().astype(int)
         some = mesh.Meshes(meshes.points[picks], meshes.lids[picks], meshes.score[picks])
-        rows = likeness.recognise(frames[picks], some)
-        apart = np.linalg.norm(rows - likeness.recognise([photo], before), axis=1)
+        rows = outside.recognise(frames[picks], some)
+        apart = np.linalg.norm(rows - outside.recognise([photo], before), axis=1)
         distance = float(np.nanmean(apart)) if np.isfinite(apart).any() else np.nan
     detected = float(np.isfinite(meshes.points[:, 0, 0]).mean())
     return Judged(number, action, own, measure(meshes), detected, distance, frames, photo)
 
 
-def ask(pipe, calm: Sequence, toothy: Sequence, *, actions: Sequence[str], tick: Callable) -> list[Judged]:
+def ask(pipe, calm: Sequence, toothy: Sequence, *, actions: Sequence[str]) -> list[Judged]:
     """Ask every calm photo for every action, and every toothy one for a neutral face."""
     wanted = [(photo, name, ACTIONS[name]) for photo in calm for name in actions]
     wanted += [(photo, "neutral", NEUTRAL) for photo in toothy]
     made = []
-    for photo, name, asked in wanted:
-        tick()
+    for photo, name, asked in tqdm(wanted, desc="asked actions"):
         try:
             clip = subject.animate(pipe, photo.image, asked.prompt).sample(LOOKS)
         except ValueError:
@@ -159,13 +160,13 @@ def sum_up(judged: Sequence[Judged]) -> dict[str, Any]:
         changes = [change for change, _ in answers if np.isfinite(change)]
         rows[name] = {
             "clips": len(clips),
-            "right": share([right for _, right in answers]),
+            "right": interval([right for _, right in answers]),
             "others": float(np.mean([o.apply(rule)[1] for o in others])) if others else np.nan,
             "moves": rule.moves,
             "change": float(np.median(changes)) if changes else np.nan,
             "detected": float(np.mean([one.detected for one in clips])),
             "distance": float(np.nanmean([one.distance for one in clips])),
-            "same person": share([one.distance < likeness.SAME for one in clips]),
+            "same person": interval([one.distance < outside.SAME for one in clips]),
         }
     return rows
 

@@ -4,19 +4,19 @@ In come held-out photos as they are, which smile, turn or squint by chance; out 
 each of the outside judge's measures, the share of it that the clips still show.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from iad.config import ARMS
-from iad.evaluation.intervals import by_person
+from iad.evaluation.intervals import FEW, Estimate, by_person
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.material import Photo
-from iad.evaluation.real.measures import measure
-from iad.evaluation.real.statistics import RESAMPLES, Estimate
+from iad.evaluation.real.mesh import measure
 
 PROMPT = "a person looks ahead calmly"
 COPIED = ("smile", "mouth", "lids", "yaw", "pitch")
@@ -31,11 +31,10 @@ def list_rows(pipe) -> dict[str, dict[str, Any]]:
     return {arm: {"arm": arm, "detail_scale": 0.0} for arm in arms} | {DRAWN: {}}
 
 
-def look_at_clips(pipe, photos: Sequence[Photo], options: Mapping[str, Any], *, tick: Callable) -> Measures:
+def look_at_clips(pipe, photos: Sequence[Photo], options: Mapping[str, Any]) -> Measures:
     """Ask each photo for calm and measure its clip; NaN where the model refuses or no face is seen."""
     rows = []
-    for photo in photos:
-        tick()
+    for photo in tqdm(photos, desc="calm clips"):
         try:
             frames = subject.animate(pipe, photo.image, PROMPT, **options).frames
         except ValueError:
@@ -50,8 +49,8 @@ def look_at_clips(pipe, photos: Sequence[Photo], options: Mapping[str, Any], *, 
 
 def read_photos(pipe, photos: Sequence[Photo]) -> Measures:
     """Read what the photos show, by the model: it sets apart what a face does from how it is built."""
-    tracks = np.stack([subject.read(pipe, photo.image).track for photo in photos])
-    return {name: subject.named(tracks)[name] for name in COPIED}
+    named = subject.named(np.stack([pipe.find_face(photo.image).track for photo in photos]))
+    return {name: named[name] for name in COPIED}
 
 
 def estimate_share(clips: Measures, shown: Measures, read: Measures) -> dict[str, Estimate]:
@@ -65,7 +64,7 @@ def estimate_share(clips: Measures, shown: Measures, read: Measures) -> dict[str
         columns = np.stack([clips[name], shown[name], read[name]])
         columns = columns[:, np.isfinite(columns).all(0)]
         people, through = columns.shape[1], partial(_through, columns)
-        found[name] = by_person(through, people, resamples=RESAMPLES) if people >= 3 else (np.nan,) * 3
+        found[name] = by_person(through, people, resamples=FEW) if people >= 3 else (np.nan,) * 3
     return found
 
 
@@ -75,13 +74,11 @@ def _through(columns: Float[np.ndarray, "3 n"], drawn) -> float:
     return float(clip @ z / (photo @ z)) if abs(photo @ z) > 1e-9 else np.nan
 
 
-def compare(pipe, photos: Sequence[Photo], *, tick: Callable) -> dict[str, Any]:
+def compare(pipe, photos: Sequence[Photo]) -> dict[str, Any]:
     """Measure all rows, and one that must be about nothing: the method's clips under other photos."""
     shown = {name: np.array([photo.seen[name] for photo in photos]) for name in COPIED}
     read = read_photos(pipe, photos)
-    seen = {
-        name: look_at_clips(pipe, photos, options, tick=tick) for name, options in list_rows(pipe).items()
-    }
+    seen = {name: look_at_clips(pipe, photos, options) for name, options in list_rows(pipe).items()}
     seen["iad, photos exchanged"] = {name: np.roll(values, 1) for name, values in seen["iad"].items()}
     rows = {name: estimate_share(clips, shown, read) for name, clips in seen.items()}
     return {"photos": len(photos), "rows": rows}

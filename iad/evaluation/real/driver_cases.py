@@ -1,56 +1,48 @@
 """Cases of drivers that failed visitors once: gaps, uneven times, lengths; and the list of all cases.
 
-In comes a `Bench`; out comes an `Outcome` each.
+In comes a `Trial`; out comes an `Outcome` each.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
-from iad.evaluation.real import cases
-from iad.evaluation.real.bench import Bench, Outcome, write_video
+from iad.evaluation.real import cases, mesh
+from iad.evaluation.real.cases import Outcome, Trial, write_video
 
 _RATE = 25
 
 
-def gaps(bench: Bench) -> Outcome:
+def gaps(trial: Trial) -> Outcome:
     """9: a driver that begins blank, ends blank, or is hidden for five frames."""
-    if bench.video is None:
+    if trial.video is None:
         return Outcome(None, "needs the real video")
-    face = bench.video[0][:50]
+    face = trial.video[0][:50]
     blank = np.zeros_like(face[:1])
     drivers = {
         "blank first": np.concatenate([np.repeat(blank, 12, 0), face[:38]]),
         "blank last": np.concatenate([face[:25], np.repeat(blank, 25, 0)]),
         "hidden": np.concatenate([face[:20], np.repeat(blank, 5, 0), face[25:]]),
     }
-    said, strips, right = [], [], True
+    inputs = {}
     for name, frames in drivers.items():
-        path = write_video(bench.folder / f"{name}.mp4", frames, np.arange(len(frames)) / _RATE)
-        try:
-            clip = bench.animate(bench.astronaut, action_reference=str(path))
-        except ValueError as error:
-            said.append(f"{name}: {str(error)[:40]}")
-            right = False
-            continue
-        strips.append(clip.frames)
-        found, noted = bench.detected(clip), any("driv" in note.lower() for note in clip.notes)
-        right &= found > 0.9 and noted
-        said.append(f"{name}: faces {found:.0%}, noted {noted}")
-    return Outcome(right, "; ".join(said), strips)
+        path = write_video(trial.folder / f"{name}.mp4", frames, np.arange(len(frames)) / _RATE)
+        inputs[name] = {"reference": trial.astronaut, "action_reference": str(path)}
+    return cases.try_each(trial, inputs, noted="driv")
 
 
-def uneven_times(bench: Bench) -> Outcome:
+def uneven_times(trial: Trial) -> Outcome:
     """10: what a driver shows at 1.4 s is shown at 1.4 s, however many frames came before."""
-    if bench.video is None:
+    if trial.video is None:
         return Outcome(None, "needs the real video")
-    frames = bench.video[0]
-    mouth = _mouths(frames)
+    frames = trial.video[0]
+    mouth = mesh.measure(mesh.load_judge()(frames))["mouth"]
     shut, wide = frames[int(np.nanargmin(mouth))], frames[int(np.nanargmax(mouth))]
     times = np.concatenate([np.arange(20) * 0.02, 1.4 + np.arange(20) * 0.02])
-    path = write_video(bench.folder / "uneven.mp4", [shut] * 20 + [wide] * 20, times)
-    clip = bench.animate(bench.astronaut, action_reference=str(path))
-    seen = bench.see(clip)["mouth"]
+    path = write_video(trial.folder / "uneven.mp4", [shut] * 20 + [wide] * 20, times)
+    clip = trial.animate(trial.astronaut, action_reference=str(path))
+    seen = trial.see(clip)["mouth"]
     half = (np.nanmin(seen) + np.nanmax(seen)) / 2
     at = float(clip.times[int(np.argmax(seen > half))])
     return Outcome(
@@ -58,24 +50,17 @@ def uneven_times(bench: Bench) -> Outcome:
     )
 
 
-def _mouths(frames) -> np.ndarray:
-    from iad.evaluation.real.measures import measure
-    from iad.evaluation.real.mesh import load_judge
-
-    return measure(load_judge()(frames))["mouth"]
-
-
-def lengths(bench: Bench) -> Outcome:
+def lengths(trial: Trial) -> Outcome:
     """11: drivers of 7 s are followed whole; of longer ones it is said what is left out."""
-    if bench.video is None:
+    if trial.video is None:
         return Outcome(None, "needs the real video")
-    there = bench.video[0]
+    there = trial.video[0]
     round_trip = np.concatenate([there, there[::-1]])
     said, strips, right = [], [], True
     for seconds in (7, 40):
         frames = np.resize(round_trip, (seconds * _RATE, *there.shape[1:]))
-        path = write_video(bench.folder / f"{seconds}s.mp4", frames, np.arange(len(frames)) / _RATE)
-        clip = bench.animate(bench.astronaut, action_reference=str(path))
+        path = write_video(trial.folder / f"{seconds}s.mp4", frames, np.arange(len(frames)) / _RATE)
+        clip = trial.animate(trial.astronaut, action_reference=str(path))
         strips.append(clip.frames)
         lasts, noted = float(clip.times[-1]), any("driv" in n.lower() or "second" in n for n in clip.notes)
         right &= lasts > 6.5 if seconds == 7 else noted
@@ -83,7 +68,7 @@ def lengths(bench: Bench) -> Outcome:
     return Outcome(right, "; ".join(said), strips)
 
 
-CASES: dict[int, Callable[[Bench], Outcome]] = {
+CASES: dict[int, Callable[[Trial], Outcome]] = {
     1: cases.long_prompt,
     2: cases.card_over_mouth,
     3: cases.cup_over_mouth,
@@ -105,13 +90,12 @@ CASES: dict[int, Callable[[Bench], Outcome]] = {
 }
 
 
-def try_cases(bench: Bench, numbers: Sequence[int], *, tick: Callable) -> dict[int, Outcome]:
+def try_cases(trial: Trial, numbers: Sequence[int]) -> dict[int, Outcome]:
     """Try cases; a refusal in a sentence is right for some of them only."""
     outcomes = {}
-    for number in numbers:
-        tick()
+    for number in tqdm(numbers, desc="cases"):
         try:
-            outcomes[number] = CASES[number](bench)
+            outcomes[number] = CASES[number](trial)
         except ValueError as error:
             outcomes[number] = Outcome(number in _MAY_REFUSE, f"refused: {error}")
     return outcomes

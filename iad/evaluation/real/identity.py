@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from iad.evaluation.real import likeness, material, mesh, subject
+from iad.evaluation import outside
+from iad.evaluation.intervals import verify
+from iad.evaluation.real import material, mesh, subject
 from iad.evaluation.real.material import Photo
-from iad.evaluation.real.statistics import verify
 
 ACTIONS = ("mouth open", "smile", "eyes closed", "turn left")
 
@@ -88,13 +89,13 @@ def _verify_all(pipe, pictures, who, *, kind) -> dict[str, Any]:
     if kind is not None:
         table, people = np.stack([parts["action"] for parts in embedded]), who[kept]
         rows["action, same action"] = verify(table, kind[kept], people=people, among=_other(people))
-    if not (mesh.missing() or likeness.missing()):
+    if not (mesh.missing() or outside.available()["dlib"]):
         rows["dlib, alone"] = _verify_dlib(pictures, who, kind)
     return {"pictures": len(pictures), "refused": len(pictures) - len(kept), "rows": rows}
 
 
 def _verify_dlib(pictures, who, kind) -> dict[str, Any]:
-    rows = likeness.recognise(pictures, mesh.load_judge()(pictures))
+    rows = outside.recognise(pictures, mesh.load_judge()(pictures))
     found = np.isfinite(rows[:, 0])
     among = None if kind is None else _other(kind[found])
     return verify(rows[found], who[found], among=among) | _gap(rows[found], who[found], among)

@@ -20,7 +20,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from iad.evaluation.real import mesh
-from iad.evaluation.real.measures import measure, stored_meshes
+from iad.evaluation.real.mesh import lips, measure, stored_meshes
 from iad.portraits.clips import is_held_out
 from iad.portraits.head import cache_folder
 from iad.portraits.photo import PhotoRecord, load_photo_people
@@ -82,7 +82,7 @@ class Photo:
 
     Attributes:
         lips: the judge's 20 points of the lips, in the order of landmarks 48 to 67.
-        seen: the judge's measures, see `iad.evaluation.real.measures`.
+        seen: the judge's measures, see `iad.evaluation.real.mesh`.
     """
 
     number: int
@@ -109,8 +109,6 @@ def load_photos(*, held_out: bool = True, seed: int = 7) -> list[Photo]:
     Raises:
         FileNotFoundError: there are no photo people, or no meshes of them.
     """
-    from iad.evaluation.real.measures import lips
-
     records = [r for r in load_photo_people() if is_held_out(r.number) == held_out]
     records = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
     images = [record.load_photo() for record in records]

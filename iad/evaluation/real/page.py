@@ -1,13 +1,27 @@
-"""The suite's report for readers: one page of tables in Markdown.
+"""The suite's report for readers: a page of tables in Markdown, and contact sheets for what no table says.
 
-In comes the report as JSON holds it (intervals as lists, NaN as None); out comes text.
+In comes the report as JSON holds it (intervals as lists, NaN as None), and judged clips; out come text and
+PNGs, one row a clip: the photo, then frames at even distances.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from iad.evaluation.real.asked import ACTIONS
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from iad.evaluation.real.asked import ACTIONS, Judged
+from iad.evaluation.real.cases import Outcome
+from iad.evaluation.real.driven import Driven
 from iad.evaluation.real.driver_cases import CASES
+from iad.evaluation.report import write_estimate, write_table
+from iad.plots import face_sheet
+from iad.video import save_picture
+
+SIDE, FRAMES = 128, 8
+Strip = tuple[str, list[UInt8[np.ndarray, "_ _ 3"]]]
 
 NOTE = """\
 Judges: MediaPipe's 468-point mesh and its network for lids, which no training here met, and dlib's recogniser
@@ -72,17 +86,18 @@ def _reading(report: Mapping[str, Any]) -> list[str]:
         for key in ("track", "own landmarks"):
             if key in part:
                 label = "read-out" if key == "track" else key
-                rows.append([f"{title} ({count}), {label}", *(_estimate(part[key].get(n)) for n in names)])
-    rows.append(["shuffled", *(_number(first["shuffled"][n]) for n in names)])
+                rows.append([f"{title} ({count}), {label}", *map(part[key].get, names)])
+    rows.append(["shuffled", *(first["shuffled"][n] for n in names)])
     words = list(first["words"])
-    said = [[title, *(_estimate(part["words"][w]) for w in words)] for title, part in report.items()]
-    errors = [[name, _estimate(value, percent=True)] for name, value in first["landmarks"].items()]
+    said = [[title, *(part["words"][w] for w in words)] for title, part in report.items()]
+    shares = {name: [x and 100 * x for x in value] for name, value in first["landmarks"].items()}
+    errors = [[name, write_estimate(value, digits=1)] for name, value in shares.items()]
     return [
         "### Reading\n",
         READING,
-        _table(["", *names], rows),
-        _table(["similarity with the words", *words], said),
-        _table(["landmarks of held-out photos", "mean error, % of the eye distance"], errors),
+        write_table(["", *names], rows),
+        write_table(["similarity with the words", *words], said),
+        write_table(["landmarks of held-out photos", "mean error, % of the eye distance"], errors),
     ]
 
 
@@ -90,27 +105,28 @@ def _identity(report: Mapping[str, Any]) -> list[str]:
     rows = []
     for title, part in report.items():
         for name, row in part["rows"].items():
-            gap = [_number(row.get(f"cosine {kind}")) for kind in ("same", "different")]
-            counts = f"{row['same']} / {row['different']}"
-            rows.append([title, name, _estimate(row["auc"]), _estimate(row["eer"]), *gap, counts])
+            gap = [row.get(f"cosine {kind}") for kind in ("same", "different")]
+            rows.append([title, name, row["auc"], row["eer"], *gap, f"{row['same']} / {row['different']}"])
     header = ["same person is", "part", "AUC", "EER", "cosine, same", "different", "pairs"]
-    return ["### Identity\n", IDENTITY, _table(header, rows)]
+    return ["### Identity\n", IDENTITY, write_table(header, rows)]
 
 
 def _copying(report: Mapping[str, Any]) -> list[str]:
-    rows = [[name, *map(_estimate, row.values())] for name, row in report["rows"].items()]
+    rows = [[name, *row.values()] for name, row in report["rows"].items()]
     names = list(next(iter(report["rows"].values())))
     title = f"### Copied from {report['photos']} photos as they are\n"
-    return [title, COPYING, _table(["", *names], rows)]
+    return [title, COPYING, write_table(["", *names], rows)]
 
 
 def _driving(report: Mapping[str, Any]) -> list[str]:
-    rows = []
-    for title, row in report["rows"].items():
-        rows += [[title, kind, *(_estimate(part[kind]) for part in row.values())] for kind in ("r", "slope")]
+    rows = [
+        [title, kind, *(part[kind] for part in row.values())]
+        for title, row in report["rows"].items()
+        for kind in ("r", "slope")
+    ]
     names = list(next(iter(report["rows"].values()))) if report["rows"] else []
     made = f"{report['made']} of {report['asked']} clips were made.\n"
-    return ["### Driving\n", DRIVING, made, _table(["driver", "", *names], rows)]
+    return ["### Driving\n", DRIVING, made, write_table(["driver", "", *names], rows)]
 
 
 def _asked(report: Mapping[str, Any], control: Mapping[str, Any]) -> list[str]:
@@ -120,11 +136,11 @@ def _asked(report: Mapping[str, Any], control: Mapping[str, Any]) -> list[str]:
     for name, row in report.items():
         prompt = ACTIONS[name].prompt if name in ACTIONS else "a neutral face, of a grin with teeth"
         rows.append([
-            prompt, row["moves"], str(row["clips"]), _estimate(row["right"]), _number(row["others"]),
-            _number((control[name]["right"] or [None])[0]), _number(row["change"]), _number(row["detected"]),
-            _number(row["distance"]), _estimate(row["same person"]),
+            prompt, row["moves"], row["clips"], row["right"], row["others"],
+            (control[name]["right"] or [None])[0], row["change"], row["detected"], row["distance"],
+            row["same person"],
         ])  # fmt: skip
-    return ["### Asked actions\n", ASKED, _table(header, rows)]
+    return ["### Asked actions\n", ASKED, write_table(header, rows)]
 
 
 def _cases(report: Mapping[str, Any]) -> list[str]:
@@ -135,21 +151,63 @@ def _cases(report: Mapping[str, Any]) -> list[str]:
         rows.append([number, case, row["said"].replace("|", "/"), words[row["right"]]])
     right = sum(row["right"] is True for row in report.values())
     title = f"### Cases that failed visitors: {right} of {len(report)} right\n"
-    return [title, _table(["#", "case", "came out", "right?"], rows)]
+    return [title, write_table(["#", "case", "came out", "right?"], rows)]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+def draw_asked(output: Path, judged: Sequence[Judged]) -> None:
+    """Draw one sheet for every action, its clips below each other."""
+    for action in dict.fromkeys(one.action for one in judged):
+        strips = [
+            (f"photo {one.number}, face seen {one.detected:.0%}", [one.photo, *_pick(one.frames)])
+            for one in judged
+            if one.action == action
+        ]
+        _save(output / f"real-asked-{action}.png", strips)
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def draw_driving(path: Path, made: Sequence[Driven]) -> None:
+    """Draw driver and clip below each other, the first photos of each driver."""
+    strips: list[Strip] = []
+    for name in dict.fromkeys(one.driver.name for one in made):
+        chosen = [one for one in made if one.driver.name == name][:2]
+        moments = np.linspace(0, len(chosen[0].clip.times) - 1, FRAMES).round().astype(int)
+        times = chosen[0].clip.times[moments]
+        driver = chosen[0].driver
+        picks = [driver.frames[int(np.abs(driver.times - time).argmin())] for time in times]
+        strips.append((f"driver {name}", picks))
+        strips += [(f"photo {one.number}", _pick(one.clip.frames)) for one in chosen]
+    _save(path, strips)
 
 
-def _estimate(value: Sequence[float | None] | None, *, percent: bool = False) -> str:
-    if value is None or value[0] is None:
-        return "–"
-    scale, digits = (100, 1) if percent else (1, 2)
-    middle, low, high = (None if v is None else f"{scale * v:.{digits}f}" for v in value)
-    return f"{middle} [{low or '–'}, {high or '–'}]"
+def draw_cases(path: Path, outcomes: Mapping[int, Outcome]) -> None:
+    """Draw what came out of every case."""
+    words = {True: "right", False: "wrong", None: "look"}
+    strips = [
+        (f"case {number}: {words[outcome.right]}", _pick(frames))
+        for number, outcome in outcomes.items()
+        for frames in outcome.strips
+    ]
+    _save(path, strips)
+
+
+def _pick(frames: UInt8[np.ndarray, "f h w 3"]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    return list(frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)])
+
+
+def _save(path: Path, strips: Sequence[Strip]) -> None:
+    if not strips:
+        return
+    columns = max(len(pictures) for _, pictures in strips)
+    blank = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    crops = [_fit(x) for _, pictures in strips for x in [*pictures, *[blank] * (columns - len(pictures))]]
+    titles = [label for label, _ in strips]
+    save_picture(path, np.asarray(face_sheet(np.stack(crops), columns=columns, size=SIDE, titles=titles)))
+
+
+def _fit(picture: UInt8[np.ndarray, "_ _ 3"]) -> UInt8[np.ndarray, "s s 3"]:
+    """Scale a picture into a square, on white."""
+    scale = SIDE / max(picture.shape[:2])
+    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+    square = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    square[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return square

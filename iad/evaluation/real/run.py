@@ -11,21 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from iad.evaluation import outside
 from iad.evaluation.real import (
     asked,
     copying,
+    driven,
     driver_cases,
-    driving,
     identity,
-    likeness,
     material,
     mesh,
     page,
-    reading,
-    sheets,
+    readout,
 )
-from iad.evaluation.real.bench import Bench
+from iad.evaluation.real.cases import Trial
 from iad.evaluation.report import as_json
+from iad.portraits.head import load_head
 
 
 @dataclass(frozen=True)
@@ -115,31 +115,27 @@ def run_real(
     Raises:
         FileNotFoundError: there are no photo people.
     """
-    skipped = [sentence for sentence in (mesh.missing(), likeness.missing()) if sentence]
+    skipped = [sentence for sentence in (mesh.missing(), outside.available()["dlib"]) if sentence]
     report: dict[str, Any] = {"amounts": asdict(amounts), "skipped": skipped}
     found = {
         name: _try(partial(material.load_video, recording, fetch=fetch), skipped)
         for name, recording in material.RECORDINGS.items()
     }
     videos = {name: video for name, video in found.items() if video is not None}
-    stock = Stock(material.load_photos(), videos, _try(_load_head, skipped), amounts)
+    stock = Stock(material.load_photos(), videos, _try(load_head, skipped), amounts)
     with tempfile.TemporaryDirectory() as name:
+        measure = {
+            "reading": lambda: {"reading": _read(pipe, stock)},
+            "identity": lambda: {"identity": _verify(pipe, stock)},
+            "asked": lambda: _ask(pipe, stock, output),
+            "copying": lambda: {"copying": copying.compare(pipe, stock.photos[: amounts.copied])},
+            "cases": lambda: {"cases": _try_cases(pipe, stock, output, Path(name), model)},
+            "driving": lambda: {"driving": _drive(pipe, stock, output, Path(name))},
+        }
         for part in parts:
-            if part in _NEEDS_MESH and mesh.missing():
-                continue
-            if part == "reading":
-                report[part] = _read(pipe, stock)
-            elif part == "identity":
-                report[part] = _verify(pipe, stock)
-            elif part == "asked":
-                report |= _ask(pipe, stock, output)
-            elif part == "copying":
-                report[part] = _copy(pipe, stock)
-            elif part == "cases":
-                report[part] = _try_cases(pipe, stock, output, Path(name), model)
-            else:
-                report[part] = _drive(pipe, stock, output, Path(name))
-            _write(output, report)
+            if part not in _NEEDS_MESH or not mesh.missing():
+                report |= measure[part]()
+                _write(output, report)
     return as_json(report)
 
 
@@ -157,17 +153,11 @@ def _try(load: Callable, skipped: list[str]):
         return None
 
 
-def _load_head():
-    from iad.portraits.head import load_head
-
-    return load_head()
-
-
 def _read(pipe, stock: Stock) -> dict[str, Any]:
     amounts = stock.amounts
-    report = {"held-out photos": reading.read_photos(pipe, stock.photos[: amounts.photos])}
+    report = {"held-out photos": readout.read_photos(pipe, stock.photos[: amounts.photos])}
     for name, (frames, _) in stock.videos.items() if not mesh.missing() else ():
-        report[f"real video, {name}"] = reading.read_video(pipe, frames, every=amounts.every)
+        report[f"real video, {name}"] = readout.read_video(pipe, frames, every=amounts.every)
     return report
 
 
@@ -189,39 +179,23 @@ def _verify(pipe, stock: Stock) -> dict[str, Any]:
 def _ask(pipe, stock: Stock, output: Path) -> dict[str, Any]:
     amounts = stock.amounts
     grins = [photo for photo in stock.photos if photo.is_toothy][: amounts.toothy]
-    chosen = stock.calm[: amounts.asked]
-    with _bar(len(chosen) * len(amounts.actions) + len(grins), "asked actions") as bar:
-        judged = asked.ask(pipe, chosen, grins, actions=amounts.actions, tick=bar.update)
-    sheets.draw_asked(output, judged)
+    judged = asked.ask(pipe, stock.calm[: amounts.asked], grins, actions=amounts.actions)
+    page.draw_asked(output, judged)
     return {"asked": asked.sum_up(judged), "control": asked.sum_up(asked.repeat_photos(judged))}
-
-
-def _copy(pipe, stock: Stock) -> dict[str, Any]:
-    photos = stock.photos[: stock.amounts.copied]
-    with _bar(len(photos) * len(copying.list_rows(pipe)), "calm clips") as bar:
-        return copying.compare(pipe, photos, tick=bar.update)
 
 
 def _try_cases(pipe, stock: Stock, output: Path, folder: Path, model: str) -> dict[str, Any]:
     car = stock.videos.get("car")
-    bench = Bench(pipe, model, folder, material.load_astronaut(), material.load_hopper(), car)
-    with _bar(len(stock.amounts.cases), "cases") as bar:
-        outcomes = driver_cases.try_cases(bench, stock.amounts.cases, tick=bar.update)
-    sheets.draw_cases(output / "real-cases.png", outcomes)
+    trial = Trial(pipe, model, folder, material.load_astronaut(), material.load_hopper(), car)
+    outcomes = driver_cases.try_cases(trial, stock.amounts.cases)
+    page.draw_cases(output / "real-cases.png", outcomes)
     return {str(number): {"right": o.right, "said": o.said} for number, o in outcomes.items()}
 
 
 def _drive(pipe, stock: Stock, output: Path, folder: Path) -> dict[str, Any]:
-    drivers = [d for name, video in stock.videos.items() for d in driving.cut_video(name, *video, folder)]
-    drivers += [] if stock.head is None else driving.render_drivers(stock.calm[-2:], stock.head, folder)
-    driven = stock.calm[: stock.amounts.driven]
-    with _bar(len(driven) * len(drivers), "driven clips") as bar:
-        made = driving.drive(pipe, driven, drivers, tick=bar.update)
-    sheets.draw_driving(output / "real-driving.png", made)
-    return driving.judge(made, len(driven) * len(drivers))
-
-
-def _bar(total: int, title: str):
-    from tqdm import tqdm
-
-    return tqdm(total=total, desc=title)
+    drivers = [d for name, video in stock.videos.items() for d in driven.cut_video(name, *video, folder)]
+    drivers += [] if stock.head is None else driven.render_drivers(stock.calm[-2:], stock.head, folder)
+    photos = stock.calm[: stock.amounts.driven]
+    made = driven.drive(pipe, photos, drivers)
+    page.draw_driving(output / "real-driven.png", made)
+    return driven.judge(made, len(photos) * len(drivers))

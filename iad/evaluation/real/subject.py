@@ -1,7 +1,7 @@
 """The model as the suite sees it: the one place that knows how to ask it.
 
-In come pictures and words; out come landmarks and tracks that it reads, embeddings, and clips with the times
-of their frames.
+In come pictures and words; out come tracks that it reads, embeddings, and clips with the times of their
+frames.
 """
 
 from collections.abc import Sequence
@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
-from iad.autoencoder import to_tensor
-from iad.performing.actions import COEFFICIENTS, EXPRESSIONS
+from iad.performing.actions import COEFFICIENTS
 
 PARTS = ("identity", "recognised", "action", "residual", "facial")  # those that a model has
 SIZE = 256  # pixels of the clips: what the page makes
-_POSE_UNIT = 15.0  # degrees, of the first edition's read-out
 # What the model reads, under the judge's names; lids are read as how far they are shut.
 _READ = {
     "mouth": ("jawOpen",),
@@ -27,14 +24,6 @@ _READ = {
     "yaw": ("yaw",),
     "pitch": ("pitch",),
 }
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the model reads off a face: landmarks in the photo's pixels, 57 weights, degrees of the pose."""
-
-    landmarks: Float[np.ndarray, "68 2"]
-    track: Float[np.ndarray, " 60"]
 
 
 @dataclass(frozen=True)
@@ -52,27 +41,12 @@ class Clip:
         return Clip(self.frames[picks], self.times[picks], self.notes, self.scores)
 
 
-@torch.inference_mode()
-def read(pipe, photo) -> Reading:
-    """Let the model read a face.
-
-    Raises:
-        ValueError: it finds none.
-    """
-    face = pipe.find_face(photo)
-    track = getattr(face, "track", None)
-    if track is None:  # a model whose faces come without a track reads it off the crop
-        track = pipe.parts["encoder"](to_tensor(face.image[None])).coefficients[0].float().numpy().copy()
-        track[EXPRESSIONS:] *= _POSE_UNIT
-    return Reading(np.asarray(face.landmarks), np.asarray(track))
-
-
 def read_frames(pipe, frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f 60"]:
     """Read every frame as a photo; rows of NaN where the model finds no face."""
     rows = np.full((len(frames), len(COEFFICIENTS)), np.nan)
     for k, frame in enumerate(frames):
         try:
-            rows[k] = read(pipe, frame).track
+            rows[k] = pipe.find_face(frame).track
         except ValueError:
             continue
     return rows

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from iad import checkpoint
 from iad.autoencoder import to_tensor
-from iad.training.judges import FACE, HEAD, ActionRegressor, Recogniser, View, create_scorers, cut
-
-__all__ = ["ActionRegressor", "Recogniser", "Scorers", "create_scorers", "load_scorers"]
+from iad.training.judges import FACE, HEAD, View, create_scorers, cut
 
 BATCH = 64  # frames at once
 SHIPPED = checkpoint.WEIGHTS / "mini"

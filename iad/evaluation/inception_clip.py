@@ -62,7 +62,7 @@ def feature_distance(frames: Float[np.ndarray, "f d"], reference: Float[np.ndarr
     return float(np.square(frames - reference).sum(1).mean())
 
 
-class ConsisidJudge:
+class InceptionClipJudge:
     """Inception and CLIP, each loaded when it is first asked and installed."""
 
     @cached_property

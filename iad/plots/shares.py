@@ -5,12 +5,13 @@ from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from iad.plots.face_pictures import round_corners, similarity_table
 from iad.plots.style import ACTION, IDENTITY, INK, LINE, PAPER, RESIDUAL, SOFT
 
-_MARGIN, _WIDTH, _ROW, _CROP = 48, 1120, 232, 192
+_MARGIN, _WIDTH, _ROW, _CROP, _TITLE = 48, 1120, 232, 192, 52
 _SHARES, _ACTIONS = _MARGIN + _CROP + 36, 640  # left edges of a row's two columns
 
 
@@ -27,18 +28,16 @@ def decoupling_report(crops: Sequence[UInt8[np.ndarray, "_ _ 3"]], report: Mappi
             f"A report needs a crop for each face, got {len(crops)} crops and {len(faces)} faces."
         )
     labels = list_labels(len(faces))
-    tables = []
-    if len(faces) > 1:
-        tables = [
-            heat_table(
-                np.array(report["identity_cosine"]), labels, title="Identity similarity", hue=IDENTITY
-            ),
-            heat_table(np.array(report["action_cosine"]), labels, title="Action similarity", hue=ACTION),
-        ]
+    likeness = {"Identity similarity": ("identity_cosine", IDENTITY)}
+    likeness |= {"Action similarity": ("action_cosine", ACTION)}
+    tables = {
+        title: similarity_table(np.array(report[key]), crops, labels, hue=hue)
+        for title, (key, hue) in (likeness.items() if len(faces) > 1 else ())
+    }
     head = 128
-    side_by_side = sum(table.width for table in tables) + _MARGIN <= _WIDTH - 2 * _MARGIN
-    below = sum(t.height + 24 for t in tables[: 1 if side_by_side else None])
-    width = max([_WIDTH] + [table.width + 2 * _MARGIN for table in tables])
+    side_by_side = sum(table.width for table in tables.values()) + _MARGIN <= _WIDTH - 2 * _MARGIN
+    below = sum(t.height + _TITLE for t in list(tables.values())[: 1 if side_by_side else None])
+    width = max([_WIDTH] + [table.width + 2 * _MARGIN for table in tables.values()])
     canvas = Image.new("RGB", (width, head + _ROW * len(faces) + below + 24), PAPER)
     draw = ImageDraw.Draw(canvas)
     _write(draw, (_MARGIN, 34), "Identity, action, residual", size=32)
@@ -47,37 +46,10 @@ def decoupling_report(crops: Sequence[UInt8[np.ndarray, "_ _ 3"]], report: Mappi
     for row, (crop, face, label) in enumerate(zip(crops, faces, labels, strict=True)):
         _draw_face(canvas, head + row * _ROW, crop, face, label=label if len(faces) > 1 else "")
     x, y = _MARGIN, head + _ROW * len(faces)
-    for table in tables:
-        canvas.paste(table, (x, y))
-        x, y = (x + table.width + _MARGIN, y) if side_by_side else (x, y + table.height + 24)
-    return canvas
-
-
-def heat_table(
-    values: Float[np.ndarray, "n n"],
-    labels: Sequence[str],
-    *,
-    title: str,
-    hue: tuple[int, int, int] = IDENTITY,
-) -> Image.Image:
-    """Draw similarities in [-1, 1] as a table of numbers on a ground of `hue` (grey where negative)."""
-    count = len(values)
-    cell = int(np.clip(420 / count, 40, 72))
-    left, top = 36, 76
-    canvas = Image.new("RGB", (max(left + cell * count + 1, 300), top + cell * count + 1), PAPER)
-    draw = ImageDraw.Draw(canvas)
-    _write(draw, (0, 4), title, size=22)
-    for i, label in enumerate(labels):
-        _write(draw, (left + (i + 0.5) * cell, top - 14), label, tone=SOFT, anchor="mm")
-        _write(draw, (left / 2, top + (i + 0.5) * cell), label, tone=SOFT, anchor="mm")
-        for j in range(count):
-            value = float(values[i, j])
-            ground = _blend(PAPER, hue if value > 0 else SOFT, min(1.0, abs(value)))
-            x, y = left + j * cell, top + i * cell
-            draw.rectangle((x, y, x + cell, y + cell), fill=ground, outline=PAPER, width=2)
-            tone = PAPER if np.dot(ground, (0.299, 0.587, 0.114)) < 150 else INK
-            centre = (x + cell / 2, y + cell / 2)
-            _write(draw, centre, f"{value:.2f}", size=min(18, int(cell / 2.7)), tone=tone, anchor="mm")
+    for title, table in tables.items():
+        _write(draw, (x, y + 4), title, size=22)
+        canvas.paste(table, (x, y + _TITLE - 12))
+        x, y = (x + table.width + _MARGIN, y) if side_by_side else (x, y + table.height + _TITLE)
     return canvas
 
 
@@ -90,11 +62,8 @@ def _draw_face(
     canvas: Image.Image, top: int, crop: UInt8[np.ndarray, "_ _ 3"], face: Mapping[str, Any], *, label: str
 ) -> None:
     draw = ImageDraw.Draw(canvas)
-    picture = Image.fromarray(crop).resize((_CROP, _CROP), Image.LANCZOS)
-    mask = Image.new("L", (4 * _CROP, 4 * _CROP))
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * _CROP, 4 * _CROP), radius=56, fill=255)
-    canvas.paste(picture, (_MARGIN, top), mask.resize((_CROP, _CROP), Image.LANCZOS))
-
+    picture, mask = round_corners(crop, _CROP, corner=14)
+    canvas.paste(picture, (_MARGIN, top), mask)
     width = _ACTIONS - _SHARES - 48
     name = "  ".join(filter(None, [label, str(face["file"]).replace("\\", "/").rsplit("/", 1)[-1]]))
     _write(draw, (_SHARES, top + 6), _shorten(name, 20, width), size=20)
@@ -144,7 +113,3 @@ def _shorten(text: str, size: int, width: float) -> str:
     while text and font.getlength(text + "...") > width:
         text = text[:-1]
     return text + "..."
-
-
-def _blend(ground: tuple[int, int, int], hue: tuple[int, int, int], weight: float) -> tuple[int, int, int]:
-    return tuple(round(g + (h - g) * weight) for g, h in zip(ground, hue, strict=True))

@@ -4,18 +4,20 @@ In come held-out photos and drivers: real videos, and held-out people brought to
 renderer. Out come correlation and slope of the outside judge's measures, clip against driver.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from tqdm import tqdm
 
+from iad.evaluation.intervals import follow
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.material import Photo
-from iad.evaluation.real.measures import measure
-from iad.evaluation.real.statistics import follow
+from iad.evaluation.real.mesh import measure
 from iad.video import save
 
 FOLLOWED = ("mouth", "lids", "smile", "yaw")
@@ -78,19 +80,15 @@ def render_drivers(photos: Sequence[Photo], head, folder: Path) -> list[Driver]:
     return drivers
 
 
-def drive(pipe, photos: Sequence[Photo], drivers: Sequence[Driver], *, tick: Callable) -> list[Driven]:
+def drive(pipe, photos: Sequence[Photo], drivers: Sequence[Driver]) -> list[Driven]:
     """Drive every photo by every driver; what the model refuses is left out."""
     made = []
-    for photo in photos:
-        for driver in drivers:
-            tick()
-            try:
-                clip = subject.animate(pipe, photo.image, action_reference=str(driver.path))
-            except ValueError:
-                continue
-            clip = clip.sample(LOOKS)
-            seen = measure(mesh.load_judge()(clip.frames))
-            made.append(Driven(photo.number, driver, clip, seen))
+    for photo, driver in tqdm(list(product(photos, drivers)), desc="driven clips"):
+        try:
+            clip = subject.animate(pipe, photo.image, action_reference=str(driver.path)).sample(LOOKS)
+        except ValueError:
+            continue
+        made.append(Driven(photo.number, driver, clip, measure(mesh.load_judge()(clip.frames))))
     return made
 
 

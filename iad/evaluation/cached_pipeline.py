@@ -1,7 +1,8 @@
 """The pipeline as evaluation uses it: what does not change between thousands of clips is done once."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ DRAWN_SIZE = 256  # pixels of a drawn frame before it is cut: twice what judges 
 FITTED = 4  # photos whose fit is kept
 
 
-class FamiliarWords(TextEncoder):
+class CachedText(TextEncoder):
     """A text encoder that reads the same words once."""
 
     def __init__(self, encoder: TextEncoder):
@@ -31,7 +32,7 @@ class FamiliarWords(TextEncoder):
         """Encode, or remember."""
         return self._read(tuple(texts), tokens)
 
-    def to(self, device: Any) -> "FamiliarWords":
+    def to(self, device: Any) -> "CachedText":
         """Move to a device; what was read before is forgotten."""
         return type(self)(self.encoder.to(device))
 
@@ -39,7 +40,7 @@ class FamiliarWords(TextEncoder):
         return self.encoder.encode(list(texts), tokens=tokens)
 
 
-class FamiliarPipeline(IaDPipeline):
+class CachedPipeline(IaDPipeline):
     """A pipeline that looks for the face of a reference once, however many clips are made of it.
 
     Scores of the pipeline's own encoder are left out: others judge here.
@@ -48,34 +49,33 @@ class FamiliarPipeline(IaDPipeline):
     framed = False  # references are taken for aligned faces as they are
 
     def __init__(self, preset: Preset, parts: nn.ModuleDict, text_encoder: Any, **options: Any):
-        super().__init__(preset, parts, FamiliarWords(text_encoder), **options)
-        self._known: dict[bytes, Face | ValueError] = {}
-        self._identities: dict[bytes, np.ndarray] = {}
-        self._fitted: dict[bytes, tuple[AnimatedPhoto | None, list[str]]] = {}
+        super().__init__(preset, parts, CachedText(text_encoder), **options)
+        self._known: dict[str, dict[bytes, Any]] = {}
+
+    def _remember(self, what: str, photo: np.ndarray, make: Callable[[], Any], most: int = 0) -> Any:
+        """Make something of a photo once, refusals too; of the latest photos, where `most` limits them."""
+        key, known = photo.tobytes(), self._known.setdefault(what, {})
+        if key not in known:
+            if most and len(known) >= most:
+                known.pop(next(iter(known)))
+            try:
+                known[key] = make()
+            except ValueError as error:
+                known[key] = error
+        if isinstance(known[key], ValueError):
+            raise known[key]
+        return known[key]
 
     def find_face(
         self, photo: UInt8[np.ndarray, "h w 3"], index: int | None = None, *, thorough: bool = True
     ) -> Face:
         """Find the face, or remember it."""
-        key = photo.tobytes()
-        if key not in self._known:
-            try:
-                found = super().find_face
-                self._known[key] = (
-                    self._as_framed(photo) if self.framed else found(photo, index, thorough=thorough)
-                )
-            except ValueError as error:
-                self._known[key] = error
-        if isinstance(self._known[key], ValueError):
-            raise self._known[key]
-        return self._known[key]
+        find = partial(super().find_face, index=index, thorough=thorough)
+        return self._remember("face", photo, partial(self._as_framed if self.framed else find, photo))
 
     def embed_identity(self, photo: UInt8[np.ndarray, "h w 3"], face: Face) -> Float[np.ndarray, " d"]:
         """Embed who it is, or remember it."""
-        key = photo.tobytes()
-        if key not in self._identities:
-            self._identities[key] = super().embed_identity(photo, face)
-        return self._identities[key]
+        return self._remember("identity", photo, partial(super().embed_identity, photo, face))
 
     def _as_framed(self, photo: UInt8[np.ndarray, "h w 3"]) -> Face:
         size = len(photo)
@@ -88,14 +88,7 @@ class FamiliarPipeline(IaDPipeline):
         self, photo: UInt8[np.ndarray, "h w 3"], face: Face, arm: str = "iad"
     ) -> tuple[AnimatedPhoto | None, list[str]]:
         """Fit the photo, or remember its fit."""
-        if arm != "iad" or self.geometry is None:
-            return super()._fit(photo, face, arm)
-        key = photo.tobytes()
-        if key not in self._fitted:
-            while len(self._fitted) >= FITTED:
-                self._fitted.pop(next(iter(self._fitted)))
-            self._fitted[key] = super()._fit(photo, face)
-        return self._fitted[key]
+        return self._remember(f"fit of {arm}", photo, partial(super()._fit, photo, face, arm), FITTED)
 
     def draw_framed(
         self, photo: UInt8[np.ndarray, "h w 3"], prompt: str, **options: Any

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from iad.evaluation.people import HeadName, Somebody, choose_people
+from iad.evaluation.people import HeadName, Person, choose_people
 from iad.performing.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed
 from iad.portraits.clips import SECONDS
 
@@ -65,12 +65,12 @@ class Plan:
             raise ValueError(f"seeds is {self.seeds}; give a whole number of 1 or more.")
 
     @property
-    def people(self) -> list[Somebody]:
+    def people(self) -> list[Person]:
         """Those who are judged."""
         return choose_people(self.photo, self.rendered, tuning=self.tuning)
 
     @property
-    def class_teachers(self) -> list[Somebody]:
+    def class_teachers(self) -> list[Person]:
         """Training people who teach the classifiers; half of them photo people where there are photos."""
         photo = self.teachers // 2 if self.photo else 0
         return choose_people(photo, self.teachers - photo, held_out=False, seed=5)

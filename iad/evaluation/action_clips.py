@@ -19,11 +19,13 @@ from PIL import Image
 from iad import checkpoint
 from iad.config import get_preset
 from iad.evaluation import metrics
-from iad.evaluation.consisid import ConsisidJudge
-from iad.evaluation.familiar import FamiliarPipeline
+from iad.evaluation.action_plan import DRAWN, Plan, Wanted, list_wanted, timeline
+from iad.evaluation.cached_pipeline import CachedPipeline
+from iad.evaluation.inception_clip import InceptionClipJudge
 from iad.evaluation.outside import DlibJudge, InsightFaceJudge, available, read_landmarks
+from iad.evaluation.own_judges import Scorers, create_scorers, load_scorers
 from iad.evaluation.people import (
-    cast_somebody,
+    cast_person,
     choose_reference,
     get_head,
     prompt_for,
@@ -31,9 +33,8 @@ from iad.evaluation.people import (
     references_of,
     truth_of,
 )
-from iad.evaluation.plan import DRAWN, Plan, Wanted, list_wanted, timeline
-from iad.evaluation.scorers import Scorers, create_scorers, load_scorers
-from iad.evaluation.warp import animate, create_puppet
+from iad.evaluation.warp import animate, fit_reference
+from iad.faces.detectors import detect_frontal
 from iad.performing.actions import Performed
 from iad.portraits.clips import SECONDS
 
@@ -53,9 +54,9 @@ class Bench:
         self.head = get_head(plan.head)
 
     @cached_property
-    def pipe(self) -> FamiliarPipeline:
+    def pipe(self) -> CachedPipeline:
         """The model."""
-        pipe = FamiliarPipeline.from_pretrained(self.plan.model, device="cpu")
+        pipe = CachedPipeline.from_pretrained(self.plan.model, device="cpu")
         pipe.framed = self.plan.head == "tiny"
         return pipe
 
@@ -82,32 +83,25 @@ class Bench:
         return None if available()["insightface"] else InsightFaceJudge()
 
     @cached_property
-    def consisid(self) -> ConsisidJudge:
+    def consisid(self) -> InceptionClipJudge:
         """ConsisID's other two numbers, as far as their networks are installed."""
-        return ConsisidJudge()
+        return InceptionClipJudge()
 
     @lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the process
-    def puppet(self, person: int, shown: str):
+    def fitted(self, person: int, shown: str):
         """The reference as the outsider animates it."""
-        return create_puppet(self.head, self.pipe.find_face(self.references(person)[shown]))
+        return fit_reference(self.head, self.pipe.find_face(self.references(person)[shown]))
 
     @lru_cache(maxsize=4)  # noqa: B019
     def references(self, person: int) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
         """A person's reference pictures, by what they show."""
-        with np.load(person_file(self.folder, person)) as file:
-            return dict(zip(file["shown"].tolist(), file["images"], strict=True))
-
-    @lru_cache(maxsize=4)  # noqa: B019
-    def presentation(self, person: int) -> str:
-        """What the person is called."""
-        with np.load(person_file(self.folder, person)) as file:
-            return str(file["presentation"])
+        stored = load_person(self.folder, person)
+        return dict(zip(stored["shown"].tolist(), stored["images"], strict=True))
 
     @lru_cache(maxsize=4)  # noqa: B019
     def embedded(self, person: int) -> dict[str, Float[np.ndarray, " e"]]:
         """A person's gallery picture as the recognisers see it: a calm face, of which no clip is made."""
-        with np.load(person_file(self.folder, person)) as file:
-            picture = file["gallery"][None]
+        picture = load_person(self.folder, person)["gallery"][None]
         found = {which: self.scorers.embed(picture, which)[0] for which in ("arc", "cur")}
         if self.dlib:
             found["dlib"] = self.dlib.embed(picture)[0]
@@ -134,30 +128,32 @@ def person_file(folder: Path, person: int) -> Path:
     return folder / "people" / f"{person:03d}.npz"
 
 
+def load_person(folder: Path, person: int) -> dict[str, np.ndarray]:
+    """Read a person's pictures, what they show, and what the person is called."""
+    with np.load(person_file(folder, person)) as file:
+        return dict(file)
+
+
 def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
-    """Let a training person perform, and write down what the regressor reads: lessons for the classifiers."""
+    """Let a training person perform, and write down what is read: examples for the classifiers."""
     bench = open_bench(plan, folder)
-    cast = cast_somebody(plan.class_teachers[number], bench.head)
+    cast = cast_person(plan.class_teachers[number], bench.head)
     order = np.random.default_rng(number).permutation(len(plan.actions))
     names = [plan.actions[k] for k in order]
     takes = [[Performed((name,), 0.0, SECONDS)] for name in (*plan.actions, "neutral")]
-    takes += [list(_pair(*pair)) for pair in zip(names[::2], names[1::2], strict=False)]
-    lessons = []
+    takes += [list(timeline(pair, 0)) for pair in zip(names[::2], names[1::2], strict=False)]
+    examples = []
     for k, segments in enumerate(takes):
         readings = bench.read(truth_of(cast, segments, k))
         actions = [s.actions[0] for s in segments]
-        lessons.append({"key": f"{number}/{k}", "teacher": number, "actions": actions} | readings)
-    return lessons
-
-
-def _pair(first: str, second: str) -> tuple[Performed, Performed]:
-    return timeline((first, second), 0)
+        examples.append({"key": f"{number}/{k}", "teacher": number, "actions": actions} | readings)
+    return examples
 
 
 def prepare_person(plan: Plan, folder: Path, person: int) -> list[dict[str, Any]]:
     """Render a person's pictures and true clips; save the ones and measure the others."""
     bench = open_bench(plan, folder)
-    cast = cast_somebody(plan.people[person], bench.head)
+    cast = cast_person(plan.people[person], bench.head)
     shown = references_of(person, plan.actions)
     path = person_file(folder, person)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +183,7 @@ def measure_clips(plan: Plan, folder: Path, task: Sequence[Wanted]) -> list[dict
     still: dict[str, dict[str, Any]] = {}  # repeated references by what they show: measured once
     for wanted in task:
         prompt = prompt_for(
-            bench.presentation(wanted.person),
+            str(load_person(folder, wanted.person)["presentation"]),
             wanted.segments,
             turn=wanted.person,
             held_out=plan.held_out_words,
@@ -212,7 +208,7 @@ def _make(bench: Bench, wanted: Wanted, prompt: str) -> UInt8[np.ndarray, "f h w
         return np.repeat(reference[None], 16, axis=0)
     seed = 1000 * wanted.seed + wanted.person
     if wanted.row == "warp":
-        return animate(bench.puppet(wanted.person, shown), prompt, seed=seed)
+        return animate(bench.fitted(wanted.person, shown), prompt, seed=seed)
     if wanted.row == DRAWN:
         detail = bench.plan.detail_scale
         return bench.pipe.draw_framed(reference, prompt, seed=seed, detail_scale=detail)
@@ -280,17 +276,9 @@ def _ask_outsiders(bench: Bench, picks: UInt8[np.ndarray, "f h w 3"], gallery, r
 
 def show_faces(frames: UInt8[np.ndarray, "n h w 3"]) -> Bool[np.ndarray, " n"]:
     """Tell which frames show a face to dlib's HOG detector, in one look at 256 pixels."""
-    detector = _load_detector()
     size = (_DETECTION_SIZE, _DETECTION_SIZE)
     large = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in frames]
-    return np.array([len(detector(picture, 0)) > 0 for picture in large])
-
-
-@lru_cache(maxsize=1)
-def _load_detector():
-    import dlib
-
-    return dlib.get_frontal_face_detector()
+    return np.array([bool(detect_frontal(picture)) for picture in large])
 
 
 def shown_people(plan: Plan) -> list[int]:

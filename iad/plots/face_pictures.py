@@ -1,4 +1,4 @@
-"""Embeddings as pictures: who is like whom, and where everyone lies in a plane."""
+"""Faces as pictures: in rows, who is like whom, and where everyone lies in a plane."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,59 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from iad.plots.style import IDENTITY, INK, LINE, PAPER, SERIES, SOFT
+from iad.plots.style import IDENTITY, INK, LINE, PAPER, SERIES, SOFT, to_rgb
 
 _CELL, _GAP = 88, 4  # pixels: eight faces and their numbers stay readable on a phone
 _MAP, _FACE, _PAD = 760, 116, 84  # of a map: its side, its faces, and the rim that is free of their centres
 _DOTS, _COLUMNS = 560, 3  # of a map of dots: its side in pixels, and the columns of its legend
+_APART, _LINE, _TEXT = 6, 22, 14  # of faces in rows: pixels between them, of a line of text, of its letters
+
+
+def face_sheet(
+    crops: UInt8[np.ndarray, "n h w 3"],
+    labels: Sequence[str] = (),
+    *,
+    columns: int = 9,
+    size: int = 96,
+    frames: Sequence[str] = (),
+    titles: Sequence[str] = (),
+) -> Image.Image:
+    """Show faces in rows.
+
+    Args:
+        crops: the faces, row by row.
+        labels: a few words below each face, or none.
+        columns: how many faces a row has.
+        size: side of each face in pixels.
+        frames: a colour such as "#009e73" around each face, "" for no frame.
+        titles: a few words before each row, or none.
+    """
+    rows = -(-len(crops) // columns)
+    left = 0 if not titles else 12 + round(max(_font().getlength(title) for title in titles))
+    below = _LINE if labels else 0
+    width, height = left + columns * (size + _APART) - _APART, rows * (size + below + _APART) - _APART
+    canvas = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for k, crop in enumerate(crops):
+        x, y = left + k % columns * (size + _APART), k // columns * (size + below + _APART)
+        canvas.paste(Image.fromarray(crop).resize((size, size), Image.LANCZOS), (x, y))
+        if k < len(frames) and frames[k]:
+            draw.rectangle((x, y, x + size - 1, y + size - 1), outline=to_rgb(frames[k]), width=4)
+        if k < len(labels):
+            place = (x + size / 2, y + size + below / 2)
+            draw.text(place, labels[k], fill=SOFT, font=_font(size, labels[k]), anchor="mm")
+    for row, title in enumerate(titles):
+        y = row * (size + below + _APART) + size / 2
+        draw.text((left - 12, y), title, fill=INK, font=_font(), anchor="rm")
+    return canvas
+
+
+def _font(width: float | None = None, text: str = "") -> ImageFont.FreeTypeFont:
+    """Return the font, smaller where a text would otherwise be wider than `width`."""
+    size = _TEXT
+    while width and size > 9 and ImageFont.load_default(size).getlength(text) > width:
+        size -= 1
+    return ImageFont.load_default(size)
 
 
 def similarity_table(
@@ -28,7 +76,7 @@ def similarity_table(
     canvas = Image.new("RGB", (side, side), PAPER)
     draw = ImageDraw.Draw(canvas)
     for i in range(count):
-        face = _round(crops[i], _CELL - _GAP, corner=12)
+        face = round_corners(crops[i], _CELL - _GAP, corner=12)
         for x, y in (((i + 1) * _CELL, 0), (0, (i + 1) * _CELL)):
             canvas.paste(face[0], (x + _GAP // 2, y + _GAP // 2), face[1])
             _tag(draw, (x + _GAP // 2, y + _GAP // 2), labels[i])
@@ -76,7 +124,7 @@ def face_map(
     for place, crop, label in zip(places, crops, labels, strict=True):
         corner = tuple(np.rint(place - _FACE / 2).astype(int).tolist())
         draw.ellipse((*(place - _FACE / 2 - 4), *(place + _FACE / 2 + 4)), fill=hue)
-        face, mask = _round(crop, _FACE, corner=_FACE // 2)
+        face, mask = round_corners(crop, _FACE, corner=_FACE // 2)
         canvas.paste(face, corner, mask)
         _tag(draw, (corner[0] + 4, corner[1] + 4), label)
     return canvas
@@ -139,7 +187,9 @@ def _draw_dot(draw: ImageDraw.ImageDraw, place: Float[np.ndarray, "2"], group: i
         shape((*(place - radius), *(place + radius)), fill=fill)
 
 
-def _round(crop: UInt8[np.ndarray, "_ _ 3"], size: int, *, corner: int) -> tuple[Image.Image, Image.Image]:
+def round_corners(
+    crop: UInt8[np.ndarray, "_ _ 3"], size: int, *, corner: int
+) -> tuple[Image.Image, Image.Image]:
     """Return a crop at `size`, and the mask that rounds its corners."""
     mask = Image.new("L", (4 * size, 4 * size))
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * size - 1, 4 * size - 1), radius=4 * corner, fill=255)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from iad.evaluation.intervals import Estimate, correlate, interval
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.material import Photo
-from iad.evaluation.real.measures import measure
-from iad.evaluation.real.statistics import Estimate, correlate, share
+from iad.evaluation.real.mesh import measure
+from iad.faces import Face
 
 # Words -> the judge's measure that they should follow, and its sign.
 WORDS = {
@@ -26,24 +27,24 @@ _EYES, _LIPS = slice(36, 48), slice(48, 68)
 
 def read_photos(pipe, photos: Sequence[Photo]) -> dict[str, Any]:
     """Read held-out photos as they are; `refused` counts those in which the model finds no face."""
-    readings, words, kept = [], [], []
+    faces, words, kept = [], [], []
     for photo in photos:
         try:
-            readings.append(subject.read(pipe, photo.image))
+            faces.append(pipe.find_face(photo.image))
             words.append(subject.match(pipe, photo.image, list(WORDS)))
         except ValueError:
             continue
         kept.append(photo)
     seen = {name: np.array([photo.seen[name] for photo in kept]) for name in READ}
-    track = subject.named(np.array([reading.track for reading in readings]))
+    track = subject.named(np.array([face.track for face in faces]))
     return {
         "photos": len(kept),
         "refused": len(photos) - len(kept),
         "track": _agree(seen, track),
-        "own landmarks": _agree(seen, subject.shown(np.array([r.landmarks for r in readings]))),
+        "own landmarks": _agree(seen, subject.shown(np.array([face.landmarks for face in faces]))),
         "words": _say(seen, np.array(words)),
         "shuffled": _shuffle(seen, track),
-        "landmarks": _landmark_errors(kept, readings),
+        "landmarks": _landmark_errors(kept, faces),
     }
 
 
@@ -85,20 +86,20 @@ def _shuffle(seen, track) -> dict[str, float]:
     }
 
 
-def _landmark_errors(photos: Sequence[Photo], readings) -> dict[str, Estimate]:
+def _landmark_errors(photos: Sequence[Photo], faces: Sequence[Face]) -> dict[str, Estimate]:
     """Mean distances in shares of the eye distance; the mesh's own offset to the 68 stands beside them."""
     errors: dict[str, list[float]] = {"all, stored 68": [], "lips, stored 68": [], "lips, mesh": []}
     errors["lips, mesh to stored 68"] = []
-    for photo, reading in zip(photos, readings, strict=True):
+    for photo, face in zip(photos, faces, strict=True):
         stored = photo.record.landmarks
         eyes = stored[_EYES].reshape(2, 6, 2).mean(1)
         unit = np.hypot(*(eyes[1] - eyes[0]))
-        lips = reading.landmarks[_LIPS]
+        lips = face.landmarks[_LIPS]
         for name, found, right in (
-            ("all, stored 68", reading.landmarks, stored),
+            ("all, stored 68", face.landmarks, stored),
             ("lips, stored 68", lips, stored[_LIPS]),
             ("lips, mesh", lips, photo.lips),
             ("lips, mesh to stored 68", photo.lips, stored[_LIPS]),
         ):
             errors[name].append(float(np.linalg.norm(found - right, axis=1).mean() / unit))
-    return {name: share(values) for name, values in errors.items()}
+    return {name: interval(values) for name, values in errors.items()}

@@ -7,76 +7,59 @@ Embeddings are long and people few, so both work within the span of the rows tha
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from iad.closed_form import ClosedForm, fit_closed_form
+from iad.closed_form import Explained, fit_closed_form
 from iad.evaluation.measures import Faces, Fold, Make
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)  # of the closed form
+Fit = Callable[[Fold], Explained]  # what of rows is action, learned once a fold
 
 
-@dataclass(frozen=True)
-class Erased:
-    """What LEACE takes off: (x - mean) @ reads @ shows."""
-
-    mean: Float[Tensor, " d"]
-    reads: Float[Tensor, "d r"]
-    shows: Float[Tensor, "r d"]
-
-    def split(self, embedding: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-        """Return (identity, action) of centred embeddings."""
-        action = (embedding - self.mean) @ self.reads @ self.shows
-        return embedding - self.mean - action, action
-
-
-@dataclass
-class Foil:
-    """Splits rows, fitted once a fold."""
-
-    fit: Callable[[Fold], ClosedForm | Erased]
-    known: dict[int, ClosedForm | Erased] = field(default_factory=dict)
-
-    def make(self, rows: Float[Tensor, "n d"], part: int) -> Make:
-        """Return what makes identity (0) or action (1) of rows, of whichever people, in a fold."""
-        return lambda fold: self.fitted(fold).split(rows)[part]
-
-    def fitted(self, fold: Fold) -> ClosedForm | Erased:
-        """Fit, or return what was fitted before."""
-        if id(fold) not in self.known:
-            self.known[id(fold)] = self.fit(fold)
-        return self.known[id(fold)]
-
-
-def create_closed_form(rows: Float[Tensor, "n d"], samples: Faces, rank: int) -> Foil:
+def create_closed_form(rows: Float[Tensor, "n d"], samples: Faces, rank: int) -> Fit:
     """Take the strongest directions in which faces of one person differ."""
 
-    def fit(fold: Fold) -> ClosedForm:
+    @cache
+    def fit(fold: Fold) -> Explained:
         mean, axes, taught = _span(rows, fold)
         small = fit_closed_form(taught, torch.from_numpy(samples.person[fold.taught]), rank=rank)
-        return ClosedForm(mean, axes @ small.basis)
+        basis = axes @ small.basis
+        return Explained(mean, basis, basis.T)
 
-    return Foil(fit)
+    return fit
 
 
-def create_leace(rows: Float[Tensor, "n d"], samples: Faces) -> Foil:
+def create_leace(rows: Float[Tensor, "n d"], samples: Faces) -> Fit:
     """Erase which expression is shown, head turns at random being one more."""
     from concept_erasure import LeaceEraser
 
     names, which = np.unique(samples.action, return_inverse=True)
     labels = torch.nn.functional.one_hot(torch.from_numpy(which), len(names))
 
-    def fit(fold: Fold) -> Erased:
+    @cache
+    def fit(fold: Fold) -> Explained:
         mean, axes, taught = _span(rows, fold)
         eraser = LeaceEraser.fit(taught.double(), labels[torch.from_numpy(fold.taught)].double())
         reads, shows = eraser.proj_right.T.float(), eraser.proj_left.T.float()
-        return Erased(mean, axes @ reads, shows @ axes.T)
+        return Explained(mean, axes @ reads, shows @ axes.T)
 
-    return Foil(fit)
+    return fit
+
+
+def make_part(fit: Fit, rows: Float[Tensor, "n d"], part: int) -> Make:
+    """Return what makes identity (0) or action (1) of rows, of whichever people, in a fold."""
+
+    def make(fold: Fold) -> Float[Tensor, "n d"]:
+        found = fit(fold)
+        action = (rows - found.mean) @ found.reads @ found.shows
+        return action if part else rows - found.mean - action
+
+    return make
 
 
 def lacks_leace() -> str:
@@ -104,5 +87,5 @@ def _span(
 
 def closed_form_makers(rows: Float[Tensor, "n d"], samples: Faces, *, rank: int) -> tuple[Make, Make]:
     """Return what makes identity and action by closed form, fitted anew on the people who teach a fold."""
-    foil = create_closed_form(rows, samples, rank)
-    return foil.make(rows, 0), foil.make(rows, 1)
+    fit = create_closed_form(rows, samples, rank)
+    return make_part(fit, rows, 0), make_part(fit, rows, 1)
