@@ -56,6 +56,8 @@ class Action:
             raise ValueError(f"The times {times} are empty or reversed; the end must follow the start.")
         if not self.prompt.strip():
             raise ValueError(f"Nothing is said from {self.start:g} to {self.end:g} s; {_FORM}.")
+        if any("\ud800" <= letter <= "\udfff" for letter in self.prompt):
+            raise ValueError("The prompt holds bytes or halves of letters that are no text; write it anew.")
 
 
 def parse_prompt(
@@ -92,6 +94,12 @@ def write_timeline(actions: Sequence[Action], *, shared: str = "") -> str:
     """Write actions as `parse_prompt` reads them: "[0-1s] smiles [1-2s] nods", after what holds for all."""
     timed = (f"[{a.start:g}-{a.end:g}s] {_tidy(a.prompt)}" for a in sorted(actions, key=lambda a: a.start))
     return " ".join([*filter(None, [shared.strip()]), *timed])
+
+
+def make_printable(text: str) -> str:
+    """Replace what no screen shows as a letter, such as a terminal's commands, by a mark."""
+    # The joiner holds the parts of an emoji together.
+    return "".join(c if c.isprintable() or c == "\u200d" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def split_prompt(prompt: str) -> tuple[str, list[Action]]:

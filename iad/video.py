@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from einops import rearrange
 from jaxtyping import UInt8
@@ -22,8 +23,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from iad.provenance import (
+    DAMAGE,
     MIME,
-    MOST_PIXELS,
     STATEMENT,
     XMP,
     check_signing,
@@ -40,6 +41,9 @@ from iad.provenance import (
 
 SUFFIXES = (".mp4", ".gif", ".png")  # what `save` writes
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")  # what is taken for a video, not a photo
+
+MOST_PIXELS = 10_000_000  # a frame that is read: 4K has 9
+MOST_A_SECOND = 300  # frames that are read
 
 __all__ = [
     "STATEMENT", "SUFFIXES", "VIDEO_SUFFIXES", "Frames", "check_folder", "check_output", "make_contact_sheet",
@@ -241,7 +245,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
         try:
             with Image.open(path, formats=("GIF", "PNG")) as picture:
                 comment = picture.info.get("Comment") or picture.info.get("comment") or ""
-        except (OSError, SyntaxError, ValueError) as error:
+        except (*DAMAGE, ValueError) as error:
             raise ValueError(f"'{path.name}' is not a readable picture; choose another file.") from error
     else:
         with _open_video(path) as container:
@@ -251,7 +255,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
 
 
 def read_video(
-    path: str | os.PathLike, max_frames: int, *, fps: float | None = None
+    path: str | os.PathLike, max_frames: int, *, fps: float | None = None, largest: int | None = None
 ) -> tuple[UInt8[np.ndarray, "f h w 3"], float]:
     """Read the first frames of a video, upright, and their rate.
 
@@ -260,16 +264,17 @@ def read_video(
         max_frames: read no more than these.
         fps: pick the frames at this rate by their time stamps instead of taking all; a slower video repeats
             frames.
+        largest: pixels of the longer side; larger frames are shrunk to it as they come.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no video, it is damaged, or its frames are too large.
+        ValueError: it is no video, it is damaged, or its frames are too large or too many.
     """
     with _open_video(_check_input(path)) as container:
         rate = float(container.streams.video[0].average_rate or 25)
     frames: list[np.ndarray] = []
     shown = None
-    for seconds, frame in stream_video(path):
+    for seconds, frame in stream_video(path, largest=largest):
         # A slower rate skips frames whose time has not come, a faster one repeats the one before.
         if shown is not None and fps is not None:
             frames += [shown] * (min(math.ceil(seconds * fps - 1e-6), max_frames) - len(frames))
@@ -282,32 +287,45 @@ def read_video(
     return np.stack(frames[:max_frames]), fps or rate
 
 
-def stream_video(path: str | os.PathLike) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+def stream_video(
+    path: str | os.PathLike, *, largest: int | None = None
+) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
     """Yield every frame of a video, upright, with the seconds since the first by its time stamp.
 
-    A video that breaks off ends there. Frames without a time stamp follow at the average rate.
+    A video that breaks off ends there. Frames without a time stamp follow at the average rate. Where the size
+    changes midway, as in a call over a poor line, what follows is brought to the size of the first frame.
+
+    Args:
+        path: as of `read_video`.
+        largest: as of `read_video`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no video, shows no frame, or its frames are too large.
+        ValueError: it is no video, shows no frame, or its frames are too large or too many.
     """
     path = _check_input(path)
     import av
 
-    first, now = None, 0.0
+    first, now, size = None, 0.0, None
     with _open_video(path) as container:
         stream = container.streams.video[0]
         step = 1 / float(stream.average_rate or 25)
         try:
-            for frame in container.decode(stream):
-                if frame.width * frame.height > MOST_PIXELS:
-                    raise ValueError(f"'{path.name}' has more than 40 megapixels a frame; save it smaller.")
+            for number, frame in enumerate(container.decode(stream)):
+                _check_frame(path, frame)
+                if first is not None and number > MOST_A_SECOND * (2 + now - first):
+                    rate = f"{MOST_A_SECOND} frames a second"
+                    raise ValueError(f"'{path.name}' has more than {rate}; save it with fewer.")
                 stamp = now + step if frame.time is None else frame.time
                 if first is None:
                     first = stamp
                 now = stamp
                 picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                yield max(stamp - first, 0.0), np.ascontiguousarray(picture)
+                picture = _shrink(np.ascontiguousarray(picture), largest)
+                size = size or picture.shape[1::-1]
+                if picture.shape[1::-1] != size:
+                    picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+                yield max(stamp - first, 0.0), picture
         except av.FFmpegError as error:
             if first is None:
                 raise ValueError(
@@ -315,6 +333,20 @@ def stream_video(path: str | os.PathLike) -> Iterator[tuple[float, UInt8[np.ndar
                 ) from error
     if first is None:
         raise ValueError(f"'{path.name}' has no frames; choose another video.")
+
+
+def _shrink(picture: UInt8[np.ndarray, "h w 3"], largest: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
+    scale = largest / max(picture.shape[:2]) if largest else 1.0
+    if scale >= 1:
+        return picture
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _check_frame(path: Path, frame: Any) -> None:
+    """Refuse what is too large, a stream before anything is decoded or a frame that turns out so."""
+    if frame.width * frame.height > MOST_PIXELS:
+        most = f"{MOST_PIXELS // 10**6} megapixels a frame"
+        raise ValueError(f"'{path.name}' has more than {most}; save it smaller, in 4K say.")
 
 
 def _check_input(path: str | os.PathLike) -> Path:
@@ -340,10 +372,14 @@ def _open_video(path: Path):
             container_format = _DEMUXERS.get(recognise(file.read(64)))
         if container_format is None:
             raise ValueError(complaint)
-        container = av.open(str(path.absolute()), format=container_format)
+        container = av.open(str(path.absolute()), format=container_format, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise ValueError(complaint) from error
     with container:
         if not container.streams.video:
             raise ValueError(f"'{path.name}' has no picture; give an mp4, mov or webm file.")
+        codec = container.streams.video[0].codec_context
+        if codec is None:
+            raise ValueError(f"'{path.name}' is coded in a manner that is not known here; save it as an mp4.")
+        _check_frame(path, codec)
         yield container

@@ -6,6 +6,9 @@ open other files and addresses.
 
 import contextlib
 import io
+import itertools
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +17,10 @@ from PIL import Image
 
 MOST_PIXELS = 40_000_000  # a picture
 MOST_SHOWN = 500_000_000  # pixels of all pictures together; far more than any model here makes
+LEAST_COUNTED = 50_000  # pixels that even the smallest picture counts as, for looking at it takes time, too
+
+# What Pillow raises where a file is not what its head says.
+DAMAGE = (OSError, SyntaxError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
 
 MIME = {
     "mp4": "video/mp4", "mov": "video/quicktime", "gif": "image/gif", "png": "image/png",
@@ -60,13 +67,14 @@ def inspect(file: io.BufferedIOBase) -> Media:
     try:
         if kind in _DEMUXERS:
             return _inspect_video(file, kind)
+        frames = _count_gif(file) if kind == "gif" else None
         with _open_picture(file) as picture:
-            frames = getattr(picture, "n_frames", 1)
+            frames = getattr(picture, "n_frames", 1) if frames is None else frames
             milliseconds = picture.info.get("duration") or 0
             comment = picture.info.get("Comment") or picture.info.get("comment") or ""
             fps = 1000 / milliseconds if frames > 1 and milliseconds else None
             return Media(kind, *picture.size, frames, fps, False, comment)
-    except (OSError, SyntaxError, EOFError) as error:
+    except DAMAGE as error:
         raise ValueError("it is damaged") from error
 
 
@@ -82,13 +90,30 @@ def list_pictures(file: io.BufferedIOBase) -> Iterator[bytes]:
     try:
         shown = 0
         for head, body in _decode(file) if kind in _DEMUXERS else _unfold(file):
-            shown += head[1] * head[2]
+            shown += max(head[1] * head[2], LEAST_COUNTED)
             if shown > MOST_SHOWN:
                 raise ValueError("it has too many pictures")
             yield " ".join(map(str, head)).encode()
             yield body
-    except (OSError, SyntaxError, EOFError) as error:
+    except DAMAGE as error:
         raise ValueError("it is damaged") from error
+
+
+def _count_gif(file: io.BufferedIOBase) -> int:
+    """Count the pictures of a gif, which does not say how many it has, without unpacking them."""
+    import av
+
+    most = MOST_SHOWN // LEAST_COUNTED
+    try:
+        with av.open(file, format="gif", metadata_errors="replace") as container:
+            packets = itertools.islice(container.demux(video=0), most + 2)
+            found = sum(1 for packet in packets if packet.size)
+    except av.FFmpegError as error:
+        raise ValueError("it is damaged") from error
+    file.seek(0)
+    if found > most:
+        raise ValueError("it has too many pictures")
+    return found
 
 
 def _find_kind(file: io.BufferedIOBase) -> str:
@@ -123,10 +148,12 @@ def _open_video(file: io.BufferedIOBase, kind: str) -> Iterator[tuple[Any, Any]]
     import av
 
     try:
-        with av.open(file, format=_DEMUXERS[kind]) as container:
+        with av.open(file, format=_DEMUXERS[kind], metadata_errors="replace") as container:
             if not container.streams.video:
                 raise ValueError("it has no picture")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise ValueError("its pictures are coded in a manner that is not known here")
             if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
                 raise ValueError("its frames have more than 40 megapixels")
             yield container, stream
@@ -138,7 +165,7 @@ def _open_video(file: io.BufferedIOBase, kind: str) -> Iterator[tuple[Any, Any]]
 def _open_picture(file: io.BufferedIOBase) -> Iterator[Image.Image]:
     try:
         opened = Image.open(file, formats=("GIF", "PNG"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*DAMAGE, ValueError, Image.DecompressionBombError) as error:
         raise ValueError("it is damaged") from error
     with opened as picture:
         if picture.width * picture.height > MOST_PIXELS:
