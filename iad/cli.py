@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> str:
     """Say in one line what went wrong; what libraries raise for a file or for memory becomes a sentence."""
-    from iad.text import make_printable
+    from iad.provenance.record import make_printable
 
     words = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None and error.strerror:

@@ -96,12 +96,6 @@ def write_timeline(actions: Sequence[Action], *, shared: str = "") -> str:
     return " ".join([*filter(None, [shared.strip()]), *timed])
 
 
-def make_printable(text: str) -> str:
-    """Replace what no screen shows as a letter, such as a terminal's commands, by a mark."""
-    # The joiner holds the parts of an emoji together.
-    return "".join(c if c.isprintable() or c == "\u200d" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def split_prompt(prompt: str) -> tuple[str, list[Action]]:
     """Split a prompt into what stands before the first time, and the timed actions as they were written.
 

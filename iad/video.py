@@ -85,7 +85,10 @@ def save(
     kind = path.suffix.lower().removeprefix(".")
     comment = write_record(metadata or {})
     encode = {"mp4": _encode_mp4, "gif": _encode_gif, "png": _encode_png}[kind]
-    data = encode(frames, fps, comment)
+    try:
+        data = encode(frames, fps, comment)
+    except OSError as error:  # an mp4 goes through a file of its own
+        raise _unwritten(path, error) from error
     # What a player will show is known only now.
     data = set_seal(data, compute_seal(parse_record(comment), list_pictures(io.BytesIO(data))))
     write_whole(path, sign(data, MIME[kind], metadata or {}))
@@ -138,13 +141,15 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(
-            f"'{path}' could not be written ({reason}); free some space or choose another folder."
-        ) from error
+        raise _unwritten(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def _unwritten(path: Path, error: OSError) -> ValueError:
+    reason = error.strerror or error
+    return ValueError(f"'{path}' could not be written ({reason}); free some space or choose another folder.")
 
 
 def make_contact_sheet(frames: Frames, *, columns: int = 8, gap: int = 2) -> UInt8[np.ndarray, "H W 3"]:
