@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from iad import __version__
 from iad import commands as run
+from iad.checks import explain
 from iad.commands.evaluate import SUITES
 from iad.training.timetable import STAGES, WHOLE
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         report = arguments.command(arguments)
     except (ValueError, OSError, MemoryError) as error:
-        print(_explain(error), file=sys.stderr)
+        print(explain(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -50,19 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json and os.environ.get("RANK", "0") == "0":  # of several processes, the first speaks
         print(json.dumps(report))
     return 0
-
-
-def _explain(error: Exception) -> str:
-    """Say in one line what went wrong; what libraries raise for a file or for memory becomes a sentence."""
-    from iad.provenance.record import make_printable
-
-    words = " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        file = f"The file '{error.filename}'" if error.filename else "A file"
-        words = f"{file} cannot be used ({error.strerror}); check its path, its rights and the disk's space."
-    elif isinstance(error, MemoryError):
-        words = "The memory does not suffice; end other programs, or ask for less at once."
-    return make_printable(words)
 
 
 def create_parser() -> argparse.ArgumentParser:

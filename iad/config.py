@@ -6,9 +6,9 @@ all of them.
 """
 
 import difflib
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 Arm = Literal["iad", "consisid", "id-animator"]
 ARMS: tuple[Arm, ...] = ("iad", "consisid", "id-animator")
@@ -18,12 +18,6 @@ CONTROLS: tuple[Control, ...] = ("consisid-cross", "entangled")
 EXPRESSIONS = 57  # ICT-FaceKit expression shapes
 TRACK = EXPRESSIONS + 3  # then head pitch, yaw, roll in degrees
 LANDMARKS = 68  # Multi-PIE
-
-LARGEST = 8192  # any whole number of a preset that comes with weights from anywhere, but for these
-_MOST = {
-    "layers": 128, "blocks": 128, "decoder_blocks": 128, "frames": 512, "fps": 240, "tokens": 1024,
-    "queries": 1024, "size": 1024, "height": 2048, "width": 2048,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -183,7 +177,7 @@ class Preset:
         return self.autoencoder.latent_channels * self.frames_per_latent
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `preset_from_dict` reads them back."""
+        """Return plain values for JSON; `iad.checkpoint.preset_from_dict` reads them."""
         return asdict(self)
 
 
@@ -295,7 +289,7 @@ class FullSizePreset:
         return self.face.grid
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `preset_from_dict` reads them back."""
+        """Return plain values for JSON; `iad.checkpoint.preset_from_dict` reads them."""
         return asdict(self)
 
 
@@ -342,52 +336,3 @@ def is_full_size(name: str | Path) -> bool:
     if Path(name).is_dir():
         return (Path(name) / "model_index.json").exists()
     return isinstance(PRESETS.get(str(name)), FullSizePreset) or str(name).count("/") == 1
-
-
-def preset_from_dict(values: Any) -> Preset | FullSizePreset:
-    """Rebuild a preset from its `to_dict`, as stored beside weights (JSON turns tuples to lists).
-
-    Raises:
-        ValueError: a field is unknown, missing, of another kind or out of range; the message names it.
-    """
-    full_size = isinstance(values, dict) and "base" in values
-    return _read_fields(FullSizePreset if full_size else Preset, values, "preset")
-
-
-def _read_fields(kind: Any, values: Any, name: str) -> Any:
-    hints = get_type_hints(kind)
-    if not isinstance(values, dict):
-        raise ValueError(f"The {name} of a model is an object with named fields; use weights as they came.")
-    unknown = sorted(map(str, values.keys() - hints.keys()))
-    missing = sorted(part.name for part in fields(kind) if _is_needed(part) and part.name not in values)
-    if unknown or missing:
-        wrong = f"does not know {unknown[0]!r}" if unknown else f"lacks {missing[0]!r}"
-        raise ValueError(f"The {name} of a model {wrong}; use weights of this version.")
-    return kind(**{key: _read_field(hints[key], value, f"{name}.{key}") for key, value in values.items()})
-
-
-def _is_needed(part: Field) -> bool:
-    return part.default is MISSING and part.default_factory is MISSING
-
-
-def _read_field(hint: Any, value: Any, name: str) -> Any:
-    if is_dataclass(hint):
-        return _read_fields(hint, value, name)
-    most, choices = _MOST.get(name.rpartition(".")[2], LARGEST), get_args(hint)
-    if get_origin(hint) is tuple:
-        fits = isinstance(value, list | tuple) and len(value) == 3  # one each at three sizes of a picture
-        fits = fits and all(type(number) is int and 0 <= number <= most for number in value)
-        value = tuple(value) if fits else value
-        expected = f"three whole numbers up to {most}"
-    elif hint is int:
-        fits, expected = type(value) is int and 0 < value <= most, f"a whole number from 1 to {most}"
-    elif hint is float:
-        fits, expected = type(value) in (int, float) and 0 <= value <= 1000, "a number from 0 to 1000"
-    elif hint is bool:
-        fits, expected = type(value) is bool, "true or false"
-    else:
-        fits = isinstance(value, str) and (not choices or value in choices)
-        expected = f"one of {', '.join(choices)}" if choices else "a text"
-    if not fits:
-        raise ValueError(f"The {name} of a model must be {expected}, got {value!r:.40}; use other weights.")
-    return value

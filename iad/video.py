@@ -9,7 +9,6 @@ import io
 import math
 import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -22,16 +21,18 @@ from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from iad.files import SUFFIXES, check_folder, check_output, unwritten, write_whole
 from iad.provenance import (
-    DAMAGE,
     MIME,
     STATEMENT,
     XMP,
     check_signing,
     compute_seal,
     draw_label,
+    inspect,
     list_pictures,
     make_xmp_box,
+    open_video,
     parse_record,
     recognise,
     set_seal,
@@ -39,7 +40,6 @@ from iad.provenance import (
     write_record,
 )
 
-SUFFIXES = (".mp4", ".gif", ".png")  # what `save` writes
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")  # what is taken for a video, not a photo
 
 MOST_PIXELS = 10_000_000  # a frame that is read: 4K has 9
@@ -76,7 +76,7 @@ def save(
         ValueError: unknown suffix, no frames, a certificate that cannot sign, or the file cannot be written;
             then no part of it stays behind.
     """
-    path = check_output(path, SUFFIXES)
+    path = check_output(path)
     check_signing()
     if not len(frames) or fps <= 0:
         raise ValueError(f"A video needs frames and a positive rate, got {len(frames)} frames at {fps} fps.")
@@ -88,68 +88,11 @@ def save(
     try:
         data = encode(frames, fps, comment)
     except OSError as error:  # an mp4 goes through a file of its own
-        raise _unwritten(path, error) from error
+        raise unwritten(path, error) from error
     # What a player will show is known only now.
     data = set_seal(data, compute_seal(parse_record(comment), list_pictures(io.BytesIO(data))))
     write_whole(path, sign(data, MIME[kind], metadata or {}))
     return path
-
-
-def check_output(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
-    """Make sure, before any work is done, that a file of this name can be written.
-
-    Raises:
-        ValueError: unknown suffix, the name of a folder, or a folder that takes no files.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"The output '{path.name}' must end in {' or '.join(suffixes)}; rename it.")
-    if path.is_dir():
-        raise ValueError(f"The output '{path}' is a folder; give the name of a file in it.")
-    check_folder(path.parent)
-    return path
-
-
-def check_folder(folder: str | os.PathLike) -> Path:
-    """Make the folder if it is missing, and make sure that it takes files.
-
-    Raises:
-        ValueError: it cannot be made or written to.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(f"The folder '{folder}' takes no files ({reason}); choose another one.") from error
-    return folder
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file completely or not at all.
-
-    Raises:
-        ValueError: the disk is full or the folder takes no files.
-    """
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise _unwritten(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
-def _unwritten(path: Path, error: OSError) -> ValueError:
-    reason = error.strerror or error
-    return ValueError(f"'{path}' could not be written ({reason}); free some space or choose another folder.")
 
 
 def make_contact_sheet(frames: Frames, *, columns: int = 8, gap: int = 2) -> UInt8[np.ndarray, "H W 3"]:
@@ -246,15 +189,11 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
         ValueError: it is not a readable .mp4, .gif or .png.
     """
     path = _check_input(path)
-    if path.suffix.lower() in (".gif", ".png"):
-        try:
-            with Image.open(path, formats=("GIF", "PNG")) as picture:
-                comment = picture.info.get("Comment") or picture.info.get("comment") or ""
-        except (*DAMAGE, ValueError) as error:
-            raise ValueError(f"'{path.name}' is not a readable picture; choose another file.") from error
-    else:
-        with _open_video(path) as container:
-            comment = container.metadata.get("comment", "")
+    try:
+        with path.open("rb") as file:
+            comment = inspect(file).comment
+    except (OSError, ValueError) as error:
+        raise ValueError(f"'{path.name}' cannot be read, {error}; choose another file.") from error
     record = parse_record(comment)
     return record and {key: value for key, value in record.items() if key not in ("seal", "generator")}
 
@@ -275,8 +214,8 @@ def read_video(
         FileNotFoundError: there is no such file.
         ValueError: it is no video, it is damaged, or its frames are too large or too many.
     """
-    with _open_video(_check_input(path)) as container:
-        rate = float(container.streams.video[0].average_rate or 25)
+    with _open_video(_check_input(path)) as (_, stream):
+        rate = float(stream.average_rate or 25)
     frames: list[np.ndarray] = []
     shown = None
     for seconds, frame in stream_video(path, largest=largest):
@@ -312,12 +251,13 @@ def stream_video(
     import av
 
     first, now, size = None, 0.0, None
-    with _open_video(path) as container:
-        stream = container.streams.video[0]
+    with _open_video(path) as (container, stream):
         step = 1 / float(stream.average_rate or 25)
         try:
             for number, frame in enumerate(container.decode(stream)):
-                _check_frame(path, frame)
+                if frame.width * frame.height > MOST_PIXELS:
+                    most = f"{MOST_PIXELS // 10**6} megapixels a frame"
+                    raise ValueError(f"'{path.name}' grows to more than {most}; save it smaller.")
                 if first is not None and number > MOST_A_SECOND * (2 + now - first):
                     rate = f"{MOST_A_SECOND} frames a second"
                     raise ValueError(f"'{path.name}' has more than {rate}; save it with fewer.")
@@ -347,13 +287,6 @@ def _shrink(picture: UInt8[np.ndarray, "h w 3"], largest: int | None) -> UInt8[n
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def _check_frame(path: Path, frame: Any) -> None:
-    """Refuse what is too large, a stream before anything is decoded or a frame that turns out so."""
-    if frame.width * frame.height > MOST_PIXELS:
-        most = f"{MOST_PIXELS // 10**6} megapixels a frame"
-        raise ValueError(f"'{path.name}' has more than {most}; save it smaller, in 4K say.")
-
-
 def _check_input(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.exists():
@@ -363,28 +296,16 @@ def _check_input(path: str | os.PathLike) -> Path:
     return path
 
 
-# What FFmpeg calls the containers; left to guess it would also follow playlists, which open other files.
-_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "avi": "avi", "gif": "gif"}
-
-
 @contextlib.contextmanager
-def _open_video(path: Path):
-    import av
-
-    complaint = f"'{path.name}' is not a readable video; give an mp4, mov, webm, avi or gif file."
-    try:
-        with path.open("rb") as file:
-            container_format = _DEMUXERS.get(recognise(file.read(64)))
-        if container_format is None:
-            raise ValueError(complaint)
-        container = av.open(str(path.absolute()), format=container_format, metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise ValueError(complaint) from error
-    with container:
-        if not container.streams.video:
-            raise ValueError(f"'{path.name}' has no picture; give an mp4, mov or webm file.")
-        codec = container.streams.video[0].codec_context
-        if codec is None:
-            raise ValueError(f"'{path.name}' is coded in a manner that is not known here; save it as an mp4.")
-        _check_frame(path, codec)
-        yield container
+def _open_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("rb"))
+            kind = recognise(file.read(64))
+            file.seek(0)
+            opened = stack.enter_context(open_video(file, kind, most=MOST_PIXELS))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"'{path.name}' is not a readable video, {error}; give an mp4, mov, webm, avi or gif file."
+            ) from error
+        yield opened

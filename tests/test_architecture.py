@@ -15,6 +15,7 @@ LONGEST_FILE = 350
 ORDER = (
     "config",
     "installation",
+    "files",
     "checkpoint",
     "provenance",
     "video",

@@ -29,7 +29,8 @@ from safetensors.torch import save
 
 from iad import IaDPipeline, checkpoint, cli
 from iad.batch.requests import read_requests
-from iad.config import PRESETS, preset_from_dict
+from iad.checks import explain
+from iad.config import PRESETS
 from iad.driving import read_driver
 from iad.photos import load_image
 from iad.provenance import verify
@@ -209,7 +210,7 @@ def test_any_preset_is_read_or_refused(examples):
         for key in path:
             at = at[key]
         at[last] = value
-        complain(lambda: preset_from_dict(values))
+        complain(lambda: checkpoint.preset_from_dict(values))
 
     fuzz(changes, check, examples)
 
@@ -414,7 +415,7 @@ def test_any_manifest_is_read_or_refused(weights, tmp_path, examples):
     fuzz(damaged([whole]) | ANYTHING.map(json.dumps).map(str.encode), check, examples)
 
 
-REQUEST = b'{"reference": "a.jpg", "prompt": "[0-1s] smiles [1-2s] nods", "seed": 3, "fps": 24.5, "name": "a"}'
+REQUEST = b'{"reference": "a.jpg", "prompt": "[0-1s] smiles [1-2s] nods", "seed": 3, "fps": 24.5}'
 CAPTION = b'{"video": "a.mp4", "caption": "a woman laughs", "person": "p", "timeline": [[0, 1, "smiles"]]}'
 
 
@@ -474,7 +475,7 @@ def test_a_disk_that_fills_up_while_a_clip_is_made_leaves_nothing(tmp_path, suff
 def test_what_the_system_says_of_a_file_becomes_a_sentence():
     with pytest.raises(OSError) as found:
         Path("/dev/full").write_bytes(b"a")
-    assert cli._explain(found.value) == (
+    assert explain(found.value) == (
         "A file cannot be used (No space left on device); check its path, its rights and the disk's space."
     )
-    assert cli._explain(MemoryError()).startswith("The memory does not suffice; ")
+    assert explain(MemoryError()).startswith("The memory does not suffice; ")

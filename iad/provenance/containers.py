@@ -26,7 +26,7 @@ MIME = {
     "mp4": "video/mp4", "mov": "video/quicktime", "gif": "image/gif", "png": "image/png",
     "webm": "video/webm", "mkv": "video/x-matroska", "avi": "video/avi",
 }  # fmt: skip
-_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "avi": "avi"}
+_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "avi": "avi", "gif": "gif"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def inspect(file: io.BufferedIOBase) -> Media:
     """
     kind = _find_kind(file)
     try:
-        if kind in _DEMUXERS:
+        if kind not in ("gif", "png"):
             return _inspect_video(file, kind)
         frames = _count_gif(file) if kind == "gif" else None
         with _open_picture(file) as picture:
@@ -89,7 +89,7 @@ def list_pictures(file: io.BufferedIOBase) -> Iterator[bytes]:
     kind = _find_kind(file)
     try:
         shown = 0
-        for head, body in _decode(file) if kind in _DEMUXERS else _unfold(file):
+        for head, body in _unfold(file) if kind in ("gif", "png") else _decode(file):
             shown += max(head[1] * head[2], LEAST_COUNTED)
             if shown > MOST_SHOWN:
                 raise ValueError("it has too many pictures")
@@ -101,15 +101,9 @@ def list_pictures(file: io.BufferedIOBase) -> Iterator[bytes]:
 
 def _count_gif(file: io.BufferedIOBase) -> int:
     """Count the pictures of a gif, which does not say how many it has, without unpacking them."""
-    import av
-
     most = MOST_SHOWN // LEAST_COUNTED
-    try:
-        with av.open(file, format="gif", metadata_errors="replace") as container:
-            packets = itertools.islice(container.demux(video=0), most + 2)
-            found = sum(1 for packet in packets if packet.size)
-    except av.FFmpegError as error:
-        raise ValueError("it is damaged") from error
+    with open_video(file, "gif") as (container, stream):
+        found = sum(1 for packet in itertools.islice(container.demux(stream), most + 2) if packet.size)
     file.seek(0)
     if found > most:
         raise ValueError("it has too many pictures")
@@ -126,7 +120,7 @@ def _find_kind(file: io.BufferedIOBase) -> str:
 
 
 def _inspect_video(file: io.BufferedIOBase, kind: str) -> Media:
-    with _open_video(file, kind) as (container, stream):
+    with open_video(file, kind) as (container, stream):
         rate = float(stream.average_rate) if stream.average_rate else None
         seconds = (container.duration or 0) / 1e6
         frames = stream.frames or (round(seconds * rate) if rate and seconds else None)
@@ -144,8 +138,18 @@ def _inspect_video(file: io.BufferedIOBase, kind: str) -> Media:
 
 
 @contextlib.contextmanager
-def _open_video(file: io.BufferedIOBase, kind: str) -> Iterator[tuple[Any, Any]]:
+def open_video(
+    file: io.BufferedIOBase, kind: str | None, *, most: int = MOST_PIXELS
+) -> Iterator[tuple[Any, Any]]:
+    """Open a file of a kind that `recognise` names, whose frames have at most so many pixels.
+
+    Raises:
+        ValueError: it is no video, or not readable; a sentence that begins with "it".
+    """
     import av
+
+    if kind not in _DEMUXERS:
+        raise ValueError("it is of another kind")
 
     try:
         with av.open(file, format=_DEMUXERS[kind], metadata_errors="replace") as container:
@@ -153,9 +157,9 @@ def _open_video(file: io.BufferedIOBase, kind: str) -> Iterator[tuple[Any, Any]]
                 raise ValueError("it has no picture")
             stream = container.streams.video[0]
             if stream.codec_context is None:
-                raise ValueError("its pictures are coded in a manner that is not known here")
-            if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
-                raise ValueError("its frames have more than 40 megapixels")
+                raise ValueError("it is coded in a manner that is not known here")
+            if stream.codec_context.width * stream.codec_context.height > most:
+                raise ValueError(f"it has more than {most // 10**6} megapixels a frame")
             yield container, stream
     except av.FFmpegError as error:
         raise ValueError("it is damaged") from error
@@ -174,7 +178,7 @@ def _open_picture(file: io.BufferedIOBase) -> Iterator[Image.Image]:
 
 
 def _decode(file: io.BufferedIOBase) -> Iterator[tuple[tuple, bytes]]:
-    with _open_video(file, _find_kind(file)) as (container, stream):
+    with open_video(file, _find_kind(file)) as (container, stream):
         begin = None
         for frame in container.decode(stream):
             time = frame.time or 0.0
