@@ -7,6 +7,7 @@ import pickle
 import resource
 import shutil
 import struct
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,9 +40,10 @@ from iad.training import stages
 from iad.training.budget import LoopConfig, Options
 from iad.training.encoder_stages import EncoderStage
 from iad.training.footage import CAPTIONS, read_captions
+from iad.training.footage_clips import Clips
 from iad.training.loop import fit
 from iad.training.pool import load_pool
-from iad.training.state import STATE, read_facts, read_progress
+from iad.training.state import STATE, read_arrays, read_facts, read_progress
 from iad.video import read_video, stream_video
 from iad.video import save as save_video
 
@@ -258,6 +260,27 @@ def test_the_seed_decides_the_first_weights(tmp_path):
     assert same and not other
 
 
+@pytest.mark.parametrize("data", [b"", b"junk", b"PK\3\4 junk", b"\x93NUMPY junk"])
+def test_what_can_be_made_again_counts_as_missing_where_it_is_damaged(tmp_path, data):
+    (tmp_path / "a.npz").write_bytes(data)
+    assert read_arrays(tmp_path / "a.npz") is None and read_arrays(tmp_path / "absent.npz") is None
+    np.savez(tmp_path / "a.npz", a=np.ones(3))
+    assert read_arrays(tmp_path / "a.npz")["a"].tolist() == [1, 1, 1]
+    whole = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(whole[: len(whole) // 2])
+    assert read_arrays(tmp_path / "a.npz") is None
+
+
+@pytest.mark.parametrize("name", ["index.jsonl", "settings.json"])
+@pytest.mark.parametrize("data", ["", "junk", "[]", "3\n", '{"shot": {}}', '{"face": "clip"}'])
+def test_prepared_clips_with_a_broken_index_end_in_a_sentence(tmp_path, name, data):
+    shot = {"references": 1, "face_size": 64}
+    (tmp_path / "settings.json").write_text(json.dumps({"face": "clip", "shot": shot}))
+    (tmp_path / "index.jsonl").write_text(json.dumps({"person": "a", "segments": [], "clip": "a"}) + "\n")
+    (tmp_path / name).write_text(data)
+    assert complain(lambda: Clips(tmp_path, PRESETS["cogvideox-5b"]))
+
+
 # Videos
 
 
@@ -318,8 +341,9 @@ def test_a_gif_cut_anywhere_is_read_or_refused(tmp_path, cut):
 
 def test_a_million_pictures_hold_nobody_up(tmp_path):
     path = write_gif(tmp_path / "a.gif", frames=1_200_000, comment=make_record(seal="sha256:0"))
-    with bounded(resource.RLIMIT_CPU, int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 10):
-        assert "too many pictures" in complain(lambda: verify(path))
+    begun = time.process_time()
+    assert "too many pictures" in complain(lambda: verify(path))
+    assert time.process_time() - begun < 10
     assert verify(write_gif(tmp_path / "b.gif", frames=100)).container["frames"] == 100
 
 

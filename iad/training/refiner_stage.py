@@ -49,6 +49,7 @@ from iad.refining import (
     to_conditions,
 )  # fmt: skip
 from iad.training.loop import Stage
+from iad.training.state import read_arrays
 from iad.video import save_picture
 
 WEIGHTS = {"colour": 1.0, "edges": 1.0, "features": 0.15, "kept": 0.3, "fooled": 0.02, "critic": 0.1}
@@ -104,7 +105,8 @@ def load_pairs(
         FileNotFoundError: there are none, and no photo people to make them of.
     """
     path = folder / "pairs.npz"
-    if not path.exists():
+    arrays = read_arrays(path)
+    if arrays is None:
         labelled = load_people_words()
         records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
         records = leave_out_broken(records)
@@ -114,8 +116,8 @@ def load_pairs(
         part = folder / "part.npz"
         np.savez(part, **vars(pairs))
         part.replace(path)  # so that pairs which are there are whole
-    with np.load(path) as file:
-        return Pairs(**file)
+        return pairs
+    return Pairs(**arrays)
 
 
 def make_pairs(

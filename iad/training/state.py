@@ -6,10 +6,13 @@ under names that do not depend on how the model was wrapped; its few facts stand
 """
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -75,6 +78,15 @@ def restore_state(
     state = {index: values for index, values in state.items() if len(values) == 3}
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(tensors["step"]), float(tensors.get("seconds", 0.0))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Read an npz that can be made again; None where it is missing or damaged."""
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
