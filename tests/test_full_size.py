@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from iad import IaDPipeline
 from iad.adapters import is_adapter_key
+from iad.checkpoint import preset_from_dict
 from iad.config import PRESETS, FullSizePreset
 from iad.faces import Face
 from iad.full_size.requests import single_out

@@ -105,19 +105,18 @@ def load_pairs(
         FileNotFoundError: there are none, and no photo people to make them of.
     """
     path = folder / "pairs.npz"
-    arrays = read_arrays(path)
-    if arrays is None:
-        labelled = load_people_words()
-        records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
-        records = leave_out_broken(records)
-        chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
-        pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / "part.npz"
-        np.savez(part, **vars(pairs))
-        part.replace(path)  # so that pairs which are there are whole
-        return pairs
-    return Pairs(**arrays)
+    if (arrays := read_arrays(path)) is not None:
+        return Pairs(**arrays)
+    labelled = load_people_words()
+    records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
+    records = leave_out_broken(records)
+    chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
+    pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "part.npz"
+    np.savez(part, **vars(pairs))
+    part.replace(path)  # so that pairs which are there are whole
+    return pairs
 
 
 def make_pairs(
