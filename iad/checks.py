@@ -44,3 +44,16 @@ def _is_same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except (OSError, ValueError):  # one of them is not there
         return False
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what went wrong; what libraries raise for a file or for memory becomes a sentence."""
+    from iad.provenance.record import make_printable
+
+    words = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        file = f"The file '{error.filename}'" if error.filename else "A file"
+        words = f"{file} cannot be used ({error.strerror}); check its path, its rights and the disk's space."
+    elif isinstance(error, MemoryError):
+        words = "The memory does not suffice; end other programs, or ask for less at once."
+    return make_printable(words)

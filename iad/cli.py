@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from iad import __version__
 from iad import commands as run
+from iad.checks import explain
 from iad.commands.evaluate import SUITES
 from iad.request import EVERY_ARM, OPTIONS, SETTINGS, as_option, find_kind
 from iad.training.timetable import STAGES, WHOLE
@@ -43,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         report = arguments.command(arguments)
-    except (ValueError, OSError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        print(explain(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

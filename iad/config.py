@@ -6,7 +6,7 @@ all of them.
 """
 
 import difflib
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -177,7 +177,7 @@ class Preset:
         return self.autoencoder.latent_channels * self.frames_per_latent
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `preset_from_dict` reads them back."""
+        """Return plain values for JSON; `iad.checkpoint.preset_from_dict` reads them."""
         return asdict(self)
 
 
@@ -289,7 +289,7 @@ class FullSizePreset:
         return self.face.grid
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `preset_from_dict` reads them back."""
+        """Return plain values for JSON; `iad.checkpoint.preset_from_dict` reads them."""
         return asdict(self)
 
 
@@ -336,14 +336,3 @@ def is_full_size(name: str | Path) -> bool:
     if Path(name).is_dir():
         return (Path(name) / "model_index.json").exists()
     return isinstance(PRESETS.get(str(name)), FullSizePreset) or str(name).count("/") == 1
-
-
-def preset_from_dict(values: dict[str, Any]) -> Preset | FullSizePreset:
-    """Rebuild a preset from its `to_dict`, as stored beside weights (JSON turns tuples to lists)."""
-    sizes = (*fields(Preset), *fields(FullSizePreset))
-    parts = {part.name: part.default_factory for part in sizes if is_dataclass(part.default_factory)}
-    values = dict(values)
-    for key in parts.keys() & values.keys():
-        numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in values[key].items()}
-        values[key] = parts[key](**numbers)
-    return FullSizePreset(**values) if "base" in values else Preset(**values)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
@@ -71,7 +70,8 @@ def read_driver(
         return _hold(source, find, seconds or 2.0, fps)
     limit = min(seconds or LONGEST, LONGEST)
     times, seen, length, missed, longer = [], [], 0.0, 0, False
-    for now, row in observe_faces(stream_video(source), find=find, follow=follow):
+    video = stream_video(source, largest=LARGEST_SIDE)
+    for now, row in observe_faces(video, find=find, follow=follow):
         if now >= limit:
             length, longer = limit, True
             break
@@ -108,7 +108,6 @@ def observe_faces(
     """
     landmarks, looked, waiting = None, -np.inf, deque()
     for now, picture in video:
-        picture = _shrink(picture)
         face = None if landmarks is None else follow(picture, landmarks)
         if face is None and now - looked >= LOOK_AGAIN:
             looked = now
@@ -145,13 +144,6 @@ def _hold(source: ImageSource, find: FindFace, seconds: float, fps: float) -> Dr
     except ValueError as error:
         raise ValueError(f"The driving picture cannot be used: {error}") from error
     return Driven(np.repeat(face.track[None], max(1, round(seconds * fps)), axis=0), (), 1.0)
-
-
-def _shrink(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    scale = LARGEST_SIDE / max(picture.shape[:2])
-    return (
-        picture if scale >= 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    )
 
 
 def _hold_gaps(

@@ -14,7 +14,15 @@ from iad.config import Preset, get_preset, is_full_size
 from iad.full_size.memory import find_device
 from iad.full_size.pipeline import FullSizePipeline
 from iad.geometry.head import Head, load_geometry, save_geometry
-from iad.parts import arm_part, create_parts, find_arms, load_baseline, load_parts, split_parts
+from iad.parts import (
+    arm_part,
+    create_parts,
+    find_arms,
+    load_baseline,
+    load_parts,
+    open_parts,
+    split_parts,
+)  # fmt: skip
 from iad.splitting import Splitting
 from iad.text import create_text_encoder, load_text_encoder
 
@@ -95,8 +103,7 @@ class Model(Splitting):
             get_preset(str(name))  # says which names there are
             raise ValueError(f"No weights of {name!r} are installed; train them, or give their folder.")
         preset = checkpoint.load_preset(folder)
-        parts = create_parts(preset)
-        load_parts(parts, folder)
+        parts = open_parts(preset, folder)
         if "recogniser" in parts and not checkpoint.has_part(folder, "recogniser"):
             del parts["recogniser"]
         geometry = load_geometry(folder) if checkpoint.has_part(folder, "geometry") else None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from iad import checkpoint
@@ -66,20 +67,48 @@ def split_parts(parts: nn.ModuleDict) -> dict[str, dict[str, Tensor]]:
     }
 
 
+def open_parts(preset: Preset, folder: Path) -> nn.ModuleDict:
+    """Build every network of a preset and fill it from a weights folder.
+
+    Nothing of the preset's sizes is allocated before the weights are known to have them.
+
+    Raises:
+        ValueError: the sizes make no model, a file is missing or altered, or its weights do not fit.
+    """
+    try:
+        with torch.device("meta"):
+            outline = create_parts(preset)
+    except (ArithmeticError, AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        what = f"The sizes in {folder} make no model ({reason:.120})"
+        raise ValueError(f"{what}; use weights as they came.") from error
+    state = read_parts(outline, folder)
+    parts = create_parts(preset)
+    parts.load_state_dict(parts.state_dict() | state)
+    return parts
+
+
 def load_parts(parts: nn.ModuleDict, folder: Path, *, only: Sequence[str] | None = None) -> None:
     """Fill networks from a weights folder, whole files at a time.
 
     Raises:
         ValueError: a file is missing or altered, or its weights do not fit.
     """
-    state = parts.state_dict()
+    parts.load_state_dict(parts.state_dict() | read_parts(parts, folder, only=only))
+
+
+def read_parts(
+    parts: nn.ModuleDict, folder: Path, *, only: Sequence[str] | None = None
+) -> dict[str, Tensor]:
+    """Read the weights of networks from a folder; what is wrong with them is said as by `load_parts`."""
+    state: dict[str, Tensor] = {}
     for name, expected in split_parts(parts).items():
         if only and name not in only or name in OPTIONAL and not checkpoint.has_part(folder, name):
             continue
         loaded = checkpoint.load_part(folder, name)
         checkpoint.check_fit(expected, loaded, what=f"{name!r} weights in {folder}")
         state |= {PREFIXES.get(name, "") + k: v for k, v in loaded.items()}
-    parts.load_state_dict(state)
+    return state
 
 
 def arm_part(arm: str) -> str:

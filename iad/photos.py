@@ -8,20 +8,26 @@ known, and no metadata gets through.
 import io
 import os
 import re
-import struct
 import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
+
+from iad.provenance import DAMAGE, MOST_PIXELS
 
 SMALLEST_SIDE = 48
 LARGEST_SIDE = 16_384  # OpenCV's warps end at 32,767
-MOST_PIXELS = 40_000_000
 MOST_BYTES = 30_000_000
 FORMATS = ("JPEG", "PNG", "WEBP")
+# Values of the camera's orientation; an 8 was turned left.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 DARK, LIT = 28.0, 100.0  # luminance of a face that is brightened, and what it becomes
 
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
@@ -86,7 +92,7 @@ def _decode(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(name, "")) from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except (*DAMAGE, ValueError) as error:
         raise ValueError(f"{name} is damaged and cannot be opened; save the photo again.") from error
     _check_size(picture.size, name)
     return _to_rgb(picture, name)
@@ -126,15 +132,27 @@ def _to_rgb(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
     """Decode, turn upright, lay transparency on white."""
     try:
         picture.load()
-        picture = ImageOps.exif_transpose(picture)
+        turn = _UPRIGHT.get(_find_orientation(picture))
+        picture = picture if turn is None else picture.transpose(turn)
         if picture.mode.startswith("I;16"):  # PIL would clip 16 bits instead of scaling them
             picture = Image.fromarray((np.asarray(picture, np.uint16) >> 8).astype(np.uint8))
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        return np.array(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    except (*DAMAGE, ValueError) as error:
         raise ValueError(f"{name} is damaged or cut short; save or download the photo again.") from error
+
+
+def _find_orientation(picture: Image.Image) -> int | None:
+    """Read how the camera was held; notes that cannot be read say nothing, and the pixels may be whole."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the library, about the notes
+        try:
+            found = picture.getexif().get(ExifTags.Base.Orientation)
+        except (*DAMAGE, ValueError):
+            return None
+    return found if isinstance(found, int) else None
 
 
 def luminance(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

@@ -56,6 +56,8 @@ class Action:
             raise ValueError(f"The times {times} are empty or reversed; the end must follow the start.")
         if not self.prompt.strip():
             raise ValueError(f"Nothing is said from {self.start:g} to {self.end:g} s; {_FORM}.")
+        if any("\ud800" <= letter <= "\udfff" for letter in self.prompt):
+            raise ValueError("The prompt holds bytes or halves of letters that are no text; write it anew.")
 
 
 def parse_prompt(

@@ -9,28 +9,30 @@ import io
 import math
 import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from iad.files import SUFFIXES, check_folder, check_output, unwritten, write_whole
 from iad.provenance import (
     MIME,
-    MOST_PIXELS,
     STATEMENT,
     XMP,
     check_signing,
     compute_seal,
     draw_label,
+    inspect,
     list_pictures,
     make_xmp_box,
+    open_video,
     parse_record,
     recognise,
     set_seal,
@@ -38,8 +40,10 @@ from iad.provenance import (
     write_record,
 )
 
-SUFFIXES = (".mp4", ".gif", ".png")  # what `save` writes
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")  # what is taken for a video, not a photo
+
+MOST_PIXELS = 10_000_000  # a frame that is read: 4K has 9
+MOST_A_SECOND = 300  # frames that are read
 
 __all__ = [
     "STATEMENT", "SUFFIXES", "VIDEO_SUFFIXES", "Frames", "check_folder", "check_output", "make_contact_sheet",
@@ -72,7 +76,7 @@ def save(
         ValueError: unknown suffix, no frames, a certificate that cannot sign, or the file cannot be written;
             then no part of it stays behind.
     """
-    path = check_output(path, SUFFIXES)
+    path = check_output(path)
     check_signing()
     if not len(frames) or fps <= 0:
         raise ValueError(f"A video needs frames and a positive rate, got {len(frames)} frames at {fps} fps.")
@@ -81,66 +85,14 @@ def save(
     kind = path.suffix.lower().removeprefix(".")
     comment = write_record(metadata or {})
     encode = {"mp4": _encode_mp4, "gif": _encode_gif, "png": _encode_png}[kind]
-    data = encode(frames, fps, comment)
+    try:
+        data = encode(frames, fps, comment)
+    except OSError as error:  # an mp4 goes through a file of its own
+        raise unwritten(path, error) from error
     # What a player will show is known only now.
     data = set_seal(data, compute_seal(parse_record(comment), list_pictures(io.BytesIO(data))))
     write_whole(path, sign(data, MIME[kind], metadata or {}))
     return path
-
-
-def check_output(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
-    """Make sure, before any work is done, that a file of this name can be written.
-
-    Raises:
-        ValueError: unknown suffix, the name of a folder, or a folder that takes no files.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"The output '{path.name}' must end in {' or '.join(suffixes)}; rename it.")
-    if path.is_dir():
-        raise ValueError(f"The output '{path}' is a folder; give the name of a file in it.")
-    check_folder(path.parent)
-    return path
-
-
-def check_folder(folder: str | os.PathLike) -> Path:
-    """Make the folder if it is missing, and make sure that it takes files.
-
-    Raises:
-        ValueError: it cannot be made or written to.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(f"The folder '{folder}' takes no files ({reason}); choose another one.") from error
-    return folder
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file completely or not at all.
-
-    Raises:
-        ValueError: the disk is full or the folder takes no files.
-    """
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(
-            f"'{path}' could not be written ({reason}); free some space or choose another folder."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def make_contact_sheet(frames: Frames, *, columns: int = 8, gap: int = 2) -> UInt8[np.ndarray, "H W 3"]:
@@ -237,21 +189,17 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
         ValueError: it is not a readable .mp4, .gif or .png.
     """
     path = _check_input(path)
-    if path.suffix.lower() in (".gif", ".png"):
-        try:
-            with Image.open(path, formats=("GIF", "PNG")) as picture:
-                comment = picture.info.get("Comment") or picture.info.get("comment") or ""
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"'{path.name}' is not a readable picture; choose another file.") from error
-    else:
-        with _open_video(path) as container:
-            comment = container.metadata.get("comment", "")
+    try:
+        with path.open("rb") as file:
+            comment = inspect(file).comment
+    except (OSError, ValueError) as error:
+        raise ValueError(f"'{path.name}' cannot be read, {error}; choose another file.") from error
     record = parse_record(comment)
     return record and {key: value for key, value in record.items() if key not in ("seal", "generator")}
 
 
 def read_video(
-    path: str | os.PathLike, max_frames: int, *, fps: float | None = None
+    path: str | os.PathLike, max_frames: int, *, fps: float | None = None, largest: int | None = None
 ) -> tuple[UInt8[np.ndarray, "f h w 3"], float]:
     """Read the first frames of a video, upright, and their rate.
 
@@ -260,16 +208,17 @@ def read_video(
         max_frames: read no more than these.
         fps: pick the frames at this rate by their time stamps instead of taking all; a slower video repeats
             frames.
+        largest: pixels of the longer side; larger frames are shrunk to it as they come.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no video, it is damaged, or its frames are too large.
+        ValueError: it is no video, it is damaged, or its frames are too large or too many.
     """
-    with _open_video(_check_input(path)) as container:
-        rate = float(container.streams.video[0].average_rate or 25)
+    with _open_video(_check_input(path)) as (_, stream):
+        rate = float(stream.average_rate or 25)
     frames: list[np.ndarray] = []
     shown = None
-    for seconds, frame in stream_video(path):
+    for seconds, frame in stream_video(path, largest=largest):
         # A slower rate skips frames whose time has not come, a faster one repeats the one before.
         if shown is not None and fps is not None:
             frames += [shown] * (min(math.ceil(seconds * fps - 1e-6), max_frames) - len(frames))
@@ -282,32 +231,46 @@ def read_video(
     return np.stack(frames[:max_frames]), fps or rate
 
 
-def stream_video(path: str | os.PathLike) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+def stream_video(
+    path: str | os.PathLike, *, largest: int | None = None
+) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
     """Yield every frame of a video, upright, with the seconds since the first by its time stamp.
 
-    A video that breaks off ends there. Frames without a time stamp follow at the average rate.
+    A video that breaks off ends there. Frames without a time stamp follow at the average rate. Where the size
+    changes midway, as in a call over a poor line, what follows is brought to the size of the first frame.
+
+    Args:
+        path: as of `read_video`.
+        largest: as of `read_video`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no video, shows no frame, or its frames are too large.
+        ValueError: it is no video, shows no frame, or its frames are too large or too many.
     """
     path = _check_input(path)
     import av
 
-    first, now = None, 0.0
-    with _open_video(path) as container:
-        stream = container.streams.video[0]
+    first, now, size = None, 0.0, None
+    with _open_video(path) as (container, stream):
         step = 1 / float(stream.average_rate or 25)
         try:
-            for frame in container.decode(stream):
+            for number, frame in enumerate(container.decode(stream)):
                 if frame.width * frame.height > MOST_PIXELS:
-                    raise ValueError(f"'{path.name}' has more than 40 megapixels a frame; save it smaller.")
+                    most = f"{MOST_PIXELS // 10**6} megapixels a frame"
+                    raise ValueError(f"'{path.name}' grows to more than {most}; save it smaller.")
+                if first is not None and number > MOST_A_SECOND * (2 + now - first):
+                    rate = f"{MOST_A_SECOND} frames a second"
+                    raise ValueError(f"'{path.name}' has more than {rate}; save it with fewer.")
                 stamp = now + step if frame.time is None else frame.time
                 if first is None:
                     first = stamp
                 now = stamp
                 picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                yield max(stamp - first, 0.0), np.ascontiguousarray(picture)
+                picture = _shrink(np.ascontiguousarray(picture), largest)
+                size = size or picture.shape[1::-1]
+                if picture.shape[1::-1] != size:
+                    picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+                yield max(stamp - first, 0.0), picture
         except av.FFmpegError as error:
             if first is None:
                 raise ValueError(
@@ -315,6 +278,13 @@ def stream_video(path: str | os.PathLike) -> Iterator[tuple[float, UInt8[np.ndar
                 ) from error
     if first is None:
         raise ValueError(f"'{path.name}' has no frames; choose another video.")
+
+
+def _shrink(picture: UInt8[np.ndarray, "h w 3"], largest: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
+    scale = largest / max(picture.shape[:2]) if largest else 1.0
+    if scale >= 1:
+        return picture
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def _check_input(path: str | os.PathLike) -> Path:
@@ -326,24 +296,16 @@ def _check_input(path: str | os.PathLike) -> Path:
     return path
 
 
-# What FFmpeg calls the containers; left to guess it would also follow playlists, which open other files.
-_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "avi": "avi", "gif": "gif"}
-
-
 @contextlib.contextmanager
-def _open_video(path: Path):
-    import av
-
-    complaint = f"'{path.name}' is not a readable video; give an mp4, mov, webm, avi or gif file."
-    try:
-        with path.open("rb") as file:
-            container_format = _DEMUXERS.get(recognise(file.read(64)))
-        if container_format is None:
-            raise ValueError(complaint)
-        container = av.open(str(path.absolute()), format=container_format)
-    except (av.FFmpegError, OSError) as error:
-        raise ValueError(complaint) from error
-    with container:
-        if not container.streams.video:
-            raise ValueError(f"'{path.name}' has no picture; give an mp4, mov or webm file.")
-        yield container
+def _open_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("rb"))
+            kind = recognise(file.read(64))
+            file.seek(0)
+            opened = stack.enter_context(open_video(file, kind, most=MOST_PIXELS))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"'{path.name}' is not a readable video, {error}; give an mp4, mov, webm, avi or gif file."
+            ) from error
+        yield opened

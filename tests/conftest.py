@@ -24,3 +24,11 @@ def photo(tmp_path_factory):
     file = tmp_path_factory.mktemp("visitor") / "photo.jpg"
     Image.open(ASTRONAUT).save(file, quality=90)
     return str(file)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what takes hours, unless the command line asks for it."""
+    if "soak" not in config.option.markexpr:
+        for item in items:
+            if "soak" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes long; ask for it: pytest -m soak"))

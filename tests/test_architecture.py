@@ -17,6 +17,7 @@ ORDER = (
     "checks",
     "request",
     "installation",
+    "files",
     "checkpoint",
     "provenance",
     "video",

@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from iad import IaDPipeline
 from iad.adapters import is_adapter_key
-from iad.config import PRESETS, FullSizePreset, preset_from_dict
+from iad.checkpoint import preset_from_dict
+from iad.config import PRESETS, FullSizePreset
 from iad.faces import Face
 from iad.full_size.forms import single_out
 from iad.full_size.scoring import score_clip

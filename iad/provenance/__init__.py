@@ -4,7 +4,7 @@ In come frames, settings and the bytes of files; out come a label that is seen, 
 a `Verification`. Notes can be removed or forged; only a signature by somebody whom one trusts is evidence.
 """
 
-from iad.provenance.containers import MIME, MOST_PIXELS, list_pictures, recognise
+from iad.provenance.containers import DAMAGE, MIME, MOST_PIXELS, inspect, list_pictures, open_video, recognise
 from iad.provenance.label import draw_label
 from iad.provenance.record import (
     STATEMENT,
@@ -19,7 +19,7 @@ from iad.provenance.signature import Signature, check_signing, read_signature, s
 from iad.provenance.verification import Verification, verify
 
 __all__ = [
-    "MIME", "MOST_PIXELS", "STATEMENT", "XMP", "Signature", "Verification", "check_signing", "compute_seal",
-    "draw_label", "list_pictures", "make_xmp_box", "parse_record", "read_signature", "recognise", "set_seal",
-    "sign", "verify", "write_record",
+    "DAMAGE", "MIME", "MOST_PIXELS", "STATEMENT", "XMP", "Signature", "Verification", "check_signing",
+    "compute_seal", "draw_label", "inspect", "list_pictures", "make_xmp_box", "open_video", "parse_record",
+    "read_signature", "recognise", "set_seal", "sign", "verify", "write_record",
 ]  # fmt: skip

@@ -6,6 +6,9 @@ open other files and addresses.
 
 import contextlib
 import io
+import itertools
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +17,16 @@ from PIL import Image
 
 MOST_PIXELS = 40_000_000  # a picture
 MOST_SHOWN = 500_000_000  # pixels of all pictures together; far more than any model here makes
+LEAST_COUNTED = 50_000  # pixels that even the smallest picture counts as, for looking at it takes time, too
+
+# What Pillow raises where a file is not what its head says.
+DAMAGE = (OSError, SyntaxError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
 
 MIME = {
     "mp4": "video/mp4", "mov": "video/quicktime", "gif": "image/gif", "png": "image/png",
     "webm": "video/webm", "mkv": "video/x-matroska", "avi": "video/avi",
 }  # fmt: skip
-_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "avi": "avi"}
+_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska", "avi": "avi", "gif": "gif"}
 
 
 @dataclass(frozen=True)
@@ -58,15 +65,16 @@ def inspect(file: io.BufferedIOBase) -> Media:
     """
     kind = _find_kind(file)
     try:
-        if kind in _DEMUXERS:
+        if kind not in ("gif", "png"):
             return _inspect_video(file, kind)
+        frames = _count_gif(file) if kind == "gif" else None
         with _open_picture(file) as picture:
-            frames = getattr(picture, "n_frames", 1)
+            frames = getattr(picture, "n_frames", 1) if frames is None else frames
             milliseconds = picture.info.get("duration") or 0
             comment = picture.info.get("Comment") or picture.info.get("comment") or ""
             fps = 1000 / milliseconds if frames > 1 and milliseconds else None
             return Media(kind, *picture.size, frames, fps, False, comment)
-    except (OSError, SyntaxError, EOFError) as error:
+    except DAMAGE as error:
         raise ValueError("it is damaged") from error
 
 
@@ -81,14 +89,25 @@ def list_pictures(file: io.BufferedIOBase) -> Iterator[bytes]:
     kind = _find_kind(file)
     try:
         shown = 0
-        for head, body in _decode(file) if kind in _DEMUXERS else _unfold(file):
-            shown += head[1] * head[2]
+        for head, body in _unfold(file) if kind in ("gif", "png") else _decode(file):
+            shown += max(head[1] * head[2], LEAST_COUNTED)
             if shown > MOST_SHOWN:
                 raise ValueError("it has too many pictures")
             yield " ".join(map(str, head)).encode()
             yield body
-    except (OSError, SyntaxError, EOFError) as error:
+    except DAMAGE as error:
         raise ValueError("it is damaged") from error
+
+
+def _count_gif(file: io.BufferedIOBase) -> int:
+    """Count the pictures of a gif, which does not say how many it has, without unpacking them."""
+    most = MOST_SHOWN // LEAST_COUNTED
+    with open_video(file, "gif") as (container, stream):
+        found = sum(1 for packet in itertools.islice(container.demux(stream), most + 2) if packet.size)
+    file.seek(0)
+    if found > most:
+        raise ValueError("it has too many pictures")
+    return found
 
 
 def _find_kind(file: io.BufferedIOBase) -> str:
@@ -101,7 +120,7 @@ def _find_kind(file: io.BufferedIOBase) -> str:
 
 
 def _inspect_video(file: io.BufferedIOBase, kind: str) -> Media:
-    with _open_video(file, kind) as (container, stream):
+    with open_video(file, kind) as (container, stream):
         rate = float(stream.average_rate) if stream.average_rate else None
         seconds = (container.duration or 0) / 1e6
         frames = stream.frames or (round(seconds * rate) if rate and seconds else None)
@@ -119,16 +138,28 @@ def _inspect_video(file: io.BufferedIOBase, kind: str) -> Media:
 
 
 @contextlib.contextmanager
-def _open_video(file: io.BufferedIOBase, kind: str) -> Iterator[tuple[Any, Any]]:
+def open_video(
+    file: io.BufferedIOBase, kind: str | None, *, most: int = MOST_PIXELS
+) -> Iterator[tuple[Any, Any]]:
+    """Open a file of a kind that `recognise` names, whose frames have at most so many pixels.
+
+    Raises:
+        ValueError: it is no video, or not readable; a sentence that begins with "it".
+    """
     import av
 
+    if kind not in _DEMUXERS:
+        raise ValueError("it is of another kind")
+
     try:
-        with av.open(file, format=_DEMUXERS[kind]) as container:
+        with av.open(file, format=_DEMUXERS[kind], metadata_errors="replace") as container:
             if not container.streams.video:
                 raise ValueError("it has no picture")
             stream = container.streams.video[0]
-            if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
-                raise ValueError("its frames have more than 40 megapixels")
+            if stream.codec_context is None:
+                raise ValueError("it is coded in a manner that is not known here")
+            if stream.codec_context.width * stream.codec_context.height > most:
+                raise ValueError(f"it has more than {most // 10**6} megapixels a frame")
             yield container, stream
     except av.FFmpegError as error:
         raise ValueError("it is damaged") from error
@@ -138,7 +169,7 @@ def _open_video(file: io.BufferedIOBase, kind: str) -> Iterator[tuple[Any, Any]]
 def _open_picture(file: io.BufferedIOBase) -> Iterator[Image.Image]:
     try:
         opened = Image.open(file, formats=("GIF", "PNG"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*DAMAGE, ValueError, Image.DecompressionBombError) as error:
         raise ValueError("it is damaged") from error
     with opened as picture:
         if picture.width * picture.height > MOST_PIXELS:
@@ -147,7 +178,7 @@ def _open_picture(file: io.BufferedIOBase) -> Iterator[Image.Image]:
 
 
 def _decode(file: io.BufferedIOBase) -> Iterator[tuple[tuple, bytes]]:
-    with _open_video(file, _find_kind(file)) as (container, stream):
+    with open_video(file, _find_kind(file)) as (container, stream):
         begin = None
         for frame in container.decode(stream):
             time = frame.time or 0.0

@@ -1,7 +1,6 @@
 """Was a file made here, with which settings, and is it as it was? `verify` says it in plain sentences."""
 
 import io
-import math
 import mmap
 import os
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from iad.provenance.containers import MIME, Media, inspect, list_pictures
-from iad.provenance.record import SOURCE_TYPE, compute_seal, parse_record
+from iad.provenance.record import SOURCE_TYPE, compute_seal, make_printable, parse_record
 from iad.provenance.signature import Signature, State, read_signature
 
 _KNOWN = {"statement", "ai_generated", "seal", "generator"}  # of a record; all else are settings
@@ -74,12 +73,12 @@ def verify(path: str | os.PathLike) -> Verification:
     else:
         title = _title_other(signature, declared=declared)
     return Verification(
-        file=path.name,
+        file=make_printable(path.name),
         made_here=made_here,
         generator=_shorten(str(generator)) if generator else None,
         settings=_tidy(settings or signature.settings),
         signature=signature.state,
-        signer=signature.signer,
+        signer=_shorten(signature.signer) if signature.signer else None,
         content=content,
         declared_generated=declared,
         container=_describe_container(media, path.stat().st_size),
@@ -101,11 +100,13 @@ def _compare(file: io.BufferedIOBase, record: dict[str, Any] | None, signature: 
 
 
 def _tidy(settings: dict[str, Any]) -> dict[str, Any]:
-    """Keep what is short and plain: anybody may have written it."""
+    """Keep what is short, plain and visible: anybody may have written it."""
     plain = {
-        str(key)[:_LONGEST]: value[:_LONGEST] if isinstance(value, str) else value
+        make_printable(str(key)[:_LONGEST]): (
+            make_printable(value[:_LONGEST]) if isinstance(value, str) else value
+        )
         for key, value in settings.items()
-        if isinstance(value, str | int | bool) or (isinstance(value, float) and math.isfinite(value))
+        if isinstance(value, str) or (isinstance(value, int | float) and abs(value) < 2.0**64)
     }
     return dict(list(plain.items())[:_MOST_SETTINGS])
 
@@ -165,4 +166,4 @@ def _explain(signature: Signature, content: Content, *, made_here: bool, declare
 
 
 def _shorten(name: str) -> str:
-    return f"{name[:80]}…" if len(name) > 80 else name
+    return make_printable(f"{name[:80]}…" if len(name) > 80 else name)

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
+from iad.checkpoint import open_tensors, read_tensors
 from iad.config import FaceConfig, FullSizePreset
 from iad.performing import frame_times
 from iad.training.footage import EMPTY, INDEX, SETTINGS
@@ -43,15 +42,20 @@ class Clips:
         folder = folder if (folder / INDEX).exists() else folder / "prepared"
         if not (folder / INDEX).exists():
             raise ValueError(f"'{folder.parent}' holds no prepared clips; {HINT}.")
-        self.folder, self.settings = folder, json.loads((folder / SETTINGS).read_text())
-        self.preset = _adopt(preset, self.settings)
-        self.records = [json.loads(line) for line in (folder / INDEX).read_text().splitlines()]
+        self.folder = folder
+        try:
+            self.settings = json.loads((folder / SETTINGS).read_text())
+            self.preset = _adopt(preset, self.settings)
+            self.records = [json.loads(line) for line in (folder / INDEX).read_text().splitlines()]
+            people = [row["person"] for row in self.records]
+            self.action = [json.dumps([segment[:3] for segment in row["segments"]]) for row in self.records]
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise ValueError(f"'{folder}' holds clips whose index is damaged; {HINT}.") from error
         if len(self.records) < 2:
             raise ValueError(f"'{folder}' holds {len(self.records)} clip; training compares at least two.")
-        self.silence = load_file(folder / EMPTY)["states"].float()
-        names = [r["person"] if r["person"] is not None else f"clip {k}" for k, r in enumerate(self.records)]
+        self.silence = read_tensors(folder / EMPTY)["states"].float()
+        names = [f"clip {k}" if person is None else person for k, person in enumerate(people)]
         self.person = np.unique(names, return_inverse=True)[1]
-        self.action = [json.dumps([segment[:3] for segment in r["segments"]]) for r in self.records]
         self.partners = self._partners()
         self.drivers = self._drivers()
 
@@ -175,7 +179,7 @@ class Clips:
         dtype: torch.dtype | None = torch.float32,
     ) -> Tensor:
         """Read one array of one clip from disk, or some rows of it."""
-        with safe_open(self.folder / self.records[row]["clip"], framework="pt") as file:
+        with open_tensors(self.folder / self.records[row]["clip"]) as file:
             if which is None:
                 tensor = file.get_tensor(name)
             else:

@@ -18,6 +18,7 @@ from iad.reading import as_landmarker, load_mini_reader
 from iad.training.augment import degrade, recolour, reframe
 from iad.video import read_video
 
+LARGEST_SIDE = 1920  # pixels that a video is read at: twice as many frames as a clip has are held at once
 JITTER = 0.3  # of the framing of references; a crop far askew would not say where the head is
 CUT = 0.22  # mean change of a thumbnail, of full range, from one frame to the next: another shot
 STAYS = 0.5  # a face that moves further than so many of its widths is followed
@@ -87,7 +88,7 @@ def track_video(path: Path, shot: Shot, *, filters: Filters, seed: int) -> Track
     Raises:
         ValueError: the clip is of no use; the message says why.
     """
-    frames, _ = read_video(path, 2 * shot.frames, fps=shot.fps)
+    frames, _ = read_video(path, 2 * shot.frames, fps=shot.fps, largest=LARGEST_SIDE)
     needed = shot.frames / shot.fps
     if len(frames) < shot.frames:
         have = f"{len(frames) / shot.fps:.1f} s"

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -45,6 +46,7 @@ SCALE = ".scale"  # follows the name of what is stored in 8 bits
 FOLDERS = {"IAD_ICT_FACEKIT": "ict/ict_facekit.npz", "IAD_PHOTO_PEOPLE": "people", "IAD_MINILM": "minilm"}
 NOTE = "pack.json"
 SHARD_BYTES, MOST_SHARDS = 16 * 2**20, 8
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # of a zip file
 LOG_LINES = 300  # of each stage, at most
 REPOSITORY = Path(__file__).parents[2]
 
@@ -134,16 +136,16 @@ def unpack(pack: Path, folder: Path) -> None:
                 if NOTE not in file.namelist():
                     raise ValueError(f"{pack} is no pack; write one with: python -m iad data pack")
                 file.extractall(part)
-        except (zipfile.BadZipFile, FileNotFoundError) as error:
+            _widen(part / "minilm" / "model.safetensors")
+        except (*BROKEN, FileNotFoundError) as error:
             raise ValueError(f"{pack} is no readable pack ({error}); copy or write it again.") from error
-        _widen(part / "minilm" / "model.safetensors")
         part.replace(folder)
     for variable, place in FOLDERS.items():
         os.environ[variable] = str(folder / place)
 
 
 def _widen(path: Path) -> None:
-    stored = load_file(path)
+    stored = checkpoint.read_tensors(path)
     state = {
         name: tensor * stored[name + SCALE] if name + SCALE in stored else tensor
         for name, tensor in stored.items()

@@ -7,12 +7,12 @@ sentences are computed once, before; a GPU hears new ones in every step.
 
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as binary_cross_entropy
 from torch.nn.functional import cross_entropy
@@ -78,11 +78,12 @@ class PerformingStage(Stage):
         windows |= {w for k in range(SCENES) for w in cut_windows(self._scene(k))}
         ordered, path = sorted(windows, key=lambda w: (len(w), w)), folder / "sentences.safetensors"
         digest = zlib.crc32("\n".join(ordered).encode())
-        stored = load_file(path) if path.exists() else {"digest": -1}
-        if int(stored["digest"]) == digest:
-            parts = stored["states"].split(stored["lengths"].tolist())
-            self.states = dict(zip(ordered, parts, strict=True))
-            return
+        with suppress(FileNotFoundError, ValueError, KeyError):  # missing, damaged or something else
+            stored = checkpoint.read_tensors(path)
+            if int(stored["digest"]) == digest:
+                parts = stored["states"].split(stored["lengths"].tolist())
+                self.states = dict(zip(ordered, parts, strict=True))
+                return
         for at in tqdm(range(0, len(ordered), 64), desc="sentences", mininterval=5):
             self._encode(ordered[at : at + 64])
         folder.mkdir(parents=True, exist_ok=True)

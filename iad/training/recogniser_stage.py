@@ -32,6 +32,7 @@ from iad.recogniser import Recogniser, load_recogniser
 from iad.training.augment import degrade
 from iad.training.budget import Options
 from iad.training.pool import Pool
+from iad.training.state import read_arrays
 
 SIZE = 256  # pixels of a view, both sides
 RANDOM, HEIGHTS = 4, 5  # views of each: moments of takes, and single actions where they are strongest
@@ -250,8 +251,5 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Options) -> Reco
 
 
 def _load_views(path: Path) -> Views | None:
-    if not path.exists():
-        return None
-    with np.load(path) as file:
-        names = [f.name for f in fields(Views)]
-        return Views(**{name: file[name] for name in names}) if set(names) == set(file.files) else None
+    arrays = read_arrays(path)
+    return Views(**arrays) if arrays and set(arrays) == {f.name for f in fields(Views)} else None

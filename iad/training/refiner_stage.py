@@ -49,6 +49,7 @@ from iad.refining import (
     to_conditions,
 )  # fmt: skip
 from iad.training.loop import Stage
+from iad.training.state import read_arrays
 from iad.video import save_picture
 
 WEIGHTS = {"colour": 1.0, "edges": 1.0, "features": 0.15, "kept": 0.3, "fooled": 0.02, "critic": 0.1}
@@ -104,18 +105,18 @@ def load_pairs(
         FileNotFoundError: there are none, and no photo people to make them of.
     """
     path = folder / "pairs.npz"
-    if not path.exists():
-        labelled = load_people_words()
-        records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
-        records = leave_out_broken(records)
-        chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
-        pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / "part.npz"
-        np.savez(part, **vars(pairs))
-        part.replace(path)  # so that pairs which are there are whole
-    with np.load(path) as file:
-        return Pairs(**file)
+    if (arrays := read_arrays(path)) is not None:
+        return Pairs(**arrays)
+    labelled = load_people_words()
+    records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
+    records = leave_out_broken(records)
+    chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
+    pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "part.npz"
+    np.savez(part, **vars(pairs))
+    part.replace(path)  # so that pairs which are there are whole
+    return pairs
 
 
 def make_pairs(

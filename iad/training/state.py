@@ -6,16 +6,18 @@ under names that do not depend on how the model was wrapped; its few facts stand
 """
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from iad.checkpoint import write_tensors, write_whole
+from iad.checkpoint import open_tensors, read_tensors, write_tensors, write_whole
 
 STATE = "checkpoint/state.safetensors"
 
@@ -52,11 +54,16 @@ def restore_state(
     """Go on from the last checkpoint, if there is one; returns its step and the seconds spent until then.
 
     Tensors of another shape (a table of persons that grew) start anew.
+
+    Raises:
+        ValueError: the checkpoint is damaged.
     """
     if not (output / STATE).exists():
         return 0, 0.0
     trained = optimizer.param_groups[0]["params"]
-    tensors = load_file(output / STATE, device=str(trained[0].device))
+    tensors = read_tensors(output / STATE, device=str(trained[0].device))
+    if not {"step", "average_count"} <= tensors.keys():
+        raise ValueError(f"{output / STATE} is no checkpoint of a small model; delete it to begin anew.")
     own = model.state_dict()
     for module, prefix in ((model, "model."), (average.module, "average.")):
         found = _part(tensors, prefix).items()
@@ -73,6 +80,15 @@ def restore_state(
     return int(tensors["step"]), float(tensors.get("seconds", 0.0))
 
 
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Read an npz that can be made again; None where it is missing or damaged."""
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -81,13 +97,13 @@ def read_progress(output: Path) -> tuple[int, float]:
     """Return the steps and the seconds of the last checkpoint below `output`; nothing where there is none."""
     if not (output / STATE).exists():
         return 0, 0.0
-    with safe_open(output / STATE, framework="pt") as file:
+    with open_tensors(output / STATE) as file:
         return int(file.get_tensor("step")), float(file.get_tensor("seconds"))
 
 
 def load_average(output: Path) -> dict[str, Tensor]:
     """Return the averaged weights of the last checkpoint below `output`, by parameter name."""
-    return _part(load_file(output / STATE), "average.")
+    return _part(read_tensors(output / STATE), "average.")
 
 
 def save_wrapped(output: Path, model: nn.Module, optimizer, *, facts: dict[str, Any], main: bool) -> None:
@@ -120,13 +136,16 @@ def read_facts(output: Path) -> dict[str, Any] | None:
     """Return what was noted beside the last checkpoint of a wrapped model; None where there is none."""
     if not (output / STATE).exists():
         return None
-    with safe_open(output / STATE, framework="pt") as file:
-        return json.loads(file.metadata()["facts"])
+    with open_tensors(output / STATE) as file:
+        facts = (file.metadata() or {}).get("facts")
+    if facts is None:
+        raise ValueError(f"{output / STATE} is no checkpoint of a full-size model; delete it to begin anew.")
+    return json.loads(facts)
 
 
 def read_trained(output: Path) -> dict[str, Tensor]:
     """Return the trained weights of the last checkpoint by name."""
-    return _part(load_file(output / STATE), "model.")
+    return _part(read_tensors(output / STATE), "model.")
 
 
 def load_trained(output: Path, model: nn.Module) -> None:
@@ -155,7 +174,7 @@ def load_moments(output: Path, model: nn.Module, optimizer) -> None:
     from torch.distributed.checkpoint import state_dict as gathered
 
     state: dict[str, dict[str, Tensor]] = {}
-    for key, value in _part(load_file(output / STATE), "optimizer.").items():
+    for key, value in _part(read_tensors(output / STATE), "optimizer.").items():
         name, what = key.rsplit(":", 1)
         state.setdefault(name, {})[what] = value
     options = gathered.StateDictOptions(full_state_dict=True, ignore_frozen_params=True)

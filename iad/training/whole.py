@@ -208,10 +208,13 @@ def _open_journal(whole: Whole) -> dict[str, Any]:
     path = whole.output / JOURNAL
     if not path.exists():
         return facts | {"minutes": whole.minutes, "finished": {}, "calls": []}
-    journal = json.loads(path.read_text())
-    changed = [key for key, value in facts.items() if journal[key] != value]
+    try:
+        journal = {"finished": {}, "calls": []} | json.loads(path.read_text())
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged; copy it again, or choose another folder.") from error
+    changed = [key for key, value in facts.items() if journal.get(key) != value]
     if changed:
-        was = ", ".join(f"{key} {journal[key]}" for key in changed)
+        was = ", ".join(f"{key} {journal.get(key)}" for key in changed)
         raise ValueError(f"The training in {whole.output} has {was}; go on so, or choose another folder.")
     return journal | {"minutes": whole.minutes}
 
