@@ -1,7 +1,7 @@
 """Actions in words: saying a performed segment in one of many ways, and recognising actions in a prompt.
 
 In come segments (`Performed`) or a prompt; out comes a clause ("closes her eyes, then smiles broadly") or the
-names of the actions found. The wordings themselves are data, in `iad.portraits.phrasings`.
+names of the actions found. The wordings themselves are data, in `phrasings.toml`.
 """
 
 import re

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from iad.portraits.captions import PersonWords, load_people_words, locate
-from iad.portraits.off_topic import DEEDS, HANDS, LOOKS, OPENINGS, OTHER_LANGUAGES, STYLES, THINGS
+from iad.portraits.phrasings import DEEDS, HANDS, LOOKS, OPENINGS, OTHER_LANGUAGES, STYLES, THINGS
 from iad.portraits.scenes import SCENES
 from iad.portraits.wording import Pronoun, fill, inflect, pick
 from iad.training.clauses import WHO
@@ -18,7 +18,7 @@ Beyond = frozenset[str]
 
 
 def is_held_out(index: int) -> bool:
-    """Tell whether an off-topic sentence of `iad.portraits.off_topic` is kept for evaluation."""
+    """Tell whether an off-topic sentence of `off_topic.toml` is kept for evaluation."""
     return index % 4 == 3
 
 
