@@ -11,9 +11,8 @@ from iad.config import EXPRESSIONS
 from iad.performing.actions import ACTIONS, COEFFICIENTS
 from iad.performing.gestures import NUMBERS, PLACES, RHYTHMS, Deed, mirror, play_take
 from iad.portraits.lexicon import FILE, draw_words, inflect_verb, list_words, load_lexicon
-from iad.portraits.phrasings import DEEDS as OFF_DEEDS
-from iad.portraits.phrasings import HELD_OUT_PHRASINGS
-from iad.portraits.wording import fill, inflect
+from iad.portraits.wording import DEEDS as OFF_DEEDS
+from iad.portraits.wording import HELD_OUT_PHRASINGS, fill, inflect
 from iad.training.meanings import Manner, combine, deny, draw_takes, go_together, mean, overlap, split_face
 from iad.training.performing import TAKES, truth_of
 from iad.training.spoken import draw_spoken

@@ -1,30 +1,27 @@
 """Backgrounds by name: out-of-focus places, painted from a seed.
 
-`SCENES` names what captions may say, and lists the layers of each (`scenes.toml`); `paint` gives the picture that
-belongs to the name. Every scene is drawn with simple shapes and then thrown out of focus as by a lens: bright
-spots grow into discs, structures melt. A brush takes a canvas, (SIDE, SIDE, 3) display values (sRGB) from 0 to 1,
-and returns what it made of it; places and sizes are shares of the side.
+`SCENES` names what captions may say, and lists the layers of each (`scenes.toml`); `paint` gives the picture
+that belongs to the name. Every scene is drawn with simple shapes and then thrown out of focus as by a lens:
+bright spots grow into discs, structures melt. A brush takes a canvas, (SIDE, SIDE, 3) display values (sRGB)
+from 0 to 1, and returns what it made of it; places and sizes are shares of the side.
 """
 
-import tomllib
 import zlib
 from collections.abc import Callable
-from importlib import resources
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from iad.portraits import read_table
+
 Canvas = np.ndarray
 SIDE = 192
 _LEAVES = [(58, 92, 38), (86, 122, 48), (110, 146, 62), (40, 70, 34), (134, 160, 82)]
 
 SCENES: dict[str, list[dict[str, Any]]] = {
-    name: scene["layers"]
-    for name, scene in tomllib.loads(
-        resources.files(__package__).joinpath("scenes.toml").read_text(encoding="utf-8")
-    ).items()
+    name: scene["layers"] for name, scene in read_table("scenes.toml").items()
 }
 
 
@@ -239,5 +236,6 @@ def _beams(canvas, rng, count, *, colours):
 _BRUSHES: dict[str, Callable[..., Canvas]] = {
     "fade": _fade, "wall": _wall, "defocus": _defocus, "boxes": _boxes, "blobs": _blobs, "bokeh": _bokeh,
     "uneven": _uneven, "ridge": _ridge, "backdrop": _backdrop, "shelves": _shelves, "haze": _haze,
-    "bands": _bands, "bricks": _bricks, "planks": _planks, "tubes": _tubes, "mirror": _mirror, "beams": _beams,
+    "bands": _bands, "bricks": _bricks, "planks": _planks, "tubes": _tubes, "mirror": _mirror,
+    "beams": _beams,
 }  # fmt: skip

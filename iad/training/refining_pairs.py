@@ -30,9 +30,9 @@ from iad.performing.actions import Performed, perform
 from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
-from iad.portraits.workers import create_pool
 from iad.reading import READ_SIZE, FaceReader, read_crop
 from iad.refining import cut, cut_look, eye_distance, place, to_conditions
+from iad.spread import create_pool
 
 SIZE = 256  # pixels of the frames: what the photos hold
 PERFORMED_SIZE = 320  # of the pictures that count as photos: they are looked up, which softens

@@ -72,7 +72,7 @@ def _write_caption(rng: np.random.Generator) -> Spoken:
         )
         for k in range(count)
     ]
-    while "[" in (text := write_caption(person, performed, rng=rng, scene=scene).text):
+    while "[" in (text := write_caption(person, performed, rng=rng, scene=scene)):
         pass  # times are read before T hears a word
     return Spoken(text, tuple(_mean_named(deed, text) for deed in performed))
 

@@ -9,9 +9,20 @@ from functools import cache
 import numpy as np
 
 from iad.portraits.captions import PersonWords, load_people_words, locate
-from iad.portraits.phrasings import DEEDS, HANDS, LOOKS, OPENINGS, OTHER_LANGUAGES, STYLES, THINGS
 from iad.portraits.scenes import SCENES
-from iad.portraits.wording import Pronoun, fill, inflect, pick
+from iad.portraits.wording import (
+    DEEDS,
+    HANDS,
+    LOOKS,
+    OPENINGS,
+    OTHER_LANGUAGES,
+    STYLES,
+    THINGS,
+    Pronoun,
+    fill,
+    inflect,
+    pick,
+)
 from iad.training.clauses import WHO
 
 Beyond = frozenset[str]
