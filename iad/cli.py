@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from iad import __version__
 from iad import commands as run
 from iad.commands.evaluate import SUITES
-from iad.training.plan import STAGES, WHOLE
+from iad.training.timetable import STAGES, WHOLE
 
 ARMS = "iad, consisid, id-animator, consisid-cross, entangled"  # --help does without iad.config
 TRAINED = ("mini", "mini-large", "tiny", "cogvideox-5b")

@@ -21,7 +21,7 @@ read -ra arms <<< "${ARMS:-$default_arms}"
 
 cd "$(dirname "$0")/.."
 
-missing() { "$python" -c 'from iad.training import requirements as r; print(*r.list_missing(r.NEEDED | r.RECOGNISER))'; }
+missing() { "$python" -c 'from iad.training import timetable as r; print(*r.list_missing(r.NEEDED | r.RECOGNISER))'; }
 
 # torch is never replaced: a build that finds the GPU is worth more than the tested version.
 lacking=$(missing)

@@ -22,8 +22,8 @@ arms="iad consisid id-animator consisid-cross entangled"
 
 make_data() {
     mkdir -p "$work/clips"
-    "$python" -c "import sys; from pathlib import Path as P; from iad.training import carrying
-carrying.unpack(P(sys.argv[1]), P(sys.argv[2]))" "$1" "$work/pack"
+    "$python" -c "import sys; from pathlib import Path as P; from iad.training import packs
+packs.unpack(P(sys.argv[1]), P(sys.argv[2]))" "$1" "$work/pack"
     (nice "$python" -m iad data render --output "$work/clips" --clips "${CLIPS:-3840}" --workers "$(nproc --all)" \
         > "$work/clips.log" 2>&1; touch "$work/rendered") &
     # its first step waits for the stills, which it makes
@@ -62,8 +62,8 @@ from pathlib import Path
 from iad import checkpoint
 from iad.config import CONTROLS, PRESETS
 from iad.parts import arm_part
-from iad.training.packing import write_shards
-from iad.training.plan import PLAN
+from iad.training.packs import write_shards
+from iad.training.timetable import PLAN
 
 work, out = map(Path, sys.argv[1:])
 made = work / "more"
@@ -110,7 +110,7 @@ ablations)
     "$python" - "$work" "$out" <<'END'
 import sys
 from pathlib import Path
-from iad.training.packing import write_shards
+from iad.training.packs import write_shards
 
 work, out = map(Path, sys.argv[1:])
 print(*write_shards(work / "ablations" / "ablations", out), sep="\n")

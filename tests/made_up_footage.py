@@ -94,7 +94,7 @@ def smaller(**changes) -> FullSizePreset:
 
 def run_training(folder: Path, output: Path, **options) -> Path:
     """Train on the clips in `folder`/videos with the base in `folder`/base, as the tests do."""
-    from iad.training.full_size import FullSizeOptions, train_full_size
+    from iad.training.full_size_run import FullSizeOptions, train_full_size
 
     return train_full_size(
         FullSizeOptions(
@@ -109,15 +109,15 @@ def run_training(folder: Path, output: Path, **options) -> Path:
 
 def keep_model() -> list:
     """Return a list into which the next training puts the model that it trains."""
-    from iad.training import full_size
+    from iad.training import full_size_run
 
-    made, create = [], full_size.create_loss
+    made, create = [], full_size_run.create_loss
 
     def create_and_keep(*args, **kwargs):
         made.append(create(*args, **kwargs))
         return made[-1]
 
-    full_size.create_loss = create_and_keep
+    full_size_run.create_loss = create_and_keep
     return made
 
 

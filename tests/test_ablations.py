@@ -133,9 +133,10 @@ def test_a_total_lacks_just_the_weighted_term(trained):
 
 
 def test_they_learn_where_everything_is_trained(trained, monkeypatch):
-    _, make = trained
-    monkeypatch.setattr(ablations, "get_device", lambda: torch.device("meta"))  # a GPU that needs none
-    (variant,) = ablations.create_variants(make, seed=0, names=["full"])
+    folder, make = trained
+    monkeypatch.setattr("iad.training.loop.get_device", lambda: torch.device("meta"))  # a GPU that needs none
+    options = Options(data=folder, output=folder)
+    (variant,) = ablations.create_variants(make, options, names=["full"])
     held = [p for group in variant.optimizer.param_groups for p in group["params"]]
     assert {p.device.type for p in held} == {variant.stage.device.type} == {"meta"}
 

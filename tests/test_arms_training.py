@@ -12,10 +12,9 @@ from iad import IaDPipeline
 from iad.baselines import RECIPES
 from iad.config import ARMS, CONTROLS, PRESETS
 from iad.parts import create_parts
-from iad.training.decoupler import DecouplerStage
-from iad.training.denoiser import DenoiserStage
-from iad.training.pool import load_pool
-from iad.training.prepare import open_prepared
+from iad.training.decoupler_stage import DecouplerStage
+from iad.training.denoiser_stage import DenoiserStage
+from iad.training.pool import load_pool, open_prepared
 from iad.training.stages import Options, prepare, train
 from iad.training.state import load_average
 
@@ -67,10 +66,10 @@ def test_references_come_from_where_the_recipe_says(stage, arm):
     found = stage.draw(rows, 2, np.random.default_rng(0), arm=arm)
     shown = rows if RECIPES[arm].same_clip else np.array([stage.partner[i][0] for i in rows])
     if RECIPES[arm].crop:
-        possible = [stage.split._tensor("latents", [i])[0] for i in shown]
+        possible = [stage.split.read("latents", [i])[0] for i in shown]
         for crop, frames in zip(found["crop"], possible, strict=True):
             assert any(torch.equal(crop, frame) for frame in frames)
-    possible = [stage.split._tensor("tokens", [i])[0] for i in shown]
+    possible = [stage.split.read("tokens", [i])[0] for i in shown]
     for tokens, frames in zip(found["reference"][1], possible, strict=True):
         assert any(torch.equal(tokens, frame) for frame in frames)
 

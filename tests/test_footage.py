@@ -23,8 +23,7 @@ from safetensors.torch import load_file
 from twins import write_cogvideox
 
 from iad.config import FaceConfig
-from iad.training.footage import prepare_footage
-from iad.training.footage_captions import read_captions
+from iad.training.footage import prepare_footage, read_captions
 from iad.training.footage_clips import Clips
 from iad.training.footage_tracks import FILTERS, Filters, Shot, track_video
 from iad.video import save

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from twins import write_cogvideox
 
 from iad.adapters import is_adapter_key
-from iad.training import full_size, full_size_model
+from iad.training import full_size_loss, full_size_run
 from iad.training.footage import prepare_footage
 from iad.training.footage_clips import Clips
-from iad.training.full_size import FullSizeOptions
+from iad.training.full_size_run import FullSizeOptions
 
 ROOT = Path(__file__).parents[1]
 RUNNER = ROOT / "tests" / "made_up_footage.py"
@@ -38,9 +38,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(folder):
     """Give a run that nobody disturbed, with the model that it trained."""
-    create, made = full_size.create_loss, keep_model()
+    create, made = full_size_run.create_loss, keep_model()
     run_training(folder, folder / "whole", steps=STEPS)
-    full_size.create_loss = create
+    full_size_run.create_loss = create
     return folder / "whole", made[0]
 
 
@@ -65,7 +65,7 @@ def test_the_loss_falls(whole):
 
 
 def test_adapters_learn_to_denoise_one_clip(folder):
-    model = full_size_model.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
     clips = Clips(folder / "videos", SMALL)
     batch = clips.batch(clips.draw(0, rank=0, world=1, batch=2, split=2, seed=0))
     batch["keep_identity"][:] = batch["keep_action"][:] = 1
@@ -89,7 +89,7 @@ def test_adapters_change_and_the_base_does_not(whole, folder):
     assert {key for key in after if not is_adapter_key(key)} == stock.keys()
     assert all(torch.equal(after[key], value) for key, value in stock.items())
     given = options(folder)
-    before = full_size_model.create_loss(given, folder / "base", device=torch.device("cpu"))
+    before = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
     learned = dict(whole[1].named_parameters())
     trained = [name for name, p in before.named_parameters() if p.requires_grad]
     same = [name for name in trained if torch.equal(learned[name], before.get_parameter(name))]
@@ -98,7 +98,7 @@ def test_adapters_change_and_the_base_does_not(whole, folder):
 
 
 def test_velocity_errors_are_the_clean_videos_errors_weighted_as_cogvideox_does(folder):
-    model = full_size_model.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
     clips = Clips(folder / "videos", SMALL)
     batch = clips.batch(clips.draw(1, rank=0, world=1, batch=2, split=2, seed=0))
     told = []
@@ -115,7 +115,7 @@ def test_velocity_errors_are_the_clean_videos_errors_weighted_as_cogvideox_does(
 
 
 def test_targets_never_see_their_own_action(folder):
-    model = full_size_model.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
     clips = Clips(folder / "videos", SMALL)
     draw = next(d for d in (clips.draw(k, rank=0, world=1, batch=2, split=2, seed=0) for k in range(40))
                 if clips.batch(d)["driver"] is not None)  # fmt: skip
@@ -208,9 +208,9 @@ def _free_port():
 
 def test_a_checkpoint_of_other_parts_is_refused(whole, folder):
     given = options(folder, preset=smaller(decoupler=SMALL.decoupler.__class__(4, 16, 2, 2, 8, 4)))
-    model = full_size_model.create_loss(given, folder / "base", device=torch.device("cpu"))
+    model = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
     with pytest.raises(ValueError, match=r"does not fit: \d+ weights are missing"):
-        full_size_model.state.load_weights(whole[0] / "checkpoint", model)
+        full_size_loss.state.load_trained(whole[0], model)
 
 
 def test_clips_of_another_base_are_refused(folder, tmp_path):
@@ -218,7 +218,7 @@ def test_clips_of_another_base_are_refused(folder, tmp_path):
     config = tmp_path / "base" / "transformer" / "config.json"
     config.write_text(config.read_text().replace('"text_embed_dim": 32', '"text_embed_dim": 48'))
     with pytest.raises(ValueError, match="text of width 32 and this base reads 48"):
-        full_size.train_full_size(options(folder, base=tmp_path / "base"))
+        full_size_run.train_full_size(options(folder, base=tmp_path / "base"))
 
 
 @pytest.mark.parametrize(
@@ -232,12 +232,12 @@ def test_clips_of_another_base_are_refused(folder, tmp_path):
 def test_missing_packages_are_named(folder, monkeypatch, wanted, words):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=words):
-        full_size.train_full_size(options(folder, **wanted))
+        full_size_run.train_full_size(options(folder, **wanted))
 
 
 def test_terms_can_be_left_out(folder):
     given = options(folder, without=("L_TA", "retention"))
-    model = full_size_model.create_loss(given, folder / "base", device=torch.device("cpu"))
+    model = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
     clips = Clips(folder / "videos", SMALL)
     terms = model(clips.batch(clips.draw(0, rank=0, world=1, batch=1, split=4, seed=0)))
     assert terms["L_TA"].item() == 0
@@ -257,7 +257,7 @@ def test_steps_joined_to_one_bring_clips_of_their_own(folder, monkeypatch):
 
 
 def test_a_base_in_bfloat16_learns_too(whole, folder, monkeypatch):
-    monkeypatch.setattr(full_size_model, "choose_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(full_size_loss, "choose_dtype", lambda device: torch.bfloat16)
     run_training(folder, folder / "half", steps=3)
     exact, half = losses(whole[0])[:3], losses(folder / "half")
     for one, other in zip(exact, half, strict=True):

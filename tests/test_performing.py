@@ -23,7 +23,7 @@ from iad.performing.idling import enliven
 from iad.performing.motions import Typical
 from iad.performing.network import BEYOND, DEEDS, SIDES, Performer
 from iad.text import NEUTRAL_PROMPT, create_text_encoder
-from iad.training.performing import PerformingStage
+from iad.training.performer_stage import PerformingStage
 from iad.training.stages import Options, train
 from iad.training.state import load_average
 

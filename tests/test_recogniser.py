@@ -20,7 +20,7 @@ from iad.portraits.rendered import RenderedPerson
 from iad.reading import as_landmarker, load_mini_reader
 from iad.recognised import Recognised, join
 from iad.recogniser import DIM, cut_chip, load_recogniser
-from iad.training import recogniser as stage
+from iad.training import recogniser_stage as stage
 
 JAW = 30  # jawOpen's place in a track
 

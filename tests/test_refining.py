@@ -17,8 +17,7 @@ from iad.parts import create_parts, load_parts, split_parts
 from iad.reading import create_reader
 from iad.refining import SIDE, Repair, _add, create_refiner, cut, cut_look, eye_distance, place
 from iad.training.loop import LoopConfig, fit
-from iad.training.refining import RefinerStage, run
-from iad.training.refining_pairs import SIZE, Pairs, fit_of_frame, show_photo
+from iad.training.refiner_stage import SIZE, Pairs, RefinerStage, fit_of_frame, run, show_photo
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,19 @@ from iad.config import PRESETS
 from iad.evaluation import outside
 from iad.evaluation.scorers import Scorers, create_scorers, load_scorers
 from iad.training.augment import reframe
-from iad.training.judges import FACE, HEAD, View, cut
+from iad.training.judges import (
+    FACE,
+    HEAD,
+    MOMENTUM,
+    SCALE,
+    ActionStage,
+    AngularMargin,
+    RecogniserStage,
+    View,
+    cut,
+)
 from iad.training.loop import LoopConfig, fit
 from iad.training.pool import Pool, load_pool
-from iad.training.scorers import MOMENTUM, SCALE, ActionStage, AngularMargin, RecogniserStage
 from iad.training.stages import Options, train
 from iad.training.state import load_average
 

@@ -20,10 +20,10 @@ from iad.cli import main
 from iad.portraits import stills
 from iad.portraits.head import find_head
 from iad.portraits.photo import find_people, load_photo_people
-from iad.training import carrying, packing
-from iad.training.plan import Amounts
+from iad.training import packs
 from iad.training.pool import load_pool
 from iad.training.rendering import Background
+from iad.training.timetable import Amounts
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 PEOPLE = 12
@@ -33,7 +33,7 @@ ARMS = ["iad", "consisid"]
 @pytest.fixture
 def own_folders(monkeypatch):
     """Unpacking points this process at a pack's folders; let that end with the test."""
-    for variable in carrying.FOLDERS:
+    for variable in packs.FOLDERS:
         monkeypatch.setenv(variable, os.environ.get(variable, ""))
 
 
@@ -98,8 +98,8 @@ def test_one_command_makes_weights_that_make_a_clip(whole, photo):
 @pytest.mark.slow
 def test_the_result_can_be_carried_away(whole, tmp_path):
     files = sorted((whole / "carried").iterdir())
-    assert len(files) <= packing.MOST_SHARDS
-    assert all(file.stat().st_size <= packing.SHARD_BYTES for file in files)
+    assert len(files) <= packs.MOST_SHARDS
+    assert all(file.stat().st_size <= packs.SHARD_BYTES for file in files)
     (tmp_path / "all.zip").write_bytes(b"".join(file.read_bytes() for file in files))
     shutil.unpack_archive(tmp_path / "all.zip", tmp_path)
     kept = {p.name: p.read_bytes() for p in (whole / "tiny").glob("*.safetensors")}
@@ -112,7 +112,7 @@ def test_broken_off_by_a_full_disk_and_killed_it_ends_in_the_same_bits(pack, who
     clips = shutil.copytree(whole / "clips", tmp_path / "clips")
     words = words_of(pack, output, "--data", str(clips), "--resume")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    carrying.unpack(pack, output / "pack")  # larger than what may be written next
+    packs.unpack(pack, output / "pack")  # larger than what may be written next
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, hard))
     try:
         assert main(words) == 2
@@ -139,8 +139,8 @@ def test_broken_off_by_a_full_disk_and_killed_it_ends_in_the_same_bits(pack, who
 
 @pytest.mark.slow
 def test_data_grows_beside_a_training_and_ends_with_it(pack, tmp_path, monkeypatch):
-    carrying.unpack(pack, tmp_path / "pack")
-    for variable, place in carrying.FOLDERS.items():
+    packs.unpack(pack, tmp_path / "pack")
+    for variable, place in packs.FOLDERS.items():
         monkeypatch.setenv(variable, str(tmp_path / "pack" / place))
     amounts = Amounts(clips=10_000, least=4, groups=1, people=2)
     with Background(tmp_path / "clips", amounts, seed=0, size=128, minutes=60) as background:
@@ -205,7 +205,7 @@ def test_how_long_must_be_said_and_where(tmp_path, capsys):
 
 
 def test_a_pack_brings_photos_without_the_broken_one_and_the_encoder(pack, tmp_path, monkeypatch):
-    carrying.unpack(pack, tmp_path / "pack")
+    packs.unpack(pack, tmp_path / "pack")
     records = load_photo_people()
     assert len(records) == PEOPLE and records[0].path.suffix == ".webp"
     assert np.asarray(Image.open(records[0].path)).shape == records[0].load_photo().shape == (256, 256, 3)

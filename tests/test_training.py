@@ -16,15 +16,13 @@ from iad.checkpoint import load_part
 from iad.config import PRESETS
 from iad.parts import create_parts, split_parts
 from iad.training import stages
-from iad.training.autoencoder import AutoencoderStage
-from iad.training.encoder import EncoderStage
+from iad.training.encoder_stages import AutoencoderStage, EncoderStage
 from iad.training.loop import LoopConfig, Paused, fit
-from iad.training.packing import MOST_SHARDS, SHARD_BYTES
-from iad.training.plan import PLAN, choose_stages, share_minutes
-from iad.training.pool import load_pool
-from iad.training.prepare import PARTS, open_prepared
+from iad.training.packs import MOST_SHARDS, SHARD_BYTES
+from iad.training.pool import PARTS, load_pool, open_prepared
 from iad.training.stages import Options, train
 from iad.training.state import load_average, read_progress
+from iad.training.timetable import PLAN, choose_stages, share_minutes
 
 ORDER = ("autoencoder", "encoder", "decoupler", "base", "adapters")
 

@@ -69,7 +69,7 @@ def pack(arguments: argparse.Namespace) -> dict[str, Any]:
 
     output = check_output(arguments.output, (".zip",))
 
-    from iad.training.carrying import write_pack
+    from iad.training.packs import write_pack
 
     sizes = write_pack(output)
     whole = output.stat().st_size

@@ -26,7 +26,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from iad import training
     from iad.config import ARMS, CONTROLS, FullSizePreset, get_preset
-    from iad.training.plan import WHOLE
+    from iad.training.timetable import WHOLE
 
     check_name(arguments.stage, (*training.STAGES, WHOLE, FULL_SIZE_STAGE), what="stage")
     arms = tuple(dict.fromkeys(arguments.arm or ["iad"]))
@@ -99,7 +99,7 @@ def _train_stage(arguments: argparse.Namespace, arms: tuple[str, ...]) -> dict[s
 
 def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train all stages, with every arm unless some are named."""
-    from iad.training.requirements import check_requirements
+    from iad.training.timetable import check_requirements
 
     check_requirements()
 
@@ -147,7 +147,7 @@ def _train_full_size(arguments: argparse.Namespace, preset: Any) -> dict[str, An
         raise ValueError(f"{where}; prepare videos: python -m iad data prepare DIR")
     output = check_folder(arguments.output)
 
-    from iad.training.full_size import FullSizeOptions, train_full_size
+    from iad.training.full_size_run import FullSizeOptions, train_full_size
 
     names = ("base", "minutes", "steps", "batch", "accumulate", "learning_rate", "lora_rank", "track")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}

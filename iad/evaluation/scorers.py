@@ -1,7 +1,7 @@
 """Our own judges of generated frames: who it is, by two recognisers, and what the face does, by a regressor.
 
 They never take part in conditioning: other networks, trained apart from the face encoder with other losses
-(see `iad.training.scorers`). Frames are in the framing of `iad.faces`, 128 pixels.
+(see `iad.training.judges`). Frames are in the framing of `iad.faces`, 128 pixels.
 """
 
 from pathlib import Path

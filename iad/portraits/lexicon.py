@@ -5,7 +5,7 @@ alternatives "(a|b)" and slots; `draw_words` makes one choice of them, `list_wor
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -28,10 +28,24 @@ from iad.performing.gestures import (
 from iad.portraits.wording import VERBS, WITHS, inflect
 
 FILE = Path(__file__).with_name("lexicon.txt")
-Kind = Literal["verb", "adj", "adv", "feel", "noun", "with", "part", "still"]
-_SECOND_VERB = re.compile(
-    r"\band (keep|tilt|turn|lean|sulk|shut|close|open|lower|wait|pucker|make|drop|cry|see|memorise)\b"
+Kind = Literal[
+    "verb", "adj", "adv", "feel", "noun", "with", "part", "still", "mood", "like", "as", "when", "cue"
+]
+# What stands between several wordings of one line, by kind; other kinds have one a line.
+_BETWEEN = dict.fromkeys(("adj", "adv", "feel", "mood"), ", ") | dict.fromkeys(
+    ("like", "as", "when", "cue"), "; "
 )
+_SECOND_VERB = re.compile(
+    r"\band (keep|tilt|turn|lean|sulk|shut|close|open|lower|wait|pucker|make|drop|cry|see|memorise|laugh"
+    r"|chuckle|smile|grin|wink|shake|stick|twist|blow|count|say|raise|frown|look|wrinkle|bite|give|take|kiss"
+    r"|exhale|puff|hide|act|throw|jerk|cough|pout|lose|come|mean)\b"
+)
+_ADVERBS = ("barely", "hardly", "just", "only", "half", "almost", "nearly", "not", "simply")
+_GERUNDS = {
+    "panic": "panicking", "lie": "lying", "die": "dying", "tie": "tying", "forget": "forgetting",
+    "begin": "beginning", "regret": "regretting", "admit": "admitting", "submit": "submitting",
+    "tut-tut": "tut-tutting", "be": "being", "LOL": "LOLing", "shh": "shushing",
+}  # fmt: skip
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _SIDES = {"S": ("L", "R"), "O": ("R", "L")}
 # Named actions to a side, by the gesture that has both sides.
@@ -148,7 +162,7 @@ def _read_side(values: dict[str, str], side: int) -> np.ndarray:
 def _add_words(entry: Entry, line: str) -> None:
     label, colon, rest = line.partition(": ")
     kind, phrase = (label, rest) if colon and label in get_args(Kind) else ("verb", line)
-    phrases = phrase.split(", ") if kind in ("adj", "adv", "feel") else [phrase]
+    phrases = phrase.split(_BETWEEN[kind]) if kind in _BETWEEN else [phrase]
     entry.words[kind] += [" ".join(phrase.split()) for phrase in phrases]
 
 
@@ -167,9 +181,16 @@ def list_words(phrase: str) -> list[str]:
     return [" ".join("".join(choice).split()) for choice in product(*options)]
 
 
+def one_sided(entry: Entry) -> Entry:
+    """Keep of an entry's wordings only those that name the side."""
+    words = {kind: [w for p in own for w in list_words(p) if "@" in w] for kind, own in entry.words.items()}
+    return replace(entry, words=words)
+
+
 def inflect_verb(phrase: str, form: Literal["base", "third", "gerund"]) -> str:
     """Inflect the verbs of a phrase that may begin with an adverb or have two: "turns and tilts her head"."""
     first, _, rest = phrase.partition(" ")
-    if first in ("barely", "hardly", "just", "only", "half"):
-        return f"{first} {inflect(rest, form)}"
-    return _SECOND_VERB.sub(lambda match: f"and {inflect(match[1], form)}", inflect(phrase, form))
+    if first in _ADVERBS and rest:
+        return f"{first} {inflect_verb(rest, form)}"
+    whole = f"{_GERUNDS[first]} {rest}" if form == "gerund" and first in _GERUNDS else inflect(phrase, form)
+    return _SECOND_VERB.sub(lambda match: f"and {inflect(match[1], form)}", whole).rstrip()

@@ -1,14 +1,14 @@
 """Training of every part, stage by stage; each stage's module says what it learns from.
 
 `run` trains one stage, or all of them (`iad.training.whole`). The stages, in order, stand in
-`iad.training.plan`:
+`iad.training.timetable`:
 
-- geometry: the compact head that draws, made and not learned (`iad.training.geometry`)
-- performing: words -> track; needs no face (`iad.training.performing`)
+- geometry: the compact head that draws, made and not learned (`iad.training.compact_geometry`)
+- performing: words -> track; needs no face (`iad.training.performer_stage`)
 - autoencoder: frames <-> latents
 - encoder: face -> embedding and tokens; frozen from then on
-- reader: face -> landmarks, coefficients, pose, what is covered (`iad.training.reading`)
-- refiner: what geometry draws of a mouth -> what is there (`iad.training.refining`)
+- reader: face -> landmarks, coefficients, pose, what is covered (`iad.training.reader_stage`)
+- refiner: what geometry draws of a mouth -> what is there (`iad.training.refiner_stage`)
 - decoupler: the split, by L_ID and L_TA
 - recogniser: the split of the recogniser's token, and what a track is as a code, in closed form
 - base, then adapters, or joint: the denoiser
@@ -19,7 +19,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from iad.training.plan import STAGES
+from iad.training.timetable import STAGES
 
 __all__ = ["STAGES", "run"]
 

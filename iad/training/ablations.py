@@ -6,11 +6,10 @@ small snapshots for pictures, and the weights, for more rows in the tables of `i
 """
 
 import json
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -20,11 +19,9 @@ from torch import Tensor
 from iad import checkpoint
 from iad.config import Preset
 from iad.decoupling import IdentityWeights, TextWeights
-from iad.training.decoupler import DecouplerStage
-from iad.training.loop import get_device
-
-if TYPE_CHECKING:
-    from iad.training.stages import Options
+from iad.training.budget import Clock, Options
+from iad.training.decoupler_stage import DecouplerStage
+from iad.training.loop import Learner, to_device, to_numbers
 
 T = TypeVar("T")
 Make = Callable[[IdentityWeights, TextWeights], DecouplerStage]
@@ -54,7 +51,6 @@ LOG_LINES, LOG_EVERY = 200, 5  # at most; steps between two
 SNAPSHOTS = 8  # the first before any step, the last after all
 SNAPSHOT_BATCHES, SNAPSHOT_DIM = 3, 96  # faces come from so many batches; embeddings are projected so far
 SNAPSHOT_STEP = 10**9  # batches that no training reaches
-RATE, WARMUP, COOLDOWN, DECAY = 1e-3, 100, 0.25, 0.01  # as in `iad.training.loop`
 
 
 def weights_without(names: Sequence[str]) -> tuple[IdentityWeights, TextWeights]:
@@ -85,45 +81,37 @@ def thin(items: Sequence[T], most: int) -> list[T]:
     return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
 
 
-@dataclass
-class Variant:
-    """One ablation in training."""
+class Variant(Learner):
+    """One ablation in training; its log has a line now and then."""
 
-    name: str
-    stage: DecouplerStage
-    optimizer: torch.optim.Optimizer
-    log: list[dict[str, float]] = field(default_factory=list)
+    def __init__(self, name: str, stage: DecouplerStage, options: Options):
+        super().__init__(stage, options.loop("ablations", part=name))
+        self.name, self.log = name, []
 
-    def step(self, batch: Any, step: int, rate: float) -> None:
+    def learn(self, batch: Any, step: int, *, left: float) -> dict[str, Tensor]:
         """Learn from one batch."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        terms = self.stage.losses(batch, step)
-        terms["total"].backward()
-        torch.nn.utils.clip_grad_norm_(self.stage.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        terms = super().learn(batch, step, left=left)
         if step % LOG_EVERY == 0:
-            values = {key: round(float(torch.as_tensor(x).detach()), 6) for key, x in terms.items()}
-            self.log.append({"step": step} | values)
+            del terms["gradient"]
+            self.log.append({"step": step} | to_numbers(terms))
+        return terms
 
 
-def create_variants(make: Make, *, seed: int, names: Iterable[str] = tuple(ABLATIONS)) -> tuple[Variant, ...]:
+def create_variants(
+    make: Make, options: Options, *, names: Iterable[str] = tuple(ABLATIONS)
+) -> tuple[Variant, ...]:
     """Build the named ablations, all with the same weights to begin with."""
     variants = []
     for name in names:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(options.seed)
             stage = make(*weights_without(ABLATIONS[name]))
-        stage.model.to(get_device())
-        parameters = stage.model.parameters()
-        optimizer = torch.optim.AdamW(parameters, RATE, (0.9, 0.99), weight_decay=DECAY)
-        variants.append(Variant(name, stage, optimizer))
+        variants.append(Variant(name, stage, options))
     return tuple(variants)
 
 
 def train_ablations(
-    make: Make, *, preset: Preset, options: "Options", names: Iterable[str] = tuple(ABLATIONS)
+    make: Make, *, preset: Preset, options: Options, names: Iterable[str] = tuple(ABLATIONS)
 ) -> Path:
     """Train all ablations side by side within `options.minutes`; returns their folder.
 
@@ -135,30 +123,26 @@ def train_ablations(
     """
     from tqdm import tqdm
 
-    variants = create_variants(make, seed=options.seed, names=names)
-    shown = [variants[0].stage.batch(SNAPSHOT_STEP + k) for k in range(SNAPSHOT_BATCHES)]
+    variants = create_variants(make, options, names=names)
+    draw = variants[0].stage.batch
+    shown = [draw(SNAPSHOT_STEP + k) for k in range(SNAPSHOT_BATCHES)]
     folder = options.output / "ablations"
     bar = tqdm(total=round(options.minutes * 60), unit="s", desc=f"{len(variants)} ablations", mininterval=5)
-    begun, step, taken = time.monotonic(), 0, 0
-    while True:
-        spent = time.monotonic() - begun
-        progress = spent / (options.minutes * 60)
-        if options.max_steps is not None:
-            progress = max(progress, step / options.max_steps)
-        if progress >= taken / (SNAPSHOTS - 1):
+    clock, step, taken, over = Clock(variants[0].config, spent=0.0, fresh=True), 0, 0, False
+    while not over:
+        over, left = clock.over(step), clock.left(step)
+        if over or 1 - left >= taken / (SNAPSHOTS - 1):
             taken += 1
             for variant in variants:  # a run that is cut off leaves what it had here
                 save_snapshot(folder / variant.name, variant, shown, step)
                 _save_log(folder / variant.name, variant, options, step)
-        if progress >= 1:
-            break
-        batch = variants[0].stage.batch(step)
-        rate = RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, max(0.05, (1 - progress) / COOLDOWN))
-        for variant in variants:
-            variant.step(batch, step, rate)
-        step += 1
-        bar.n = min(bar.total, round(spent))
-        bar.set_postfix(step=step)
+        if not over:
+            batch = draw(step)
+            for variant in variants:
+                variant.learn(batch, step, left=left)
+            step += 1
+            bar.n = min(bar.total, round(clock.elapsed()))
+            bar.set_postfix(step=step)
     bar.close()
     for variant in variants:  # once: finding what to erase takes as long as many steps
         _save_weights(folder / variant.name, variant, preset, options)
@@ -170,10 +154,9 @@ def save_snapshot(folder: Path, variant: Variant, batches: Sequence[Any], step: 
     """Keep, small and in float16, the split of some faces of some people, with the truth about them."""
     variant.stage.model.eval()
     rows: dict[str, list[Tensor]] = {}
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(to_device(batches, variant.device)):
         clips, moments = batch["clip"][0].shape[:2]
-        device = variant.stage.device
-        split = variant.stage.model["decoupler"](*(x.flatten(0, 1).to(device) for x in batch["clip"]))
+        split = variant.stage.model["decoupler"](*(x.flatten(0, 1) for x in batch["clip"]))
         found = {
             "identity": project(split.identity.flatten(1)),
             "action": project(split.action.flatten(1)),
@@ -199,7 +182,7 @@ def project(rows: Float[Tensor, "n d"], *, dim: int = SNAPSHOT_DIM) -> Float[Ten
     return rows @ axes.to(rows.device)
 
 
-def _save_log(folder: Path, variant: Variant, options: "Options", steps: int) -> None:
+def _save_log(folder: Path, variant: Variant, options: Options, steps: int) -> None:
     lines = [json.dumps(line) for line in thin(variant.log, LOG_LINES)]
     (folder / "log.jsonl").write_text("".join(line + "\n" for line in lines))
     facts = {"without": ABLATIONS[variant.name], "steps": steps, "seed": options.seed}
@@ -207,7 +190,7 @@ def _save_log(folder: Path, variant: Variant, options: "Options", steps: int) ->
     (folder / "ablation.json").write_text(json.dumps(facts, indent=1))
 
 
-def _save_weights(folder: Path, variant: Variant, preset: Preset, options: "Options") -> None:
+def _save_weights(folder: Path, variant: Variant, preset: Preset, options: Options) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         variant.stage.centre(variant.stage.model)

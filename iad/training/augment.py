@@ -104,3 +104,16 @@ def warp(picture: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(
         picture, pixels, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
+
+
+def roll_of(affine: np.ndarray) -> np.floating:
+    """Return the roll, in degrees, that an affine (2, 3) adds to what a picture shows."""
+    return np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))
+
+
+def dot(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Mark points (n, 2), in the unit square, in a copy of a square picture."""
+    picture = picture.copy()
+    for x, y in points * picture.shape[0]:
+        cv2.circle(picture, (int(x), int(y)), 1, (0, 255, 0), -1)
+    return picture

@@ -12,7 +12,7 @@ import json
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,99 @@ import torch
 from einops import rearrange
 from safetensors.torch import save
 from torch import Tensor
+from tqdm import tqdm
 
 from iad.config import FullSizePreset
 from iad.spread import spread
-from iad.training.footage_captions import CAPTIONS, Entry, read_captions
-from iad.training.footage_tracks import FILTERS, Filters, Shot, TrackedClip, TrackTask, track
+from iad.text import Action, parse_prompt
+from iad.training.footage_tracks import FILTERS, Filters, Shot, TrackedClip, track
 from iad.video import VIDEO_SUFFIXES, check_folder, write_whole
 
+CAPTIONS = "captions.jsonl"
+FORM = '{"video": "a.mp4", "caption": "a woman laughs"}'
 INDEX, SKIPPED, SETTINGS = "index.jsonl", "skipped.jsonl", "settings.json"
 PARTS = ("scheduler", "text_encoder", "tokenizer", "vae")  # of the published pipeline
 MOST_FRAMES = 161  # more than any CogVideoX makes
 EMPTY = "empty.safetensors"  # the text states of no words at all
 NO_CAPTION = f"It has no line in {CAPTIONS}; write one."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the captions: a video and what is said about it."""
+
+    video: str
+    caption: str
+    person: str | None
+    segments: tuple[tuple[float, float, str], ...]  # start, end in seconds of the clip, and the words
+
+    @property
+    def told(self) -> str:
+        """What the base model hears: all that happens, in one sentence and in order, as when it generates."""
+        return ", then ".join(dict.fromkeys(words for _, _, words in self.segments))
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the base model hears, then the words of every segment, each once."""
+        return list(dict.fromkeys([self.told, *(words for _, _, words in self.segments)]))
+
+
+def read_captions(folder: Path, *, duration: float) -> list[Entry]:
+    """Read `captions.jsonl`; every line must be right and name a video that is there.
+
+    Args:
+        folder: holds the videos too.
+        duration: seconds of a clip; what a timeline says beyond them is left out.
+
+    Raises:
+        ValueError: the first thing that is wrong, with its line.
+    """
+    path = folder / CAPTIONS
+    if not path.is_file():
+        raise ValueError(f"'{folder}' has no {CAPTIONS}; write one line a video, such as {FORM}.")
+    entries: dict[str, Entry] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        entry = _read_line(line, f"Line {number} of {path.name}", duration)
+        if not (folder / entry.video).is_file():
+            where = f"line {number} of {path.name}"
+            raise ValueError(f"There is no video '{entry.video}' in '{folder}', which {where} names; fix it.")
+        if entry.video in entries:
+            raise ValueError(f"Line {number} of {path.name} names '{entry.video}' again; keep one line.")
+        entries[entry.video] = entry
+    if not entries:
+        raise ValueError(f"'{path}' is empty; write one line a video, such as {FORM}.")
+    return list(entries.values())
+
+
+def _read_line(line: str, where: str, duration: float) -> Entry:
+    try:
+        values = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not JSON ({error.msg}); write such as {FORM}.") from error
+    values = values if isinstance(values, dict) else {}
+    texts = [values.get(key) for key in ("video", "caption")]
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"{where} needs a video and a caption; write such as {FORM}.")
+    video, caption = texts
+    person = values.get("person")
+    timeline = [_read_action(item, where) for item in values.get("timeline") or ()]
+    timeline = [Action(a.start, min(a.end, duration), a.prompt) for a in timeline if a.start < duration]
+    try:
+        actions = parse_prompt(caption, timeline or None, duration=duration)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    segments = tuple((float(a.start), float(a.end), a.prompt) for a in actions)
+    return Entry(video, caption, None if person is None else str(person), segments)
+
+
+def _read_action(item: Any, where: str) -> Action:
+    try:
+        start, end, words = item
+        return Action(float(start), float(end), str(words))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{where}: a timeline is such as [[0, 1, "smiles"]], got {item!r}.') from error
 
 
 def prepare_footage(
@@ -84,12 +165,10 @@ def prepare_footage(
     if todo or not (output / EMPTY).exists():
         encoders = _Encoders(preset, base, device=device, accept_licence=accept_licence)
         write_whole(output / EMPTY, save({"states": encoders.read([""])[0][0]}))
-        shot = _shot(preset, references)
-        tasks = [
-            TrackTask(k, folder / e.video, shot, filters, zlib.crc32(e.video.encode()))
-            for k, e in enumerate(todo)
-        ]
-        for number, found in _with_bar(spread(tasks, track, workers=workers), len(tasks)):
+        tasks = [(k, folder / e.video, zlib.crc32(e.video.encode())) for k, e in enumerate(todo)]
+        work = functools.partial(track, shot=_shot(preset, references), filters=filters)
+        tracked = spread(tasks, work, workers=workers)
+        for number, found in tqdm(tracked, total=len(tasks), desc="clips", unit="clip"):
             entry = todo[number]
             if isinstance(found, str):
                 records[SKIPPED].add({"video": entry.video, "reason": found, "key": keys[entry.video]})
@@ -221,12 +300,6 @@ def _store(output: Path, entry: Entry, clip: TrackedClip, encoders: _Encoders) -
         "face_width": round(clip.face_width, 1),
         "sharpness": round(clip.sharpness, 1),
     }
-
-
-def _with_bar(found, total: int):
-    from tqdm import tqdm
-
-    return tqdm(found, total=total, desc="clips", unit="clip")
 
 
 def _finish(folder: Path, output: Path, entries: list[Entry], records: dict[str, _Records]) -> dict[str, Any]:

@@ -190,17 +190,6 @@ def _adopt(preset: FullSizePreset, settings: dict[str, Any]) -> FullSizePreset:
     return replace(preset, size=shot.pop("face_size"), face=FaceConfig(settings["face"]), **shot)
 
 
-def to_device(batch: Any, device: torch.device) -> Any:
-    """Bring a nested batch to a device."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(to_device(value, device) for value in batch)
-    return batch
-
-
 def flatten_moments(features: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Join clips and moments, as the decoupler wants them."""
     vector, tokens = features

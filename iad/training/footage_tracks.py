@@ -56,17 +56,6 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class TrackTask:
-    """What one worker is asked for."""
-
-    number: int
-    video: Path
-    shot: Shot
-    filters: Filters
-    seed: int
-
-
-@dataclass(frozen=True)
 class TrackedClip:
     """One face through one clip."""
 
@@ -78,14 +67,15 @@ class TrackedClip:
     sharpness: float
 
 
-def track(task: TrackTask) -> tuple[int, TrackedClip | str]:
-    """Work on one video; what is wrong with it comes back as a sentence."""
+def track(task: tuple[int, Path, int], *, shot: Shot, filters: Filters) -> tuple[int, TrackedClip | str]:
+    """Work on one video, given with its number and seed; what is wrong with it comes back as a sentence."""
+    number, video, seed = task
     try:
-        return task.number, track_video(task.video, task.shot, filters=task.filters, seed=task.seed)
+        return number, track_video(video, shot, filters=filters, seed=seed)
     except (ValueError, OSError) as error:
-        return task.number, " ".join(str(error).split())
+        return number, " ".join(str(error).split())
     except Exception as error:  # whatever a strange file makes of FFmpeg and OpenCV; the others go on
-        return task.number, f"It could not be read ({type(error).__name__}: {' '.join(str(error).split())})."
+        return number, f"It could not be read ({type(error).__name__}: {' '.join(str(error).split())})."
 
 
 def track_video(path: Path, shot: Shot, *, filters: Filters, seed: int) -> TrackedClip:

@@ -1,23 +1,66 @@
-"""L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA at full size, as one module that can be wrapped.
+"""What full-size training minimises, what it builds before it starts, and the adapter that it leaves behind.
 
-L_diffusion is the velocity error of CogVideoX's own schedule. Its trainers weigh the error of the clean video
-by 1 / (1 - alpha_bar); with v-prediction that is this error. Of L_ID and L_TA remain the terms that need only
+L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA, as one module that can be wrapped. L_diffusion is the
+velocity error of CogVideoX's own schedule. Its trainers weigh the error of the clean video by
+1 / (1 - alpha_bar); with v-prediction that is this error. Of L_ID and L_TA remain the terms that need only
 videos: orthogonality, invariance, retention and independence, contrast and match. Agreement, swap, grounding,
 portrait and picture want coefficients or renders that are known, which footage does not come with: off here.
 """
 
+import importlib.util
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from iad import checkpoint
 from iad import decoupling as idea
+from iad.adapters import is_adapter_key
+from iad.closed_form import fit_erasure
 from iad.config import FullSizePreset
 from iad.decoupling import IdentityWeights, Split, TextWeights
-from iad.training.denoiser import LAMBDA_ID, LAMBDA_TA
-from iad.training.footage_clips import flatten_moments
+from iad.full_size import base as full_size
+from iad.training import state
+from iad.training.ablations import weights_without
+from iad.training.denoiser_stage import LAMBDA_ID, LAMBDA_TA
+from iad.training.footage_clips import MOMENTS, Clips, flatten_moments
 from iad.transformer import IaDTransformer3DModel
+
+TRACKERS = ("wandb", "tensorboard")
+LORA = "lora_"  # in the names of its weights
+LORA_TARGETS = r"transformer_blocks\.\d+\.attn1\.(to_q|to_k|to_v|to_out\.0)"
+CENTRE_CLIPS = 400  # whose average identity and action are stored, at most
+PEOPLE_A_DIRECTION = 8  # so many people a direction that is projected out, or it would be a person
+
+
+@dataclass(frozen=True)
+class FullSizeOptions:
+    """What one run of training does."""
+
+    preset: FullSizePreset
+    data: Path  # a prepared folder, or the folder of videos that holds it
+    output: Path
+    base: str | Path | None = None  # folder or hub id; None the preset's own
+    adapter: Path | None = None  # weights to begin from
+    steps: int = 10_000  # counted from the very first
+    minutes: float | None = None
+    batch: int = 1  # clips a process and step
+    accumulate: int = 1  # steps joined to one
+    split_batch: int = 8  # clips whose faces L_ID and L_TA compare in every step
+    learning_rate: float = 1e-4
+    warmup: int = 200  # steps
+    lora_rank: int = 0  # of LoRA on the base's attention; 0 trains none
+    gradient_checkpointing: bool = True
+    track: str | None = None  # one of `TRACKERS`
+    checkpoint_every: int = 250  # steps
+    log_every: int = 10
+    seed: int = 0
+    resume: bool = False
+    without: tuple[str, ...] = ()  # terms of the loss
 
 
 class FullSizeLoss(nn.Module):
@@ -134,3 +177,136 @@ class FullSizeLoss(nn.Module):
             "contrast": idea.text_contrast(codes, told, same),
             "match": idea.text_match(codes, told),
         }
+
+
+def check_packages(options: FullSizeOptions) -> None:
+    """Refuse options whose packages are not installed.
+
+    Raises:
+        ValueError: which one is missing.
+    """
+    if options.lora_rank and importlib.util.find_spec("peft") is None:
+        raise ValueError("LoRA needs peft, which is not installed; pip install peft, or leave LoRA out.")
+    if options.track not in (None, *TRACKERS):
+        known = ", ".join(TRACKERS)
+        raise ValueError(f"Runs cannot be tracked by {options.track!r}; choose one of {known}.")
+    if options.track and importlib.util.find_spec(options.track) is None:
+        raise ValueError(
+            f"{options.track} is not installed; pip install {options.track}, or leave the tracking out: "
+            "log.jsonl holds the same numbers."
+        )
+
+
+def fit_preset(folder: Path, clips: Clips) -> FullSizePreset:
+    """Take the width and depth of a base and of its text, and the size of the clips.
+
+    Raises:
+        ValueError: the clips were prepared with another base.
+    """
+    found = full_size.read_preset(folder, clips.preset)
+    width = clips.silence.shape[-1]
+    if width != found.text.state_dim:
+        raise ValueError(
+            f"The clips in '{clips.folder}' have text of width {width} and this base reads "
+            f"{found.text.state_dim}; prepare them with the base that they shall train."
+        )
+    return replace(clips.preset, base=found.base, text=found.text)
+
+
+def choose_dtype(device: torch.device) -> torch.dtype:
+    """Return the precision of the frozen base; processors have no fast bfloat16."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def create_loss(options: FullSizeOptions, folder: Path, *, device: torch.device) -> FullSizeLoss:
+    """Load the base from its folder, put adapters on it, and let nothing of the base be trained."""
+    preset = options.preset
+    dtype = choose_dtype(device)
+    unused = dict.fromkeys(("vae", "text_encoder", "tokenizer"))
+    pipeline = full_size.load_base(folder, preset, dtype=dtype, **unused)
+    split = full_size.create_full_split(preset, seed=options.seed)
+    transformer = pipeline.transformer
+    if options.adapter:
+        source = Path(options.adapter)
+        full_size.check_base(full_size.load_adapter_preset(source).base, preset.base, folder=source)
+        full_size.load_split(split, source)
+        full_size.load_adapters(transformer, source)
+        split["decoupler"].erase_from.zero_()  # found anew at the end
+    if options.lora_rank:
+        _add_lora(transformer, options)
+    for name, parameter in transformer.named_parameters():
+        parameter.requires_grad_(is_adapter_key(name) or LORA in name)
+    identity_weights, text_weights = weights_without(options.without)
+    model = FullSizeLoss(
+        preset,
+        transformer,
+        split,
+        pipeline=pipeline,
+        identity_weights=identity_weights,
+        text_weights=text_weights,
+    )
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()  # small steps vanish in bfloat16
+    if options.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing()
+    return model.train()
+
+
+def _add_lora(transformer: nn.Module, options: FullSizeOptions) -> None:
+    from peft import LoraConfig
+
+    config = LoraConfig(r=options.lora_rank, lora_alpha=options.lora_rank, target_modules=LORA_TARGETS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        transformer.add_adapter(config)
+
+
+def write_adapter(options: FullSizeOptions, clips: Clips, *, device: torch.device) -> Path:
+    """Write the adapter folder from the last checkpoint, whatever the model was wrapped in."""
+    weights = state.read_trained(options.output)
+    parts = {
+        part: {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
+        for part in ("split.", "transformer.")
+    }
+    split = full_size.create_full_split(options.preset).to(device)
+    split.load_state_dict(parts["split."], strict=False)  # buffers are not trained, `centre` fills them
+    centre(split["decoupler"], clips, seed=options.seed)
+    adapters = {k: v for k, v in parts["transformer."].items() if is_adapter_key(k)}
+    lora = {k.replace(".default.", "."): v for k, v in parts["transformer."].items() if LORA in k}
+    folder = options.output / "adapter"
+    checkpoint.save_preset(folder, options.preset)
+    large = {"shard_size": full_size.SHARD_SIZE}
+    checkpoint.save_part(folder, full_size.SPLIT, split.state_dict(), **large)
+    checkpoint.save_part(folder, full_size.ADAPTERS, adapters, **large)
+    if lora:
+        from diffusers import CogVideoXPipeline
+
+        CogVideoXPipeline.save_lora_weights(folder, transformer_lora_layers=lora)
+    return folder
+
+
+@torch.no_grad()
+def centre(decoupler: nn.Module, clips: Clips, *, seed: int) -> None:
+    """Store the average identity and action, and what of i still changes within a person, to be erased."""
+    rng, device = np.random.default_rng(seed), decoupler.queries.device
+    decoupler.erase_from.zero_()
+    rows = rng.permutation(len(clips))[:CENTRE_CLIPS].tolist()
+    count = clips.preset.latent_frames
+    moments = sorted({round(k) for k in np.linspace(0, count - 1, MOMENTS).tolist()})
+    identity, action = [], []
+    for row in rows:
+        features = flatten_moments(clips.faces([row], moments))
+        part = decoupler(*(x.to(device) for x in features))
+        identity.append(part.identity)
+        action.append(part.action)
+    together = torch.cat(identity)
+    decoupler.mean_identity.copy_(together.mean(0))
+    decoupler.mean_action.copy_(torch.cat(action).mean(0))
+    person = torch.from_numpy(clips.person[rows]).to(device).repeat_interleave(len(moments))
+    most = decoupler.erase_from.shape[1]
+    rank = min(most, len(person.unique()) // PEOPLE_A_DIRECTION)
+    if rank:
+        first, second = fit_erasure(together.flatten(1), person, rank)
+        decoupler.erase_from[:, :rank].copy_(first)
+        decoupler.erase_to[:rank].copy_(second)

@@ -16,16 +16,11 @@ from iad.portraits.head import load_head
 from iad.portraits.photo import load_photo_people
 from iad.portraits.stills import load_stills
 from iad.spread import leave_with
-from iad.training.plan import Amounts
+from iad.training.timetable import Amounts, count_cores
 
 MOST_WORKERS = 16
 MANY, MORE = 8, 3  # cores; so many times as many stills are made there
 PAUSE = 0.5  # seconds between two looks for what others make
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count_animated(amounts: Amounts) -> int:
@@ -53,13 +48,8 @@ def make_data(folder: Path, amounts: Amounts, *, size: int, seed: int, workers: 
     more: dict[str, Any] = {"size": size, "seed": seed, "workers": workers, "groups": amounts.groups}
     begun = time.monotonic()
     render_pool(folder, clips=amounts.least, minutes=minutes / 3, **more)
-    load_stills(
-        folder / "stills",
-        seed=seed,
-        people=amounts.people,
-        animated=count_animated(amounts),
-        minutes=minutes / 3,
-    )
+    stills = {"people": amounts.people, "animated": count_animated(amounts), "minutes": minutes / 3}
+    load_stills(folder / "stills", seed=seed, **stills)
     left = minutes - (time.monotonic() - begun) / 60
     if left > 0:
         render_pool(folder, clips=amounts.clips, minutes=left, **more)

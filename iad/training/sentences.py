@@ -1,145 +1,238 @@
-"""Sentences of gestures: one, several at once, in order, mixed, denied, of one side; their shapes are data.
+"""Gestures put into words: one, several at once, in order, mixed, denied, of one side, in many manners.
 
-In come entries of the lexicon and manners; out come texts with what they mean.
+In come entries of the lexicon and manners; out come texts with what they mean. Words and the shapes of
+sentences are data, in `sentences.json`.
 """
 
+import json
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
-from iad.portraits.lexicon import Entry, draw_words, inflect_verb
-from iad.portraits.wording import Form, pick
-from iad.training.clauses import HER, NOUN, THEIR, THEM, AnyForm, Speaker, draw_manner
+import numpy as np
+
+from iad.portraits.lexicon import Entry, draw_words, inflect_verb, one_sided
+from iad.portraits.wording import Form, Pronoun, pick
 from iad.training.meanings import Manner, Meaning, mean
 
-_SINGLE: dict[AnyForm, tuple[str, ...]] = {
-    "third": ("{who} {text}", "{who} {text}", "{text}", "{who} who {text}", "in the video {who} {text}"),
-    "gerund": ("{who} is {text}", "{who} {text}", "{text}", "{who} keeps {text}", "{who} starts {text}"),
-    "part": ("{text}", "{who}, {text}", "{suddenly}{text}"),
-    "with": ("{who} with {text}", "{who}, {text}", "with {text}, {who}", "{text}"),
-    "base": ("{text}",),
-}
-_ASKED = (
-    "{text}", "make {her} {text}", "I want {her} to {text}", "please {text}", "{who} should {text}",
-    "let {who} {text}", "can you make {who} {text}", "{who} will {text}", "{who} begins to {text}",
-    "{who} starts to {text}",
-)  # fmt: skip
-_BESIDE: dict[str, tuple[str, ...]] = {
-    "with": ("{text} with {more}", "{text}, with {more}"),
-    "part": ("{text} while {more}", "{text}, {more}", "{text} and {more}", "{text} as {more}"),
-    "gerund": ("{text} while {more}", "{text}, {more}", "{text} while also {more}"),
-    "both gerunds": ("{text} and {more}", "{text} while {more}", "{text}, {more}"),
-    "third": (
-        "{text} and {more}",
-        "{text} and {more}",
-        "{text}, {more}",
-        "{text} and at the same time {more}",
-    ),
-}
-_AFTER = ("after {done} {who} {also}", "{who} {also} after {done}", "{who} {also}, but first is {done}")
-_BEFORE = ("before {also} {who} {done}", "{who} {done} before {also}", "{who} {done}, followed by {also}")
-_NEXT: dict[str, tuple[str, ...]] = {
-    "gerund": (", followed by {more}", " before {more}", ", then {more}", ", ending up {more}"),
-    "part": (", then {more}", ". Then {more}", " until {more}", ", and after that {more}", "; later {more}"),
-    "third": (
-        ", then {more}", " and then {more}", ". Then {them} {more}", ". After that, {them} {more}",
-        ", then {them} {more}", " and finally {more}", ", next {more}", ", and a moment later {more}",
-        ", before {them} {more}", ", after which {them} {more}", " until {them} {more}",
-    ),
-}  # fmt: skip
-_MIXED = (
-    "looks {one} but {other}", "is {one} and {other} at the same time", "looks both {one} and {other}",
-    "is half {one}, half {other}", "looks {one} yet {other}", "looks {one} and a bit {other}",
-    "seems {one} and {other}", "has a look both {one} and {other}", "is {one}, but also {other}",
-    "looks {one}, almost {other}",
-)  # fmt: skip
-_MIXED_FEELINGS = (
-    "is torn between {one} and {other}", "shows a mixture of {one} and {other}",
-    "looks at us with {one} and {other}", "feels {one} mixed with {other}",
-)  # fmt: skip
-_ONLY_EYES = (
-    "only {their} eyes look {adj}", "{who} looks {adj} only around the eyes",
-    "{their} eyes are {adj}, the mouth is calm", "{who} has {adj} eyes and a calm mouth",
-)  # fmt: skip
-_EYES_APART = (
-    "{who} {third}, but {their} eyes are {adj}", "{who} {third} with {adj} eyes",
-    "{third}, but {their} eyes look {adj}", "{who} {third} while {their} eyes stay {adj}",
-    "{their} eyes look {adj}, but {them} {third}",
-    "{who} {third} with the mouth alone, and the eyes are {adj}",
-)  # fmt: skip
-_DENIED: dict[str, tuple[str, ...]] = {
-    "gerund": (
-        "not {other} but {said}", "{who} is {said} without {other}", "no {noun}, just {said}",
-        "{said}, not {other}", "{said} rather than {other}", "{who} is {said}, but not {other}",
-    ),
-    "third": (
-        "without {other} {they} {said}", "without {other}, {who} {said}", "{who} {said} without {other}",
-        "{who} does not {base} but {said}", "{who} doesn't {base}, {they} {said}",
-        "{who} {said} but does not {base}", "{who} {said} and doesn't {base}",
-        "no {noun}, {they} only {said}",
-        "instead of {other} {they} {said}", "{who} {said} instead of {other}",
-        "{who} never {never}, only {said}",
-        "{who}, not {other}, {said}", "{who} {said} with no {noun}", "{who} {said}, no {noun}",
-        "{who} {said}, but {they} is not {other}", "{who} {said}, without any {noun}",
-        "not {other}, {who} {said}",
-        "{who} isn't {other}, {they} just {said}", "no {noun} at all, {they} {said}",
-        "{who} avoids {other} and {said}", "{who} {said} rather than {never}",
-        "{who} {said} without a trace of {noun}", "{who} won't {base}, but {said}",
-        "never {other}, {who} {said}",
-    ),
-}  # fmt: skip
-_STILL = (
-    "{who} {said}, but {still}", "{who} {said} while {still}", "{who} {said}, {still}", "{said}, but {still}",
-    "{still}, but {who} {said}", "{still} while {they} {said}", "{who} {said} and {still}",
-)  # fmt: skip
-_NOTHING = (
-    "{who} does not {base}", "{who} doesn't {base}", "does not {base}", "no {noun}", "{who} won't {base}",
-    "{who} is not {gerund}", "{who} never {third}", "without {gerund}", "{who} isn't {gerund} at all",
-    "{who} does not {base} or {other}", "no {noun}, no {another}", "{who} with no {noun}",
-    "{who} stops {gerund}",
-    "don't {base}", "not {gerund}", "without any {noun}", "{who} refuses to {base}",
-    "{who} neither {third} nor {also}", "{who} avoids {gerund}", "there is no {noun}",
-    "{who} must not {base}",
-    "{who} shows no {noun}", "{who} does not {base} at all",
-)  # fmt: skip
-_NOT_SO = (
-    "{who} is not {adj}", "{who} isn't {adj}", "{who} does not look {adj}", "not {adj}",
-    "{who} isn't {adj} at all",
-    "{who} is anything but {adj}",
-)  # fmt: skip
-_CONTRADICTING = (
-    "{who} {third} without {gerund}", "{third} without {gerund}", "{who} {third} and does not {base}",
-    "{who} {third} but never {third}", "{who} does not {base} but {third}", "without {gerund} {they} {third}",
-    "{who} {third} while not {gerund}", "{gerund} without {gerund}",
-)  # fmt: skip
-_ONE_SIDE = (
-    "{said}, not the {there}", "{said}, not the {there} one", "{said} and not {there}",
-    "{said}, not to the {there}", "{said} instead of {there}", "{said}, the {there} one stays still",
-)  # fmt: skip
+WORDS: dict[str, Any] = json.loads(Path(__file__).with_name("sentences.json").read_text())
+SIDES = ("left", "right")
+# What `WORDS["side"]` may replace: a camera's left is the person's right, a stage's left the person's left.
+_ASIDE = re.compile(r"\b(?:to|off to|over to) (?:the|her|his|their|my|your) (?:left|right)$")
+# Words for degrees: after a verb, before an adjective, before a noun.
+DEGREES = {float(degree): words for degree, words in WORDS["degree"].items()}
+
+Subject = Pronoun | Literal["I", "you"]
+AnyForm = Literal["base", "third", "gerund", "with", "part", "cue"]
 
 
-class Teller(Speaker):
-    """Tells sentences of one person."""
+def draw_manner(rng: np.random.Generator, *, often: float = 0.4) -> Manner:
+    """Draw how something is done; mostly nothing is said of it."""
+    if rng.random() >= often:
+        return Manner()
+    kind = int(rng.choice(6, p=[0.58, 0.13, 0.07, 0.06, 0.1, 0.06]))
+    if kind == 0:
+        return Manner(degree=float(rng.choice(list(DEGREES), p=[0.17, 0.35, 0.33, 0.15])))
+    rate, times = float(rng.choice([0.65, 1.5])), int(rng.integers(1, 4))
+    how = ({"rate": rate}, {"onset": 1.3}, {"onset": 0.16}, {"hold": 0.7}, {"times": times})[kind - 1]
+    return Manner(**how)
 
-    def _shape(self, shapes: Sequence[str], **parts: str) -> str:
-        return pick(self.rng, shapes).format(**parts)
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells what one person does, in clauses and in sentences."""
+
+    rng: np.random.Generator
+    pronoun: Subject
+
+    @property
+    def who(self) -> list[str]:
+        """Name the person in several ways."""
+        return WORDS["who"][self.pronoun]
+
+    @property
+    def called(self) -> dict[str, str]:
+        """Give the person's pronouns: what goes into the slots {them}, {her}, {their} and {self}."""
+        return WORDS["pronouns"][self.pronoun]
+
+    def fill(self, phrase: str, manner: Manner) -> tuple[str, int | None]:
+        """Fill a wording's slots; tell which side it names, if it names one."""
+        text, side = draw_words(phrase, self.rng), None
+        if "@" in text:
+            side = int(self.rng.integers(2))
+            text = text.replace("@wards", f"{SIDES[side]}ward").replace("@", SIDES[side])
+        their = "the" if self.rng.random() < 0.05 and "* own" not in text else self.called["their"]
+        words = DEGREES.get(manner.degree)
+        text = text.replace("^", pick(self.rng, words[1]) if words else "")
+        text = text.replace("+", pick(self.rng, words[2]) if words else "").replace("*", their)
+        if side is not None and _ASIDE.search(text) and self.rng.random() < 0.12:
+            text = _ASIDE.sub(self._shape(WORDS["side"], side=SIDES[side], other=SIDES[1 - side]), text)
+        return self._name_person(text), side
+
+    def _name_person(self, text: str) -> str:
+        """Fill the slots for the person; some take verbs of their own."""
+        they = self.pronoun
+        text = text.replace("~", they).replace("%", self.called["her"])
+        text = re.sub(r"\bthemselves\b", self.called["self"], text)
+        for third, own in WORDS["verbs"].get(they, {}).items():
+            text = text.replace(f"{they} {third}", f"{they} {own}")
+        return " ".join(text.split())
+
+    def _manner_words(self, manner: Manner) -> str:
+        rng = self.rng
+        if manner.degree != 1:
+            return pick(rng, DEGREES[manner.degree][0]).replace("*", self.called["their"])
+        if manner.rate != 1:
+            return pick(rng, WORDS["slow" if manner.rate < 1 else "quick"])
+        if manner.onset is not None:
+            return pick(rng, WORDS["gradual" if manner.onset > 0.4 else "sudden"])
+        return pick(rng, WORDS["brief"] if manner.hold is not None else WORDS["times"][str(manner.times)])
+
+    def say(self, entry: Entry, manner: Manner, *, form: AnyForm) -> tuple[str, Meaning]:
+        """Say a gesture in one form: as an inflected verb phrase, after "with", or as a clause of its own."""
+        kinds = {"with": self._with_kinds, "part": self._part_kinds, "cue": self._cue_kinds}
+        shapes = kinds.get(form, self._verb_kinds)(entry)
+        phrase, before = shapes[int(self.rng.integers(len(shapes)))]
+        slotted = manner.degree != 1 and ("^" in phrase or "+" in phrase)
+        text, side = self.fill(phrase, manner)
+        if form in ("base", "third", "gerund"):
+            text = inflect_verb(text, form)
+        if not manner.plain and not slotted:
+            text = self._modify(text, manner, front=form in ("third", "gerund", "base") and not before)
+        known = next((n for n, words in WORDS["times"].items() if any(f" {w}" in text for w in words)), 0)
+        return text, mean(entry, replace(manner, times=manner.times or int(known)), side=side)
+
+    def _modify(self, text: str, manner: Manner, *, front: bool) -> str:
+        words = self._manner_words(manner)
+        single = " " not in words and words.endswith(("ly", "barely", "fast"))
+        if front and single and self.rng.random() < 0.4 and not text.startswith(("is ", "be ", "being ")):
+            return f"{words} {text}"
+        return f"{text} {words}"
+
+    def _verb_kinds(self, entry: Entry) -> list[tuple[str, bool]]:
+        """Draw verb phrases in their base form from each kind; True where a degree stands inside."""
+        rng, words, found = self.rng, entry.words, []
+        found += [(pick(rng, words["verb"]), False)] * 4 if words["verb"] else []
+        if words["adj"]:
+            adj, verb = pick(rng, words["adj"]), pick(rng, WORDS["adjective verbs"])
+            shapes = (f"{verb} ^ {adj}", f"have a(n) ^ {adj} look", f"make a(n) ^ {adj} face")
+            found += [(shape, True) for shape in shapes]
+        if words["adv"]:
+            found += [(f"{pick(rng, WORDS['adverb verbs'])} ^ {pick(rng, words['adv'])}", True)]
+        if words["feel"]:
+            feel = pick(rng, words["feel"])
+            found += [(f"{pick(rng, WORDS['feeling verbs'])} + {feel}", True)]
+        if words["with"] and (rng.random() < 0.4 or not found):
+            found += [(f"{pick(rng, WORDS['poses'])} with {pick(rng, words['with'])}", False)]
+        found += self._situations(entry, "verb")
+        return [(self.add_article(phrase), inside) for phrase, inside in found]
+
+    def _situations(self, entry: Entry, form: str) -> list[tuple[str, bool]]:
+        """Draw a mood, what one is like, as if what had happened and when one looks so: a phrase of each."""
+        found = []
+        for kind, shapes in WORDS["situations"][form].items():
+            if entry.words[kind]:
+                said = pick(self.rng, entry.words[kind])
+                said = inflect_verb(draw_words(said, self.rng), "gerund") if kind == "when" else said
+                doing = kind == "mood" and form == "verb" and said.partition(" ")[0].endswith("ing")
+                found += [(("be {}" if doing else pick(self.rng, shapes)).format(said), False)]
+        return found
+
+    def add_article(self, phrase: str) -> str:
+        """Choose between "a" and "an" before an adjective."""
+        before, mark, after = phrase.partition("a(n) ^ ")
+        if not mark:
+            return phrase
+        return f"{before}{'an' if after[0] in 'aeiou' else 'a'} {after}"
+
+    def _with_kinds(self, entry: Entry) -> list[tuple[str, bool]]:
+        rng, words, found = self.rng, entry.words, []
+        found += [(pick(rng, words["with"]), False)] * 2 if words["with"] else []
+        if words["adj"]:
+            face = pick(rng, ("look", "expression", "face", "look on * face"))
+            found += [(self.add_article(f"a(n) ^ {pick(rng, words['adj'])} {face}"), True)]
+        if words["feel"]:
+            place = pick(rng, ("", " in * eyes", " on * face", " written on * face"))
+            look = pick(rng, ("+ ", "a look of ", "an expression of "))
+            found += [(look + pick(rng, words["feel"]) + place, True)]
+        found += self._situations(entry, "with")
+        return found or [(inflect_verb(draw_words(phrase, rng), "gerund"), False) for phrase in words["verb"]]
+
+    def _cue_kinds(self, entry: Entry) -> list[tuple[str, bool]]:
+        """Draw directions without a verb: "a broad smile", "teeth showing", "lips pursed"."""
+        rng, words, found = self.rng, entry.words, []
+        found += [(pick(rng, words["cue"]), False)] * 3 if words["cue"] else []
+        if words["with"]:
+            said = draw_words(pick(rng, words["with"]), rng)
+            found += [(said.removeprefix("* ") if rng.random() < 0.7 else said, False)]
+        if words["adj"]:
+            found += [(self.add_article(f"a(n) ^ {pick(rng, words['adj'])} face"), True)]
+        return found or self._with_kinds(entry)
+
+    def _part_kinds(self, entry: Entry) -> list[tuple[str, bool]]:
+        rng, words, found = self.rng, entry.words, []
+        found += [(pick(rng, words["part"]), False)] * 2 if words["part"] else []
+        if words["adj"]:
+            subject = pick(rng, ("* face looks", "* expression is", "* face is", "the look on * face is"))
+            found += [(f"{subject} ^ {pick(rng, words['adj'])}", True)]
+        if words["feel"]:
+            feel = pick(rng, words["feel"])
+            shapes = (f"{feel} shows on * face", f"* face shows + {feel}", f"* eyes are full of {feel}")
+            found += [(pick(rng, shapes), True)]
+        found += self._situations(entry, "part")
+        done = (inflect_verb(draw_words(phrase, rng), "third") for phrase in words["verb"])
+        return found or [(f"{self.called['them']} {phrase}", False) for phrase in done]
+
+    def _shape(self, shapes: Sequence[str], *, who: str = "", **parts: str) -> str:
+        """Fill one of some shapes."""
+        whom = self.called["her"] if who in ("she", "he") else who
+        return pick(self.rng, shapes).format(**self.called, who=who, whom=whom, **parts)
+
+    def _address(self, entry: Entry, manner: Manner) -> tuple[str, Meaning]:
+        """Tell one gesture of oneself, or ask somebody for it."""
+        subject: Subject = "I" if self.rng.random() < 0.4 else "you"
+        form: AnyForm = "base" if self.rng.random() < 0.75 else "gerund"
+        text, meaning = replace(self, pronoun=subject).say(entry, manner, form=form)
+        text = self._shape(WORDS["address"][subject][form], text=text)
+        am = "am" if subject == "I" else "are"
+        return re.sub(rf"^((?:now )?{subject}) be\b", rf"\1 {am}", text), meaning
+
+    def _command(self, entries: Sequence[Entry], manners: Sequence[Manner]) -> tuple[str, list[Meaning]]:
+        """Ask somebody for one gesture after another."""
+        you = replace(self, pronoun="you")
+        said = [you.say(e, m, form="base") for e, m in zip(entries, manners, strict=True)]
+        text = pick(self.rng, WORDS["commands joined"]).join(text for text, _ in said)
+        return pick(self.rng, ("", "", "first ", "please ")) + text, [meaning for _, meaning in said]
+
+    def _list_cues(self, entries: Sequence[Entry], shapes: Sequence[str]) -> tuple[str, list[Meaning]]:
+        """Tell two gestures as directions without verbs."""
+        (one, first), (other, second) = (self.say(entry, Manner(), form="cue") for entry in entries)
+        return self._shape(shapes, who=pick(self.rng, self.who), one=one, other=other), [first, second]
 
     def sentence(self, entry: Entry, manner: Manner) -> tuple[str, Meaning]:
         """Tell one gesture in a sentence."""
         rng, who = self.rng, pick(self.rng, self.who)
-        shape = int(rng.choice(8, p=[0.34, 0.14, 0.1, 0.08, 0.1, 0.12, 0.06, 0.06]))
+        shape = int(rng.choice(10, p=[0.28, 0.14, 0.05, 0.08, 0.1, 0.06, 0.05, 0.06, 0.11, 0.07]))
+        if shape == 9:
+            return self._address(entry, manner)
         if shape == 6 and entry.words["adj"]:
-            adj, noun = pick(rng, entry.words["adj"]), pick(rng, NOUN[self.pronoun])
+            adj, noun = pick(rng, entry.words["adj"]), pick(rng, WORDS["noun"][self.pronoun])
             title = pick(rng, ("", "", "a portrait of ", "a video of ", "close-up of "))
             text, side = self.fill(self.add_article(f"{title}a(n) ^ {adj} {noun}"), Manner())
             return text, mean(entry, side=side)
-        form: AnyForm = ("third", "third", "gerund", "base", "part", "base", "with", "with")[shape]
+        form: AnyForm = ("third", "gerund", "base", "part", "base", "with", "base", "with", "cue")[shape]
         text, meaning = self.say(entry, manner, form=form)
-        shapes = _ASKED if shape == 5 else _SINGLE[form]
+        shapes = WORDS["asked"] if shape == 4 else WORDS["single"][form]
         suddenly = "suddenly " if manner.onset else ""
-        return self._shape(shapes, who=who, text=text, her=HER[self.pronoun], suddenly=suddenly), meaning
+        return self._shape(shapes, who=who, text=text, suddenly=suddenly), meaning
 
     def at_once(self, entries: Sequence[Entry], manners: Sequence[Manner]) -> tuple[str, list[Meaning]]:
         """Tell several gestures of one moment."""
         rng, who = self.rng, pick(self.rng, self.who)
+        if len(entries) == 2 and rng.random() < 0.22:
+            return self._list_cues(entries, WORDS["cues at once"])
         first: AnyForm = "third" if rng.random() < 0.75 else "gerund"
         text, meaning = self.say(entries[0], manners[0], form=first)
         meanings, before = [meaning], ""
@@ -150,8 +243,8 @@ class Teller(Speaker):
             if form == "with" and rng.random() < 0.25 and not before:
                 before = f"with {more} "
             else:
-                shapes = _BESIDE["both gerunds" if form == first == "gerund" else form]
-                text = self._shape(shapes, text=text, more=more)
+                both = "both gerunds" if form == first == "gerund" else form
+                text = self._shape(WORDS["beside"][both], text=text, more=more)
         is_ = "is " if first == "gerund" and rng.random() < 0.6 else ""
         whole = (f"{before}{who} {is_}{text}", f"{before}{who} {is_}{text}", f"{before}{text}")
         return pick(rng, whole), meanings
@@ -159,45 +252,46 @@ class Teller(Speaker):
     def in_order(self, entries: Sequence[Entry], manners: Sequence[Manner]) -> tuple[str, list[Meaning]]:
         """Tell gestures one after another."""
         rng, who = self.rng, pick(self.rng, self.who)
-        if len(entries) == 2 and rng.random() < 0.25:
+        if (kind := rng.random()) < 0.1:
+            return self._command(entries, manners)
+        if len(entries) == 2 and kind < 0.18:
+            return self._list_cues(entries, WORDS["cues in order"])
+        if len(entries) == 2 and kind < 0.42:
             backwards = rng.random() < 0.5  # told in another order than done
             (done, first), (also, second) = (
                 self.say(e, m, form="gerund" if (k == 0) == backwards else "third")
                 for k, (e, m) in enumerate(zip(entries, manners, strict=True))
             )
-            return self._shape(_AFTER if backwards else _BEFORE, who=who, done=done, also=also), [
-                first,
-                second,
-            ]
+            shapes = WORDS["after" if backwards else "before"]
+            return self._shape(shapes, who=who, done=done, also=also), [first, second]
         text, meaning = self.say(entries[0], manners[0], form="third")
         text, meanings = f"{pick(rng, ('', '', '', 'first ', 'at first '))}{who} {text}", [meaning]
         for entry, manner in zip(entries[1:], manners[1:], strict=True):
             form: AnyForm = pick(rng, ("third", "third", "third", "gerund", "part"))
             more, meaning = self.say(entry, manner, form=form)
             meanings.append(meaning)
-            text += self._shape(_NEXT[form], more=more, them=THEM[self.pronoun])
+            text += self._shape(WORDS["next"][form], more=more)
         return text, meanings
 
     def mixture(self, first: Entry, second: Entry) -> tuple[str, list[Meaning]]:
         """Tell a mixture of two feelings."""
         rng, who = self.rng, pick(self.rng, self.who)
         one, other = (pick(rng, entry.words["adj"]) for entry in (first, second))
-        texts = [shape.format(one=one, other=other) for shape in _MIXED]
+        texts = [shape.format(one=one, other=other) for shape in WORDS["mixed"]]
         if first.words["feel"] and second.words["feel"]:
             feel, more = (pick(rng, entry.words["feel"]) for entry in (first, second))
-            texts += [shape.format(one=feel, other=more) for shape in _MIXED_FEELINGS]
-        text = pick(rng, [*texts, *(f"{who} {text}" for text in texts), *(f"{who} {text}" for text in texts)])
-        return text.replace("*", THEIR[self.pronoun]), [mean(first), mean(second)]
+            texts += [shape.format(one=feel, other=more) for shape in WORDS["mixed feelings"]]
+        text = pick(rng, [*texts, *2 * [f"{who} {text}" for text in texts]])
+        return text.replace("*", self.called["their"]), [mean(first), mean(second)]
 
     def eyes_alone(self, upper: Entry, lower: Entry | None) -> tuple[str, Meaning, Meaning | None]:
         """Tell a feeling that only the eyes show, beside a mouth that does something else or nothing."""
-        rng, who, their = self.rng, pick(self.rng, self.who), THEIR[self.pronoun]
-        adj, above = pick(rng, upper.words["adj"]).replace("*", their), mean(upper)
+        rng, who = self.rng, pick(self.rng, self.who)
+        adj, above = pick(rng, upper.words["adj"]).replace("*", self.called["their"]), mean(upper)
         if lower is None:
-            return self._shape(_ONLY_EYES, who=who, their=their, adj=adj), above, None
+            return self._shape(WORDS["only eyes"], who=who, adj=adj), above, None
         third, below = self.say(lower, Manner(), form="third")
-        text = self._shape(_EYES_APART, who=who, their=their, adj=adj, third=third, them=THEM[self.pronoun])
-        return text, above, below
+        return self._shape(WORDS["eyes apart"], who=who, adj=adj, third=third), above, below
 
     def _name(self, entry: Entry) -> str:
         if entry.words["noun"]:
@@ -215,13 +309,13 @@ class Teller(Speaker):
         if denied.words["still"] and rng.random() < 0.5:
             said, meaning = self.say(entry, draw_manner(rng, often=0.1), form="third")
             still = self.fill(pick(rng, denied.words["still"]), Manner())[0]
-            return self._shape(_STILL, who=who, said=said, still=still, they=THEM[self.pronoun]), meaning
+            return self._shape(WORDS["still"], who=who, said=said, still=still), meaning
         noun = self._name(denied)
         form: AnyForm = "gerund" if rng.random() < 0.25 else "third"
         said, meaning = self.say(entry, draw_manner(rng, often=0.1), form=form)
         base, other, never = (self._verb(denied, form) for form in ("base", "gerund", "third"))
-        parts = {"who": who, "they": THEM[self.pronoun], "said": said, "noun": noun}
-        return self._shape(_DENIED[form], **parts, base=base, other=other, never=never), meaning
+        parts = {"who": who, "said": said, "noun": noun, "base": base, "other": other, "never": never}
+        return self._shape(WORDS["denied"][form], **parts), meaning
 
     def deny_all(self, first: Entry, second: Entry) -> str:
         """Say that something is not done, and nothing else."""
@@ -229,26 +323,26 @@ class Teller(Speaker):
         parts = {"who": who, "noun": self._name(first), "another": self._name(second)}
         parts |= {form: self._verb(first, form) for form in ("base", "gerund", "third")}
         parts |= {"other": self._verb(second, "base"), "also": self._verb(second, "third")}
-        shapes = list(_NOTHING)
+        shapes = list(WORDS["nothing"])
         if first.words["adj"]:
-            parts["adj"] = pick(rng, first.words["adj"])
-            shapes += _NOT_SO
+            parts["adj"] = self.fill(pick(rng, first.words["adj"] + first.words["mood"]), Manner())[0]
+            shapes += WORDS["not so"]
+        if first.words["still"]:
+            parts["still"] = self.fill(pick(rng, first.words["still"]), Manner())[0]
+            shapes += 3 * WORDS["not moved"]
         return self._shape(shapes, **parts)
 
     def contradict(self, entry: Entry) -> str:
         """Say and deny the same."""
         said = self.fill(pick(self.rng, entry.words["verb"]), Manner())[0]
         parts = {form: inflect_verb(said, form) for form in ("base", "third", "gerund")}
-        return self._shape(_CONTRADICTING, who=pick(self.rng, self.who), they=THEM[self.pronoun], **parts)
+        return self._shape(WORDS["contradicting"], who=pick(self.rng, self.who), **parts)
 
     def one_side_only(self, entry: Entry) -> tuple[str, Meaning]:
         """Tell a gesture of one side, and that it is not of the other."""
-        phrases = [w for w in (draw_words(w, self.rng) for w in entry.words["verb"] * 2) if "@" in w]
-        if not phrases:
-            return self.say(entry, Manner(), form="third")
         side = int(self.rng.integers(2))
-        here, there = (("left", "right"), ("right", "left"))[side]
-        said = pick(self.rng, phrases).replace("@wards", here).replace("@", here)
-        said = said.replace("*", THEIR[self.pronoun]).replace("^", "").replace("+", "")
+        said = pick(self.rng, one_sided(entry).words["verb"])
+        said = said.replace("@wards", SIDES[side]).replace("@", SIDES[side])
+        said = said.replace("*", self.called["their"]).replace("^", "").replace("+", "")
         said = " ".join(inflect_verb(said, "third").split())
-        return self._shape(_ONE_SIDE, said=said, there=there), mean(entry, side=side)
+        return self._shape(WORDS["one side"], said=said, there=SIDES[1 - side]), mean(entry, side=side)

@@ -1,30 +1,33 @@
 """What T is taught on: sentences, and what each of them means, drawn from a seed.
 
 Sentences are composed of the lexicon's wordings: at once, one after another, denied, with degree, tempo, side
-and part of the face, amid words about scenes; some are captions of clips. A share names no facial action.
+and part of the face, amid words about scenes; some are captions of clips. A share names no facial action, but
+surroundings, what hands and body do, mere portraits, or is in another language: T must stay calm at that.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from iad.performing.actions import ACTIONS, NORMAL, SLIGHT, STRONG, Performed
 from iad.performing.gestures import gesture_of
-from iad.portraits.captions import write_caption
-from iad.portraits.lexicon import Entry, load_lexicon
+from iad.portraits import wording
+from iad.portraits.captions import PersonWords, load_people_words, locate, write_caption
+from iad.portraits.lexicon import FILE, Entry, draw_words, load_lexicon, one_sided
 from iad.portraits.scenes import SCENES
-from iad.portraits.wording import Pronoun, pick
-from iad.training.clauses import draw_manner
+from iad.portraits.wording import Pronoun, fill, inflect, pick
 from iad.training.meanings import Manner, Meaning, combine, deny, go_together, mean, overlap, split_face
-from iad.training.sentences import Teller
-from iad.training.surroundings import draw_aside, draw_off_topic, draw_scene, list_people
+from iad.training.sentences import WORDS, Teller, draw_manner
 
 OFF_TOPIC = 0.15  # share of sentences that name no facial action
 CAPTIONS = 0.12  # share of sentences that are captions of clips
 CONTRADICTORY = 0.025
-_OFTEN = 2.5  # how much likelier a named action is drawn than another gesture
+NEAR = 0.3  # share of sentences without a facial action whose words are close to one
+NEAR_MISSES = FILE.with_name("near_misses.txt")
+_OFTEN = 1.6  # how much likelier a named action is drawn than another gesture
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,10 @@ def _write_caption(rng: np.random.Generator) -> Spoken:
     if rng.random() < 0.25:
         scene = str(rng.choice(list(SCENES)))
     count = int(rng.choice([1, 2], p=[0.75, 0.25]))
-    performed = [
-        Performed(
-            (str(rng.choice(list(ACTIONS))),),
-            float(k),
-            float(k + 1),
-            float(rng.choice([SLIGHT, NORMAL, STRONG])),
-        )
-        for k in range(count)
-    ]
+    performed = []
+    for k in range(count):
+        name, strength = str(rng.choice(list(ACTIONS))), float(rng.choice([SLIGHT, NORMAL, STRONG]))
+        performed.append(Performed((name,), float(k), float(k + 1), strength))
     while "[" in (text := write_caption(person, performed, rng=rng, scene=scene)):
         pass  # times are read before T hears a word
     return Spoken(text, tuple(_mean_named(deed, text) for deed in performed))
@@ -106,9 +104,9 @@ class _Composer:
             return self._in_order(count)
         shapes = (
             self._one, self._two, self._three, self._beside_denial, self._nothing, self._mixed, self._parts,
-            self._not_that_side, self._with_hands,
+            self._not_that_side, self._with_hands, self._two_sides,
         )  # fmt: skip
-        shares = (0.37, 0.19, 0.03, 0.17, 0.07, 0.05, 0.03, 0.04, 0.05)
+        shares = (0.36, 0.18, 0.03, 0.16, 0.07, 0.04, 0.03, 0.03, 0.05, 0.05)
         return shapes[int(self.rng.choice(len(shapes), p=shares))]()
 
     def contradict(self) -> Spoken:
@@ -117,15 +115,13 @@ class _Composer:
         return Spoken(self.teller.contradict(entry), (), frozenset({"contradiction"}))
 
     def _draw(self, *, calm: bool = True, with_verb: bool = False) -> Entry:
-        entries = [e for e in load_lexicon().values() if calm or e.name != "neutral"]
-        entries = [e for e in entries if not with_verb or e.words["verb"]]
-        weights = np.array([_OFTEN if e.words["noun"] and e.words["with"] else 1.0 for e in entries])
-        return entries[int(self.rng.choice(len(entries), p=weights / weights.sum()))]
+        entries, chances = _list_entries(calm=calm, with_verb=with_verb)
+        return entries[int(self.rng.choice(len(entries), p=chances))]
 
-    def _partners(self, *entries: Entry) -> Entry | None:
-        """Draw another gesture that goes with these."""
+    def _partners(self, *entries: Entry, pool: Sequence[Entry] = ()) -> Entry | None:
+        """Draw another gesture that goes with these, or just one where there are none."""
         for _ in range(30):
-            other = self._draw(calm=False)
+            other = pool[int(self.rng.integers(len(pool)))] if pool else self._draw(calm=False)
             if all(go_together(entry, other) for entry in entries):
                 return other
         return None
@@ -141,10 +137,6 @@ class _Composer:
                 return other
         return None
 
-    def _someone(self, third: str) -> str:
-        who = pick(self.rng, self.teller.who)
-        return pick(self.rng, (f"{who} {third}", f"{who} {third}", third, f"{who} who {third}"))
-
     def _note(self, *entries: Entry) -> frozenset[str]:
         return frozenset(entry.note for entry in entries if entry.note)
 
@@ -155,23 +147,26 @@ class _Composer:
         return Spoken(text, (meaning,), self._note(entry))
 
     def _two(self) -> Spoken:
-        first = self._draw(calm=False)
-        second = self._partners(first)
-        if second is None:
-            return self._one()
-        text, meanings = self.teller.at_once(
-            [first, second], [draw_manner(self.rng, often=0.15) for _ in range(2)]
-        )
-        return Spoken(text, (combine(meanings),), self._note(first, second))
+        return self._at_once(2, often=0.15) or self._one()
 
     def _three(self) -> Spoken:
-        first = self._draw(calm=False)
-        second = self._partners(first)
-        third = second and self._partners(first, second)
-        if third is None:
-            return self._two()
-        text, meanings = self.teller.at_once([first, second, third], [Manner()] * 3)
-        return Spoken(text, (combine(meanings),), self._note(first, second, third))
+        return self._at_once(3) or self._two()
+
+    def _two_sides(self) -> Spoken:
+        """Tell two gestures of one moment, each with its side."""
+        return self._at_once(2, pool=_sided()) or self._two()
+
+    def _at_once(self, count: int, *, pool: Sequence[Entry] = (), often: float = 0) -> Spoken | None:
+        """Tell several gestures of one moment, of a pool if any; nothing where none goes with the first."""
+        entries: list[Entry] = []
+        while len(entries) < count:
+            partner = self._partners(*entries, pool=pool)
+            if partner is None:
+                return None
+            entries.append(partner)
+        manners = [draw_manner(self.rng, often=often) if often else Manner() for _ in entries]
+        text, meanings = self.teller.at_once(entries, manners)
+        return Spoken(text, (combine(meanings),), self._note(*entries))
 
     def _mixed(self) -> Spoken:
         """Tell a mixture of two feelings."""
@@ -184,9 +179,8 @@ class _Composer:
         """Tell a feeling of the eyes alone, or with a mouth that does something else."""
         pool = [e for e in load_lexicon().values() if e.words["adj"] and e.name != "neutral"]
         upper = pool[int(self.rng.integers(len(pool)))]
-        lower = load_lexicon()[
-            pick(self.rng, ("smile", "smile", "grin", "frown", "talk", "pout", "lips pressed", "laugh"))
-        ]
+        mouths = ("smile", "smile", "grin", "frown", "talk", "pout", "lips pressed", "laugh")
+        lower = load_lexicon()[pick(self.rng, mouths)]
         lower = lower if self.rng.random() < 0.75 else None
         text, above, below = self.teller.eyes_alone(upper, lower)
         return Spoken(text, (split_face(above, below),))
@@ -194,7 +188,7 @@ class _Composer:
     def _with_hands(self) -> Spoken:
         """Tell what hands or the body do beside the face."""
         spoken = (self._one, self._two)[int(self.rng.integers(2))]()
-        text, beyond = draw_aside(self.rng, self.pronoun)
+        text, beyond = _draw_deed(self.rng, self.pronoun, "gerund", held_out=False)
         shapes = ("{0} while {1}", "{0} and is {1}", "{1}, {0}", "{0}, {1}")
         joined = pick(self.rng, shapes).format(spoken.text, text)
         return Spoken(joined, spoken.deeds, spoken.beyond | beyond)
@@ -214,10 +208,12 @@ class _Composer:
         return Spoken(self.teller.deny_all(first, second), (calm,))
 
     def _not_that_side(self) -> Spoken:
-        pool = [e for e in load_lexicon().values() if any("@" in w for w in e.words["verb"])]
+        pool = _sided()
         entry = pool[int(self.rng.integers(len(pool)))]
-        text, meaning = self.teller.one_side_only(entry)
-        return Spoken(self._someone(text), (meaning,), self._note(entry))
+        said, meaning = self.teller.one_side_only(entry)
+        who = pick(self.rng, self.teller.who)
+        text = pick(self.rng, (f"{who} {said}", f"{who} {said}", said, f"{who} who {said}"))
+        return Spoken(text, (meaning,), self._note(entry))
 
     def _in_order(self, count: int) -> Spoken:
         entries = [self._draw() for _ in range(count)]
@@ -236,6 +232,24 @@ class _Composer:
         return Spoken(f"{text} while {beside}", (*meanings[:-1], last), self._note(*entries, partner))
 
 
+@cache
+def _list_entries(*, calm: bool, with_verb: bool) -> tuple[list[Entry], np.ndarray]:
+    """List gestures with their chances: the more there is to say of one, and named actions more."""
+    entries = [e for e in load_lexicon().values() if calm or e.name != "neutral"]
+    entries = [e for e in entries if not with_verb or e.words["verb"]]
+    named = [e.name in ACTIONS or f"{e.name.removesuffix(' to one side')} left" in ACTIONS for e in entries]
+    wordings = [sum(map(len, e.words.values())) for e in entries]
+    weights = np.where(named, _OFTEN, 1.0) * np.sqrt(wordings)
+    return entries, weights / weights.sum()
+
+
+@cache
+def _sided() -> list[Entry]:
+    """List the gestures of one side, with the wordings that name it."""
+    entries = [one_sided(entry) for entry in load_lexicon().values()]
+    return [entry for entry in entries if entry.words["verb"]]
+
+
 def _decorate(text: str, rng: np.random.Generator) -> str:
     """Put scene and style around a sentence at times, and vary how it is typed."""
     if rng.random() < 0.06:
@@ -245,3 +259,92 @@ def _decorate(text: str, rng: np.random.Generator) -> str:
     if rng.random() < 0.25:
         text = text[:1].upper() + text[1:]
     return text + pick(rng, (".", ".", "!")) if rng.random() < 0.2 else text
+
+
+def is_held_out(index: int) -> bool:
+    """Tell whether an off-topic sentence of `off_topic.toml` is kept for evaluation."""
+    return index % 4 == 3
+
+
+@cache
+def list_people() -> list[PersonWords]:
+    """List the words for the looks of all people of the clips."""
+    return list(load_people_words().values())
+
+
+def draw_off_topic(rng: np.random.Generator, *, held_out: bool = False) -> tuple[str, frozenset[str]]:
+    """Draw words that name no facial action, and what of it hands or body do."""
+    if not held_out and rng.random() < NEAR:
+        return _draw_near_miss(rng)
+    kind, pronoun = int(rng.integers(6)), pick(rng, ("she", "he", "they"))
+    if kind <= 1:
+        form = pick(rng, ("third", "third", "gerund", "base"))
+        deed, beyond = _draw_deed(rng, pronoun, form, held_out=held_out)
+        who = "" if form == "base" else pick(rng, WORDS["who"][pronoun])
+        return f"{who} {'is ' if form == 'gerund' else ''}{deed}".strip(), beyond
+    if kind == 2:
+        said = [x for k, x in enumerate(wording.OTHER_LANGUAGES) if is_held_out(k) == held_out]
+        return pick(rng, said), frozenset()
+    draw = (_draw_portrait, draw_scene, _draw_gibberish)[kind - 3]
+    return draw(rng), frozenset()
+
+
+@cache
+def _list_near_misses() -> list[str]:
+    lines = NEAR_MISSES.read_text().splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _draw_near_miss(rng: np.random.Generator) -> tuple[str, frozenset[str]]:
+    """Draw a sentence whose words are close to facial actions and name none."""
+    person = Teller(rng, pick(rng, ("she", "he", "they")))
+    line = pick(rng, _list_near_misses())
+    mark, _, rest = line.partition(": ")
+    beyond = frozenset({mark} & {"body", "hands"})
+    text = draw_words(rest if beyond else line, rng).replace("~", pick(rng, person.who))
+    return text.replace("*", person.called["their"]).replace("%", person.called["her"]), beyond
+
+
+def _draw_deed(rng, pronoun: Pronoun, form, *, held_out: bool) -> tuple[str, frozenset[str]]:
+    kind = int(rng.choice(3, p=[0.3, 0.55, 0.15]))
+    table, beyond = ((wording.HANDS, {"hands"}), (wording.DEEDS, {"body"}), (wording.LOOKS, ()))[kind]
+    deeds = [deed for k, deed in enumerate(table) if is_held_out(k) == held_out]
+    return fill(inflect(pick(rng, deeds), form), pronoun), frozenset(beyond)
+
+
+def draw_scene(rng: np.random.Generator) -> str:
+    """Draw a sentence about surroundings or style, as prompts have before and after the action."""
+    if rng.random() < 0.3:
+        return ", ".join(pick(rng, wording.STYLES) for _ in range(int(rng.integers(1, 5))))
+    if rng.random() < 0.1:
+        word = pick(rng, ("word", "blah", "very", "photo", "text", "and"))
+        return " ".join([word] * int(rng.integers(3, 20)))
+    said = f"{pick(rng, wording.OPENINGS)} {pick(rng, wording.THINGS)}"
+    if rng.random() < 0.4:
+        said += f" near {pick(rng, wording.THINGS)}"
+    if rng.random() < 0.5:
+        return said
+    return f"{said}, {pick(rng, wording.OPENINGS)} {pick(rng, wording.THINGS)}"
+
+
+def _draw_portrait(rng: np.random.Generator) -> str:
+    words = list_people()[int(rng.integers(len(list_people())))]
+    parts = [f"{words.age} {words.presentation}".strip()]
+    parts += [f"with {words.hair}"] if words.hair and words.hair != "bald" and rng.random() < 0.6 else []
+    parts += [f"wearing {words.clothes}"] if words.clothes and rng.random() < 0.6 else []
+    parts += [locate(str(rng.choice(list(SCENES))))] if rng.random() < 0.6 else []
+    title = pick(rng, ("", "a portrait of ", "a photo of ", "a video of ", "a close-up of "))
+    return title + ("an " if parts[0][0] in "aeiou" else "a ") + " ".join(parts)
+
+
+def _draw_gibberish(rng: np.random.Generator) -> str:
+    kind = int(rng.integers(5))
+    count = int(rng.integers(1, 5 if kind else 6))
+    if kind == 0:
+        return "".join(pick(rng, ("😀", "😂", "🙂", "🔥", "👍", "❤️", "🎉", "?", "!")) for _ in range(count))
+    if kind == 1:
+        return " ".join(str(int(rng.integers(10**5))) for _ in range(count))
+    if kind == 2:
+        return "".join(pick(rng, ".,;:!?-…()\"'*/ ") for _ in range(3 * count)).strip() or "..."
+    letters = "asdfghjkl" if kind == 3 else "abcdefghijklmnopqrstuvwxyz"
+    return " ".join("".join(pick(rng, letters) for _ in range(rng.integers(2, 11))) for _ in range(count))

@@ -1,16 +1,21 @@
-"""Checkpoints of the training loop: weights, averaged weights, optimiser, step and seconds, in one file.
+"""Checkpoints: weights, optimiser and where a training stood, in one safetensors file, whole or not at all.
 
-Whole or not at all, and without pickles: safetensors.
+Nothing else needs keeping, for batches, noise and learning rate follow from seed and step alone. A small
+model's has averaged weights too. A full-size one's has only what is trained, gathered from all processes
+under names that do not depend on how the model was wrapped; its few facts stand in the header.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from iad.checkpoint import write_tensors
+from iad.checkpoint import write_tensors, write_whole
 
 STATE = "checkpoint/state.safetensors"
 
@@ -52,8 +57,11 @@ def restore_state(
         return 0, 0.0
     trained = optimizer.param_groups[0]["params"]
     tensors = load_file(output / STATE, device=str(trained[0].device))
-    model.load_state_dict(_fitting(_part(tensors, "model."), model), strict=False)
-    average.module.load_state_dict(_fitting(_part(tensors, "average."), model), strict=False)
+    own = model.state_dict()
+    for module, prefix in ((model, "model."), (average.module, "average.")):
+        found = _part(tensors, prefix).items()
+        fitting = {k: v for k, v in found if k in own and own[k].shape == v.shape}
+        module.load_state_dict(fitting, strict=False)
     average.n_averaged.copy_(tensors["average_count"])
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in _part(tensors, "optimizer.").items():
@@ -65,24 +73,92 @@ def restore_state(
     return int(tensors["step"]), float(tensors.get("seconds", 0.0))
 
 
-def _fitting(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    own = model.state_dict()
-    return {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def read_progress(output: Path) -> tuple[int, float]:
     """Return the steps and the seconds of the last checkpoint below `output`; nothing where there is none."""
-    path = output / STATE
-    if not path.exists():
+    if not (output / STATE).exists():
         return 0, 0.0
-    with safe_open(path, framework="pt") as file:
+    with safe_open(output / STATE, framework="pt") as file:
         return int(file.get_tensor("step")), float(file.get_tensor("seconds"))
 
 
 def load_average(output: Path) -> dict[str, Tensor]:
     """Return the averaged weights of the last checkpoint below `output`, by parameter name."""
     return _part(load_file(output / STATE), "average.")
+
+
+def save_wrapped(output: Path, model: nn.Module, optimizer, *, facts: dict[str, Any], main: bool) -> None:
+    """Write what is trained of a wrapped model, and its optimiser; every process calls, `main` writes.
+
+    Args:
+        output: as of `save_state`.
+        model: as `accelerate` wrapped it; shards are gathered.
+        optimizer: None where it is kept by somebody else.
+        facts: small values of JSON, such as the step.
+        main: this process writes.
+    """
+    from torch.distributed.checkpoint import state_dict as gathered
+
+    options = gathered.StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    trained = {name.removeprefix("module.") for name, p in model.named_parameters() if p.requires_grad}
+    state = gathered.get_model_state_dict(model, options=options)
+    tensors = {f"model.{name}": value for name, value in state.items() if name in trained}
+    if optimizer is not None:
+        moments = gathered.get_optimizer_state_dict(model, optimizer, options=options).get("state", {})
+        for name, values in moments.items():
+            tensors |= {f"optimizer.{name}:{key}": torch.as_tensor(v) for key, v in values.items()}
+    if main:
+        (output / STATE).parent.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        write_whole(output / STATE, save(tensors, metadata={"facts": json.dumps(facts)}))
+
+
+def read_facts(output: Path) -> dict[str, Any] | None:
+    """Return what was noted beside the last checkpoint of a wrapped model; None where there is none."""
+    if not (output / STATE).exists():
+        return None
+    with safe_open(output / STATE, framework="pt") as file:
+        return json.loads(file.metadata()["facts"])
+
+
+def read_trained(output: Path) -> dict[str, Tensor]:
+    """Return the trained weights of the last checkpoint by name."""
+    return _part(load_file(output / STATE), "model.")
+
+
+def load_trained(output: Path, model: nn.Module) -> None:
+    """Fill what is trained from the last checkpoint, before the model is wrapped.
+
+    Raises:
+        ValueError: it was made with other parts or sizes.
+    """
+    state = read_trained(output)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    wrong = [k for k in trained if k not in state or state[k].shape != trained[k].shape]
+    wrong += [k for k in state if k not in trained]
+    if wrong:
+        shown = ", ".join(wrong[:5])
+        raise ValueError(
+            f"The checkpoint in {output} does not fit: {len(wrong)} weights are missing, extra or misshapen "
+            f"({shown}); go on with the settings it was made with, or choose another output folder."
+        )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(state[name])
+
+
+def load_moments(output: Path, model: nn.Module, optimizer) -> None:
+    """Fill the optimiser of a wrapped model from the last checkpoint."""
+    from torch.distributed.checkpoint import state_dict as gathered
+
+    state: dict[str, dict[str, Tensor]] = {}
+    for key, value in _part(load_file(output / STATE), "optimizer.").items():
+        name, what = key.rsplit(":", 1)
+        state.setdefault(name, {})[what] = value
+    options = gathered.StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
+    groups = gathered.get_optimizer_state_dict(model, optimizer, options=options)["param_groups"]
+    whole = {"state": state, "param_groups": groups}
+    gathered.set_optimizer_state_dict(model, optimizer, whole, options=options)

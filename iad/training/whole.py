@@ -21,12 +21,20 @@ from typing import Any
 from iad import checkpoint
 from iad.checkpoint import write_whole
 from iad.config import PRESETS
-from iad.training import carrying, packing
-from iad.training.loop import Paused, get_device
-from iad.training.plan import AMOUNTS, Amounts, choose_stages, share_minutes
-from iad.training.rendering import Background, count_cores, fetch_missing, make_data
-from iad.training.requirements import RECOGNISER, list_missing
-from iad.training.stages import Options, train
+from iad.training import packs
+from iad.training.budget import Options, get_device
+from iad.training.loop import Paused
+from iad.training.rendering import Background, fetch_missing, make_data
+from iad.training.stages import train
+from iad.training.timetable import (
+    AMOUNTS,
+    RECOGNISER,
+    Amounts,
+    choose_stages,
+    count_cores,
+    list_missing,
+    share_minutes,
+)  # fmt: skip
 
 JOURNAL = "training.json"
 NO_BOUND = 10.0**6  # minutes of a run that steps bound
@@ -43,7 +51,7 @@ class Whole:
         steps: of every stage; the same steps give the same bits on a CPU.
         arms: that learn beside iad in the stage joint.
         data: clips that are there already; else they are made in `output / "clips"`.
-        pack: a file that `iad.training.carrying` wrote; then nothing is fetched.
+        pack: a file that `iad.training.packs.write_pack` wrote; then nothing is fetched.
         pause: minutes after which this call stops, to be resumed.
         shards: also write the result there, as a few files to be carried away.
         ablations: also train the split without each of its terms.
@@ -85,7 +93,7 @@ def train_whole(whole: Whole) -> dict[str, Any]:
     _check(whole)
     whole.output.mkdir(parents=True, exist_ok=True)
     journal = _open_journal(whole)
-    begun, now = time.monotonic(), packing.describe_call(whole.command)
+    begun, now = time.monotonic(), packs.describe_call(whole.command)
     paused = None
     try:
         _train_stages(whole, journal, begun)
@@ -97,8 +105,8 @@ def train_whole(whole: Whole) -> dict[str, Any]:
         journal["calls"].append(now | {"minutes": round((time.monotonic() - begun) / 60, 2)})
         _save(whole, journal)
     try:
-        folder = packing.pack(whole.output, whole.output / whole.preset, journal)
-        files = packing.write_shards(folder, whole.shards) if whole.shards else []
+        folder = packs.pack(whole.output, whole.output / whole.preset, journal)
+        files = packs.write_shards(folder, whole.shards) if whole.shards else []
     except OSError as error:
         raise _explain(error, whole) from error
     return {"weights": str(folder), "paused": paused, "files": [str(file) for file in files]}
@@ -107,7 +115,7 @@ def train_whole(whole: Whole) -> dict[str, Any]:
 def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
     budget = share_minutes(whole.minutes or NO_BOUND, whole.stages)
     if whole.pack:
-        carrying.unpack(whole.pack, whole.output / "pack")
+        packs.unpack(whole.pack, whole.output / "pack")
     checkpoint.save_preset(whole.output / "weights", PRESETS[whole.preset])
     with _make_data(whole, journal, budget["render"]) as background, _listen(whole, begun) as stop:
         for stage in whole.stages:

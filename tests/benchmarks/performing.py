@@ -24,7 +24,7 @@ from iad.performing.motions import Typical
 from iad.performing.performance import SURE
 from iad.portraits.wording import phrasings
 from iad.text import Action, load_text_encoder
-from iad.training.surroundings import draw_off_topic, draw_scene
+from iad.training.spoken import draw_off_topic, draw_scene
 
 SECONDS, FRAMES, TAKES = 3.0, 72, 8
 SCENE = (
@@ -138,14 +138,13 @@ class Measured:
 def measure(weights: Path, part: str) -> dict:
     """Measure everything on one part of the prompts."""
     measured = Measured(weights)
-    found: dict = {
-        kind: measured.rate(load_prompts(part, kind)) for kind in ("expression", "wording", "negation")
-    }
+    kinds = dict.fromkeys(prompt.kind for prompt in load_prompts(part))
+    found: dict = {kind: measured.rate(load_prompts(part, kind)) for kind in kinds}
     wordings = load_prompts(part, "wording")
     found["wording after 200 words of scene"] = measured.rate(wordings, before=SCENE * 3)
     found["wording after 'word ' * 40"] = measured.rate(wordings, before="word " * 40)
     found["no action named"] = measured.stay_calm()
-    plain = [p for p in load_prompts(part) if p.kind != "negation" and "<" not in p.wanted]
+    plain = [p for p in load_prompts(part) if p.kind not in ("negation", "two") and "<" not in p.wanted]
     found["takes"] = measured.vary(plain[::3])
     if part == "report":
         found["named actions"] = measured.name_actions()
@@ -156,7 +155,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--weights", type=Path, required=True, help="folder with the part 'performing'")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--part", choices=("develop", "report"), default="develop")
+    parser.add_argument("--part", choices=("develop", "report", "second"), default="develop")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     result = json.dumps(measure(arguments.weights, arguments.part), indent=1, ensure_ascii=False)

@@ -18,8 +18,7 @@ from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.photo import load_photo_people
 from iad.refining import INSIDE
-from iad.training.refining import run
-from iad.training.refining_pairs import make_pairs
+from iad.training.refiner_stage import make_pairs, run
 from iad.video import save_picture
 
 LIPS = 0.3  # what the channel of lips is more than on them and between them

@@ -1,30 +1,155 @@
-"""What a training leaves -> a folder to use and to publish: float16 weights, checksums, logs and a card.
+"""Packs: what a machine without a network is given to train from, and what a training gives back.
 
-`write_shards` also writes that folder as a few files of bounded size, to be carried away from a machine that
+`write_pack` puts the head, the photo people (as WebP), the compact geometry and the sentence encoder (8 bits
+a number) into one zip file; `unpack` lays them out where the loaders look. The labels of the people come with
+the code. `pack` makes of a training a folder to use and to publish: float16 weights, checksums, logs and a
+card. `write_shards` writes that folder as a few files of bounded size, to be carried away from a machine that
 lets nothing larger out; `cat NAME.zip.* > NAME.zip` joins them.
 """
 
 import json
 import math
+import os
 import platform
 import shutil
 import subprocess
 import time
 import zipfile
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
 
 from iad import checkpoint
 from iad.checkpoint import write_whole
-from iad.training.loop import get_device
-from iad.training.plan import PLAN
+from iad.portraits.head import find_head
+from iad.portraits.photo import find_people, leave_out_broken, load_photo_people
+from iad.text import find_minilm
+from iad.training.budget import get_device
 from iad.training.state import read_progress
+from iad.training.timetable import PLAN, count_cores
 
+SHIPPED = checkpoint.WEIGHTS / "mini"
+GEOMETRY_LICENCE = "GEOMETRY_LICENSE"
+QUALITY = 82  # of WebP: 38 dB
+LEVELS = 127  # of an int8 on either side of zero
+SCALE = ".scale"  # follows the name of what is stored in 8 bits
+FOLDERS = {"IAD_ICT_FACEKIT": "ict/ict_facekit.npz", "IAD_PHOTO_PEOPLE": "people", "IAD_MINILM": "minilm"}
+NOTE = "pack.json"
 SHARD_BYTES, MOST_SHARDS = 16 * 2**20, 8
 LOG_LINES = 300  # of each stage, at most
 REPOSITORY = Path(__file__).parents[2]
+
+
+def write_pack(output: Path) -> dict[str, int]:
+    """Write a pack and return the bytes of each of its parts.
+
+    Raises:
+        FileNotFoundError: head, photo people or sentence encoder are not on this machine.
+        OSError: it cannot be written.
+    """
+    sizes: dict[str, int] = {}
+    part = output.with_name(output.name + ".part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, content in _list_contents():
+                # what is compressed already does not get smaller
+                stored = name.endswith((".webp", ".npz"))
+                file.writestr(name, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
+                kind = name.split("/")[0] if "/" in name else "note"
+                kind = "fits" if name == "people/fits.npz" else kind
+                sizes[kind] = sizes.get(kind, 0) + file.getinfo(name).compress_size
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+    return sizes
+
+
+def _list_contents() -> Iterator[tuple[str, bytes]]:
+    """Give every file of a pack, by name."""
+    people, minilm = find_people(), find_minilm()
+    yield NOTE, json.dumps({"commit": find_commit(), "date": time.strftime("%Y-%m-%d")}).encode()
+    yield "ict/ict_facekit.npz", find_head().read_bytes()
+    yield "ict/LICENSE", (SHIPPED / GEOMETRY_LICENCE).read_bytes()
+    files = {k: v for k, v in checkpoint.read_manifest(SHIPPED)["files"].items() if k.startswith("geometry")}
+    yield "geometry/geometry.safetensors", (SHIPPED / "geometry.safetensors").read_bytes()
+    yield f"geometry/{checkpoint.MANIFEST}", json.dumps({"files": files}).encode()
+    yield "people/fits.npz", _read_fits(people)
+    if (people / "LICENSE").exists():
+        yield "people/LICENSE", (people / "LICENSE").read_bytes()
+    for record in leave_out_broken(load_photo_people(people)):
+        buffer = BytesIO()
+        Image.fromarray(record.load_photo()).save(buffer, "WEBP", quality=QUALITY, method=6)
+        yield f"people/photos/{record.number:04d}.webp", buffer.getvalue()
+    for name, path in minilm.items():
+        yield f"minilm/{name}", _halve_twice(path) if path.suffix == ".safetensors" else path.read_bytes()
+
+
+def _read_fits(people: Path) -> bytes:
+    buffer = BytesIO()
+    with np.load(people / "fits.npz") as file:
+        arrays = {name: file[name] for name in file.files if name != "source"}
+    arrays["landmarks"] = arrays["landmarks"].astype(np.float32)
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _halve_twice(path: Path) -> bytes:
+    """Store a network's matrices in 8 bits a number, with a scale for every row."""
+    state: dict[str, Tensor] = {}
+    for name, tensor in load_file(path).items():
+        if tensor.ndim == 2 and tensor.is_floating_point():
+            state[name], state[name + SCALE] = quantise(tensor.float())
+        else:
+            state[name] = tensor.half() if tensor.is_floating_point() else tensor
+    return save(state)
+
+
+def quantise(matrix: Float[Tensor, "r c"]) -> tuple[Int[Tensor, "r c"], Float[Tensor, "r 1"]]:
+    """Round a matrix to 255 levels a row; returns the levels and what one is worth."""
+    scale = matrix.abs().amax(1, keepdim=True).clamp(min=1e-12) / LEVELS
+    return (matrix / scale).round().to(torch.int8), scale
+
+
+def unpack(pack: Path, folder: Path) -> None:
+    """Lay a pack out in `folder`, unless it is there, and let the loaders of this process look there.
+
+    Raises:
+        ValueError: the file is no pack, or a broken one.
+    """
+    if not (folder / NOTE).exists():
+        part = folder.with_name(folder.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            with zipfile.ZipFile(pack) as file:
+                if NOTE not in file.namelist():
+                    raise ValueError(f"{pack} is no pack; write one with: python -m iad data pack")
+                file.extractall(part)
+        except (zipfile.BadZipFile, FileNotFoundError) as error:
+            raise ValueError(f"{pack} is no readable pack ({error}); copy or write it again.") from error
+        _widen(part / "minilm" / "model.safetensors")
+        part.replace(folder)
+    for variable, place in FOLDERS.items():
+        os.environ[variable] = str(folder / place)
+
+
+def _widen(path: Path) -> None:
+    stored = load_file(path)
+    state = {
+        name: tensor * stored[name + SCALE] if name + SCALE in stored else tensor
+        for name, tensor in stored.items()
+        if not name.endswith(SCALE)
+    }
+    checkpoint.write_tensors(path, {k: v.half() if v.is_floating_point() else v for k, v in state.items()})
 
 
 def describe_call(command: str) -> dict[str, Any]:
@@ -54,10 +179,6 @@ def find_commit() -> str:
 
 def describe_hardware() -> str:
     """Name the GPU, if there is one, and the processor with the cores that this process may use."""
-    import torch
-
-    from iad.training.rendering import count_cores
-
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     cpu = f"{count_cores()} cores of {models[0] if models else platform.machine() or 'a CPU'}"
@@ -73,7 +194,7 @@ def pack(output: Path, folder: Path, journal: dict[str, Any]) -> Path:
         for part in checkpoint.list_parts(weights):
             if checkpoint.is_sound(weights, part):
                 checkpoint.save_part(folder, part, checkpoint.load_part(weights, part), half=True)
-        shutil.copyfile(checkpoint.WEIGHTS / "mini" / "GEOMETRY_LICENSE", folder / "GEOMETRY_LICENSE")
+        shutil.copyfile(SHIPPED / GEOMETRY_LICENCE, folder / GEOMETRY_LICENCE)
     _copy_logs(output, folder)
     for name in ("clips", "stills"):
         journal.setdefault("data", {})[name] = _count(output, name)
@@ -113,7 +234,7 @@ def write_card(output: Path, folder: Path, journal: dict[str, Any]) -> str:
         for call in journal["calls"]
     ]
     bound = f"{journal['steps']} steps a stage" if journal["steps"] else f"{journal['minutes']:g} minutes"
-    data = journal["data"]
+    data, files = journal["data"], sorted(folder.glob("*.safetensors"))
     return "\n".join([
         "---", "license: apache-2.0", "tags: [video, portrait, identity-action-decoupling]", "---", "",
         f"# {journal['preset']}", "",
@@ -127,15 +248,11 @@ def write_card(output: Path, folder: Path, journal: dict[str, Any]) -> str:
         "| stage | steps | minutes | last loss | |", "|---|---|---|---|---|",
         *(row for row in stages if row), "",
         "## Files", "", "| file | million numbers |", "|---|---|",
-        *(f"| `{path.name}` | {_count_numbers(path) / 1e6:.2f} |" for path in _list_files(folder)), "",
+        *(f"| `{path.name}` | {_count_numbers(path) / 1e6:.2f} |" for path in files), "",
         "float16 safetensors; `manifest.json` holds the preset and the checksums, `logs/` the losses. "
         "`geometry` is made from ICT-FaceKit, (c) 2020 USC Institute for Creative Technologies, MIT: "
         "GEOMETRY_LICENSE. Nobody in the training data exists. Use it only for people who agreed.", "",
     ])  # fmt: skip
-
-
-def _list_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
 
 
 def _count_numbers(path: Path) -> int:

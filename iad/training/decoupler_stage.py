@@ -5,7 +5,6 @@ with the track within a person (`DecouplerStage.centre`).
 """
 
 from collections import defaultdict
-from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
@@ -20,8 +19,8 @@ from iad.config import EXPRESSIONS, Preset
 from iad.decoupling import IdentityWeights, Split, TextWeights
 from iad.encoders import POSE_SCALE
 from iad.performing import frame_times
-from iad.training.pool import Pool
-from iad.training.prepare import Prepared
+from iad.training.loop import Stage, to_device
+from iad.training.pool import Pool, Prepared
 
 SEGMENTS = 3  # at most so many in a timeline of the pool
 FIELDS = ("facial", "identity", "action", "residual", "code")  # of a `Split`
@@ -47,7 +46,7 @@ class Groups:
         return len(self.index)
 
 
-class DecouplerStage:
+class DecouplerStage(Stage):
     """Trains `Decoupler` and `TextAction`; every term of both losses can be weighted or switched off."""
 
     name = "decoupler"
@@ -72,11 +71,6 @@ class DecouplerStage:
         self.person = {name: i for i, name in enumerate(names)}
         self.model = idea.create_decoupling(preset)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.model.parameters()).device
-
     def batch(self, step: int) -> dict[str, Any]:
         """Draw groups: two takes of one person, the same of another; references, portraits and words."""
         rng = np.random.default_rng((self.seed, step))
@@ -88,11 +82,11 @@ class DecouplerStage:
         k = moments[place]
         references = zip((first, second), rng.integers(count, size=(2, len(first))), strict=True)
         return {
-            "clip": tuple(x[:, moments] for x in self._stack(("global", "tokens"), first)),
-            "other": self._stack(("global", "tokens"), second, k),
-            "references": [self._stack(("global", "tokens"), rows, at) for rows, at in references],
-            "neutral": [self._tensor("neutral", rows) for rows in (first, second)],
-            "frame": self._stack(("latents", "latents"), first, k * self.preset.frames_per_latent)[0],
+            "clip": tuple(x[:, moments] for x in self.features(first)),
+            "other": self.features(second, k),
+            "references": [self.features(rows, at) for rows, at in references],
+            "neutral": [self.read("neutral", rows) for rows in (first, second)],
+            "frame": self.read("latents", first, k * self.preset.frames_per_latent),
             "person": torch.tensor([[self._person(i) for i in rows] for rows in (first, second)]),
             "coefficients": self._coefficients(first)[:, moments],
             "same": self._same(first),
@@ -103,11 +97,11 @@ class DecouplerStage:
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Return every term of L_ID and L_TA, both sums, and their total."""
-        clip = self._split_frames(batch["clip"])
-        rows = torch.arange(len(batch["place"]))
+        clip = self.split_frames(batch["clip"])
+        rows = torch.arange(len(batch["place"]), device=self.device)
         shown = Split(*(getattr(clip, key)[rows, batch["place"]] for key in FIELDS))
-        other = self._split(batch["other"])
-        references = [self._split(r) for r in batch["references"]]
+        split = self.model["decoupler"]
+        other, references = split(*batch["other"]), [split(*r) for r in batch["references"]]
         terms = self._identity_terms(shown, other, references, batch)
         return self._sum(terms | self._text_terms(clip.code, batch))
 
@@ -116,7 +110,6 @@ class DecouplerStage:
     ) -> dict[str, Tensor]:
         takes = len(shown.code) // 2
         swapped = torch.arange(len(shown.code)).roll(takes)  # the same person's reference from the other take
-        person = batch["person"].to(self.device)
         first, second = (reference.identity[swapped] for reference in references)
         pairs = zip(references, batch["neutral"], strict=True)
         portraits = [self._error("portrait", r.identity, neutral) for r, neutral in pairs]
@@ -128,7 +121,7 @@ class DecouplerStage:
             "retention": idea.retention(
                 torch.cat([shown.identity[:takes], other.identity[:takes]]),
                 torch.cat([first[:takes], second[:takes]]),
-                person[:, :takes].flatten(),
+                batch["person"][:, :takes].flatten(),
             ),
             "portrait": sum(portraits) / 2,
             "picture": self._error("picture", shown.facial, batch["frame"]),
@@ -149,14 +142,13 @@ class DecouplerStage:
         cell = self.preset.latent_size // side
         cells = self.model[head](tokens)
         read = rearrange(cells, "b (y x) (c p q) -> b c (y p) (x q)", y=side, p=cell, q=cell)
-        return (self.weights.to(self.device) * (read - latents.to(self.device)).pow(2)).mean()
+        return (self.weights.to(self.device) * (read - latents).pow(2)).mean()
 
     def _text_terms(self, code: Tensor, batch) -> dict[str, Tensor]:
-        text_code = self.text_codes(batch["text"])[:, batch["moments"].to(self.device)]
-        truth = batch["coefficients"].to(self.device)
-        read = self.model["coefficients"]
+        text_code = self.model["text_action"](**batch["text"])[:, batch["moments"]]
+        read, truth = self.model["coefficients"], batch["coefficients"]
         return {
-            "contrast": idea.text_contrast(code, text_code, batch["same"].to(self.device)),
+            "contrast": idea.text_contrast(code, text_code, batch["same"]),
             "match": idea.text_match(code, text_code),
             "grounding": (mse_loss(read(code), truth) + mse_loss(read(text_code), truth)) / 2 * 10,
         }
@@ -167,10 +159,6 @@ class DecouplerStage:
             for weights in (self.identity_weights, self.text_weights)
         )
         return {"total": loss_id + loss_ta, "L_ID": loss_id, "L_TA": loss_ta} | terms
-
-    def text_codes(self, text: dict[str, Tensor]) -> Tensor:
-        """Run T on a text batch: codes (b, f, c)."""
-        return self.model["text_action"](**{k: v.to(self.device) for k, v in text.items()})
 
     def text_batch(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw for every clip a caption, or its timeline of prompts, as input of T."""
@@ -197,10 +185,12 @@ class DecouplerStage:
             "times": torch.stack(times),
         }
 
-    def _stack(self, names: tuple[str, str], rows, k=None) -> tuple[Tensor, Tensor]:
-        return tuple(self._tensor(name, rows, k) for name in names)
+    def features(self, rows, k=None) -> tuple[Tensor, Tensor]:
+        """Return what the encoder said of these clips, at one latent frame `k` of each or at all."""
+        return self.read("global", rows, k), self.read("tokens", rows, k)
 
-    def _tensor(self, name: str, rows, k=None) -> Tensor:
+    def read(self, name: str, rows, k=None) -> Tensor:
+        """Return prepared arrays of these clips, at one place `k` of each or whole."""
         arrays = [self.prepared.get(name, i) for i in rows]
         if k is not None:
             arrays = [array[j] for array, j in zip(arrays, k, strict=True)]
@@ -219,13 +209,10 @@ class DecouplerStage:
         keys = [str([(s["actions"], s["start"]) for s in self.pool.records[i]["segments"]]) for i in rows]
         return torch.tensor([[a == b for b in keys] for a in keys])
 
-    def _split(self, features: tuple[Tensor, Tensor], model: nn.Module | None = None) -> Split:
-        return (model or self.model)["decoupler"](*(x.to(self.device) for x in features))
-
-    def _split_frames(self, features: tuple[Tensor, Tensor]) -> Split:
-        b = len(features[0])
-        flat = self._split(tuple(x.flatten(0, 1) for x in features))
-        return Split(*(getattr(flat, key).unflatten(0, (b, -1)) for key in FIELDS))
+    def split_frames(self, features: tuple[Tensor, Tensor]) -> Split:
+        """Split what the encoder said of frames (b, m); every field of the result is (b, m, ...)."""
+        flat = self.model["decoupler"](*(x.flatten(0, 1) for x in features))
+        return Split(*(getattr(flat, key).unflatten(0, (len(features[0]), -1)) for key in FIELDS))
 
     @torch.no_grad()
     def centre(self, model: nn.Module) -> None:
@@ -237,10 +224,8 @@ class DecouplerStage:
         clips = clips[rng.permutation(len(clips))[:CENTRE_PEOPLE]]
         rows = np.repeat(clips, CENTRE_FRAMES, axis=1).flatten()
         k = rng.integers(self.preset.latent_frames, size=len(rows))
-        parts = [
-            self._split(self._stack(("global", "tokens"), rows[at : at + 128], k[at : at + 128]), model)
-            for at in range(0, len(rows), 128)
-        ]
+        spans = [slice(at, at + 128) for at in range(0, len(rows), 128)]
+        parts = [decoupler(*to_device(self.features(rows[at], k[at]), self.device)) for at in spans]
         identity = torch.cat([part.identity for part in parts])
         decoupler.mean_identity.copy_(identity.mean(0))
         decoupler.mean_action.copy_(torch.cat([part.action for part in parts]).mean(0))
@@ -251,14 +236,11 @@ class DecouplerStage:
         decoupler.erase_from[:, : found.reads.shape[1]] = found.reads
         decoupler.erase_to[: found.shows.shape[0]] = found.shows
 
-    def picture(self, model: nn.Module, path: Path) -> None:
-        """Show nothing: the split makes no pictures."""
-
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
         """Keep the split of the middle frame of some clips, with the truth about them."""
         rows = np.linspace(0, len(self.pool) - 1, SNAPSHOT_CLIPS).astype(int)
         k = np.full(len(rows), self.preset.latent_frames // 2)
-        split = self._split(self._stack(("global", "tokens"), rows, k), model)
+        split = model["decoupler"](*to_device(self.features(rows, k), self.device))
         frame = k * self.preset.frames_per_latent
         return {
             "identity": split.identity.flatten(1),

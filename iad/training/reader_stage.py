@@ -16,7 +16,8 @@ from iad.geometry.coefficients import COEFFICIENTS, mirror_track
 from iad.geometry.head import MIRRORED_LANDMARKS
 from iad.portraits.stills import Stills
 from iad.reading import COVERABLE, READ_SIZE, create_reader
-from iad.training.augment import cover, damage, recolour, reframe
+from iad.training.augment import cover, damage, dot, recolour, reframe, roll_of
+from iad.training.loop import Stage
 from iad.video import save_picture
 
 UNTOUCHED_SHARE = 0.5  # of a batch: photos as they are
@@ -26,16 +27,13 @@ RARE = 0.01  # added to a coefficient's variance: what hardly ever moves counts 
 WEIGHTS = np.ones(68, np.float32)  # of landmarks: the jaw's are where the face happens to turn away
 WEIGHTS[:17], WEIGHTS[36:48], WEIGHTS[48:] = 0.4, 1.6, 1.6
 REGION_OF = {
-    "right eye": slice(36, 42),
-    "left eye": slice(42, 48),
-    "nose": slice(27, 36),
-    "mouth": slice(48, 68),
-}
+    "right eye": slice(36, 42), "left eye": slice(42, 48), "nose": slice(27, 36), "mouth": slice(48, 68),
+}  # fmt: skip
 _FITTED = np.float32([0 if name.startswith(UNFITTED) else FITTED_TRUST for name in COEFFICIENTS])
 HIDDEN = 0.5  # a region is covered when so much of it is
 
 
-class ReaderStage:
+class ReaderStage(Stage):
     """Trains the reader; a covered region's landmarks count, for a person can guess them, too."""
 
     name = "reader"
@@ -58,10 +56,8 @@ class ReaderStage:
 
     def losses(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Compare landmarks in eye distances, coefficients and pose in units of the track."""
-        device = next(self.model.parameters()).device
-        batch = {key: value.to(device) for key, value in batch.items()}
         seen = self.model["reader"](to_tensor(batch["crop"]), batch["shake"])
-        weights = torch.from_numpy(WEIGHTS).to(device)
+        weights = torch.from_numpy(WEIGHTS).to(self.device)
 
         def distance(landmarks: Tensor) -> Tensor:  # 1 % of the eye distance is 0.0025 of the crop
             away = (landmarks - batch["landmarks"]).pow(2).sum(-1).add(1e-6).sqrt()
@@ -71,7 +67,7 @@ class ReaderStage:
         terms = {
             "landmarks": distance(seen.landmarks),
             "rough": distance(seen.rough),
-            "expression": (error[:, :EXPRESSIONS] / self.spread.to(device)).mean(),
+            "expression": (error[:, :EXPRESSIONS] / self.spread.to(self.device)).mean(),
             "pose": error[:, EXPRESSIONS:].mean(),
             "covered": cross_entropy(seen.covered, batch["covered"]),
         }
@@ -80,15 +76,10 @@ class ReaderStage:
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """Show damaged crops with the landmarks found in them."""
-        batch = {key: value[:12] for key, value in self.batch(0).items()}
-        device = next(model.parameters()).device
-        marks = model["reader"](to_tensor(batch["crop"].to(device))).landmarks.cpu().numpy()
-        dotted = [_dots(c, p) for c, p in zip(batch["crop"].numpy(), marks, strict=True)]
+        crops = self.batch(0)["crop"][:12]
+        marks = model["reader"](to_tensor(crops.to(self.device))).landmarks.cpu().numpy()
+        dotted = [dot(c, p) for c, p in zip(crops.numpy(), marks, strict=True)]
         save_picture(path, np.concatenate([np.concatenate(dotted[k : k + 6], 1) for k in (0, 6)]))
-
-    def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
-        """Keep nothing."""
-        return {}
 
 
 def _sample(stills: Stills, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -100,10 +91,10 @@ def _sample(stills: Stills, index: int, rng: np.random.Generator) -> dict[str, n
     affine = _compose(reframe(rng, strength=1.2 if rng.random() < 0.85 else 2.2), alignment(marks))
     crop = _cut(np.ascontiguousarray(picture), affine, rng)
     unit = (marks @ affine[:, :2].T + affine[:, 2]).astype(np.float32)
-    track[-1] += np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))  # the roll that the crop shows
+    track[-1] += roll_of(affine)  # the roll that the crop shows
     track[EXPRESSIONS:] /= POSE_SCALE
     crop = recolour(crop, rng, strength=1.5) if rng.random() < 0.7 else crop
-    hidden = np.zeros(READ_SIZE**2, bool).reshape(READ_SIZE, READ_SIZE)
+    hidden = np.zeros((READ_SIZE, READ_SIZE), bool)
     if rng.random() < 0.35:
         crop, hidden = cover(crop, unit * READ_SIZE, rng)
     return {
@@ -135,10 +126,3 @@ def _hidden_share(hidden: np.ndarray, unit: np.ndarray, region: str) -> float:
     points = np.round(unit[REGION_OF[region]] * READ_SIZE).astype(int)
     low, high = points.min(0).clip(0, READ_SIZE - 2), points.max(0).clip(0, READ_SIZE - 2) + 1
     return float(hidden[low[1] : high[1] + 1, low[0] : high[0] + 1].mean())
-
-
-def _dots(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    picture = picture.copy()
-    for x, y in points * picture.shape[0]:
-        cv2.circle(picture, (int(x), int(y)), 1, (0, 255, 0), -1)
-    return picture

@@ -24,10 +24,10 @@ from iad.performing.gestures import NUMBERS, RHYTHMS
 from iad.performing.hearing import WINDOW_TOKENS, Heard, cut_windows, join_windows
 from iad.performing.network import BEYOND, NOISE, STEPS, Performer
 from iad.text import TextEncoder, load_text_encoder
-from iad.training.loop import enlarge, fit, get_device
+from iad.training.budget import Options, enlarge, get_device
+from iad.training.loop import Stage, fit
 from iad.training.meanings import draw_takes
-from iad.training.spoken import Spoken, draw_spoken
-from iad.training.surroundings import draw_scene
+from iad.training.spoken import Spoken, draw_scene, draw_spoken
 
 # Sentences; a short run has fewer blocks, for they have to be encoded first.
 BLOCKS, BLOCK = 100, 1024
@@ -44,7 +44,7 @@ _COUNTS = torch.tensor(
 )
 
 
-class PerformingStage:
+class PerformingStage(Stage):
     """Trains `Performer`."""
 
     name = "performing"
@@ -143,34 +143,22 @@ class PerformingStage:
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Compare what T tells with the truth, and where its flow leads with takes of what is meant."""
-        device = next(self.model.parameters()).device
-        performer = self.model["performing"]
+        performer, device = self.model["performing"], self.device
         heard = self._hear(batch["windows"])
         told = performer(*(x.to(device) for x in (heard.states, heard.mask, heard.places)))
-        truth = {key: value.to(device) for key, value in batch.items() if key != "windows"}
-        rows, slots = truth["rows"], truth["slots"]
-        queries = told.queries[rows, slots].expand(len(truth["takes"]), -1, -1)
-        reached = performer.flow(truth["moving"], truth["time"], queries)
-        sure = truth["sure"] > 0
+        rows, slots = batch["rows"], batch["slots"]
+        queries = told.queries[rows, slots].expand(len(batch["takes"]), -1, -1)
+        reached = performer.flow(batch["moving"], batch["time"], queries)
+        sure = batch["sure"] > 0
+        side, count = told.side[rows, slots], told.count[sure]
         terms = {
-            "gesture": ((reached - truth["takes"]).square() * _COUNTS.to(device)).sum(-1).mean(),
-            "side": cross_entropy(told.side[rows, slots], truth["side"])
-            if len(rows)
-            else told.side.sum() * 0,
-            "count": cross_entropy(told.count[sure], truth["count"][sure])
-            if sure.any()
-            else told.count.sum() * 0,
-            "sure": binary_cross_entropy(told.sure, truth["sure"]),
-            "beyond": binary_cross_entropy(told.beyond, truth["beyond"]),
+            "gesture": ((reached - batch["takes"]).square() * _COUNTS.to(device)).sum(-1).mean(),
+            "side": cross_entropy(side, batch["side"]) if len(side) else side.sum(),
+            "count": cross_entropy(count, batch["count"][sure]) if len(count) else count.sum(),
+            "sure": binary_cross_entropy(told.sure, batch["sure"]),
+            "beyond": binary_cross_entropy(told.beyond, batch["beyond"]),
         }
         return {"total": sum(weight * terms[key] for key, weight in WEIGHTS.items())} | terms
-
-    def picture(self, model: nn.Module, path: Path) -> None:
-        """Show nothing: `tests/benchmarks/performing.py` draws tracks."""
-
-    def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
-        """Keep nothing."""
-        return {}
 
 
 def truth_of(spoken: Sequence[Spoken], rng: np.random.Generator) -> dict[str, Tensor]:
@@ -197,7 +185,7 @@ def truth_of(spoken: Sequence[Spoken], rng: np.random.Generator) -> dict[str, Te
     return {key: torch.from_numpy(value) for key, value in arrays.items()}
 
 
-def train_performing(preset: Preset, options) -> Path:
+def train_performing(preset: Preset, options: Options) -> Path:
     """Train T within the options' minutes; add it, halved, to the folder of weights and return that."""
     device, steps = get_device(), options.max_steps
     torch.manual_seed(options.seed)
@@ -212,7 +200,7 @@ def train_performing(preset: Preset, options) -> Path:
     )
     if not fresh and (steps is None or options.total):  # in other company a sentence's states differ in a bit
         stage.prepare(options.output / stage.name)
-    trained, weights = fit(stage, options.loop(stage.name)), options.output / "weights"
-    checkpoint.save_preset(weights, preset)
-    checkpoint.save_part(weights, stage.name, trained[stage.name].state_dict(), half=True)
-    return weights
+    trained = fit(stage, options.loop(stage.name))
+    checkpoint.save_preset(options.weights, preset)
+    checkpoint.save_part(options.weights, stage.name, trained[stage.name].state_dict(), half=True)
+    return options.weights

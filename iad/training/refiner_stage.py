@@ -1,7 +1,7 @@
-"""Photo people -> pairs that a refiner learns from: what geometry draws of a mouth, and what is there.
+"""Stage: the refiner, on pairs of what geometry draws of a mouth and what is there; a critic keeps it sharp.
 
 A photo is made to perform something else; the picture of that then counts as the photo, and is made to do
-what the real photo does. So the truth is known without any video. In come photo people, out come `Pairs`.
+what the real photo does. So the truth is known without any video.
 """
 
 import math
@@ -15,12 +15,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from einops import rearrange
 from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
+from iad.config import EXPRESSIONS, TRACK, Preset
 from iad.faces import alignment, crop
-from iad.geometry.animation import AnimatedPhoto, Drawn
-from iad.geometry.coefficients import EXPRESSIONS
+from iad.geometry.animation import AnimatedPhoto
+from iad.geometry.coefficients import mirror_track
 from iad.geometry.composite import round_colours
 from iad.geometry.fit import WORST_FIT, Fit
 from iad.geometry.framing import cut_window
@@ -31,9 +37,25 @@ from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
 from iad.reading import READ_SIZE, FaceReader, read_crop
-from iad.refining import cut, cut_look, eye_distance, place, to_conditions
+from iad.refining import (
+    INSIDE,
+    Refiner,
+    create_refiner,
+    cut,
+    cut_look,
+    eye_distance,
+    place,
+    to_conditions,
+)  # fmt: skip
 from iad.spread import create_pool
+from iad.training.loop import Stage
+from iad.video import save_picture
 
+WEIGHTS = {"colour": 1.0, "edges": 1.0, "features": 0.15, "kept": 0.3, "fooled": 0.02, "critic": 0.1}
+CRITIC_FROM = 300  # steps: until then there is nothing to be sharp about
+WITHIN = 0.15  # how far the inside of a mouth counts: whether teeth show there, no photo tells beforehand
+KEPT_WITHIN = 0.04  # colours that differ less are right already, and stay
+TRACK_NOISE, TRACK_DROPPED = 0.05, 0.3  # fits are not that sure, and must not tell who it is
 SIZE = 256  # pixels of the frames: what the photos hold
 PERFORMED_SIZE = 320  # of the pictures that count as photos: they are looked up, which softens
 SHOWS_INSIDE = 0.06  # eye distances between the inner lips: such a photo tells what a mouth is like inside
@@ -206,8 +228,8 @@ def draw_pair(
         return None
     places = [place(points, eye_distance(marks[0])) for points in marks]
     looks = [
-        cut_look(drawn.frames[0], drawn.source[0], points, there)
-        for drawn, points, there in zip((_draw(again, t) for t in (track, own)), marks, places, strict=True)
+        cut_look(*_draw(again, t), points, there)
+        for t, points, there in zip((track, own), marks, places, strict=True)
     ]
     return looks[1], looks[0], cut(truth, places[1]), to_conditions(own[None], track)[0]
 
@@ -223,8 +245,105 @@ def fit_of_frame(photo: AnimatedPhoto, track: Float[np.ndarray, " 60"], *, size:
     return posed.enlarged(factor, np.float32([-photo.square.left * factor, -photo.square.top * factor]))
 
 
-def _draw(face: MovingFace, track: Float[np.ndarray, " 60"]) -> Drawn:
+def _draw(face: MovingFace, track: Float[np.ndarray, " 60"]) -> tuple[np.ndarray, np.ndarray]:
     colours, source = face.draw(track, np.zeros((SIZE, SIZE, 3), np.float32), finer=3)
     frame = np.empty((SIZE, SIZE, 3), np.uint8)
     round_colours(colours, face.textures.grey, frame)
-    return Drawn(frame[None], source[None])
+    return frame, source
+
+
+class Critic(nn.Sequential):
+    """Says of each patch of a mouth's colours how real it looks."""
+
+    def __init__(self, width: int = 24):
+        layers: list[nn.Module] = []
+        for size, into, out in ((4, 3, width), (4, width, 2 * width), (3, 2 * width, 2 * width)):
+            convolution = nn.Conv2d(into, out, size, stride=size - 2, padding=1)
+            layers += [spectral_norm(convolution), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, spectral_norm(nn.Conv2d(2 * width, 1, 3, padding=1)))
+
+
+class RefinerStage(Stage):
+    """Trains the refiner and its critic; the reader's close look at mouths measures features."""
+
+    name = "refiner"
+
+    def __init__(
+        self, preset: Preset, pairs: Pairs, reader: FaceReader, *, batch_size: int = 12, seed: int = 0
+    ):
+        self.pairs, self.batch_size, self.seed = pairs, batch_size, seed
+        self.reader = reader.eval().requires_grad_(False)
+        self.model = nn.ModuleDict({"refiner": create_refiner(preset), "critic": Critic()})
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Draw pairs, in other light, half of them mirrored."""
+        rng = np.random.default_rng((self.seed, step))
+        return _prepare(self.pairs, rng.integers(len(self.pairs), size=self.batch_size), rng)
+
+    def losses(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Compare colours, edges and features with the truth; what was right must stay."""
+        before, truth = batch["looks"][:, :3], batch["truths"]
+        change = run(self.model["refiner"], batch)
+        counts = 1 - (1 - WITHIN) * (batch["looks"][:, 3:4] > INSIDE).float()
+        wrong = truth - before
+        off = (change - wrong) * counts
+        features = (self._features(before + x * counts) for x in (change, wrong))
+        terms = {
+            "colour": off.abs().mean() * 10,
+            "edges": sum(off.diff(dim=axis).abs().mean() for axis in (-1, -2)) * 10,
+            "kept": (change.abs() * torch.exp(-(_mean(wrong.abs()) / KEPT_WITHIN).pow(2))).mean() * 10,
+            "features": torch.stack([(a - b).abs().mean() for a, b in zip(*features, strict=True)]).sum(),
+        }
+        if step >= CRITIC_FROM:
+            critic, after = self.model["critic"], before + change
+            still = {name: value.detach() for name, value in critic.named_parameters()}
+            terms["fooled"] = -functional_call(critic, still, after * 2 - 1).mean()
+            real, drawn = critic(truth * 2 - 1), critic(after.detach() * 2 - 1)
+            terms["critic"] = (1 - real).relu().mean() + (1 + drawn).relu().mean()
+        return {"total": sum(WEIGHTS[key] * term for key, term in terms.items())} | terms
+
+    def _features(self, looks: Float[Tensor, "b 3 h w"]) -> Sequence[Tensor]:
+        """Return what the reader's close look finds at 1/4 and 1/8."""
+        found, x = [], looks * 2 - 1
+        for layer in self.reader.to(looks.device).mouth.trunk[:6]:
+            x = layer(x)
+            found.append(x)
+        return found[3], found[5]
+
+    def picture(self, model: nn.Module, path: Path) -> None:
+        """Show the photo's mouth, what geometry draws, what the refiner makes of it, and the truth."""
+        rows = {key: value[:12].to(self.device) for key, value in self.batch(0).items()}
+        after = rows["looks"][:, :3] + run(model["refiner"], rows)
+        columns = torch.stack([rows["photos"][:, :3], rows["looks"][:, :3], after, rows["truths"]])
+        sheet = rearrange(columns, "k (b two) c h w -> (b h) (two k w) c", two=2).clamp(0, 1) * 255
+        save_picture(path, sheet.round().byte().cpu().numpy())
+
+
+def run(refiner: Refiner, rows: dict[str, Tensor]) -> Float[Tensor, "b 3 h w"]:
+    """Return the change that is made to rows of pairs, each beside its own photo."""
+    return refiner(rows["looks"], refiner.encode_photo(rows["photos"]), rows["conditions"])
+
+
+def _mean(x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
+    return x.mean(1, keepdim=True)
+
+
+def _prepare(pairs: Pairs, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Give pairs other light; mirror half of them; make their tracks less sure."""
+    pictures = {name: np.array(getattr(pairs, name)[rows]) for name in ("looks", "photos", "truths")}
+    conditions, turned = np.array(pairs.conditions[rows]), rng.random(len(rows)) < 0.5
+    for picture in pictures.values():
+        picture[turned] = picture[turned, :, ::-1]
+    both = [mirror_track(part) for part in np.split(conditions[turned], 2, axis=1)]
+    conditions[turned] = np.concatenate(both, axis=1)
+    conditions += rng.normal(0, TRACK_NOISE, conditions.shape)
+    conditions *= rng.random((len(rows), 2 * TRACK)) > TRACK_DROPPED
+    gain = np.exp(rng.normal(0, (0.12, 0.05, 0.05, 0.05), (len(rows), 4)))
+    gain = torch.from_numpy((gain[:, :1] * gain[:, 1:]).astype(np.float32))[:, :, None, None]
+    grey = torch.from_numpy(rng.random(len(rows)) < 0.08)[:, None, None, None]
+    lit = {}
+    for name, picture in pictures.items():
+        pixels = rearrange(torch.from_numpy(picture), "b h w c -> b c h w").float() / 255
+        colour = (pixels[:, :3] * gain).clamp(0, 1)
+        lit[name] = torch.cat([torch.where(grey, _mean(colour), colour), pixels[:, 3:]], dim=1)
+    return lit | {"conditions": torch.from_numpy(conditions).float()}

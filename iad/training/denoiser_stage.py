@@ -19,9 +19,8 @@ from iad.adapters import is_adapter_key
 from iad.autoencoder import decode_latents, to_uint8
 from iad.baselines import RECIPES, Recipe, create_baseline, crop_condition
 from iad.config import Preset
-from iad.training.decoupler import DecouplerStage
-from iad.training.pool import Pool
-from iad.training.prepare import Prepared
+from iad.training.decoupler_stage import DecouplerStage
+from iad.training.loop import Stage, to_device
 from iad.transformer import create_transformer
 from iad.video import save_picture
 
@@ -36,7 +35,7 @@ STRETCHES = {2: (0.4, 24), 4: (0.3, 16), 8: (0.3, 10)}
 IAD = Recipe(same_clip=False, actions=True)
 
 
-class DenoiserStage:
+class DenoiserStage(Stage):
     """Trains the transformer's base, its adapters, or both at once."""
 
     def __init__(
@@ -53,8 +52,7 @@ class DenoiserStage:
         self.name, self.preset, self.part, self.seed = part, preset, part, seed
         self.split, self.autoencoder = split, autoencoder
         self.arms, self.times = tuple(arms), times
-        self.pool: Pool = split.pool
-        self.prepared: Prepared = split.prepared
+        self.pool, self.prepared = split.pool, split.prepared
         self.partner = _partners(split)
         self.rows = np.array(list(self.partner))
         self.weights = _picture_weights(preset, autoencoder)
@@ -67,11 +65,6 @@ class DenoiserStage:
         for key, parameter in self.model.named_parameters():
             if ".transformer_blocks." in key or key.startswith("transformer."):
                 parameter.requires_grad_(part == "joint" or is_adapter_key(key) == (part == "adapters"))
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.model.parameters()).device
 
     def batch(self, step: int) -> dict[str, Any]:
         """Draw stretches of clips of one length for the arm whose turn it is; now and then for the split."""
@@ -89,9 +82,9 @@ class DenoiserStage:
         """Collect targets, references, driving frames and words for these clips."""
         start = int(rng.integers(self.preset.latent_frames - length + 1))
         stack = self.preset.frames_per_latent
-        latents = self.split._tensor("latents", rows)[:, start * stack : (start + length) * stack]
+        latents = self.split.read("latents", rows)[:, start * stack : (start + length) * stack]
         driver = np.array([self.partner[i][1] for i in rows])
-        features = self.split._stack(("global", "tokens"), driver)
+        features = self.split.features(driver)
         captions = [str(rng.choice(self.pool.records[i]["captions"])) for i in rows]
         captions = ["" if rng.random() < DROP_TEXT else c for c in captions]
         sentence = [self.prepared.sentence[c] for c in captions]
@@ -113,16 +106,15 @@ class DenoiserStage:
         """Draw a reference a clip; with the crop go the features of the very frame it was cut from."""
         shown = rows if recipe.same_clip else np.array([self.partner[i][0] for i in rows])
         k = rng.integers(self.preset.latent_frames, size=len(rows))
-        references = {"reference": self.split._stack(("global", "tokens"), shown, k), "shown": (shown, k)}
+        references = {"reference": self.split.features(shown, k), "shown": (shown, k)}
         if recipe.crop:
-            references["crop"] = self.split._tensor("latents", shown, k * self.preset.frames_per_latent)
+            references["crop"] = self.split.read("latents", shown, k * self.preset.frames_per_latent)
         return references
 
     def losses(self, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Compare the predicted clip with the true one; add the split's losses where it has a batch."""
-        latents = batch["latents"].to(self.device)
         predicted = self._predict(batch, self.conditions(batch))
-        total = (self.weights.to(self.device) * (predicted - latents).pow(2)).mean()
+        total = (self.weights.to(self.device) * (predicted - batch["latents"]).pow(2)).mean()
         terms = {"diffusion" if batch["arm"] == "iad" else f"diffusion {batch['arm']}": total}
         if batch["split"] is not None:
             with torch.autocast(self.device.type, enabled=False):  # small differences of large sums
@@ -138,30 +130,27 @@ class DenoiserStage:
         transformer = self.model[arm].transformer if arm in RECIPES else self.model["transformer"]
         rows = torch.zeros(latents.shape, device=self.device)
         if "crop" in batch:
-            keep = batch["keep_identity"][:, None, None, None]
-            crop = (keep * batch["crop"]).to(self.device)
+            crop = batch["keep_identity"][:, None, None, None] * batch["crop"]
             crop = crop_condition(crop, frames=latents.shape[1], stack=self.preset.frames_per_latent)
             rows = torch.cat([rows, crop], dim=2)
         last = torch.full((len(rows),), self.preset.sampler.timesteps - 1, device=self.device)
-        return -transformer(rows, batch["states"].to(self.device), last, attention_kwargs=kwargs).sample
+        return -transformer(rows, batch["states"], last, attention_kwargs=kwargs).sample
 
     def conditions(self, batch: dict[str, Any]) -> dict[str, Any] | None:
         """Turn a batch's references, drivers and words into what the adapters of its arm attend to."""
         if self.part == "base":
             return None
-        arm, decoupler = batch["arm"], self.model["decoupler"]
-        recipe = RECIPES.get(arm, IAD)
-        reference = [x.to(self.device) for x in batch["reference"]]
+        arm, decoupler, reference = batch["arm"], self.model["decoupler"], batch["reference"]
         if arm == "iad":
             transformer, identity = self.model["transformer"], decoupler(*reference).identity
         else:
             transformer, identity = self.model[arm].transformer, self.model[arm].reader.read(*reference)
         states = transformer.adapt(
             identity,
-            self._actions(batch) if recipe.actions else None,
+            self._actions(batch) if RECIPES.get(arm, IAD).actions else None,
             frames=batch["latents"].shape[1],
-            identity_scale=batch["keep_identity"].to(self.device),
-            action_scale=batch["keep_action"].to(self.device),
+            identity_scale=batch["keep_identity"],
+            action_scale=batch["keep_action"],
         )
         return {"adapter": states}
 
@@ -171,12 +160,12 @@ class DenoiserStage:
 
     def codes(self, batch: dict[str, Any]) -> Tensor:
         """Return action codes (b, f, c), half of them told by T; only iad's own turns teach split and T."""
-        by_word = batch["from_text"].to(self.device)
-        codes = self.split.text_codes(batch["text"])[:, batch["stretch"]].clone()
+        by_word = batch["from_text"]
+        codes = self.model["text_action"](**batch["text"])[:, batch["stretch"]].clone()
         if not by_word.all():
             with torch.no_grad():
-                driver = tuple(x[~by_word.cpu()] for x in batch["driver"])
-                codes[~by_word] = self.split._split_frames(driver).code
+                driver = tuple(x[~by_word] for x in batch["driver"])
+                codes[~by_word] = self.split.split_frames(driver).code
         return codes
 
     def picture(self, model: nn.Module, path: Path) -> None:
@@ -203,6 +192,7 @@ class DenoiserStage:
             batch |= self._references(rows, np.random.default_rng(0), recipe)
         batch["from_text"][:] = True
         batch["keep_identity"][:] = batch["keep_action"][:] = 1
+        batch = to_device(batch, self.device)
         return self._predict(batch, self.conditions(batch))
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
@@ -221,9 +211,9 @@ def _picture_weights(preset: Preset, autoencoder: nn.Module) -> Tensor:
 
 def _partners(split: DecouplerStage) -> dict[int, tuple[int, int]]:
     """Map every clip to (the same person in the other take, the other person in the same take)."""
-    partners = {}
-    for group in split.groups.index:
-        for slot in (0, 1):
-            for take in (0, 1):
-                partners[int(group[slot, take])] = (int(group[slot, 1 - take]), int(group[1 - slot, take]))
-    return partners
+    return {
+        int(group[slot, take]): (int(group[slot, 1 - take]), int(group[1 - slot, take]))
+        for group in split.groups.index
+        for slot in (0, 1)
+        for take in (0, 1)
+    }

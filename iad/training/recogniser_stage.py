@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from iad.reading import FaceReader, read_face
 from iad.recognised import DIRECTIONS, Recognised
 from iad.recogniser import Recogniser, load_recogniser
 from iad.training.augment import degrade
+from iad.training.budget import Options
 from iad.training.pool import Pool
 
 SIZE = 256  # pixels of a view, both sides
@@ -222,8 +222,8 @@ def fit_code(
     return float(1 - left / code[cut:].var(0).mean())
 
 
-def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Any) -> Recognised:
-    """Fit everything about the recogniser's token; `options` are those of `iad.training.stages`."""
+def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Options) -> Recognised:
+    """Fit everything about the recogniser's token."""
     if "recogniser" not in parts:
         raise ValueError("This preset's tokens are not as wide as the recogniser's embedding; use 'mini'.")
     folder = options.output / "recogniser"
@@ -234,13 +234,9 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Any) -> Recognis
     if views is None:
         people = [record for record, _ in usable_photos() if not is_held_out(record.number)]
         chosen = np.random.default_rng(options.seed).permutation(len(people))[: options.amounts.views]
-        views = embed_people(
-            [people[k] for k in chosen],
-            load_recogniser("dlib"),
-            parts["reader"],
-            seed=options.seed,
-            minutes=options.minutes,
-        )
+        shown, recogniser = [people[k] for k in chosen], load_recogniser("dlib")
+        bounds = {"seed": options.seed, "minutes": options.minutes}
+        views = embed_people(shown, recogniser, parts["reader"], **bounds)
         part = folder / "part.npz"
         np.savez(part, **vars(views))
         part.replace(folder / "views.npz")

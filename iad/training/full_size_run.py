@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from iad.training import full_size_state as state
+from iad.training import state
 from iad.training.footage import fetch_base
-from iad.training.footage_clips import Clips, to_device
-from iad.training.full_size_model import (
+from iad.training.footage_clips import Clips
+from iad.training.full_size_loss import (
     FullSizeOptions,
     check_packages,
     create_loss,
     fit_preset,
     write_adapter,
-)
+)  # fmt: skip
+from iad.training.loop import cut_log, to_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,15 +52,16 @@ def train_full_size(options: FullSizeOptions) -> Path:
         base = fetch_base(options.preset, options.base, parts=("scheduler", "transformer", "vae"))
     options = replace(options, preset=fit_preset(base, clips))
     model = create_loss(options, base, device=accelerator.device)
-    folder = options.output / "checkpoint"
-    facts = state.read_facts(folder) if options.resume else None
+    facts = state.read_facts(options.output) if options.resume else None
     if facts:
-        state.load_weights(folder, model)
+        state.load_trained(options.output, model)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, options.learning_rate, BETAS, weight_decay=WEIGHT_DECAY)
     model, optimizer = accelerator.prepare(model, optimizer)
-    if facts:
-        _restore_optimizer(folder, accelerator, model, optimizer)
+    if facts and is_deepspeed(accelerator):
+        accelerator.print("DeepSpeed keeps its own optimiser, whose moments start anew; the rest goes on.")
+    elif facts:
+        state.load_moments(options.output, model, optimizer.optimizer)
     run = _Run(options, clips, accelerator, model, optimizer)
     run.train(_begin(options, facts, run.facts(0), accelerator))
     if accelerator.is_main_process:
@@ -98,13 +100,6 @@ def _create_accelerator(options: FullSizeOptions) -> "Accelerator":
     return accelerator
 
 
-def _restore_optimizer(folder: Path, accelerator: "Accelerator", model, optimizer) -> None:
-    if is_deepspeed(accelerator):
-        accelerator.print("DeepSpeed keeps its own optimiser, whose moments start anew; the rest goes on.")
-    else:
-        state.load_optimizer(folder, model, optimizer.optimizer)
-
-
 def is_deepspeed(accelerator: "Accelerator") -> bool:
     """Tell whether DeepSpeed shards the optimiser, where nobody else can read it."""
     return str(accelerator.distributed_type).endswith("DEEPSPEED")
@@ -117,11 +112,8 @@ def _begin(options: FullSizeOptions, facts: dict | None, now: dict, accelerator:
     if changed:
         names = ", ".join(changed)
         accelerator.print(f"Changed since the checkpoint: {names}; the data comes in another order.")
-    log = options.output / "log.jsonl"
     if accelerator.is_main_process:
-        lines = log.read_text().splitlines(keepends=True) if log.exists() and facts else []
-        whole = [line for line in lines if line.endswith("\n")]
-        log.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+        cut_log(options.output / "log.jsonl", step)
     return step
 
 
@@ -208,11 +200,6 @@ class _Run:
         model, optimizer = self.model, self.optimizer.optimizer
         if is_deepspeed(self.accelerator):
             model, optimizer = self.accelerator.unwrap_model(model), None
-        state.save_state(
-            self.options.output / "checkpoint",
-            model,
-            optimizer,
-            facts=self.facts(step),
-            main=self.accelerator.is_main_process,
-        )
+        main = self.accelerator.is_main_process
+        state.save_wrapped(self.options.output, model, optimizer, facts=self.facts(step), main=main)
         self.accelerator.wait_for_everyone()

@@ -1,12 +1,13 @@
-"""Stage 2: the face encoder: margin loss, landmarks, coefficients with pose and gaze, and a thumbnail.
+"""Stages of what is frozen from then on: the patch code of frames with its decoder, and the face encoder.
 
-A margin loss alone would delete expression from the embedding, and then there would be nothing to split.
+The patch code is that of principal components; its decoder learns. The encoder learns by a margin loss,
+landmarks, coefficients with pose and gaze, and a thumbnail: a margin alone would delete expression from the
+embedding, and then there would be nothing to split.
 """
 
 from pathlib import Path
 from typing import SupportsIndex
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,19 +15,64 @@ from torch.nn.functional import avg_pool2d, cross_entropy, interpolate, linear, 
 from torch.nn.functional import l1_loss as l1
 from torch.nn.functional import smooth_l1_loss as smooth_l1
 
-from iad.autoencoder import to_tensor, to_uint8
+from iad.autoencoder import create_autoencoder, to_tensor, to_uint8
 from iad.config import EXPRESSIONS, Preset
 from iad.encoders import POSE_SCALE, create_face_encoder
-from iad.training.augment import degrade, recolour, reframe, warp
+from iad.training.augment import degrade, dot, recolour, reframe, roll_of, warp
+from iad.training.loop import Stage
 from iad.training.pool import Pool, sample_patches
 from iad.video import save_picture
 
+LATENT_NOISE = 0.1  # the decoder must forgive what a denoiser gets slightly wrong
 MARGIN, SCALE = 0.2, 16.0  # of ArcFace (arXiv 1801.07698), mild: few pictures a person
 GAZE = slice(16, 24)  # the eyeLook* coefficients
-GAZE_WEIGHT = 2.0
+WEIGHTS = {"margin": 0.1, "landmarks": 1, "expression": 40, "gaze": 2.0, "pose": 1, "thumbnail": 4}
 
 
-class EncoderStage:
+class AutoencoderStage(Stage):
+    """L1 at three scales and of picture gradients."""
+
+    name = "autoencoder"
+
+    def __init__(self, preset: Preset, pool: Pool, *, batch_size: int = 16, seed: int = 0):
+        self.pool, self.batch_size, self.seed = pool, batch_size, seed
+        self.model = nn.ModuleDict({"autoencoder": create_autoencoder(preset)})
+        self.model["autoencoder"].set_components(sample_patches(pool, seed=seed))
+
+    def batch(self, step: int) -> Tensor:
+        """Draw single frames (b, 3, h, w), some of them mirrored or recoloured."""
+        rng = np.random.default_rng((self.seed, step))
+        frames = []
+        for index in rng.integers(len(self.pool), size=self.batch_size):
+            clip = self.pool.clip(index)
+            frame = clip[rng.integers(len(clip))]
+            frame = frame[:, ::-1] if rng.random() < 0.5 else frame
+            frames.append(recolour(frame, rng) if rng.random() < 0.5 else frame)
+        return to_tensor(np.stack(frames))
+
+    def losses(self, batch: Tensor, step: int) -> dict[str, Tensor]:
+        """Compare frames with what becomes of them; `psnr`, in dB, is only reported."""
+        latents = self.model["autoencoder"].encode(batch)
+        output = self.model["autoencoder"].decode(latents + LATENT_NOISE * torch.randn_like(latents))
+        terms = {
+            "pixels": l1(output, batch),
+            "coarse": sum(l1(avg_pool2d(output, k), avg_pool2d(batch, k)) for k in (2, 4)),
+            "edges": sum(l1(output.diff(dim=d), batch.diff(dim=d)) for d in (2, 3)),
+        }
+        total = terms["pixels"] + 0.5 * terms["coarse"] + terms["edges"]
+        with torch.no_grad():
+            psnr = -10 * torch.log10((output - batch).pow(2).mean())
+        return {"total": total, "psnr": psnr} | terms
+
+    def picture(self, model: nn.Module, path: Path) -> None:
+        """Show frames above their reconstructions."""
+        frames = self.batch(0)[:12].to(self.device)
+        output = model["autoencoder"].decode(model["autoencoder"].encode(frames))
+        rows = to_uint8(torch.stack([frames, output]))  # (2, n, h, w, 3)
+        save_picture(path, np.concatenate([np.concatenate(list(row), axis=1) for row in rows]))
+
+
+class EncoderStage(Stage):
     """Trains the encoder on augmented frames; `identity` in a record names the person, or is None."""
 
     name = "encoder"
@@ -50,8 +96,6 @@ class EncoderStage:
 
     def losses(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Compare what the heads read with the truth; persons and coefficients only where they are known."""
-        device = next(self.model.parameters()).device
-        batch = {key: value.to(device) for key, value in batch.items()}
         features = self.model["encoder"](to_tensor(batch["crop"]))
         known = batch["person"] >= 0
         thumbnail = avg_pool2d(to_tensor(batch["clean"]), 2)
@@ -64,15 +108,7 @@ class EncoderStage:
             "pose": error[:, EXPRESSIONS:].mean(),
             "thumbnail": l1(self.model["encoder"].thumbnail(features.tokens), thumbnail),
         }
-        total = (
-            0.1 * terms["margin"]
-            + terms["landmarks"]
-            + 40 * terms["expression"]
-            + GAZE_WEIGHT * terms["gaze"]
-            + terms["pose"]
-            + 4 * terms["thumbnail"]
-        )
-        return {"total": total} | terms
+        return {"total": sum(WEIGHTS[name] * term for name, term in terms.items())} | terms
 
     def _margin(self, embedding: Tensor, person: Tensor) -> Tensor:
         if not len(person):
@@ -83,17 +119,12 @@ class EncoderStage:
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """Show crops with the landmarks found in them above their thumbnails."""
-        device = next(model.parameters()).device
-        batch = {key: value[:12] for key, value in self.batch(0).items()}
-        features = model["encoder"](to_tensor(batch["crop"].to(device)))
+        crops = self.batch(0)["crop"][:12]
+        features = model["encoder"](to_tensor(crops.to(self.device)))
         seen = to_uint8(interpolate(model["encoder"].thumbnail(features.tokens), scale_factor=2))
         marks = features.landmarks.cpu().numpy()
-        top = [_dots(c, p) for c, p in zip(batch["crop"].numpy(), marks, strict=True)]
+        top = [dot(c, p) for c, p in zip(crops.numpy(), marks, strict=True)]
         save_picture(path, np.concatenate([np.concatenate(top, 1), np.concatenate(list(seen), 1)]))
-
-    def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
-        """Keep nothing."""
-        return {}
 
 
 def _sample(pool: Pool, index: SupportsIndex, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -101,27 +132,14 @@ def _sample(pool: Pool, index: SupportsIndex, rng: np.random.Generator) -> dict[
     k = rng.integers(len(clip))
     affine = reframe(rng)
     clean = warp(clip[k], affine)
-    roll = np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))
     coefficients = pool.tracks[index, k].copy()
-    coefficients[-1] += roll  # the roll that the crop shows
+    coefficients[-1] += roll_of(affine)  # the roll that the crop shows
     coefficients[EXPRESSIONS:] /= POSE_SCALE
+    picture = recolour(clean, rng) if rng.random() < 0.6 else clean
     return {
-        "crop": augment(clean, rng),
+        "crop": np.ascontiguousarray(degrade(picture, rng)),
         "clean": clean,
         "landmarks": (pool.landmarks[index, k] @ affine[:, :2].T + affine[:, 2]).astype(np.float32),
         "coefficients": coefficients.astype(np.float32),
         "fitted": np.float32(pool.records[index].get("fitted", True)),
     }
-
-
-def augment(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Apply the photometric changes of a reference photo."""
-    picture = recolour(picture, rng) if rng.random() < 0.6 else picture
-    return np.ascontiguousarray(degrade(picture, rng))
-
-
-def _dots(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    picture = picture.copy()
-    for x, y in points * picture.shape[0]:
-        cv2.circle(picture, (int(x), int(y)), 1, (0, 255, 0), -1)
-    return picture
