@@ -8,9 +8,12 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -20,6 +23,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY
 NO_RAY = "Ray is not installed here; install it (pip install ray) or leave --ray out."
 NO_START = "No Ray worker could start; this project must be importable on every machine"
 ALL_DIED = "Every worker died before the work was done, maybe for lack of memory; try fewer workers."
+EVERY = 2.0  # seconds between two looks for the parent
 
 
 def spread(
@@ -219,3 +223,19 @@ def _join(address: str, workers: int) -> Any:
         hint = "start one (ray start --head), and if it asks for a token, set RAY_AUTH_MODE=token"
         raise ValueError(f"No Ray cluster answers at '{address}'; {hint}.") from error
     return ray
+
+
+def create_pool(workers: int | None = None) -> ProcessPoolExecutor:
+    """Return a pool of so many processes, one a core by default, that end when this one does, even killed."""
+    return ProcessPoolExecutor(workers, initializer=leave_with, initargs=(os.getpid(),))
+
+
+def leave_with(parent: int) -> None:
+    """End this process soon after its parent has ended."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(EVERY)
+    os._exit(1)

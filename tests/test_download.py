@@ -3,7 +3,8 @@
 import http.server
 import os
 import threading
-from pathlib import Path
+from itertools import combinations
+from operator import attrgetter
 from urllib.parse import unquote
 
 import cv2
@@ -18,15 +19,17 @@ from iad.portraits.download import (
     IDENTITIES,
     PORTRAITS,
     PROMPTED_PORTRAITS,
+    Cell,
     build_head,
+    cut_figure,
     cut_people,
     digest_of,
     download,
     download_head,
     fetch_files,
+    read_cells,
     read_obj,
 )
-from iad.portraits.figures import Cell, cut_figure, find_grid, fingerprint, read_cells, recognise
 
 RNG = np.random.default_rng(0)
 
@@ -149,17 +152,15 @@ def put_head(server):
     for name, vertices in {"generic_neutral_mesh": neutral, **shapes}.items():
         server.put(f"{HEAD}/FaceXModel/{name}.obj", obj_of(vertices, uv, QUAD_AND_TRIANGLE))
     server.put(f"{HEAD}/LICENSE", b"MIT")
-    return neutral, uv, shapes
+    return neutral, shapes
 
 
 def test_head_becomes_arrays(server, tmp_path):
-    neutral, uv, shapes = put_head(server)
+    neutral, shapes = put_head(server)
     made = download_head(tmp_path / "ict", server=server.url, digests={})
     with np.load(made) as arrays:
         np.testing.assert_array_equal(arrays["faces"], [[0, 1, 2], [0, 2, 3], [0, 1, 4]])
-        np.testing.assert_array_equal(arrays["uv_faces"], [[3, 2, 1], [3, 1, 0], [0, 1, 2]])
         np.testing.assert_array_equal(arrays["neutral"], neutral.astype(np.float32))
-        np.testing.assert_array_equal(arrays["uv"], uv.astype(np.float32))
         np.testing.assert_allclose(arrays["identity"][7], shapes["identity007"] - neutral, atol=3e-4)
         jaw = list(arrays["expression_names"]).index("jawOpen")
         np.testing.assert_allclose(arrays["expression"][jaw], shapes["jawOpen"] - neutral, atol=3e-4)
@@ -209,95 +210,66 @@ def test_offsets_round_as_in_the_known_head(tmp_path):
 )
 def test_known_head_survives_being_written_as_obj(tmp_path):
     with np.load(os.environ["IAD_ICT_FACEKIT"]) as arrays:
-        known = {name: arrays[name] for name in arrays}
+        known = {name: arrays[name] for name in DIGESTS}
     assert {name: digest_of(array) for name, array in known.items()} == DIGESTS
-    corners = np.stack([known["faces"], known["uv_faces"]], axis=-1)
-    polygons, index = [], 0
-    while index < len(corners):  # join fans to the quads that they were
-        here, after = corners[index], corners[index + 1] if index + 1 < len(corners) else None
-        quad = after is not None and (here[0] == after[0]).all() and (here[2] == after[1]).all()
-        polygons.append([*here, after[2]] if quad else list(here))
+    polygons, faces, index = [], known["faces"], 0
+    while index < len(faces):  # join fans to the quads that they were
+        here, after = faces[index], faces[min(index + 1, len(faces) - 1)]
+        quad = here[0] == after[0] and here[2] == after[1]
+        polygons.append([(v, v) for v in (*here, after[2])[: 4 if quad else 3]])
         index += 2 if quad else 1
     path = tmp_path / "mesh.obj"
-    path.write_bytes(obj_of(known["neutral"], known["uv"], polygons))
-    mesh = read_obj(path)
-    assert digest_of(mesh.vertices) == DIGESTS["neutral"]
-    assert digest_of(mesh.uv) == DIGESTS["uv"]
-    assert digest_of(mesh.faces) == DIGESTS["faces"]
-    assert digest_of(mesh.uv_faces) == DIGESTS["uv_faces"]
+    path.write_bytes(obj_of(known["neutral"], np.zeros((1, 2)), polygons))
+    vertices, triangles = read_obj(path)
+    assert digest_of(vertices) == DIGESTS["neutral"]
+    assert digest_of(triangles) == DIGESTS["faces"]
 
 
 # The portraits
 
 
-def made_up_portrait(seed, *, dark=False):
-    """Draw smooth colours with a bright oval; a dark one fades into black at its edges."""
+def made_up_portrait(seed):
+    """Draw smooth colours with a bright oval."""
     rng = np.random.default_rng(seed)
     photo = cv2.resize(rng.uniform(30, 220, (9, 9, 3)), (256, 256), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[-1:1:256j, -1:1:256j]
-    if dark:
-        photo *= np.clip(1.3 - x**2 - y**2, 0, 1)[..., None] ** 2
     photo[(x / 0.5) ** 2 + (y / 0.7) ** 2 < 1] += 40
     return np.clip(photo, 0, 255).astype(np.uint8)
 
 
-def made_up_figure(photos, *, columns, side, gutter=(12, 40), ground=0, title=60):
-    """Lay photos out as matplotlib does: titles above the cells, a heading, gutters."""
-    rows = -(-len(photos) // columns)
-    step = np.array([side, side]) + gutter
-    picture = np.full((title + rows * step[1] + 10, columns * step[0] + 17, 3), ground, np.uint8)
-    cv2.putText(picture, "Image textual search", (picture.shape[1] // 3, 24), 0, 0.8, (255, 255, 255), 2)
-    for number, photo in enumerate(photos):
-        x, y = 10 + step[0] * (number % columns), title + step[1] * (number // columns)
-        picture[y : y + side, x : x + side] = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
-        cv2.putText(picture, f"image {number:05d}", (x + 20, y - 8), 0, 0.45, (255, 255, 255), 1)
+GUTTER, TITLE = (12, 40), 60
+
+
+def made_up_figure(photos, *, columns, side):
+    """Lay photos out as matplotlib does: titles above the cells, gutters."""
+    cells = [cell_of(number, "", columns=columns, side=side) for number in range(len(photos))]
+    picture = np.full((cells[-1].top + side + 10, columns * (side + GUTTER[0]) + 17, 3), 13, np.uint8)
+    for cell, photo in zip(cells, photos, strict=True):
+        place = np.s_[cell.top : cell.top + side, cell.left : cell.left + side]
+        picture[place] = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+        cv2.putText(picture, "image", (cell.left + 20, cell.top - 8), 0, 0.45, (255, 255, 255), 1)
     return picture
 
 
-def jpeg(picture):
-    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+def cell_of(number, name, *, columns, side, first=0):
+    """Say where a made-up figure shows a portrait, the `first` of which is the upper left one."""
+    row, column = divmod(number - first, columns)
+    return Cell(number, name, 10 + (side + GUTTER[0]) * column, TITLE + (side + GUTTER[1]) * row, side)
 
 
-@pytest.mark.parametrize(
-    ("rows", "columns", "side", "gutter", "ground", "dark"),
-    [
-        (1, 2, 300, (14, 30), 13, False),
-        (3, 6, 211, (5, 24), 13, True),
-        (6, 10, 160, (7, 33), 0, True),
-        (5, 8, 133, (30, 41), 13, False),
-    ],
-)
-def test_grid_is_found_from_the_picture(rows, columns, side, gutter, ground, dark):
-    darkened = dark & (np.random.default_rng(3).random(rows * columns) < 0.5)
-    photos = [made_up_portrait(seed, dark=bool(one)) for seed, one in enumerate(darkened)]
-    picture = made_up_figure(photos, columns=columns, side=side, gutter=gutter, ground=ground)
-    picture = cv2.imdecode(np.frombuffer(jpeg(picture), np.uint8), 1)
-    grid = find_grid(picture)
-    slack = 4 if dark else 2
-    assert (len(grid.top), len(grid.left)) == (rows, columns)
-    np.testing.assert_allclose(grid.left, 10 + np.arange(columns) * (side + gutter[0]), atol=slack)
-    np.testing.assert_allclose(grid.top, 60 + np.arange(rows) * (side + gutter[1]), atol=slack)
-    assert abs(grid.side - side) <= slack
+def png(picture):
+    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
 
 
-def test_no_grid_is_said():
-    with pytest.raises(ValueError, match="blank"):
-        find_grid(np.full((50, 70, 3), 13, np.uint8))
-
-
-def test_portraits_keep_their_numbers_and_strangers_stay_out():
-    photos = [made_up_portrait(seed) for seed in range(40)]
-    cells = [Cell(100 + seed, "f.jpg", fingerprint(photos[seed])) for seed in (3, 30, 7, 39)]
-    absent = Cell(99, "f.jpg", fingerprint(made_up_portrait(1000)))
-    picture = made_up_figure(photos, columns=8, side=200)
-    cut = cut_figure(picture, "textual_search_1_hats_top_8_matches.jpg")
-    assert len(cut) == 40
-    # In reading order.
-    assert all(np.abs(a.astype(int) - b).mean() < 4 for a, b in zip(cut, photos, strict=True))
-    found = recognise(cut, [*cells, absent])
-    assert sorted(found) == [103, 107, 130, 139]
-    for number, photo in found.items():
-        assert np.abs(photo.astype(int) - photos[number - 100]).mean() < 4
+def test_a_damaged_figure_is_named(tmp_path):
+    cell, path = Cell(1, "f.jpg", 10, 60, 200), tmp_path / "f.jpg"
+    path.write_bytes(b"<html>404</html>")
+    with pytest.raises(ValueError, match="f.jpg is not a picture; delete it and run the command again"):
+        cut_figure(path, [cell], tmp_path)
+    path.write_bytes(png(np.zeros((259, 400, 3), np.uint8)))
+    with pytest.raises(ValueError, match="f.jpg is smaller than expected; delete it"):
+        cut_figure(path, [cell], tmp_path)
+    assert not list(tmp_path.glob("0001*"))
 
 
 def test_table_of_portraits_is_sound():
@@ -305,33 +277,12 @@ def test_table_of_portraits_is_sound():
     numbers = [cell.number for cell in cells]
     assert len(set(numbers)) == len(numbers) == 1243
     assert numbers == sorted(numbers)
-    assert {cell.fingerprint.shape for cell in cells} == {(256,)}
-    figures = list(dict.fromkeys(cell.figure for cell in cells))
-    assert all(
-        figure.startswith(("SFHQ_", "textual_search_")) and figure.endswith(".jpg") for figure in figures
-    )
-
-
-PEOPLE = os.environ.get("IAD_PHOTO_PEOPLE")
-
-
-@pytest.mark.skipif(not PEOPLE, reason="needs the photo people: `python -m iad data download` fetches them")
-def test_known_portraits_are_recognised_in_a_figure_of_them():
-    name = "textual_search_2_Hair_Color_top_10_matches.jpg"
-    wanted = [cell for cell in read_cells() if cell.figure == name]
-    others = [cell for cell in read_cells() if cell.figure.endswith("hair_style.jpg")][:21]
-    cells = [*wanted, *others]
-    photos = [
-        cv2.imread(str(Path(PEOPLE) / "photos" / f"{cell.number:04d}.jpg"))[..., ::-1] for cell in cells
-    ]
-    order = np.random.default_rng(0).permutation(len(cells))
-    picture = made_up_figure([photos[place] for place in order], columns=10, side=300)
-    found = recognise(cut_figure(picture, name), wanted)
-    assert sorted(found) == [cell.number for cell in wanted]
-    differences = [
-        np.abs(found[c.number].astype(int) - p).mean() for c, p in zip(wanted, photos, strict=False)
-    ]
-    assert max(differences) < 6
+    assert all(c.figure.startswith(("SFHQ_", "textual_search_")) and c.figure.endswith(".jpg") for c in cells)
+    for one, other in combinations(cells, 2):
+        if one.figure == other.figure:
+            (upper, lower), (left, right) = (sorted((one, other), key=attrgetter(k)) for k in ("top", "left"))
+            apart = max(lower.top - upper.top - upper.side, right.left - left.left - left.side)
+            assert apart >= 0, (one, other)
 
 
 def put_figures(server):
@@ -343,17 +294,16 @@ def put_figures(server):
     cells, photos = [], {}
     for start, (name, place) in zip((0, 10), places.items(), strict=True):
         drawn = [made_up_portrait(seed) for seed in range(start, start + 6)]
-        server.put(f"{place}/{name}", jpeg(made_up_figure(drawn, columns=3, side=300)))
+        server.put(f"{place}/{name}", png(made_up_figure(drawn, columns=3, side=300)))
         for seed in (start + 1, start + 4):
-            cells.append(Cell(seed, name, fingerprint(drawn[seed - start])))
+            cells.append(cell_of(seed, name, columns=3, side=300, first=start))
             photos[seed] = drawn[seed - start]
     server.put(f"{PROMPTED_PORTRAITS}/LICENSE.txt", b"MIT")
     return cells, photos
 
 
-def test_figures_become_numbered_photos(server, tmp_path, capsys):
+def test_figures_become_numbered_photos(server, tmp_path):
     cells, photos = put_figures(server)
-    cells.append(Cell(77, cells[0].figure, fingerprint(made_up_portrait(500))))
     assert cut_people(tmp_path, cells, server=server.url) == [1, 4, 11, 14]
     assert sorted(path.name for path in (tmp_path / "photos").iterdir()) == [
         "0001.jpg", "0004.jpg", "0011.jpg", "0014.jpg",
@@ -361,8 +311,7 @@ def test_figures_become_numbered_photos(server, tmp_path, capsys):
     for number, photo in photos.items():
         written = cv2.imread(str(tmp_path / "photos" / f"{number:04d}.jpg"))[..., ::-1]
         assert written.shape == (256, 256, 3)
-        assert np.abs(written.astype(int) - photo).mean() < 5
-    assert "SFHQ_sample_2x3.jpg: 2 of 3 portraits recognised." in capsys.readouterr().err
+        assert np.abs(written.astype(int) - photo).mean() < 3
 
 
 def test_whole_download_writes_fits_once(server, tmp_path, monkeypatch):

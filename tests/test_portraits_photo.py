@@ -100,13 +100,6 @@ def test_the_source_pose_and_expression_are_undone(tmp_path, person):
     assert red[0] > 0.2 and abs(red[0] - red[1]) < 0.15
 
 
-def test_what_the_photo_cuts_off_is_told(tmp_path, person):
-    assert person.cut_off < 0.05
-    low = write_record(tmp_path)
-    low = replace(low, fit=replace(low.fit, translation=np.float32([128, -60])))
-    assert PhotoPerson(HEAD, low).cut_off > 0.1
-
-
 def test_landmarks_follow_the_track(person):
     still = person.landmarks(track_of())[0]
     assert person.landmarks(track_of(yaw=15))[0, 30, 0] > still[30, 0] + 0.02
@@ -185,9 +178,7 @@ def test_looks_change_colour_and_side_light(record, person):
 
 def test_a_new_background_replaces_the_wall(record, person):
     purple = np.full((40, 40, 3), (150, 20, 200), np.uint8)
-    before = PhotoPerson(HEAD, record, background=purple)
-    assert before.cutout_quality > 0.8 and person.cutout_quality is None
-    frame = before.render(track_of())[0].astype(float)
+    frame = PhotoPerson(HEAD, record, background=purple).render(track_of())[0].astype(float)
     np.testing.assert_allclose(frame[:10, :10], np.broadcast_to([150.0, 20, 200], (10, 10, 3)), atol=3)
     face = window(person.render(track_of())[0], person.landmarks(track_of())[0, 27:36])
     np.testing.assert_allclose(window(frame, person.landmarks(track_of())[0, 27:36]), face, atol=3)

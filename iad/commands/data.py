@@ -23,8 +23,7 @@ def download(arguments: argparse.Namespace) -> dict[str, Any]:
 def examples(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fetch the few photo people that the app shows among its examples."""
     from iad.demo.examples import list_photo_people
-    from iad.portraits.download import cut_people
-    from iad.portraits.figures import read_cells
+    from iad.portraits.download import cut_people, read_cells
     from iad.portraits.head import cache_folder
 
     numbers = set(list_photo_people())

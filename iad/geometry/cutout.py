@@ -50,22 +50,3 @@ def cut_out(
     _, labels, stats, _ = cv2.connectedComponentsWithStats(person)
     largest = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return np.clip(cv2.GaussianBlur(largest.astype(np.float32), (0, 0), 1.2) * 1.5 - 0.4, 0, 1)
-
-
-def judge_cutout(photo: UInt8[np.ndarray, "h w 3"], matte: Float[np.ndarray, "h w"]) -> float:
-    """Return how clean a matte is, 0 to 1: the share of its outline where the photo's colours really change.
-
-    A matte that loses the shoulders scores 0.
-    """
-    inside = (matte > 0.5).astype(np.float32)
-    if inside[-2].mean() < 0.3:
-        return 0.0
-    colours = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
-
-    def average(mask):
-        spread = cv2.GaussianBlur(np.dstack([colours * mask[..., None], mask]), (0, 0), 2.5)
-        return spread[..., :3] / np.maximum(spread[..., 3:], 1e-4)
-
-    change = np.linalg.norm(average(inside) - average(1 - inside), axis=-1)
-    outline = cv2.dilate(inside, np.ones((3, 3))) - inside > 0
-    return float((change[outline] > 18).mean()) if outline.sum() > len(photo) else 0.0

@@ -1,53 +1,30 @@
 """What rendered people look like, in words for captions and in numbers for the renderer.
 
 `sample_appearance` draws both at once, so that a caption can never contradict the picture. Colours in the
-tables are display values (sRGB, 0 to 255), as one would pick them from a photograph; the renderer gets linear
-ones.
+tables (`looks.toml`) are display values (sRGB, 0 to 255); the renderer gets linear ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from iad.portraits import read_table
 from iad.portraits.scenes import SCENES
 
 Presentation = Literal["woman", "man", "person"]
 Age = Literal["young", "middle-aged", "older"]
 
-SKINS = {
-    "fair": (238, 200, 180), "light": (228, 185, 160), "olive": (206, 164, 130), "tan": (190, 142, 108),
-    "brown": (154, 106, 78), "dark brown": (118, 78, 56), "deep": (88, 58, 44),
-}  # fmt: skip
-HAIRS = {
-    "black": (26, 22, 21), "dark brown": (52, 36, 27), "brown": (86, 58, 38), "light brown": (124, 88, 56),
-    "blond": (186, 146, 92), "auburn": (104, 50, 28), "red": (138, 74, 42), "grey": (138, 134, 130),
-    "white": (206, 202, 196),
-}  # fmt: skip
-IRISES = {
-    "dark brown": (58, 34, 20), "brown": (98, 60, 32), "hazel": (122, 96, 52), "green": (98, 122, 78),
-    "blue": (92, 132, 170), "grey": (120, 132, 142),
-}  # fmt: skip
-CLOTHES = {
-    "white": (226, 224, 220), "black": (30, 30, 33), "grey": (120, 122, 126), "navy": (34, 44, 78),
-    "blue": (60, 98, 168), "light blue": (150, 184, 216), "red": (168, 40, 42), "burgundy": (96, 28, 44),
-    "green": (58, 110, 70), "olive": (98, 98, 62), "yellow": (218, 178, 72), "orange": (206, 110, 48),
-    "pink": (218, 144, 158), "purple": (104, 70, 132), "beige": (204, 184, 154), "brown": (104, 74, 52),
-    "teal": (38, 116, 120),
-}  # fmt: skip
+_LOOKS = read_table("looks.toml")
+SKINS, HAIRS, IRISES, CLOTHES, STYLES = (
+    _LOOKS[kind] for kind in ("skins", "hairs", "irises", "clothes", "worn")
+)
 KINDS = ("t-shirt", "shirt", "sweater", "turtleneck", "jacket")
 # Hair that grows on such skin; hair dyed otherwise is rare enough to leave out.
 _DARK_HAIR = ("black", "dark brown")
 _LIGHT_HAIR = ("black", "dark brown", "brown", "light brown", "blond", "auburn", "red")
-STYLES = {
-    "woman": ("long straight", "long wavy", "long curly", "bob", "bob with a fringe", "long with a fringe",
-        "bun",
-              "slicked-back", "side-swept short", "curly", "afro", "short"),
-    "man": ("short", "side-swept short", "side-parted", "slicked-back", "cropped", "buzz-cut", "curly",
-        "afro",
-            "bald", "receding", "long wavy", "messy"),
-}  # fmt: skip
 BEARDS = ("clean-shaven", "stubble", "short beard", "full beard", "moustache", "goatee")
 
 
@@ -55,29 +32,15 @@ BEARDS = ("clean-shaven", "stubble", "short beard", "full beard", "moustache", "
 class Lighting:
     """A key light over an ambient of sky and ground; colours are linear, directions point to the light."""
 
-    words: str
-    key: tuple[float, float, float]
-    key_colour: tuple[float, float, float]
+    key: Sequence[float]
+    key_colour: Sequence[float]
     sharpness: float
-    sky: tuple[float, float, float]
-    ground: tuple[float, float, float]
+    sky: Sequence[float]
+    ground: Sequence[float]
     rim: float = 0.0
 
 
-LIGHTINGS = (
-    Lighting("soft daylight", (0.35, 0.65, 0.70), (1.0, 0.97, 0.92), 4.0, (0.62, 0.70, 0.80),
-        (0.26, 0.24, 0.22)),
-    Lighting("warm light", (0.55, 0.45, 0.70), (1.15, 0.97, 0.80), 6.0, (0.50, 0.46, 0.46),
-        (0.26, 0.20, 0.15), 0.3),
-    Lighting("light from the side", (0.88, 0.35, 0.32), (1.30, 1.22, 1.12), 8.0, (0.34, 0.38, 0.46),
-             (0.16, 0.15, 0.15), 0.25),
-    Lighting("studio light", (0.40, 0.50, 0.77), (1.12, 1.10, 1.08), 6.0, (0.46, 0.46, 0.50),
-        (0.22, 0.22, 0.23), 0.5),
-    Lighting("overcast light", (0.10, 0.85, 0.52), (0.75, 0.78, 0.82), 2.5, (0.74, 0.78, 0.84),
-        (0.30, 0.29, 0.28)),
-    Lighting("evening light", (0.70, 0.25, 0.67), (1.15, 0.90, 0.70), 7.0, (0.38, 0.42, 0.56),
-        (0.20, 0.17, 0.17), 0.5),
-)  # fmt: skip
+LIGHTINGS = tuple(Lighting(**light) for light in _LOOKS["lightings"].values())
 
 
 @dataclass(frozen=True)
@@ -89,19 +52,12 @@ class Traits:
     skin: str
     hair_colour: str
     hair: str
-    hair_length: Literal["none", "short", "medium", "long"]
     beard: str
     glasses: Literal["none", "glasses"]
     eyes: str
     clothes_colour: str
     clothes: str
     background: str
-    lighting: str
-
-    def clothes_words(self) -> str:
-        """Say the clothes as a caption does: "a burgundy sweater"."""
-        article = "an" if self.clothes_colour[0] in "aeiou" else "a"
-        return f"{article} {self.clothes_colour} {self.clothes}"
 
 
 @dataclass(frozen=True)
@@ -126,7 +82,7 @@ class Appearance:
     slim: float
 
 
-def linear(colour: tuple | np.ndarray) -> Float[np.ndarray, "3"]:
+def linear(colour: Sequence[float] | np.ndarray) -> Float[np.ndarray, "3"]:
     """Turn display values (0 to 255) into linear light (0 to 1)."""
     return (np.asarray(colour, np.float64) / 255) ** 2.2
 
@@ -145,14 +101,12 @@ def sample_appearance(rng: np.random.Generator) -> Appearance:
         skin=skin,
         hair_colour=_sample_hair_colour(rng, skin, age),
         hair=style,
-        hair_length=hair_length(style),
         beard=beard,
         glasses="glasses" if rng.random() < 0.12 else "none",
         eyes=_sample_eyes(rng, skin),
         clothes_colour=str(rng.choice(list(CLOTHES))),
         clothes=str(rng.choice(KINDS, p=[0.3, 0.2, 0.22, 0.1, 0.18])),
         background=str(rng.choice(list(SCENES))),
-        lighting="",
     )
     return _with_colours(rng, traits, lines)
 
@@ -177,15 +131,6 @@ def sample_shape(rng: np.random.Generator, modes: int, traits: Traits) -> Float[
             weights[mode] = mean + 0.7 * weights[mode]
     weights[0] = np.clip(weights[0], -2.0, 1.0)
     return weights.astype(np.float32)
-
-
-def hair_length(style: str) -> str:
-    """Say in one word how long a style's hair is."""
-    if style == "bald":
-        return "none"
-    if style.startswith("long"):
-        return "long"
-    return "medium" if style.startswith(("bob", "afro")) or style in ("curly", "bun") else "short"
 
 
 def _sample_style(rng: np.random.Generator, lines: str, skin: str) -> str:
@@ -241,7 +186,7 @@ def _with_colours(rng: np.random.Generator, words: Traits, lines: str) -> Appear
                      "t-shirt": ["plain", "plain", "plain", "stripes"], "turtleneck": ["knit"]}  # fmt: skip
     cloth = _vary(CLOTHES[words.clothes_colour], 0.08, 0.03, rng)
     return Appearance(
-        traits=replace(words, lighting=light.words),
+        traits=words,
         skin=skin, lips=lips, hair=hair, brows=brows * 0.8 + 0.004,
         iris=_vary(IRISES[words.eyes], 0.12, 0.03, rng), cloth=cloth,
         accent=linear(list(CLOTHES.values())[rng.integers(3)]) if rng.random() < 0.6 else cloth * 0.45,

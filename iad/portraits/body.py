@@ -4,6 +4,7 @@
 fall on them at rest. `RenderedPerson` keeps the results and moves them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,10 +15,19 @@ from iad.geometry.head import Head
 from iad.portraits import shading
 from iad.portraits.appearance import Appearance, Lighting
 from iad.portraits.clothing import create_clothes, create_glasses, paint_clothes
-from iad.portraits.facial_hair import beard_mask, grow_beard, grow_brows
 from iad.portraits.shading import CLOTH, EYE, LASH, MOUTH, SKIN, TEETH
 from iad.portraits.skin import lip_mask, paint_skin
-from iad.portraits.strands import STYLES, Skull, Strands, grow_hair, scalp_mask, smoothstep
+from iad.portraits.strands import (
+    STYLES,
+    Skull,
+    Strands,
+    beard_mask,
+    grow_beard,
+    grow_brows,
+    grow_hair,
+    scalp_mask,
+    smoothstep,
+)
 
 NECK_LIFT = 3.2  # the head's neck is long; shorter, so that clothes come into the frame
 # How far red, green and blue light creep around the edge of skin.
@@ -65,7 +75,7 @@ class LitStrands:
     shine: float
 
 
-def unit(vector: tuple | np.ndarray) -> Float[np.ndarray, "3"]:
+def unit(vector: Sequence[float] | np.ndarray) -> Float[np.ndarray, "3"]:
     """Scale a vector to length 1."""
     vector = np.asarray(vector, np.float32)
     return vector / np.linalg.norm(vector)
@@ -166,9 +176,8 @@ def _lash_veil(head):
     distance = np.full(len(lashes), np.inf)
     for start in (36, 42):
         ring = np.concatenate([marks[start : start + 6], marks[start : start + 1]])
-        fine = np.stack(
-            [np.interp(np.linspace(0, 6, 60), np.arange(7), ring[:, k]) for k in range(3)], axis=1
-        )
+        steps = np.linspace(0, 6, 60)
+        fine = np.stack([np.interp(steps, np.arange(7), ring[:, k]) for k in range(3)], axis=1)
         distance = np.minimum(distance, np.linalg.norm(lashes[:, None] - fine[None], axis=-1).min(axis=1))
     lower = lashes[:, 1] < marks[36:48, 1].mean() - 0.15
     return smoothstep(0.75, 0.05, distance) * np.where(lower, 0.3, 1.0)
@@ -215,18 +224,8 @@ def grow_strands(
         if found:
             skull = Skull(points[np.r_[head.parts["face"], head.parts["head"]]])
             grey = 0.12 if traits.age == "older" else 0.0
-            groups.append(
-                grow_hair(
-                    traits.hair,
-                    found[0],
-                    found[1],
-                    thick=mask[found[2]],
-                    skull=skull,
-                    colour=looks.hair,
-                    grey=grey,
-                    rng=rng,
-                )
-            )
+            given = {"thick": mask[found[2]], "skull": skull, "colour": looks.hair, "grey": grey}
+            groups.append(grow_hair(traits.hair, found[0], found[1], **given, rng=rng))
     thickness = rng.uniform(0.75, 1.2) * (1.1 if man else 0.75)
     brow_colour = looks.brows * 0.85 + looks.skin * 0.1
     face, marks = points[head.parts["face"]], points[head.landmarks]
@@ -237,11 +236,8 @@ def grow_strands(
         lips = lip_mask(generic, head.neutral[head.landmarks])
         found = scatter(beard_mask(generic, lips, traits.beard) ** 2 * (generic[:, 1] > -9), 4500)
         if found:
-            length = _BEARD_LENGTHS[traits.beard]
-            colour = looks.hair * 0.7 + looks.skin * 0.06
-            groups.append(
-                grow_beard(found[0], found[1], skin[found[2], 0], length=length, colour=colour, rng=rng)
-            )
+            given = {"length": _BEARD_LENGTHS[traits.beard], "colour": looks.hair * 0.7 + looks.skin * 0.06}
+            groups.append(grow_beard(found[0], found[1], skin[found[2], 0], **given, rng=rng))
     return groups
 
 

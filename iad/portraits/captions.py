@@ -1,24 +1,19 @@
 """Captions: what a person looks like, what they do, where and when, in the ways people write prompts.
 
-In come a person's words (`PersonWords`), the performed segments, and what the picture shows beyond them
-(scene, clothes, lighting); out comes a `Caption`, which also records what it names.
+In come a person's words (`PersonWords`), the performed segments, and a scene that they were moved to; out
+comes a sentence.
 """
 
 import csv
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from iad.performing.actions import Performed
-from iad.portraits.wording import Form, Pronoun, Speaker, known_actions, pick
-
-__all__ = ["Caption", "PersonWords", "known_actions", "load_people_words", "locate", "write_caption"]
-
-Mention = Literal["presentation", "age", "hair", "beard", "glasses", "hat", "clothes", "scene", "lighting"]
+from iad.portraits.wording import Form, Pronoun, Speaker, pick
 
 _PRONOUNS: dict[str, Pronoun] = {"woman": "she", "man": "he", "person": "they"}
 _NOUNS = {
@@ -54,16 +49,6 @@ class PersonWords:
     backdrop: str = ""
 
 
-@dataclass(frozen=True)
-class Caption:
-    """A prompt for a clip, what it says happens, and what else it names; the rest follows the reference."""
-
-    text: str
-    segments: tuple[Performed, ...]
-    pronoun: Pronoun
-    mentions: frozenset[Mention]
-
-
 def load_people_words(path: str | Path | None = None) -> dict[int, PersonWords]:
     """Read the labels of the photo people worth keeping, by photo number; by default the package's own."""
     path = Path(path) if path else Path(__file__).with_name("people.csv")
@@ -83,89 +68,63 @@ def write_caption(
     *,
     rng: np.random.Generator,
     scene: str | None = None,
-    clothes: str | None = None,
-    lighting: str | None = None,
-    held_out: bool = False,
-) -> Caption:
+) -> str:
     """Write one of many captions for a clip.
 
-    Scene ("a park", "at the seaside"), clothes ("a red pullover") and lighting ("soft light", "under neon
-    light") that are given are always named, since nothing else can tell a model about them. The person's own
-    looks, clothes and backdrop are named at times. With `held_out` the actions are said in wordings that
-    training never sees.
+    A scene that is given ("a park", "at the seaside") is always named, since nothing else can tell a model
+    about it. The person's own looks, clothes and backdrop are named at times.
     """
     if not segments:
         raise ValueError("No segments to describe; give at least one Performed segment.")
     detail = rng.choice(["none", "pronoun", "noun", "looks"], p=[0.15, 0.1, 0.3, 0.45])
-    if (scene or clothes or lighting) and detail in ("none", "pronoun") and rng.random() < 0.7:
+    if scene and detail in ("none", "pronoun") and rng.random() < 0.7:
         detail = "noun"
     pronoun = _PRONOUNS[person_words.presentation]
     if detail == "none" and rng.random() < 0.5:
         pronoun = "they"  # "close their eyes" tells nothing of the person
-    draft = _Draft(Speaker(pronoun, rng, held_out), segments)
-    who = draft.who(person_words, detail=detail, clothes=clothes)
+    who = _name_person(person_words, rng, detail=detail)
     if not scene and person_words.backdrop and detail == "looks" and rng.random() < 0.35:
         scene = person_words.backdrop
-    text = draft.sentence(who, place=draft.place(scene, lighting))
-    if rng.random() < 0.3:
-        text = text[0].upper() + text[1:] + "."
-    if re.search(r"\b(?:her|his)\b", text):
-        draft.mentions.add("presentation")
-    return Caption(text, tuple(segments), pronoun, frozenset(draft.mentions))
+    text = _Sentences(Speaker(pronoun, rng), segments).write(who, place=locate(scene) if scene else "")
+    return text[0].upper() + text[1:] + "." if rng.random() < 0.3 else text
+
+
+def _name_person(words: PersonWords, rng: np.random.Generator, *, detail: str) -> str:
+    """Name the person as a subject: "", "she", "a woman", "an older man with glasses"."""
+    worn = words.clothes if detail == "looks" and rng.random() < 0.35 else ""
+    if worn:
+        worn = (pick(rng, (" wearing ", " in ")) if worn.startswith("a") else " wearing ") + worn
+    if detail == "none":
+        return pick(rng, ("a person", "someone")) + worn if worn else ""
+    if detail == "pronoun" and not worn and words.presentation != "person":
+        return _PRONOUNS[words.presentation]
+    before, after = _choose_looks(words, rng) if detail == "looks" else ([], [])
+    noun = " ".join([*before, pick(rng, _NOUNS[words.presentation])])
+    having = " with " + _listed(after) if after else ""
+    return _with_article(noun) + having + ("," if having and worn else "") + worn
+
+
+def _choose_looks(words: PersonWords, rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Choose adjectives and "with" words for some of the person's looks."""
+    before, after = [], []
+    if words.age and rng.random() < 0.6:
+        before.append(pick(rng, ("elderly", "older", "old")) if words.age == "older" else words.age)
+    if words.hair and rng.random() < 0.6:
+        (before if words.hair == "bald" else after).append(_hair(words.hair))
+    for mark, noun in (("beard", "a beard"), ("glasses", "glasses"), ("hat", "a hat")):
+        if getattr(words, mark) and rng.random() < 0.6:
+            after.append(noun)
+    return before, after
 
 
 @dataclass(frozen=True)
-class _Draft:
-    """A caption in the making: gathers what was named while its parts are written."""
+class _Sentences:
+    """The ways to put who does what, and where, into words."""
 
     speaker: Speaker
     segments: Sequence[Performed]
-    mentions: set[Mention] = field(default_factory=set)
 
-    def who(self, words: PersonWords, *, detail: str, clothes: str | None) -> str:
-        """Name the person as a subject: "", "she", "a woman", "an older man with glasses"."""
-        rng = self.speaker.rng
-        worn = clothes or (words.clothes if detail == "looks" and rng.random() < 0.35 else "")
-        if worn:
-            self.mentions.add("clothes")
-            worn = (pick(rng, (" wearing ", " in ")) if worn.startswith("a") else " wearing ") + worn
-        if detail == "none":
-            return pick(rng, ("a person", "someone")) + worn if worn else ""
-        self.mentions.add("presentation")
-        if detail == "pronoun" and not worn and words.presentation != "person":
-            return _PRONOUNS[words.presentation]
-        before, after = self._looks(words) if detail == "looks" else ([], [])
-        noun = " ".join([*before, pick(rng, _NOUNS[words.presentation])])
-        having = " with " + _listed(after) if after else ""
-        return _with_article(noun) + having + ("," if having and worn else "") + worn
-
-    def _looks(self, words: PersonWords) -> tuple[list[str], list[str]]:
-        """Choose adjectives and "with" words for some of the person's looks."""
-        rng, before, after = self.speaker.rng, [], []
-        if words.age and rng.random() < 0.6:
-            before.append(pick(rng, ("elderly", "older", "old")) if words.age == "older" else words.age)
-            self.mentions.add("age")
-        if words.hair and rng.random() < 0.6:
-            self.mentions.add("hair")
-            (before if words.hair == "bald" else after).append(_hair(words.hair))
-        for mark, noun in (("beard", "a beard"), ("glasses", "glasses"), ("hat", "a hat")):
-            if getattr(words, mark) and rng.random() < 0.6:
-                self.mentions.add(mark)
-                after.append(noun)
-        return before, after
-
-    def place(self, scene: str | None, lighting: str | None) -> str:
-        """Say where, and in what light."""
-        places = []
-        if scene:
-            self.mentions.add("scene")
-            places.append(locate(scene))
-        if lighting:
-            self.mentions.add("lighting")
-            places.append(lighting if lighting.startswith(_PREPOSITIONS) else f"in {lighting}")
-        return " ".join(places)
-
-    def sentence(self, who: str, *, place: str) -> str:
+    def write(self, who: str, *, place: str) -> str:
         """Put who, what and where together in one of several shapes."""
         speaker, rng = self.speaker, self.speaker.rng
         if self._needs_times() or (len(self.segments) > 1 and rng.random() < 0.3):
@@ -210,7 +169,7 @@ class _Draft:
 
     def _accompanied(self, who: str, place: str) -> str:
         segment = self.segments[0]
-        if len(segment.actions) > 1 or not 0.6 <= segment.intensity <= 0.9 or self.speaker.held_out:
+        if len(segment.actions) > 1 or not 0.6 <= segment.intensity <= 0.9:
             return self._plain(who, place)
         return f"{who} {place} {self.speaker.accompanying(segment.actions[0])}".replace("  ", " ")
 

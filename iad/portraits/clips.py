@@ -26,7 +26,7 @@ from iad.portraits.head import load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, leave_out_broken, load_photo_people
 from iad.portraits.rendered import RenderedPerson
 from iad.portraits.scenes import SCENES, paint
-from iad.portraits.workers import create_pool
+from iad.spread import create_pool
 from iad.video import save_picture
 
 FRAMES, FPS, SIZE = 16, 8, 128
@@ -155,7 +155,7 @@ def render_clip(
     cast: Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator, *, size: int = SIZE
 ) -> Clip:
     """Render one person performing one take, and write its captions."""
-    captions = [write_caption(cast.words, segments, rng=rng, scene=cast.scene).text for _ in range(CAPTIONS)]
+    captions = [write_caption(cast.words, segments, rng=rng, scene=cast.scene) for _ in range(CAPTIONS)]
     calm = perform([], rng=np.random.default_rng(0), frames=1, idle=False)
     record = cast.key | {
         "scene": cast.scene,
@@ -168,7 +168,7 @@ def render_clip(
 
 def _prompt(words: PersonWords, segment: Performed, rng: np.random.Generator) -> str:
     whole = Performed(segment.actions, 0.0, SECONDS, segment.intensity, segment.tempo)
-    return write_caption(words, [whole], rng=rng).text
+    return write_caption(words, [whole], rng=rng)
 
 
 def render_group(seed: int, *, held_out: bool = False, size: int = SIZE) -> list[Clip]:

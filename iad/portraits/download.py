@@ -1,10 +1,12 @@
 """Fetch the morphable head and the photo people from their public repositories, and fit the one to the other.
 
 Everything arrives at pinned commits. The head's OBJ files become the arrays that `iad.portraits.head` reads,
-checked against known digests; the figures are cut into the portraits of `cells.csv`, and each is fitted with
-the head from the landmarks that a face encoder finds. An interrupted download goes on where it stopped.
+checked against known digests; figures, grids of square portraits, are cut into photos of 256 x 256 pixels as
+`cells.csv` says, and each is fitted with the head from the landmarks that a face encoder finds. An
+interrupted download goes on where it stopped.
 """
 
+import csv
 import hashlib
 import io
 import shutil
@@ -21,13 +23,15 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float, Float32, Int32, UInt8
+from PIL import Image
 from tqdm import tqdm
 
 from iad.faces import Landmarker, find_face
 from iad.geometry.coefficients import COEFFICIENTS
-from iad.portraits.figures import Cell, cut_figure, load_figure, read_cells, recognise, save_photo
-from iad.portraits.fitting import fit_people
+from iad.geometry.fit import WORST_FIT, fit_head
+from iad.geometry.head import Head
+from iad.photos import load_image
 from iad.portraits.head import cache_folder, load_head
 
 SERVER = "https://raw.githubusercontent.com"
@@ -39,27 +43,38 @@ EXPRESSIONS = COEFFICIENTS[:57]
 IDENTITIES = tuple(f"identity{number:03d}" for number in range(100))
 DIGESTS = {
     "neutral": "92e87293b7e3c5bf2c013b94f15c0cf06f429cf046df6edfbfb719f77dd76781",
-    "uv": "700440143151b836d41bf648aa9d176bdd782ad86bd85674726ed75de7513d02",
     "faces": "8ab3c6fcb4f97d57fc9b5b6377ad687730ad039f558357f5cf16257cccf0a93b",
-    "uv_faces": "8064589b56cd23db551cd8aa20ba329c45b13dd3cf77c1c0ea15805e8ed6a169",
     "identity": "315c2d683eabdada64b255788526de9fe8044a9cf4a4bb76f8fbf6b019ff366e",
     "expression": "fc930387fc200d08555fbfdd6626a9f012217fbb9b96c038bf92d3cbc580ac6f",
     "expression_names": "f765d08d8ace2d1d9e3a80183025846354524b54bbd9b637e61240f3bfe33e8a",
 }
+PHOTO_SIZE = 256
+_JPEG_QUALITY = 92
 _ATTEMPTS = 4
 _TIMEOUT = 30  # seconds without an answer
 
 T = TypeVar("T")
+FindLandmarks = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "68 2"]]
 
 
 @dataclass(frozen=True)
-class Mesh:
-    """An OBJ file: vertices, texture coordinates and triangles that count from 0."""
+class Cell:
+    """One row of `cells.csv`: a portrait that the project uses; its square in the figure, in pixels."""
 
-    vertices: Float32[np.ndarray, "v 3"]
-    uv: Float32[np.ndarray, "u 2"]
-    faces: Int32[np.ndarray, "t 3"]
-    uv_faces: Int32[np.ndarray, "t 3"]
+    number: int
+    figure: str
+    left: int
+    top: int
+    side: int
+
+
+def read_cells() -> list[Cell]:
+    """Return the table of used portraits, by number."""
+    with Path(__file__).with_name("cells.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            Cell(int(row["id"]), row["figure"], int(row["left"]), int(row["top"]), int(row["side"]))
+            for row in csv.DictReader(file)
+        ]
 
 
 def download(
@@ -122,22 +137,70 @@ def download_head(folder: Path, *, server: str = SERVER, digests: Mapping[str, s
 
 
 def cut_people(folder: Path, cells: Sequence[Cell], *, server: str = SERVER) -> list[int]:
-    """Fetch the figures, cut out the portraits of the table, and return the numbers of those found."""
+    """Fetch the figures, cut out the portraits of the table, and return their numbers."""
     figures = {name: folder / "figures" / name for name in dict.fromkeys(cell.figure for cell in cells)}
     files = {path: f"{_repository_of(name)}/{name}" for name, path in figures.items()}
     files[folder / "LICENSE"] = f"{PROMPTED_PORTRAITS}/LICENSE.txt"
     fetch_files(files, what="The portraits", server=server)
     (folder / "photos").mkdir(parents=True, exist_ok=True)
-    found: list[int] = []
     for name, path in tqdm(figures.items(), "cutting", unit="figure", file=sys.stderr):
-        wanted = [cell for cell in cells if cell.figure == name]
-        photos = recognise(cut_figure(load_figure(path), name), wanted)
-        for number, photo in photos.items():
-            save_photo(folder / "photos" / f"{number:04d}.jpg", photo)
-        if len(photos) < len(wanted):
-            _say(f"{name}: {len(photos)} of {len(wanted)} portraits recognised.")
-        found += photos
-    return sorted(found)
+        cut_figure(path, [cell for cell in cells if cell.figure == name], folder / "photos")
+    return sorted(cell.number for cell in cells)
+
+
+def cut_figure(path: Path, cells: Sequence[Cell], folder: Path) -> None:
+    """Write the cells of a figure into the folder as NNNN.jpg.
+
+    Raises:
+        ValueError: The file is not a picture, or too small for a cell.
+    """
+    try:
+        with Image.open(path) as file:
+            figure = file.convert("RGB")
+    except OSError as error:
+        raise ValueError(_spoilt(path, "is not a picture")) from error
+    for cell in cells:
+        box = (cell.left, cell.top, cell.left + cell.side, cell.top + cell.side)
+        if box[2] > figure.width or box[3] > figure.height:
+            raise ValueError(_spoilt(path, "is smaller than expected"))
+        photo = figure.crop(box).resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        photo.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+        _write(folder / f"{cell.number:04d}.jpg", buffer.getvalue())
+
+
+def fit_people(
+    photos: Path, cells: Sequence[Cell], *, head: Head, find_landmarks: FindLandmarks
+) -> dict[str, np.ndarray]:
+    """Fit every photo NNNN.jpg of the folder and return the arrays of `fits.npz`, one row a photo.
+
+    Photos without a face (`find_landmarks` raises ValueError) or that fit worse than `WORST_FIT` get no row.
+
+    Raises:
+        ValueError: Not one photo could be fitted.
+    """
+    here = [cell for cell in cells if (photos / f"{cell.number:04d}.jpg").is_file()]
+    rows = []
+    for cell in tqdm(here, "fitting", unit="face", file=sys.stderr):
+        try:
+            landmarks = find_landmarks(load_image(photos / f"{cell.number:04d}.jpg"))
+        except ValueError:
+            continue
+        fit = fit_head(head, landmarks)
+        if fit.error <= WORST_FIT:
+            rows.append((cell, landmarks, fit))
+    if not rows:
+        raise ValueError(f"No face in {photos} could be fitted; check the face encoder's landmarks.")
+    cells, landmarks, fits = zip(*rows, strict=True)
+    arrays = {
+        "id": np.array([cell.number for cell in cells], np.int32),
+        "landmarks": np.array(landmarks, np.float32),
+        "identity": np.array([fit.identity for fit in fits], np.float16),
+        "expression": np.array([fit.expression for fit in fits], np.float16),
+    }
+    for name in ("scale", "rotation", "translation", "error"):
+        arrays[name] = np.array([getattr(fit, name) for fit in fits], np.float32)
+    return arrays
 
 
 def fetch_files(files: Mapping[Path, str], *, what: str, server: str = SERVER, pause: float = 1.0) -> None:
@@ -173,56 +236,43 @@ def fetch_files(files: Mapping[Path, str], *, what: str, server: str = SERVER, p
         pool.shutdown(cancel_futures=True)  # after a failure, do not try the others too
 
 
-def read_obj(path: Path) -> Mesh:
-    """Read vertices, texture coordinates and polygons; a polygon a b c d becomes a b c and a c d.
+def read_obj(path: Path) -> tuple[Float32[np.ndarray, "v 3"], Int32[np.ndarray, "t 3"]]:
+    """Read vertices and polygons, which count from 0; a polygon a b c d becomes triangles a b c and a c d.
 
     Raises:
         ValueError: The file is no OBJ file, or damaged.
     """
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
-        corners = [fan for line in lines if line.startswith("f ") for fan in _triangles_of(line)]
-        pairs = np.array(corners, np.int32).reshape(-1, 3, 2) - np.int32(1)
-        mesh = Mesh(_numbers(lines, "v ", 3), _numbers(lines, "vt ", 2), pairs[..., 0], pairs[..., 1])
+        lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+        vertices = np.array([words[1:4] for words in lines if words[:1] == ["v"]], np.float64).reshape(-1, 3)
+        polygons = [[int(c.split("/")[0]) - 1 for c in words[1:]] for words in lines if words[:1] == ["f"]]
     except ValueError as error:
         raise ValueError(_spoilt(path, "is not a readable OBJ file")) from error
-    return mesh
+    triangles = [(p[0], p[i], p[i + 1]) for p in polygons for i in range(1, len(p) - 1)]
+    return vertices.astype(np.float32), np.array(triangles, np.int32).reshape(-1, 3)
 
 
 def build_head(meshes: Path) -> dict[str, np.ndarray]:
     """Return the head's arrays from its OBJ files; shapes become half-precision offsets from the neutral."""
-    neutral = read_obj(meshes / "generic_neutral_mesh.obj")
+    neutral, triangles = read_obj(meshes / "generic_neutral_mesh.obj")
 
     def offsets(names: Sequence[str], kind: str) -> np.ndarray:
-        made = np.empty((len(names), *neutral.vertices.shape), np.float16)
+        made = np.empty((len(names), *neutral.shape), np.float16)
         for offset, name in zip(made, tqdm(names, kind, unit="shape", file=sys.stderr), strict=True):
             path = meshes / f"{name}.obj"
-            vertices = read_obj(path).vertices
+            vertices, _ = read_obj(path)
             if len(vertices) != len(offset):
                 raise ValueError(_spoilt(path, f"has {len(vertices)} vertices instead of {len(offset)}"))
-            offset[:] = vertices - neutral.vertices
+            offset[:] = vertices - neutral
         return made
 
     return {
-        "neutral": neutral.vertices,
-        "uv": neutral.uv,
-        "faces": neutral.faces,
-        "uv_faces": neutral.uv_faces,
+        "neutral": neutral,
+        "faces": triangles,
         "identity": offsets(IDENTITIES, "identities"),
         "expression": offsets(EXPRESSIONS, "expressions"),
         "expression_names": np.array(EXPRESSIONS),
     }
-
-
-def _triangles_of(line: str) -> list[list[tuple[int, ...]]]:
-    """Split `f 1/4 2/5 3/6 4/7` into a fan of triangles with (vertex, texture) corners."""
-    points = [tuple(map(int, corner.split("/")[:2])) for corner in line.split()[1:]]
-    return [[points[0], points[i], points[i + 1]] for i in range(1, len(points) - 1)]
-
-
-def _numbers(lines: Sequence[str], start: Literal["v ", "vt "], count: int) -> Float32[np.ndarray, "n count"]:
-    rows = [line.split()[1 : 1 + count] for line in lines if line.startswith(start)]
-    return np.array(rows, np.float64).reshape(-1, count).astype(np.float32)
 
 
 def digest_of(array: np.ndarray) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from iad.geometry.coefficients import EXPRESSIONS, mirror_track
 from iad.geometry.composite import round_colours
-from iad.geometry.cutout import cut_out, judge_cutout, outline
+from iad.geometry.cutout import cut_out, outline
 from iad.geometry.fit import Fit
 from iad.geometry.framing import continue_photo
 from iad.geometry.head import MIRRORED_LANDMARKS, Head
@@ -161,7 +161,6 @@ class PhotoPerson:
         background: UInt8[np.ndarray, "h w 3"] | None = None,
     ):
         self.mirror = mirror
-        self.cutout_quality: float | None = None  # 0 to 1, where there is a new background; 0.85 is clean
         photo = record.load_photo()
         landmarks = record.landmarks + np.float32(_PADDING)
         self._face = face = MovingFace(
@@ -176,15 +175,7 @@ class PhotoPerson:
         if background is not None:
             face_outline, skull = outline(face.stage, face.rig, face.pixels)
             skull[:2] -= _PADDING
-            matte = cut_out(photo, face_outline - _PADDING, skull)
-            face.textures.photo[..., 3] = _pad(matte)
-            self.cutout_quality = judge_cutout(photo, matte)
-
-    @property
-    def cut_off(self) -> float:
-        """Share of the frame's height that lies above the photo, where hair has to be made up."""
-        affine = self._face.stage.affine
-        return max(float(affine[1, 2] + affine[1, 0] * _PADDING + affine[1, 1] * _PADDING), 0.0)
+            face.textures.photo[..., 3] = _pad(cut_out(photo, face_outline - _PADDING, skull))
 
     def landmarks(self, track: Float[np.ndarray, "f k"]) -> Float[np.ndarray, "f 68 2"]:
         """Project the 68 landmarks; (0, 0) is the upper left corner of the frame, (1, 1) its lower right."""

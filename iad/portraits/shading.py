@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
+from iad.geometry.renderer import fill_triangles
+
 SKIN, EYE, MOUTH, TEETH, LASH, CLOTH = range(6)
 DIRECTIONS = 48
 
@@ -74,8 +76,8 @@ def bake_visibility(points, normals, occluders, strands, directions, size, exten
     visible = np.zeros((points.shape[0], count), np.float32)
     through = np.zeros((strands.shape[0], count), np.float32)
     scale = size / (2 * extent)
-    xy = np.zeros((max(points.shape[0], strands.shape[0]), 3), np.float32)
-    hxy = np.zeros((strands.shape[0], 3), np.float32)
+    xy, hxy = np.zeros((points.shape[0], 3), np.float32), np.zeros((strands.shape[0], 3), np.float32)
+    index, weights = np.zeros((size, size), np.int32), np.zeros((size, size, 2), np.float32)
     for d in range(count):
         lx, ly, lz = directions[d]
         # Any two axes across the light's direction serve.
@@ -84,20 +86,14 @@ def bake_visibility(points, normals, occluders, strands, directions, size, exten
         n = np.sqrt(ux * ux + uy * uy + uz * uz)
         ux, uy, uz = ux / n, uy / n, uz / n
         vx, vy, vz = ly * uz - lz * uy, lz * ux - lx * uz, lx * uy - ly * ux
-        for i in range(points.shape[0]):
-            p = points[i]
-            xy[i, 0] = (p[0] * ux + p[1] * uy + p[2] * uz) * scale + size / 2
-            xy[i, 1] = (p[0] * vx + p[1] * vy + p[2] * vz) * scale + size / 2
-            xy[i, 2] = p[0] * lx + p[1] * ly + p[2] * lz
-        for i in range(strands.shape[0]):
-            p = strands[i]
-            hxy[i, 0] = (p[0] * ux + p[1] * uy + p[2] * uz) * scale + size / 2
-            hxy[i, 1] = (p[0] * vx + p[1] * vy + p[2] * vz) * scale + size / 2
-            hxy[i, 2] = p[0] * lx + p[1] * ly + p[2] * lz
+        for there, places in ((points, xy), (strands, hxy)):
+            for i in range(there.shape[0]):
+                p = there[i]
+                places[i, 0] = (p[0] * ux + p[1] * uy + p[2] * uz) * scale + size / 2
+                places[i, 1] = (p[0] * vx + p[1] * vy + p[2] * vz) * scale + size / 2
+                places[i, 2] = p[0] * lx + p[1] * ly + p[2] * lz
         depth = np.full((size, size), -1e9, np.float32)
-        for t in range(occluders.shape[0]):
-            a, b, c = occluders[t, 0], occluders[t, 1], occluders[t, 2]
-            _fill_depth(xy[a], xy[b], xy[c], depth)
+        fill_triangles(xy[:, :2], xy[:, 2], occluders, depth, index, weights)
         hair = np.full((size, size), -1e9, np.float32)
         density = np.zeros((size, size), np.float32)
         for i in range(hxy.shape[0]):
@@ -121,30 +117,6 @@ def bake_visibility(points, normals, occluders, strands, directions, size, exten
                 share *= np.exp(-0.75 * max(hair[r, c] - hxy[i, 2] - 0.15, 0.0))
             through[i, d] = share
     return visible, through
-
-
-@njit(cache=True, fastmath=True)
-@no_type_check
-def _fill_depth(a, b, c, depth):
-    size = depth.shape[0]
-    left, right = (
-        max(int(np.ceil(min(a[0], b[0], c[0]) - 0.5)), 0),
-        min(int(max(a[0], b[0], c[0]) - 0.5), size - 1),
-    )
-    top, bottom = (
-        max(int(np.ceil(min(a[1], b[1], c[1]) - 0.5)), 0),
-        min(int(max(a[1], b[1], c[1]) - 0.5), size - 1),
-    )
-    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-    if abs(area) < 1e-9:
-        return
-    for y in range(top, bottom + 1):
-        for x in range(left, right + 1):
-            px, py = x + 0.5, y + 0.5
-            wb = ((px - a[0]) * (c[1] - a[1]) - (py - a[1]) * (c[0] - a[0])) / area
-            wc = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) / area
-            if wb >= -1e-4 and wc >= -1e-4 and wb + wc <= 1.0001:
-                depth[y, x] = max(depth[y, x], a[2] + wb * (b[2] - a[2]) + wc * (c[2] - a[2]))
 
 
 @njit(cache=True, fastmath=True)

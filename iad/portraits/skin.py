@@ -6,10 +6,10 @@ mixes a person's own colours there. Colours are linear.
 
 import numpy as np
 from jaxtyping import Float
+from skimage.measure import points_in_poly
 
 from iad.portraits.appearance import Appearance
-from iad.portraits.facial_hair import beard_mask
-from iad.portraits.strands import scalp_mask, smoothstep
+from iad.portraits.strands import beard_mask, scalp_mask, smoothstep
 
 
 def lip_mask(points: Float[np.ndarray, "v 3"], marks: Float[np.ndarray, "68 3"]) -> Float[np.ndarray, " v"]:
@@ -21,12 +21,7 @@ def lip_mask(points: Float[np.ndarray, "v 3"], marks: Float[np.ndarray, "68 3"])
 def _inside(points, polygon):
     """Distance to a polygon's edge, positive inside."""
     distance = _to_line(points, np.concatenate([polygon, polygon[:1]]))
-    a, b = polygon, np.roll(polygon, -1, axis=0)
-    x, y = points[:, :1], points[:, 1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cross = a[:, 0] + (y - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0])
-    odd = (((a[:, 1] > y) != (b[:, 1] > y)) & (x < cross)).sum(axis=1) % 2 == 1
-    return np.where(odd, distance, -distance)
+    return np.where(points_in_poly(points, polygon), distance, -distance)
 
 
 def _to_line(points, line):

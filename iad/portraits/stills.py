@@ -24,7 +24,7 @@ from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.head import load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, leave_out_broken, load_photo_people
-from iad.portraits.workers import create_pool
+from iad.spread import create_pool
 
 SIZE = 256
 BATCH = 2  # people of each process, between two looks at the clock
@@ -142,19 +142,12 @@ def _stills_of(record: PhotoRecord, *, seed: int, animated: int) -> tuple[np.nda
     person = PhotoPerson(_head(), record, look=look)
     track = np.stack([_draw_track(rng) for _ in range(animated)])
     marks = person.landmarks(track) * SIZE - 0.5
-    own = np.concatenate([record.fit.expression, pose_of(record.fit.rotation)])
+    own = np.concatenate([record.fit.expression, record.fit.pose])
     return (
         np.concatenate([record.load_photo()[None], person.render(track, size=SIZE)]),
         np.concatenate([record.landmarks[None], marks]),
         np.concatenate([own[None], track]),
     )
-
-
-def pose_of(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
-    """Return pitch, yaw and roll in degrees of a rotation, as `rotation_matrices` takes them."""
-    r = np.asarray(rotation, np.float64)
-    angles = np.arctan2(-r[2, 1], r[2, 2]), np.arcsin(np.clip(-r[2, 0], -1, 1)), np.arctan2(-r[1, 0], r[0, 0])
-    return np.degrees(angles).astype(np.float32)
 
 
 def _draw_track(rng: np.random.Generator) -> Float[np.ndarray, " 60"]:

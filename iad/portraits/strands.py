@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
+
+from iad.portraits import read_table
 
 CRANIUM = np.array([0.0, 4.8, -0.6])
 
@@ -43,35 +47,7 @@ class Style:
     steps: int = 10
 
 
-STYLES = {
-    "short": Style("forward", 2.6, 1.0, lift=0.55, volume=0.5),
-    "side-swept short": Style("sideways", 4.0, 1.2, lift=0.55, volume=0.9, gravity=0.15),
-    "side-parted": Style("parted short", 4.4, 1.3, lift=0.45, volume=0.6, gravity=0.12),
-    "slicked-back": Style("back", 5.5, 2.6, lift=0.25, volume=0.4, frizz=0.03),
-    "messy": Style("messy", 3.4, 1.5, lift=0.8, volume=0.9, frizz=0.2, wave=0.25),
-    "cropped": Style("forward", 1.3, 0.7, lift=0.7, volume=0.3, steps=6),
-    "buzz-cut": Style("forward", 0.5, 0.35, lift=1.2, volume=0.15, steps=4, strands=7000),
-    "receding": Style("back", 2.4, 1.2, lift=0.4, volume=0.35),
-    "curly": Style("radial", 3.8, 2.6, lift=1.4, gravity=0.12, volume=0.9, curl=0.42, strands=5500, steps=16),
-    "afro": Style("radial", 4.4, 3.8, lift=2.0, gravity=0.0, volume=1.0, curl=0.22, frizz=0.22, strands=8000,
-                  steps=12),
-    "bun": Style("bun", 12.0, 12.0, lift=0.25, gravity=0.0, volume=0.4, steps=16),
-    "bob": Style("parted", 20.0, 16.0, lift=0.35, gravity=0.5, volume=1.3, ends=-6.2, strands=5500, steps=20),
-    "bob with a fringe": Style("parted", 20.0, 16.0, lift=0.35, gravity=0.5, volume=1.3, ends=-6.0,
-        fringe=True,
-                               strands=5500, steps=20),
-    "long straight": Style("parted", 31.0, 26.0, lift=0.3, gravity=0.5, volume=1.1, ends=-13.0, strands=6000,
-        steps=23),
-    "long with a fringe": Style("parted", 31.0, 26.0, lift=0.3, gravity=0.5, volume=1.1, ends=-13.0,
-        fringe=True,
-                                strands=6000, steps=23),
-    "long wavy": Style("parted", 31.0, 26.0, lift=0.35, gravity=0.5, volume=1.6, ends=-12.5, wave=0.7,
-        strands=6000,
-                       steps=25),
-    "long curly": Style("parted", 32.0, 26.0, lift=0.5, gravity=0.45, volume=2.2, ends=-12.5, curl=0.55,
-        frizz=0.15,
-                        strands=5500, steps=30),
-}  # fmt: skip
+STYLES = {name: Style(**style) for name, style in read_table("looks.toml")["styles"].items()}
 
 
 def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
@@ -111,18 +87,13 @@ class Skull:
     rows, columns = 40, 80
 
     def __init__(self, points: Float[np.ndarray, "v 3"]):
-        from scipy.ndimage import gaussian_filter
-
         ears = (np.abs(points[:, 0]) > 8.0) & (points[:, 1] < 6.2) & (points[:, 2] > -3)
         used = points[(points[:, 1] > -6.5) & ~ears]
         row, column, radius = self._polar(used)
         table = np.zeros((self.rows, self.columns))
         np.maximum.at(table, (row, column), radius)
         filled = (table > 0).astype(float)
-        sums, weight = (
-            gaussian_filter(table, 1.2, mode=("nearest", "wrap")),
-            gaussian_filter(filled, 1.2, mode=("nearest", "wrap")),
-        )
+        sums, weight = (gaussian_filter(t, 1.2, mode=("nearest", "wrap")) for t in (table, filled))
         table = np.where(weight > 0.02, sums / np.maximum(weight, 1e-6), 6.5)
         # Towards the poles the cells narrow to slivers that hold a vertex or none.
         for rows in (slice(-3, None), slice(None, 3)):
@@ -150,9 +121,7 @@ class Skull:
         out[..., 2] = (out[..., 2] + 1.0) * grow - 1.0
         return out
 
-    def pull_in(
-        self, points: Float[np.ndarray, "*n 3"], height: np.ndarray | float
-    ) -> Float[np.ndarray, "*n 3"]:
+    def pull_in(self, points: Float[np.ndarray, "*n 3"], height: np.ndarray | float) -> np.ndarray:
         """Bring points that stand off further than `height` back towards the skin."""
         row, column, radius = self._polar(points)
         most = self.table[row, column] + height
@@ -162,26 +131,22 @@ class Skull:
 
 def grow_hair(
     name: str, roots: Float[np.ndarray, "s 3"], normals: Float[np.ndarray, "s 3"], *,
-    thick: Float[np.ndarray, " s"], skull: Skull, colour: Float[np.ndarray,
-        " 3"], grey: float, rng: np.random.Generator,
+    thick: Float[np.ndarray, " s"], skull: Skull, colour: Float[np.ndarray, " 3"], grey: float,
+    rng: np.random.Generator,
 ) -> Strands:  # fmt: skip
     """Grow a style from scalp points: guides first, then every strand after its guide.
 
     `thick` is how dense hair is at each root: where it thins out, short hair is shorter still.
     """
-    from scipy.spatial import cKDTree
-
     style = STYLES[name]
     side = rng.choice([-1.0, 1.0])
     part = side * rng.uniform(0.0, 2.6)
     guides = rng.choice(len(roots), min(len(roots), 420), replace=False)
     paths = _grow_guides(style, roots[guides], normals[guides], skull=skull, part=part, side=side, rng=rng)
     _, nearest = cKDTree(roots[guides]).query(roots + rng.normal(0, 0.12, roots.shape))
-    scale = (
-        (rng.uniform(0.8, 1.05, len(roots)) * (0.25 + 0.75 * thick))[:, None, None]
-        if style.ends < -50
-        else 1.0
-    )
+    scale = 1.0
+    if style.ends < -50:
+        scale = (rng.uniform(0.8, 1.05, len(roots)) * (0.25 + 0.75 * thick))[:, None, None]
     path = roots[:, None] + (paths[nearest] - roots[guides][nearest][:, None]) * scale
     along = np.linspace(0, 1, style.steps)[None, :, None]
     # Strands of a lock draw together towards its tip.
@@ -264,18 +229,16 @@ def _flow(name, position, *, half, side, top, fringe, rng):
         ahead = np.stack([0.10 * position[:, 0], -0.8 * np.ones(n), 0.6 * np.ones(n)], axis=1)
         return _unit(np.where(fringe[:, None], ahead, flow))
     combed = {
-        "forward": [0.35 * side, -0.1, 0.9], "sideways": [0.95 * side, 0.15, 0.25], "back": [0.1 * side,
-            0.15, -1.0],
-        "messy": [0.3 * side, 0.3, 0.3], "parted short": [0.0, 0.1, -0.35],
+        "forward": [0.35 * side, -0.1, 0.9], "sideways": [0.95 * side, 0.15, 0.25],
+        "back": [0.1 * side, 0.15, -1.0], "messy": [0.3 * side, 0.3, 0.3], "parted short": [0.0, 0.1, -0.35],
     }[name]  # fmt: skip
     combed = np.tile(np.array(combed), (n, 1))
     if name == "parted short":
         combed[:, 0] = half
     if name == "messy":
         combed = combed + rng.normal(0, 0.9, combed.shape)
-    lower = down * (0.45 if name == "back" else 1.0) + np.array([0, 0, -0.9]) * (
-        name in ("back", "parted short")
-    )
+    lower = down * (0.45 if name == "back" else 1.0)
+    lower = lower + np.array([0, 0, -0.9]) * (name in ("back", "parted short"))
     return _unit(combed * top[:, None] + lower * (1 - top[:, None]))
 
 
@@ -297,6 +260,74 @@ def _helix(path, radius, lock, rng):
     phase = rng.uniform(0, 2 * np.pi, lock.max() + 1)[lock][:, None] + rng.normal(0, 0.35, (len(path), 1))
     turns = np.linalg.norm(np.diff(path, axis=1, prepend=path[:, :1]), axis=-1).cumsum(axis=1) * 2.6 + phase
     grow = np.minimum(np.linspace(0, 3, steps), 1.0)[None] * radius
-    return np.stack(
-        [np.cos(turns) * grow, np.sin(turns * 0.7 + phase) * grow * 0.5, np.sin(turns) * grow], axis=-1
-    )
+    across = np.sin(turns * 0.7 + phase) * grow * 0.5
+    return np.stack([np.cos(turns) * grow, across, np.sin(turns) * grow], axis=-1)
+
+
+def grow_brows(
+    points: Float[np.ndarray, "v 3"], marks: Float[np.ndarray, "68 3"], *, colour: Float[np.ndarray, " 3"],
+    thickness: float, rng: np.random.Generator,
+) -> Strands:  # fmt: skip
+    """Grow both brows along the brow landmarks, bound to the face's vertices; `thickness` 1 is middling."""
+    ahead = np.flatnonzero(points[:, 2] > 2)
+    tree = cKDTree(points[ahead, :2])
+    strokes, bind = [], []
+    for numbers, side in ((range(21, 16, -1), -1.0), (range(22, 27), 1.0)):
+        curve = marks[list(numbers)]
+        count = 170
+        along = rng.beta(1.1, 1.3, count) * 0.96
+        knots = np.linspace(0, 1, 5)
+        middle = np.stack([np.interp(along, knots, curve[:, k]) for k in range(3)], axis=1)
+        height = 0.34 * thickness * np.interp(along, [0, 0.15, 0.6, 1], [0.75, 1.0, 0.75, 0.15])
+        middle[:, 1] += rng.uniform(-1, 1, count) * height - 0.1
+        middle[:, 0] -= side * 0.2 * (1 - along)
+        _, near = tree.query(middle[:, :2])
+        middle[:, 2] = points[ahead[near], 2] + 0.05
+        rise = np.interp(along, [0, 0.3, 1], [0.75, 0.25, -0.35]) + rng.normal(0, 0.12, count)
+        way = np.stack([side * np.ones(count), rise, -0.25 - 0.5 * along], axis=1)
+        way /= np.linalg.norm(way, axis=1, keepdims=True)
+        reach = rng.uniform(0.4, 0.75, count)[:, None, None] * np.linspace(0, 1, 4)[None, :, None]
+        strokes.append(middle[:, None] + way[:, None] * reach + np.array([0, 0, 0.06]))
+        bind.append(ahead[near])
+    strokes = np.concatenate(strokes)
+    tone = rng.lognormal(0, 0.2, (len(strokes), 1))
+    return Strands(
+        points=strokes.astype(np.float32), bind=np.concatenate(bind),
+        colours=(colour * tone).astype(np.float32), width=np.ones(len(strokes), np.float32),
+    )  # fmt: skip
+
+
+def beard_mask(
+    points: Float[np.ndarray, "n 3"], lips: Float[np.ndarray, " n"], kind: str
+) -> Float[np.ndarray, " n"]:
+    """Say how much beard grows at points of the generic head."""
+    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+    upper = np.interp(x, [0, 2.6, 3.4, 5.5, 7.0, 7.6], [-1.6, -1.7, -2.6, -2.6, -0.5, 2.5])
+    cheeks = smoothstep(0.35, -0.35, y - upper) * (z > 0.5) * smoothstep(-10.5, -8.5, y + 0.1 * z)
+    moustache = smoothstep(0.3, -0.1, y + 1.45 + 0.12 * x) * smoothstep(-3.4, -2.9, y)
+    moustache = moustache * smoothstep(3.1, 2.5, x)
+    # Bare corners between lower lip and chin.
+    chin = smoothstep(3.0, 2.2, x) * (y < -2.8)
+    whole = np.clip(cheeks, 0, 1)
+    mask = {"moustache": moustache, "goatee": np.maximum(moustache, chin * whole)}.get(kind, whole)
+    return mask * (1 - lips) ** 2 * (z > -1)
+
+
+def grow_beard(
+    roots: Float[np.ndarray, "s 3"], normals: Float[np.ndarray, "s 3"], bind: np.ndarray, *, length: float,
+    colour: Float[np.ndarray, " 3"], rng: np.random.Generator,
+) -> Strands:  # fmt: skip
+    """Grow a beard of this length (head units) from points on the skin."""
+    count = len(roots)
+    down = np.stack([roots[:, 0] * 0.03, -np.ones(count), 0.1 * np.ones(count)], axis=1)
+    way = normals * 0.75 + down + rng.normal(0, 0.35, roots.shape)
+    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    short = np.where(roots[:, 1] > -3.2, 0.6, 1.0)
+    reach = (rng.uniform(0.5, 1.1, count) * length * short)[:, None, None]
+    path = roots[:, None] + way[:, None] * (reach * np.linspace(0, 1, 4)[None, :, None])
+    path[..., 1] -= (np.linspace(0, 1, 4) ** 2 * 0.35 * length)[None]
+    tone = rng.lognormal(0, 0.3, (count, 1))
+    return Strands(
+        points=path.astype(np.float32), bind=bind, colours=(colour * tone).astype(np.float32),
+        width=np.ones(count, np.float32),
+    )  # fmt: skip

@@ -1,7 +1,8 @@
 """Actions in words: saying a performed segment in one of many ways, and recognising actions in a prompt.
 
 In come segments (`Performed`) or a prompt; out comes a clause ("closes her eyes, then smiles broadly") or the
-names of the actions found. The wordings themselves are data, in `iad.portraits.phrasings`.
+names of the actions found. The wordings themselves are data: `phrasings.toml` says each action,
+`off_topic.toml` has words that name none.
 """
 
 import re
@@ -13,10 +14,27 @@ from typing import Literal
 import numpy as np
 
 from iad.performing.actions import Performed
-from iad.portraits.phrasings import HELD_OUT_PHRASINGS, KEYWORDS, STRONG_WORDS, VERBS, WITHS
+from iad.portraits import read_table
 
 Pronoun = Literal["she", "he", "they"]
 Form = Literal["base", "third", "gerund"]
+
+_ACTIONS, _OFF_TOPIC = read_table("phrasings.toml"), read_table("off_topic.toml")
+
+VERBS: dict[str, tuple[str, ...]] = {name: tuple(words["verbs"]) for name, words in _ACTIONS.items()}
+WITHS: dict[str, tuple[str, ...]] = {name: tuple(words["with"]) for name, words in _ACTIONS.items()}
+HELD_OUT_PHRASINGS: dict[str, tuple[str, ...]] = {
+    name: tuple(words["held_out"]) for name, words in _ACTIONS.items()
+}
+STRONG_WORDS: dict[str, tuple[str, ...]] = {
+    name: tuple(words["strong"]) for name, words in _ACTIONS.items() if "strong" in words
+}
+KEYWORDS: dict[str, str] = {name: words["known"] for name, words in _ACTIONS.items() if "known" in words}
+
+DEEDS, LOOKS, HANDS, OTHER_LANGUAGES, OPENINGS, THINGS, STYLES = (
+    tuple(_OFF_TOPIC[kind])
+    for kind in ("deeds", "looks", "hands", "other_languages", "openings", "things", "styles")
+)
 
 _THEIR = {"she": "her", "he": "his", "they": "their"}
 _SLIGHT_WORDS = ("slightly", "a little", "a bit", "just a little")

@@ -36,7 +36,6 @@ from iad.performing.actions import Performed, perform
 from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
-from iad.portraits.workers import create_pool
 from iad.reading import READ_SIZE, FaceReader, read_crop
 from iad.refining import (
     INSIDE,
@@ -48,6 +47,7 @@ from iad.refining import (
     place,
     to_conditions,
 )  # fmt: skip
+from iad.spread import create_pool
 from iad.training.loop import Stage
 from iad.training.state import read_arrays
 from iad.video import save_picture

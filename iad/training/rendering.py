@@ -15,7 +15,7 @@ from iad.portraits.clips import is_rendered, render_pool
 from iad.portraits.head import load_head
 from iad.portraits.photo import load_photo_people
 from iad.portraits.stills import load_stills
-from iad.portraits.workers import leave_with
+from iad.spread import leave_with
 from iad.training.timetable import Amounts, count_cores
 
 MOST_WORKERS = 16
