@@ -48,8 +48,6 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def explain(error: Exception) -> str:
     """Say in one line what went wrong; what libraries raise for a file or for memory becomes a sentence."""
-    from iad.provenance.record import make_printable
-
     words = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         file = f"The file '{error.filename}'" if error.filename else "A file"
@@ -57,3 +55,9 @@ def explain(error: Exception) -> str:
     elif isinstance(error, MemoryError):
         words = "The memory does not suffice; end other programs, or ask for less at once."
     return make_printable(words)
+
+
+def make_printable(text: str) -> str:
+    """Replace what no screen shows as a letter, such as a terminal's commands, by a mark."""
+    # The joiner holds the parts of an emoji together.
+    return "".join(c if c.isprintable() or c == "\u200d" else "\N{REPLACEMENT CHARACTER}" for c in text)

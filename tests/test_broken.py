@@ -29,7 +29,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from iad import IaDPipeline, checkpoint, cli
-from iad.batch.requests import read_requests
+from iad.batch.lines import read_requests
 from iad.checks import explain
 from iad.config import PRESETS
 from iad.driving import read_driver

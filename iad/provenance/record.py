@@ -44,12 +44,6 @@ def parse_record(comment: str | bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and "ai_generated" in record else None
 
 
-def make_printable(text: str) -> str:
-    """Replace what no screen shows as a letter, such as a terminal's commands, by a mark."""
-    # The joiner holds the parts of an emoji together.
-    return "".join(c if c.isprintable() or c == "\u200d" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def compute_seal(record: dict[str, Any], pictures: Iterable[bytes]) -> str:
     """Digest a record, whatever its seal, together with the pictures."""
     words = json.dumps(record | {"seal": EMPTY_SEAL}, sort_keys=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from iad.checks import make_printable
 from iad.provenance.containers import MIME, Media, inspect, list_pictures
-from iad.provenance.record import SOURCE_TYPE, compute_seal, make_printable, parse_record
+from iad.provenance.record import SOURCE_TYPE, compute_seal, parse_record
 from iad.provenance.signature import Signature, State, read_signature
 
 _KNOWN = {"statement", "ai_generated", "seal", "generator"}  # of a record; all else are settings
