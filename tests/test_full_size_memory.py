@@ -157,6 +157,26 @@ def test_where_nothing_fits_the_smallest_is_tried_with_a_warning(monkeypatch):
     assert "may not suffice" in choice.reason
 
 
+@pytest.mark.parametrize(
+    ("card", "weights", "mode", "zero", "whole"),
+    [
+        (80, 21.4, "full", "", True),
+        (48, 21.4, "full", "", True),  # 26.6 are left
+        (48, 30, "full", "", False),  # a second system is there, too
+        (40, 21.4, "full", "", False),
+        (80, 21.4, "offload", "", False),
+        (80, 0, "full", "true", False),  # on ZeroGPU the weights come later, and the card is shared
+    ],
+)
+def test_a_clip_is_decoded_whole_only_beside_all_weights(folder, monkeypatch, card, weights, mode, zero, whole):
+    monkeypatch.setenv("SPACES_ZERO_GPU", zero)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, card * GB))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: round(weights * GB))
+    vae = load(folder).vae
+    memory._tile(vae, torch.device("cuda"), mode)
+    assert vae.use_tiling != whole and vae.use_slicing != whole
+
+
 def test_running_out_of_memory_is_explained_once(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "fewer frames" in memory.out_of_memory_advice("full")  # a CPU has no smaller mode

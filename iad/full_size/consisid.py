@@ -2,7 +2,7 @@
 
 In: photos of a person and a sentence. Out: a clip. Nothing of the model is ours: the face is prepared as its
 authors do (`consisid_faces`), and everything else is `ConsisIDPipeline`'s own. Its weights were trained
-without facial keypoints, so none are given.
+without facial keypoints, so none are given. Short prompts are written out, as its authors ask for long ones.
 """
 
 import json
@@ -35,6 +35,7 @@ from iad.full_size.memory import (
     find_device,
     refuse_without_cuda,
 )
+from iad.full_size.prompts import write_long_prompt
 from iad.full_size.published import check_tokenizer, explain, load_network
 from iad.full_size.requests import RequestDefaults, check_frames, check_sides
 
@@ -140,7 +141,7 @@ class ConsisID:
         with explain_out_of_memory(self.memory):
             made = self.pipeline(
                 image=Image.fromarray(face.image),
-                prompt=prompt,
+                prompt=write_long_prompt(prompt),
                 num_frames=frames,
                 height=height,
                 width=width,
@@ -156,13 +157,13 @@ class ConsisID:
 
     def _check(self, frames: int, height: int, width: int) -> None:
         own = self.defaults
-        check_frames(frames, most=own.frames)
-        check_sides(height, width)
-        learned = self.pipeline.transformer.config.use_learned_positional_embeddings
-        if learned and (height, width) != (own.height, own.width):
-            raise ValueError(
-                f"ConsisID learned its positions for {own.width} x {own.height} pixels and makes no other "
-                f"size; {width} x {height} was asked for, leave the size out."
+        if not self.pipeline.transformer.config.use_learned_positional_embeddings:
+            check_frames(frames, most=own.frames)
+            check_sides(height, width)
+        elif (frames, height, width) != (own.frames, own.height, own.width):
+            raise ValueError(  # of fewer frames diffusers would compute positions that it never learned
+                f"ConsisID learned its positions for {own.frames} frames of {own.width} x {own.height} pixels "
+                f"and makes no other clips; {frames} of {width} x {height} were asked for, leave both out."
             )
 
 

@@ -7,6 +7,7 @@ and the attention to its tokens are those of diffusers' IP-Adapter Plus; the LoR
 is added to the weights.
 """
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,12 @@ def _flatten(content: Any) -> dict[str, Any]:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def check_adapter(state: Mapping[str, Tensor], unet: nn.Module, *, token_dim: int, file: Path) -> None:
-    """Refuse an adapter that was made for another model.
+def check_adapter(
+    state: Mapping[str, Tensor], unet: nn.Module, *, token_dim: int, file: Path
+) -> dict[str, Tensor]:
+    """Refuse an adapter that was made for another model; return the weights that this one has a place for.
+
+    Others are left out with a warning on stderr, as the published code leaves them out without one.
 
     Args:
         state: the weights by published name.
@@ -90,21 +95,30 @@ def check_adapter(state: Mapping[str, Tensor], unet: nn.Module, *, token_dim: in
         file: where the weights come from, for the message.
 
     Raises:
-        ValueError: keys are missing, extra or misshapen; at most five are named.
+        ValueError: keys are missing or misshapen; at most five are named.
     """
     shapes = list_shapes(unet, token_dim=token_dim)
     faults = [f"{name} is missing" for name in shapes if name not in state]
-    for name, value in state.items():
-        found, wanted = tuple(value.shape), shapes.get(name)
-        if found != wanted:
-            faults.append(f"{name} is {found}, not {wanted}" if wanted else f"{name} is extra")
+    for name, wanted in shapes.items():
+        if name in state and tuple(state[name].shape) != wanted:
+            faults.append(f"{name} is {tuple(state[name].shape)}, not {wanted}")
     if faults:
-        shown = "; ".join(faults[:SHOWN]) + ("; ..." if len(faults) > SHOWN else "")
-        count = "1 key is" if len(faults) == 1 else f"{len(faults)} keys are"
         raise ValueError(
-            f"{file} does not fit the base model and image encoder: {count} missing, extra or misshapen "
-            f"({shown}); download it again, and use Stable Diffusion 1.5 with CLIP ViT-H/14."
+            f"{file} does not fit the base model and image encoder: {_count(faults)} missing or misshapen "
+            f"({_name(faults, '; ')}); download it again, and use Stable Diffusion 1.5 with CLIP ViT-H/14."
         )
+    extra = [name for name in state if name not in shapes]
+    if extra:
+        print(f"{file}: {_count(extra)} extra and left out ({_name(extra, ', ')}).", file=sys.stderr)
+    return {name: state[name] for name in shapes}
+
+
+def _count(keys: list[str]) -> str:
+    return "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
+
+
+def _name(keys: list[str], between: str) -> str:
+    return between.join(keys[:SHOWN]) + (f"{between}..." if len(keys) > SHOWN else "")
 
 
 def list_shapes(unet: nn.Module, *, token_dim: int) -> dict[str, tuple[int, ...]]:

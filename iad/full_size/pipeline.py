@@ -47,6 +47,7 @@ class Sources:
     memory: str = "auto"
     cache: str | None = None  # of steps, one of `iad.full_size.caching.CACHES`
     compile: bool = False  # the blocks, on CUDA: minutes at first, quicker clips after
+    dynamic_guidance: bool = False  # diffusers' `use_dynamic_cfg`: the guidance grows over the steps
     device: str | None = None  # None: CUDA where there is one
     accept_licence: bool = False  # of InsightFace's weights: non-commercial research only
 
@@ -303,7 +304,7 @@ class FullSizePipeline(Splitting):
                 num_frames=request["frames"],
                 num_inference_steps=steps,
                 guidance_scale=guidance,
-                use_dynamic_cfg=True,
+                use_dynamic_cfg=self.sources.dynamic_guidance,
                 generator=torch.Generator().manual_seed(seed),
                 attention_kwargs=kwargs,
                 max_sequence_length=self.preset.text.tokens,
