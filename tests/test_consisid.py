@@ -243,9 +243,9 @@ def test_it_is_asked_what_it_was_trained_for(consisid):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"frames": 1}, "for 9 frames of 64 x 64 pixels and makes no other clips; 1 of 64 x 64"),
-        ({"frames": 17}, "no other clips; 17 of 64 x 64"),
-        ({"width": 96}, "no other clips; 9 of 96 x 64"),
+        ({"frames": 1}, "for 9 frames of 64 x 64 pixels and makes no others; 1 of 64 x 64"),
+        ({"frames": 17}, "no others; 17 of 64 x 64"),
+        ({"width": 96}, "no others; 9 of 96 x 64"),
     ],
 )
 def test_sizes_are_refused_before_any_photo_is_read(consisid, asked, said):

@@ -131,7 +131,9 @@ def test_targets_never_see_their_own_action(folder):
 def test_training_leaves_out_what_guidance_compares_with(folder):
     """The row without the prompt: no words, their action neither, the person as ever."""
     pipeline, rows = IaDPipeline.from_pretrained(folder / "base"), []
-    pipeline.base.transformer.register_forward_pre_hook(lambda _, args, given: rows.append(given), with_kwargs=True)
+    pipeline.base.transformer.register_forward_pre_hook(
+        lambda _, args, given: rows.append(given), with_kwargs=True
+    )
     request = {"num_frames": 9, "height": 32, "width": 48, "num_inference_steps": 1, "guidance_scale": 6.0}
     pipeline(str(ROOT / "examples" / "person-003.png"), "a man laughs", **request)
     states, told = rows[0]["encoder_hidden_states"], rows[0]["attention_kwargs"]["adapter"]

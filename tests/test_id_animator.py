@@ -321,7 +321,7 @@ def test_what_its_authors_use_is_fetched_by_pinned_commits(animator, folder, pho
         "cond_stage_model.transformer.text_model.final_layer_norm.bias",
     ):
         save_file({name: value for name, value in state.items() if name != lost}, weights)
-        with pytest.raises(ValueError, match=r"v51VAE\.safetensors do not fit this model: 1 keys are missing"):
+        with pytest.raises(ValueError, match=r"v51VAE\.safetensors (do not fit .* 1 keys|cannot be loaded)"):
             load_id_animator(None, memory="full", device="cpu")
 
 

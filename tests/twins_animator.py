@@ -259,11 +259,20 @@ _UNET_NAMES = (
     (r"^conv_norm_out", lambda m: "out.0"),
     (r"^conv_out", lambda m: "out.2"),
     (r"down_blocks\.(.)\.downsamplers\.0\.conv", lambda m: f"input_blocks.{3 * int(m[1]) + 3}.0.op"),
-    (r"down_blocks\.(.)\.(.).*?\.(.)\.", lambda m: f"input_blocks.{3 * int(m[1]) + int(m[3]) + 1}.{_PLACE[m[2]]}."),
+    (
+        r"down_blocks\.(.)\.(.).*?\.(.)\.",
+        lambda m: f"input_blocks.{3 * int(m[1]) + int(m[3]) + 1}.{_PLACE[m[2]]}.",
+    ),
     (r"mid_block\.(.).*?\.(.)\.", lambda m: f"middle_block.{2 * int(m[2]) + _PLACE[m[1]]}."),
-    (r"up_blocks\.(.)\.upsamplers\.0", lambda m: f"output_blocks.{3 * int(m[1]) + 2}.{1 if m[1] == '0' else 2}"),
-    (r"up_blocks\.(.)\.(.).*?\.(.)\.", lambda m: f"output_blocks.{3 * int(m[1]) + int(m[3])}.{_PLACE[m[2]]}."),
-)  # fmt: skip
+    (
+        r"up_blocks\.(.)\.upsamplers\.0",
+        lambda m: f"output_blocks.{3 * int(m[1]) + 2}.{1 if m[1] == '0' else 2}",
+    ),
+    (
+        r"up_blocks\.(.)\.(.).*?\.(.)\.",
+        lambda m: f"output_blocks.{3 * int(m[1]) + int(m[3])}.{_PLACE[m[2]]}.",
+    ),
+)
 _PLACE = {"r": 0, "a": 1}  # a residual block comes before its attention
 _RESIDUAL_NAMES = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
@@ -276,9 +285,12 @@ _VAE_NAMES = (
     (r"up_blocks\.(.)\.resnets\.", lambda m: f"up.{3 - int(m[1])}.block."),
     (r"up_blocks\.(.)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample"),
     (r"mid_block\.resnets\.(.)", lambda m: f"mid.block_{int(m[1]) + 1}"),
-    (r"mid_block\.attentions\.0\.(?:to_)?(group_norm|q|k|v|out\.0)\.", lambda m: f"mid.attn_1.{_ATTENTION[m[1]]}."),
+    (
+        r"mid_block\.attentions\.0\.(?:to_)?(group_norm|q|k|v|out\.0)\.",
+        lambda m: f"mid.attn_1.{_ATTENTION[m[1]]}.",
+    ),
     (r"conv_shortcut", lambda m: "nin_shortcut"),
-)  # fmt: skip
+)
 _ATTENTION = {"group_norm": "norm", "q": "q", "k": "k", "v": "v", "out.0": "proj_out"}
 
 

@@ -162,8 +162,8 @@ class ConsisID:
             check_sides(height, width)
         elif (frames, height, width) != (own.frames, own.height, own.width):
             raise ValueError(  # of fewer frames diffusers would compute positions that it never learned
-                f"ConsisID learned its positions for {own.frames} frames of {own.width} x {own.height} pixels "
-                f"and makes no other clips; {frames} of {width} x {height} were asked for, leave both out."
+                f"ConsisID learned its positions for {own.frames} frames of {own.width} x {own.height} "
+                f"pixels and makes no others; {frames} of {width} x {height} were asked for: leave them out."
             )
 
 

@@ -1,8 +1,8 @@
 """Where the parts of ID-Animator come from, and AnimateDiff put together from them, whole or not at all.
 
-In: a folder, a hub id, or nothing for what its authors use. Out: a pipeline without the face adapter, and the
-adapter's file. Their base is one file in the layout of Stable Diffusion's own code, realisticVisionV60B1_v51VAE
-(Realistic Vision 5.1 with a VAE in it, whatever its name says), which lies in their Space beside the adapter.
+In: a folder, a hub id, or nothing for what its authors use. Out: a pipeline without face adapter, and the
+adapter's file. Their base is one file in the layout of Stable Diffusion's own code, which lies in their Space
+beside the adapter: realisticVisionV60B1_v51VAE, Realistic Vision 5.1 with a VAE whatever its name says.
 """
 
 from dataclasses import dataclass
