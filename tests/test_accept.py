@@ -220,9 +220,10 @@ def test_the_arms_are_compared_over_people(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluating, "PROMPTS", ("smiles", "nods"))
     seen = []
 
-    def judge(frames, photo, prompt):
-        seen.append((frames.shape, prompt))
-        return {"facesim_arc": photo.mean() / 100, "clipscore": 20.0 if prompt == "nods" else float("nan")}
+    class Brightness(Judges):
+        def judge(self, frames, photo, prompt):
+            seen.append((frames.shape, prompt))
+            return {"facesim_arc": photo.mean() / 100, "clipscore": 20.0 if prompt == "nods" else np.nan}
 
     photo = load_image(ASTRONAUT)
     brighter = np.clip(photo.astype(int) + 10, 0, 255).astype(np.uint8)
@@ -232,7 +233,7 @@ def test_the_arms_are_compared_over_people(folder, tmp_path, monkeypatch):
         photos=[photo, brighter],
         seeds=1,
         output=tmp_path,
-        load=lambda: SimpleNamespace(faces=True, clip=True, judge=judge, missing={"FaceSim-Cur": "not here"}),
+        load=lambda: Brightness(faces=True, clip=True, missing={"FaceSim-Cur": "not here"}),
         device="cpu",
         num_inference_steps=1,
     )

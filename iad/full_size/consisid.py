@@ -37,7 +37,7 @@ from iad.full_size.memory import (
 )
 from iad.full_size.prompts import write_long_prompt
 from iad.full_size.published import check_tokenizer, explain, load_network
-from iad.full_size.requests import RequestDefaults, check_frames, check_sides
+from iad.full_size.requests import RequestDefaults, check_frames, check_sides, tell_steps
 
 REPOSITORY = "BestWishYsh/ConsisID-preview"
 REVISION = "950bc3f0902db44799e223a12ad972f9c52b341d"
@@ -150,7 +150,7 @@ class ConsisID:
                 id_cond=face.id_cond.to(**place),
                 id_vit_hidden=[layer.to(**place) for layer in face.id_vit_hidden],
                 generator=torch.Generator().manual_seed(seed),  # the CPU's: the same noise everywhere
-                callback_on_step_end=_tell(callback, steps) if callback else None,
+                callback_on_step_end=tell_steps(callback, steps),
                 output_type="np",
             )
         return (made.frames[0] * 255).round().astype(np.uint8)
@@ -165,14 +165,6 @@ class ConsisID:
                 f"ConsisID learned its positions for {own.frames} frames of {own.width} x {own.height} "
                 f"pixels and makes no others; {frames} of {width} x {height} were asked for: leave them out."
             )
-
-
-def _tell(callback: Callable[[int, int], None], steps: int) -> Callable:
-    def after_step(pipeline, index: int, timestep, kept: dict) -> dict:
-        callback(index + 1, steps)
-        return kept
-
-    return after_step
 
 
 def load_consisid(

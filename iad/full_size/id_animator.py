@@ -22,7 +22,7 @@ from iad.full_size.id_animator_files import fetch_published, find_places, load_p
 from iad.full_size.memory import apply_memory, check_mode, explain_out_of_memory, find_device
 from iad.full_size.prompts import NEGATIVE_PROMPT, add_quality
 from iad.full_size.recogniser import five_points
-from iad.full_size.requests import RequestDefaults, check_sides
+from iad.full_size.requests import RequestDefaults, check_sides, tell_steps
 from iad.reading import as_landmarker, load_mini_reader
 
 SIDE_STEP = 8  # pixels of a latent
@@ -87,7 +87,7 @@ class IDAnimator:
                 ip_adapter_image=[faces],  # one adapter, several photos
                 output_type="pt",
                 decode_chunk_size=1,
-                callback_on_step_end=_as_pipeline_callback(callback, steps),
+                callback_on_step_end=tell_steps(callback, steps),
             )
         return to_uint8(made.frames[0].float())
 
@@ -119,14 +119,6 @@ def align(points: Float[np.ndarray, "5 2"]) -> Float[np.ndarray, "2 3"]:
     turn = np.vdot(spread, there) / np.vdot(spread, spread).real
     shift = there.mean() - turn * here.mean()
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-
-
-def _as_pipeline_callback(callback: Callable[[int, int], None] | None, steps: int) -> Callable | None:
-    def tell(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        callback(step + 1, steps)
-        return tensors
-
-    return tell if callback else None
 
 
 def load_id_animator(

@@ -7,6 +7,7 @@ and the attention to its tokens are those of diffusers' IP-Adapter Plus; the LoR
 is added to the weights.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from iad.full_size.published import read_published
+
 ADAPTERS = ("animator.safetensors", "animator.ckpt")  # the first that is there is read
 TOKENS = 16
 RANK = 128  # of the LoRA
@@ -24,10 +27,7 @@ DEPTH = 4
 SHOWN = 5  # keys in one message
 
 _RESAMPLER, _ATTENTION = "image_proj_model.", "adapter_modules."
-_BY_PART = {
-    "image_proj": _RESAMPLER,
-    "face_adapter": _ATTENTION,
-}  # the file's other form
+_BY_PART = {"image_proj": _RESAMPLER, "face_adapter": _ATTENTION}  # the file's other form
 
 
 class PhotoMean(nn.Module):
@@ -57,28 +57,10 @@ def read_adapter(file: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: the file cannot be read, or holds more than weights.
     """
-    from diffusers.models.model_loading_utils import load_state_dict  # of a .ckpt it reads weights only
-
-    try:
-        content = load_state_dict(str(file), disable_mmap=True)  # a mapped file must not change
-    except OSError as error:
-        raise ValueError(
-            f"{file} cannot be read as weights: it is damaged, or holds more than weights; download it again."
-        ) from error
-    named = _flatten(content)
-    weights = {name: value for name, value in named.items() if isinstance(value, Tensor)}
-    if not weights:
-        raise ValueError(f"{file} holds no weights by name; download it again.")
+    weights = read_published(file)
+    for part, start in _BY_PART.items():
+        weights = {re.sub(rf"^{part}\.", start, name): value for name, value in weights.items()}
     return weights
-
-
-def _flatten(content: Any) -> dict[str, Any]:
-    if not isinstance(content, Mapping):
-        return {}
-    content = content.get("state_dict", content)
-    if content.keys() >= _BY_PART.keys():
-        return {start + name: v for part, start in _BY_PART.items() for name, v in content[part].items()}
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
 def check_adapter(

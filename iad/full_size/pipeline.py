@@ -21,7 +21,14 @@ from iad.autoencoder import to_uint8
 from iad.config import ARMS, PRESETS, FaceConfig, FullSizePreset
 from iad.faces import Face
 from iad.full_size import base as published
-from iad.full_size.requests import RealBaseline, RequestDefaults, check_frames, check_sides, single_out
+from iad.full_size.requests import (
+    RealBaseline,
+    RequestDefaults,
+    check_frames,
+    check_sides,
+    single_out,
+    tell_steps,
+)
 from iad.full_size.scoring import score_clip
 from iad.photos import load_image
 from iad.reading import as_landmarker
@@ -308,7 +315,7 @@ class FullSizePipeline(Splitting):
                 generator=torch.Generator().manual_seed(seed),
                 attention_kwargs=kwargs,
                 max_sequence_length=self.preset.text.tokens,
-                callback_on_step_end=_follow(callback, steps),
+                callback_on_step_end=tell_steps(callback, steps),
                 output_type="pt",
             ).frames[0]
         return to_uint8(clip.float()), code
@@ -333,12 +340,3 @@ class FullSizePipeline(Splitting):
 def _join(segments: Sequence[Action]) -> str:
     """Say all actions in one sentence, in their order."""
     return ", then ".join(dict.fromkeys(segment.prompt for segment in segments))
-
-
-def _follow(callback: Callable[[int, int], None] | None, steps: int):
-    def after_step(_pipeline, step: int, _timestep, tensors: dict) -> dict:
-        if callback:
-            callback(step + 1, steps)
-        return tensors
-
-    return after_step

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -47,6 +47,16 @@ class RealBaseline(Protocol):
     ) -> UInt8[np.ndarray, "f h w 3"]:
         """Make a clip of the person in the photos; same seed, same machine, same frames."""
         ...
+
+
+def tell_steps(callback: Callable[[int, int], None] | None, steps: int) -> Callable | None:
+    """Turn a callback that is told (step, total) into one as diffusers' pipelines want it."""
+
+    def tell(_pipeline: Any, step: int, _timestep: Any, kept: dict[str, Any]) -> dict[str, Any]:
+        callback(step + 1, steps)
+        return kept
+
+    return tell if callback else None
 
 
 def check_frames(frames: int, *, most: int) -> None:

@@ -1,7 +1,7 @@
-"""What the full size weighs and costs, without a weight in memory: parameters, operations and bytes.
+"""The full size by random weights: three systems and what each is given for a step, true or as a tiny twin.
 
-Three systems, each making the preset's clip with guidance: CogVideoX-5B, IaD on it, and ConsisID. Their
-networks are built on the meta device, which has shapes and no numbers.
+CogVideoX-5B, IaD on it, and ConsisID, each making the preset's clip with guidance; on the meta device, too,
+which has shapes and no numbers.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from iad.adapters import is_adapter_key
 from iad.config import DecouplerConfig, FullSizePreset, get_preset
-from iad.decoupling import create_split
 from iad.full_size.base import adapter_settings
-from iad.full_size.memory import WORKING, Needs, find_device
+from iad.full_size.memory import find_device
 
 ROWS = 2  # with and without the prompt: guidance
-HALF = 2  # bytes of a weight in bfloat16
-ID_ADAPTER_KEYS = ("local_facial_extractor", "perceiver_cross_attention")  # of ConsisID
 
 # As published; everything else is diffusers' default.
 COGVIDEOX_5B: dict[str, Any] = {
@@ -81,42 +77,6 @@ _VAE_TWIN = {
     "sample_width": 64,
 }
 _T5_TWIN = {"d_model": 32, "d_ff": 37, "num_layers": 2, "num_heads": 4, "d_kv": 8, "vocab_size": 64}
-
-
-@dataclass(frozen=True)
-class ModelSize:
-    """One system: parameters by part, and the operations of one denoising step."""
-
-    name: str
-    parts: dict[str, int]
-    step_flops: int
-
-    @property
-    def adapter_share(self) -> float:
-        """Adapters in relation to the base transformer."""
-        return self.parts["adapters"] / self.parts["transformer"]
-
-    @property
-    def memory(self) -> dict[str, int]:
-        """Estimated bytes on the device, by memory mode."""
-        denoiser = self.parts["transformer"] + self.parts["adapters"]
-        parts = {"transformer": denoiser} | {name: self.parts[name] for name in ("text_encoder", "vae")}
-        return Needs({name: HALF * count for name, count in parts.items()}, WORKING).by_mode()
-
-
-def describe_sizes(preset: FullSizePreset | None = None) -> list[ModelSize]:
-    """Measure base, IaD and ConsisID on the meta device; takes seconds."""
-    preset = preset or get_preset("cogvideox-5b")
-    with torch.device("meta"):
-        shared = _count_shared()
-        split = create_split(preset)
-        own = {name: _count(split[name]) for name in ("decoupler", "text_action")}
-        none = dict.fromkeys(own, 0)
-        return [
-            _measure("CogVideoX-5B", create_base(), shared | none, preset, lambda model: {}),
-            _measure("IaD", create_iad(preset), shared | own, preset, lambda model: tell_iad(model, preset)),
-            _measure("ConsisID", create_consisid(), shared | none, preset, tell_consisid),
-        ]
 
 
 def create_base(**changes: Any) -> nn.Module:
@@ -241,34 +201,3 @@ class Scale:
         else:
             model, told = self.build(create_base, **self.base), {}
         return model, step_inputs(model, self.preset) | told
-
-
-def _measure(
-    name: str,
-    model: nn.Module,
-    shared: dict[str, int],
-    preset: FullSizePreset,
-    tell: Callable[[nn.Module], dict[str, Any]],
-) -> ModelSize:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    added = sum(weight.numel() for key, weight in model.named_parameters() if _is_added(key))
-    counter = FlopCounterMode(display=False)
-    inputs = step_inputs(model, preset) | tell(model)
-    with torch.inference_mode(), counter:
-        model(**inputs)
-    parts = {"transformer": _count(model) - added, "adapters": added} | shared
-    return ModelSize(name, parts, counter.get_total_flops())
-
-
-def _is_added(key: str) -> bool:
-    return is_adapter_key(key) or key.startswith(ID_ADAPTER_KEYS)
-
-
-def _count_shared() -> dict[str, int]:
-    """Count what all three have: text encoder and VAE."""
-    return {"text_encoder": _count(create_t5()), "vae": _count(create_vae())}
-
-
-def _count(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
