@@ -26,7 +26,7 @@ def read_published(file: Path) -> dict[str, Tensor]:
         content: Any = load_state_dict(str(file), disable_mmap=True)  # a mapped file must not change
     except OSError as error:
         raise ValueError(
-            f"{file} cannot be read as weights: it is cut short or holds more than weights; download it again."
+            f"{file} cannot be read as weights: it is cut short or holds more than weights; fetch it again."
         ) from error
     for wrapping in ("state_dict", "module", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
