@@ -138,7 +138,8 @@ def test_training_leaves_out_what_guidance_compares_with(folder):
     pipeline(str(ROOT / "examples" / "person-003.png"), "a man laughs", **request)
     states, told = rows[0]["encoder_hidden_states"], rows[0]["attention_kwargs"]["adapter"]
     clips = Clips(folder / "videos", SMALL)
-    torch.testing.assert_close(states[0], clips.silence, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(states[0], clips.silence, rtol=0.01, atol=0.01)  # stored in bfloat16
+    assert (states[1] - clips.silence).abs().max() > 0.2
     assert told.action_scale.flatten().tolist() == [0, 1] and told.identity_scale.flatten().tolist() == [1, 1]
     seen = set()
     for step in range(60):
