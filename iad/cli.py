@@ -1,7 +1,7 @@
-"""The command line: `python -m iad generate | batch | decouple | verify | evaluate | train ...`.
+"""The command line, `python -m iad generate | batch | decouple | verify | evaluate | accept | train ...`.
 
 In come words, out come files, exit code 0 and, with --json, one JSON object as the last line of stdout; or
-exit code 2 and one sentence on stderr. What the commands do is in `iad/commands/`; --help loads none of it.
+exit code 2 and one sentence on stderr. What commands do is in `iad/commands/`, which --help does not load.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from iad import __version__
 from iad import commands as run
 from iad.checks import explain
+from iad.commands.accept import ACCEPT, add_accept_options
 from iad.commands.evaluate import SUITES
 from iad.request import EVERY_ARM, OPTIONS, SETTINGS, as_option, find_kind
 from iad.training.timetable import STAGES, WHOLE
@@ -69,6 +70,7 @@ def create_parser() -> argparse.ArgumentParser:
     _add_decouple(commands)
     _add_verify(commands)
     _add_evaluate(commands)
+    add_accept_options(_add_command(commands, "accept", run.accept, **ACCEPT))
     _add_train(commands)
     _add_data(commands)
     _add_demo(commands)
@@ -281,9 +283,7 @@ def _add_data(commands: Any) -> None:
     )
     render.add_argument("--clips", type=int, default=2000, metavar="N", help="how many (default: 2000)")
     render.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
-    render.add_argument(
-        "--held-out", action="store_true", help="of the people that training never sees, for evaluation"
-    )
+    render.add_argument("--held-out", action="store_true", help="of the people that training never sees")
     pack = _add_command(
         kinds,
         "pack",

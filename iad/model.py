@@ -85,7 +85,7 @@ class Model(Splitting):
             adapter: a folder whose adapters and split replace those of the model; at full size also a hub id.
             device: "cpu", "cuda" or "mps"; "auto" is CUDA where there is one, else the CPU.
             full_size: for a full-size model only: `arms` to load at once, and the fields of
-                `iad.full_size.pipeline.Sources`: baselines, memory, cache, accept_licence.
+                `iad.full_size.pipeline.Sources`: baselines, memory, cache, dynamic_guidance, accept_licence.
 
         Raises:
             ValueError: unknown name or device, no weights, or weights that were altered or do not fit.

@@ -1,9 +1,9 @@
 """Prompts that T never met, and a judge of what it makes of them: `held_out_prompts.tsv`.
 
 `develop` was looked at while T was made, `report` is what figures are reported on, `second` was written later
-by somebody who had not seen the lexicon. `wanted` names numbers over the whole typical track: "a>x" the peak is
-above (pose may be negative: "yaw<-8" the lowest is below), "a<x" the peak stays below, "a~x" the range is at
-least x. A name without its side: both; "one:a>x": one only. "a>x|b>y": either; "A then B": first A, later B.
+by somebody who had not seen the lexicon. `wanted` names numbers over the whole typical track: "a>x" the peak
+is above (pose may be negative: "yaw<-8" the lowest is below), "a<x" the peak stays below, "a~x" the range is
+at least x. A name without its side: both; "one:a>x": one only. "a>x|b>y": either; "A then B": A, later B.
 """
 
 import csv

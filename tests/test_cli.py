@@ -244,7 +244,12 @@ def test_bad_options_end_in_one_sentence(pipeline, tmp_path, capsys, options, co
         (["evaluate", "--seeds", "0", "--output", "report"], "--seeds is 0"),
         (["evaluate", "--detail-scale", "2", "--output", "report"], "--detail-scale is 2"),
         (["evaluate", "--model", "minni", "--output", "report"], "did you mean 'mini'"),
-        (["evaluate", "--model", "cogvideox-5b", "--output", "report"], "the suites measure small ones"),
+        (
+            ["evaluate", "--model", "cogvideox-5b", "--arms", "entangled", "--output", "report"],
+            "Unknown arm at full size 'entangled'",
+        ),
+        (["accept", "--arms", "iadd"], "did you mean 'iad'"),
+        (["accept", "--random", "--minutes", "0"], "--minutes is 0"),
         (
             ["train", "joint", "--preset", "cogvideox-5b", "--output", "runs"],
             "a full-size preset has 'iad' alone",

@@ -27,6 +27,7 @@ from iad.full_size.consisid_faces import (
 )
 from iad.full_size.eva import EvaConfig, EvaTower, load_eva
 from iad.full_size.forms import RequestDefaults
+from iad.full_size.prompts import write_long_prompt
 from iad.full_size.published import check_tokenizer
 from iad.request import Request
 
@@ -244,15 +245,27 @@ def test_it_is_asked_what_it_was_trained_for(consisid):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"num_frames": 10}, "8k \\+ 1 frames up to 9, try 9"),
-        ({"num_frames": 17}, "up to 9, try 9"),
-        ({"height": 72}, "multiple of 16, try 64"),
-        ({"width": 96}, "64 x 64 pixels and makes no other size; 96 x 64"),
+        ({"num_frames": 1}, "for 9 frames of 64 x 64 pixels and makes no others; 1 of 64 x 64"),
+        ({"num_frames": 17}, "no others; 17 of 64 x 64"),
+        ({"width": 96}, "no others; 9 of 96 x 64"),
     ],
 )
 def test_sizes_are_refused_before_any_photo_is_read(consisid, asked, said):
     with pytest.raises(ValueError, match=said):
         consisid.generate([], replace(REQUEST, **asked))
+
+
+def test_a_short_prompt_is_written_out_as_its_authors_ask_for(consisid, face, clip):
+    long = write_long_prompt(f"{REQUEST.prompt}.")
+    assert f": {REQUEST.prompt}. The face" in long and 60 < len(long.split()) < 150  # of T5's 226 tokens
+    assert write_long_prompt(long) == long
+    assert (consisid.generate_from(face, replace(REQUEST, prompt=long)) == clip).all()
+
+
+def test_every_network_comes_in_the_precision_that_is_asked_for(folder):
+    pipeline = load_pipeline(folder, dtype=torch.bfloat16)
+    networks = [pipeline.transformer, pipeline.vae, pipeline.text_encoder]
+    assert {network.dtype for network in networks} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("mode", ["sequential", "fp8"])

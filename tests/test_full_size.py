@@ -12,6 +12,7 @@ from iad.adapters import is_adapter_key
 from iad.checkpoint import preset_from_dict
 from iad.config import PRESETS, FullSizePreset
 from iad.faces import Face
+from iad.full_size.base import load_base, read_preset
 from iad.full_size.forms import single_out
 from iad.full_size.scoring import score_clip
 from iad.photos import load_image
@@ -52,20 +53,32 @@ def saved(trained, tmp_path_factory):
 
 
 def test_untrained_adapters_make_what_the_base_makes_to_the_bit(folder, pipeline):
-    from diffusers import CogVideoXPipeline
+    from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline
 
     result = pipeline(ASTRONAUT, "she laughs", **STEPS)
     stock = CogVideoXPipeline.from_pretrained(folder)
+    stock.scheduler = CogVideoXDPMScheduler.from_config(stock.scheduler.config, timestep_spacing="trailing")
     stock.vae.enable_slicing()
     if pipeline.base.vae.use_tiling:
         stock.vae.enable_tiling()
     frames = stock(
-        "she laughs", num_inference_steps=2, guidance_scale=6.0, use_dynamic_cfg=True, output_type="pt",
+        "she laughs", num_inference_steps=2, guidance_scale=6.0, output_type="pt",
         generator=torch.Generator().manual_seed(3),
     ).frames[0]  # fmt: skip
     expected = (frames.movedim(1, -1).clamp(0, 1) * 255).round().byte().numpy()
     assert np.array_equal(result.frames, expected)
     assert any("No adapter is loaded" in note for note in result.notes)
+
+
+def test_guidance_grows_over_the_steps_only_where_that_is_asked_for(folder, pipeline):
+    growing = IaDPipeline.from_pretrained(folder, dynamic_guidance=True)
+    steady, grown = (made(ASTRONAUT, "she laughs", **STEPS).frames for made in (pipeline, growing))
+    assert not np.array_equal(steady, grown)
+
+
+def test_every_part_of_the_base_comes_in_the_precision_that_is_asked_for(folder):
+    base = load_base(folder, read_preset(folder, PRESETS["cogvideox-5b"]), dtype=torch.bfloat16)
+    assert {base.transformer.dtype, base.vae.dtype, base.text_encoder.dtype} == {torch.bfloat16}
 
 
 def test_the_base_says_how_large_a_clip_is(pipeline):

@@ -16,6 +16,7 @@ from made_up_footage import SMALL, keep_model, make_footage, read_lines, run_tra
 from safetensors.torch import load_file
 from twins import write_cogvideox
 
+from iad import IaDPipeline
 from iad.adapters import is_adapter_key
 from iad.training import full_size_loss, full_size_run
 from iad.training.footage import prepare_footage
@@ -127,9 +128,29 @@ def test_targets_never_see_their_own_action(folder):
     assert model(batch)["total"].isfinite()
 
 
-def test_the_adapter_folder_drives_the_pipeline(whole, folder):
-    from iad import IaDPipeline
+def test_training_leaves_out_what_guidance_compares_with(folder):
+    """The row without the prompt: no words, their action neither, the person as ever."""
+    pipeline, rows = IaDPipeline.from_pretrained(folder / "base"), []
+    pipeline.base.transformer.register_forward_pre_hook(
+        lambda _, args, given: rows.append(given), with_kwargs=True
+    )
+    request = {"num_frames": 9, "height": 32, "width": 48, "num_inference_steps": 1, "guidance_scale": 6.0}
+    pipeline(str(ROOT / "examples" / "person-003.png"), "a man laughs", **request)
+    states, told = rows[0]["encoder_hidden_states"], rows[0]["attention_kwargs"]["adapter"]
+    clips = Clips(folder / "videos", SMALL)
+    torch.testing.assert_close(states[0], clips.silence, rtol=0.01, atol=0.01)  # stored in bfloat16
+    assert (states[1] - clips.silence).abs().max() > 0.2
+    assert told.action_scale.flatten().tolist() == [0, 1] and told.identity_scale.flatten().tolist() == [1, 1]
+    seen = set()
+    for step in range(60):
+        batch = clips.batch(clips.draw(step, rank=0, world=1, batch=4, split=2, seed=0))
+        wordless = [torch.equal(words, clips.silence) for words in batch["states"]]
+        assert wordless == [not keep for keep in batch["keep_action"]]
+        seen |= set(zip(wordless, batch["keep_identity"].tolist(), strict=True))
+    assert {(False, 0.0), (False, 1.0), (True, 1.0)} <= seen
 
+
+def test_the_adapter_folder_drives_the_pipeline(whole, folder):
     request = {"num_frames": 9, "height": 32, "width": 48, "num_inference_steps": 1, "guidance_scale": 1.0}
     made = []
     for adapter in (whole[0] / "adapter", None):

@@ -15,7 +15,7 @@ def write_cogvideox(
     """
     from diffusers import (
         AutoencoderKLCogVideoX,
-        CogVideoXDPMScheduler,
+        CogVideoXDDIMScheduler,
         CogVideoXPipeline,
         CogVideoXTransformer3DModel,
     )
@@ -46,7 +46,7 @@ def write_cogvideox(
         sample_frames=9,
         use_rotary_positional_embeddings=True,
     )
-    scheduler = CogVideoXDPMScheduler(
+    scheduler = CogVideoXDDIMScheduler(  # not what its authors sample with, as in the published folder
         beta_schedule="scaled_linear",
         beta_start=0.00085,
         beta_end=0.012,
@@ -55,7 +55,7 @@ def write_cogvideox(
         rescale_betas_zero_snr=True,
         set_alpha_to_one=True,
         snr_shift_scale=1.0,
-        timestep_spacing="trailing",
+        timestep_spacing="linspace",
     )
     pipeline = CogVideoXPipeline(_tokenizer(), _t5(), vae, transformer, scheduler)
     pipeline.save_pretrained(folder)

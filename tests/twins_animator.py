@@ -1,6 +1,8 @@
 """A tiny ID-Animator with random weights, in the layout of its authors: same file names, keys and counts."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import torch
@@ -225,3 +227,89 @@ def _image_encoder():
         projection_dim=16,
     )
     return CLIPVisionModelWithProjection(config).eval()
+
+
+def write_space(twin: Path, folder: Path) -> Path:
+    """Write a twin's adapter and base as in the authors' Space: one file of Stable Diffusion's own layout."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    state, configs = {}, folder / "animatediff" / "sd"
+    for part, kind, rename in (
+        ("unet", UNet2DConditionModel, _name_in_unet),
+        ("vae", AutoencoderKL, _name_in_vae),
+        ("text_encoder", CLIPTextModel, _name_in_text),
+    ):
+        (configs / part).mkdir(parents=True)
+        shutil.copy(twin / "base" / part / "config.json", configs / part)
+        network = kind.from_pretrained(twin / "base" / part)
+        state |= {rename(name): value.contiguous() for name, value in network.state_dict().items()}
+    for name in [name for name in state if ".attn_1." in name and state[name].ndim == 2]:
+        state[name] = state[name][..., None, None]  # there a convolution
+    save_file(state, folder / "realisticVisionV60B1_v51VAE.safetensors")
+    shutil.copytree(twin / "base" / "tokenizer", configs / "tokenizer")
+    shutil.copy(twin / "animator.ckpt", folder)
+    return folder
+
+
+_UNET_NAMES = (
+    (r"time_embedding\.linear_1", lambda m: "time_embed.0"),
+    (r"time_embedding\.linear_2", lambda m: "time_embed.2"),
+    (r"^conv_in", lambda m: "input_blocks.0.0"),
+    (r"^conv_norm_out", lambda m: "out.0"),
+    (r"^conv_out", lambda m: "out.2"),
+    (r"down_blocks\.(.)\.downsamplers\.0\.conv", lambda m: f"input_blocks.{3 * int(m[1]) + 3}.0.op"),
+    (
+        r"down_blocks\.(.)\.(.).*?\.(.)\.",
+        lambda m: f"input_blocks.{3 * int(m[1]) + int(m[3]) + 1}.{_PLACE[m[2]]}.",
+    ),
+    (r"mid_block\.(.).*?\.(.)\.", lambda m: f"middle_block.{2 * int(m[2]) + _PLACE[m[1]]}."),
+    (
+        r"up_blocks\.(.)\.upsamplers\.0",
+        lambda m: f"output_blocks.{3 * int(m[1]) + 2}.{1 if m[1] == '0' else 2}",
+    ),
+    (
+        r"up_blocks\.(.)\.(.).*?\.(.)\.",
+        lambda m: f"output_blocks.{3 * int(m[1]) + int(m[3])}.{_PLACE[m[2]]}.",
+    ),
+)
+_PLACE = {"r": 0, "a": 1}  # a residual block comes before its attention
+_RESIDUAL_NAMES = {
+    "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection",
+}  # fmt: skip
+_VAE_NAMES = (
+    (r"conv_norm_out", lambda m: "norm_out"),
+    (r"down_blocks\.(.)\.resnets\.", lambda m: f"down.{m[1]}.block."),
+    (r"down_blocks\.(.)\.downsamplers\.0", lambda m: f"down.{m[1]}.downsample"),
+    (r"up_blocks\.(.)\.resnets\.", lambda m: f"up.{3 - int(m[1])}.block."),
+    (r"up_blocks\.(.)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample"),
+    (r"mid_block\.resnets\.(.)", lambda m: f"mid.block_{int(m[1]) + 1}"),
+    (
+        r"mid_block\.attentions\.0\.(?:to_)?(group_norm|q|k|v|out\.0)\.",
+        lambda m: f"mid.attn_1.{_ATTENTION[m[1]]}.",
+    ),
+    (r"conv_shortcut", lambda m: "nin_shortcut"),
+)
+_ATTENTION = {"group_norm": "norm", "q": "q", "k": "k", "v": "v", "out.0": "proj_out"}
+
+
+def _name_in_unet(name: str) -> str:
+    residual = ".resnets." in name
+    for pattern, new in _UNET_NAMES:
+        name, done = re.subn(pattern, new, name, count=1)
+        if done:
+            break
+    for old, new in _RESIDUAL_NAMES.items() if residual else ():
+        name = name.replace(f".{old}.", f".{new}.")
+    return f"model.diffusion_model.{name}"
+
+
+def _name_in_vae(name: str) -> str:
+    for pattern, new in _VAE_NAMES:
+        name = re.sub(pattern, new, name)
+    return f"first_stage_model.{name}"
+
+
+def _name_in_text(name: str) -> str:
+    return f"cond_stage_model.transformer.text_model.{name.removeprefix('text_model.')}"

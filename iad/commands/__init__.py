@@ -4,6 +4,7 @@ In come parsed arguments, out comes the command's JSON report. Whatever can be w
 before a model is loaded, and everything heavy is imported by the command that needs it.
 """
 
+from iad.commands.accept import accept
 from iad.commands.batch import batch
 from iad.commands.data import download, examples, pack, prepare, preview, render
 from iad.commands.decouple import decouple
@@ -14,6 +15,6 @@ from iad.commands.train import train
 from iad.commands.verify import verify
 
 __all__ = [
-    "batch", "decouple", "demo", "download", "evaluate", "examples", "generate", "pack", "prepare",
-    "preview", "render", "train", "verify",
+    "accept", "batch", "decouple", "demo", "download", "evaluate", "examples", "generate", "pack",
+    "prepare", "preview", "render", "train", "verify",
 ]  # fmt: skip

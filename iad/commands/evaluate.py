@@ -18,9 +18,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     check_name(arguments.suite, SUITES, what="suite")
     check_model(arguments.model)
     if is_full_size(arguments.model):
-        raise ValueError(
-            f"{arguments.model!r} is a full-size model; the suites measure small ones, as 'mini'."
-        )
+        return _evaluate_full_size(arguments, check_folder(arguments.output))
     arms = tuple(dict.fromkeys(arguments.arms or ())) or None
     for arm in arms or ():
         check_name(arm, EVERY_ARM, what="arm")
@@ -60,6 +58,39 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.json:
         print(f"{output / 'report.md'}: the tables")
     return {"suite": arguments.suite, "output": str(output), "report": report}
+
+
+def _evaluate_full_size(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
+    """Compare the arms of a full-size model by outside judges; it has one suite."""
+    from iad.config import ARMS
+    from iad.full_size.evaluating import evaluate_full_size
+
+    arms = tuple(dict.fromkeys(arguments.arms or ARMS))
+    for arm in arms:
+        check_name(arm, ARMS, what="arm at full size")
+    check_number(arguments.people, "--people", low=1, high=10_000)
+    check_number(arguments.seeds, "--seeds", low=1, high=1000)
+    photos = _list_photos(arguments.people)
+    report = evaluate_full_size(
+        arguments.model, arms=arms, photos=photos, seeds=arguments.seeds, output=output
+    )
+    if not arguments.json:
+        print(f"{output / 'report.md'}: the table")
+    return {"suite": "full size", "output": str(output), "report": report}
+
+
+def _list_photos(people: int) -> list[Any]:
+    """Return photos of held-out photo people, or where they are not here, of the examples."""
+    from iad.installation import EXAMPLES
+    from iad.photos import load_image
+    from iad.portraits.clips import is_held_out
+    from iad.portraits.photo import load_photo_people
+
+    try:
+        records = [record for record in load_photo_people() if is_held_out(record.number)]
+    except FileNotFoundError:
+        return [load_image(file) for file in sorted(EXAMPLES.glob("person-*.png"))[:people]]
+    return [record.load_photo() for record in records[:people]]
 
 
 def check_ablations(folder: str) -> Path:

@@ -200,11 +200,13 @@ class FullSize(Background):
 
         zero, sampler = self.hardware.accelerator == "zerogpu", preset.sampler
         most_frames, most_steps = (FEW_FRAMES, FEW_STEPS) if zero else (preset.frames, sampler.timesteps)
-        made = (min(most_frames, preset.frames), preset.height, preset.width, preset.fps)
+        side = (preset.height, preset.width, preset.fps)
         self.preset = preset
         self.defaults = {
-            "iad": RequestDefaults(*made, min(most_steps, sampler.steps), sampler.guidance_scale),
-            "consisid": RequestDefaults(*made, min(most_steps, STEPS), GUIDANCE_SCALE),
+            "iad": RequestDefaults(
+                min(most_frames, preset.frames), *side, min(most_steps, sampler.steps), sampler.guidance_scale
+            ),
+            "consisid": RequestDefaults(preset.frames, *side, min(most_steps, STEPS), GUIDANCE_SCALE),
             "id-animator": IDAnimator.defaults,
         }
         self.duration = Duration(

@@ -158,13 +158,13 @@ class ModelChoice:
         if model != FULL:
             return (gr.skip(),) * 4
         own = self.full_size.defaults[arm]
-        frames, cache = gr.update(visible=arm != "id-animator"), gr.update(visible=arm == "iad")
-        return own.num_inference_steps, frames, own.guidance_scale, cache
+        ours = gr.update(visible=arm == "iad")
+        return own.num_inference_steps, ours, own.guidance_scale, ours
 
 
 def count_frames(arm: str, frames: float | None) -> int | None:
-    """Return how many frames to ask of a method; None where it makes a number of its own."""
-    return int(frames) if frames and arm != "id-animator" else None
+    """Return how many frames to ask of a method; None where it makes one number alone."""
+    return int(frames) if frames and arm == "iad" else None
 
 
 def describe_estimate(full: FullSize, request: Request) -> str:

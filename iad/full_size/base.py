@@ -84,6 +84,12 @@ def load_base(folder: Path, preset: FullSizePreset, *, dtype: torch.dtype = torc
     for name in kinds.keys() - components.keys():
         components[name] = load_network(kinds[name], folder / name, dtype=dtype)
     pipeline = diffusers.CogVideoXPipeline.from_pretrained(folder, dtype=dtype, **components)
+    # what its authors sample the 5B model with; the published folder names another, and other spacing
+    pipeline.register_modules(
+        scheduler=diffusers.CogVideoXDPMScheduler.from_config(
+            pipeline.scheduler.config, timestep_spacing="trailing"
+        )
+    )
     if pipeline.transformer is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -5,7 +5,6 @@ first, or all) added to the latents, "taylorseer" extrapolates self-attention, "
 adapters sit inside the blocks: what is reused includes what a block was told of the person.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from iad.full_size.memory import on_zero_gpu
 
 CACHES = ("first-block", "mag", "taylorseer", "pab")
 
@@ -111,7 +112,7 @@ def compile_blocks(transformer) -> bool:
 
     Only CUDA has kernels to fuse, and ZeroGPU gives every call a fresh process, which must not compile.
     """
-    if not torch.cuda.is_available() or os.environ.get("SPACES_ZERO_GPU"):
+    if not torch.cuda.is_available() or on_zero_gpu():
         return False
     compile_parts(transformer)
     return True

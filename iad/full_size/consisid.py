@@ -2,7 +2,7 @@
 
 In: photos of a person and a sentence. Out: a clip. Nothing of the model is ours: the face is prepared as its
 authors do (`consisid_faces`), and everything else is `ConsisIDPipeline`'s own. Its weights were trained
-without facial keypoints, so none are given.
+without facial keypoints, so none are given. Short prompts are written out, as its authors ask for long ones.
 """
 
 import json
@@ -36,6 +36,7 @@ from iad.full_size.memory import (
     find_device,
     refuse_without_cuda,
 )
+from iad.full_size.prompts import write_long_prompt
 from iad.full_size.published import check_tokenizer, explain, load_network
 from iad.request import Request
 
@@ -113,7 +114,7 @@ class ConsisID:
         with explain_out_of_memory(self.memory):
             made = self.pipeline(
                 image=Image.fromarray(face.image),
-                **to_diffusers(request, callback),
+                **to_diffusers(request, callback, prompt=write_long_prompt(request.prompt)),
                 id_cond=face.id_cond.to(**place),
                 id_vit_hidden=[layer.to(**place) for layer in face.id_vit_hidden],
                 output_type="np",
@@ -121,14 +122,14 @@ class ConsisID:
         return (made.frames[0] * 255).round().astype(np.uint8)
 
     def _check(self, request: Request) -> None:
-        own, height, width = self.defaults, request.height, request.width
-        check_frames(request.num_frames, most=own.num_frames)
-        check_sides(height, width)
-        learned = self.pipeline.transformer.config.use_learned_positional_embeddings
-        if learned and (height, width) != (own.height, own.width):
-            raise ValueError(
-                f"ConsisID learned its positions for {own.width} x {own.height} pixels and makes no other "
-                f"size; {width} x {height} was asked for, leave the size out."
+        own, frames, height, width = self.defaults, request.num_frames, request.height, request.width
+        if not self.pipeline.transformer.config.use_learned_positional_embeddings:
+            check_frames(frames, most=own.num_frames)
+            check_sides(height, width)
+        elif (frames, height, width) != (own.num_frames, own.height, own.width):
+            raise ValueError(  # of fewer frames diffusers would compute positions that it never learned
+                f"ConsisID learned its positions for {own.num_frames} frames of {own.width} x {own.height} "
+                f"pixels and makes no others; {frames} of {width} x {height} were asked for: leave them out."
             )
 
 

@@ -50,17 +50,24 @@ class RealBaseline(Protocol):
         ...
 
 
-def to_diffusers(request: Request, callback: Callable[[int, int], None] | None) -> dict[str, Any]:
-    """Return what every video pipeline of diffusers takes; the CPU draws the noise, the same everywhere."""
+def to_diffusers(
+    request: Request, callback: Callable[[int, int], None] | None, *, prompt: str | None = None
+) -> dict[str, Any]:
+    """Return what every video pipeline of diffusers takes; the CPU draws the noise, the same everywhere.
+
+    Args:
+        prompt: how this model wants it to be said; None as it was asked.
+    """
     import torch
 
-    names = ("prompt", "num_frames", "height", "width", "num_inference_steps", "guidance_scale")
+    names = ("num_frames", "height", "width", "num_inference_steps", "guidance_scale")
 
     def tell(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         callback(step + 1, request.num_inference_steps)
         return tensors
 
     return {name: getattr(request, name) for name in names} | {
+        "prompt": prompt or request.prompt,
         "generator": torch.Generator().manual_seed(request.seed),
         "callback_on_step_end": tell if callback else None,
     }

@@ -24,6 +24,7 @@ def fetch_model(
     revision: str | None = None,
     files: Sequence[str] | None = None,
     needs_bytes: int | None = None,
+    repo_type: str = "model",
 ) -> Path:
     """Return the folder of a model, downloading it from the hub if it is named by its hub id.
 
@@ -32,6 +33,7 @@ def fetch_model(
         revision: commit of the hub's repository; None its newest.
         files: patterns of the files that are needed; None all of a diffusers pipeline in safetensors.
         needs_bytes: size of these files, if known; None asks the hub.
+        repo_type: "model" or "space".
 
     Raises:
         ValueError: no such folder or repository, a half-downloaded folder, too little room on the disk, or no
@@ -39,7 +41,8 @@ def fetch_model(
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        folder = _fetch(str(source), revision, list(files or PIPELINE_FILES), needs_bytes)
+        wanted = {"revision": revision, "allow_patterns": list(files or PIPELINE_FILES)}
+        folder = _fetch(str(source), wanted | {"repo_type": repo_type}, needs_bytes)
     check_folder(folder, files=files)
     return folder
 
@@ -49,17 +52,16 @@ def is_hub_id(source: str | Path) -> bool:
     return _HUB_ID.fullmatch(str(source)) is not None
 
 
-def _fetch(repo: str, revision: str | None, patterns: list[str], needs_bytes: int | None) -> Path:
+def _fetch(repo: str, wanted: dict[str, Any], needs_bytes: int | None) -> Path:
     """Return the hub's copy of a repository: from the cache, else downloaded."""
     if not is_hub_id(repo):
         raise ValueError(f"{repo!r} is neither a folder nor a hub id (owner/name); check the spelling.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    wanted = {"revision": revision, "allow_patterns": patterns}
     try:
         folder = Path(snapshot_download(repo, local_files_only=True, **wanted))
-        if not list_faults(folder, patterns):
+        if not list_faults(folder, wanted["allow_patterns"]):
             return folder
     except LocalEntryNotFoundError:
         pass
@@ -70,7 +72,7 @@ def _fetch(repo: str, revision: str | None, patterns: list[str], needs_bytes: in
     except ValueError:
         raise
     except Exception as error:  # the hub's own, and those of its HTTP library
-        raise ValueError(_explain(error, repo, revision)) from error
+        raise ValueError(_explain(error, repo, wanted["revision"])) from error
 
 
 def _check_connection(repo: str) -> None:

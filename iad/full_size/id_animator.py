@@ -21,18 +21,11 @@ from iad.full_size.forms import RequestDefaults, check_sides, to_diffusers
 from iad.full_size.id_animator_adapter import check_adapter, install_adapter, read_adapter
 from iad.full_size.id_animator_files import fetch_published, find_places, load_pipeline
 from iad.full_size.memory import apply_memory, check_mode, explain_out_of_memory, find_device
+from iad.full_size.prompts import NEGATIVE_PROMPT, add_quality
 from iad.full_size.recogniser import five_points
 from iad.reading import as_landmarker, load_mini_reader
 from iad.request import Request
 
-NEGATIVE_PROMPT = (
-    "semi-realistic, cgi, 3d, render, sketch, cartoon, drawing, anime, text, close up, cropped, out of "
-    "frame, worst quality, low quality, jpeg artifacts, ugly, duplicate, morbid, mutilated, extra "
-    "fingers, mutated hands, poorly drawn hands, poorly drawn face, mutation, deformed, blurry, "
-    "dehydrated, bad anatomy, bad proportions, extra limbs, cloned face, disfigured, gross proportions, "
-    "malformed limbs, missing arms, missing legs, extra arms, extra legs, fused fingers, too many "
-    "fingers, long neck"
-)
 SIDE_STEP = 8  # pixels of a latent
 MOST_STEPS = 999  # of a schedule of 1000, the first of which is left out
 CROP_SIZE = 112
@@ -77,7 +70,7 @@ class IDAnimator:
         self.pipeline.set_ip_adapter_scale(self.identity_scale)
         with explain_out_of_memory(self.memory):
             made = self.pipeline(
-                **to_diffusers(request, callback),
+                **to_diffusers(request, callback, prompt=add_quality(request.prompt)),
                 negative_prompt=NEGATIVE_PROMPT,
                 ip_adapter_image=[faces],  # one adapter, several photos
                 output_type="pt",
@@ -136,7 +129,7 @@ def load_id_animator(
     pipeline = load_pipeline(places, torch.float16 if place.type == "cuda" else torch.float32)
     state = read_adapter(places.adapter)
     token_dim = pipeline.image_encoder.config.hidden_size
-    check_adapter(state, pipeline.unet, token_dim=token_dim, file=places.adapter)
+    state = check_adapter(state, pipeline.unet, token_dim=token_dim, file=places.adapter)
     install_adapter(pipeline, state)
     landmarker = as_landmarker(load_mini_reader())
     return IDAnimator(pipeline, landmarker, memory=apply_memory(pipeline, memory, device=place))

@@ -7,6 +7,8 @@ and the attention to its tokens are those of diffusers' IP-Adapter Plus; the LoR
 is added to the weights.
 """
 
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from iad.full_size.published import read_published
 
 ADAPTERS = ("animator.safetensors", "animator.ckpt")  # the first that is there is read
 TOKENS = 16
@@ -23,10 +27,7 @@ DEPTH = 4
 SHOWN = 5  # keys in one message
 
 _RESAMPLER, _ATTENTION = "image_proj_model.", "adapter_modules."
-_BY_PART = {
-    "image_proj": _RESAMPLER,
-    "face_adapter": _ATTENTION,
-}  # the file's other form
+_BY_PART = {"image_proj": _RESAMPLER, "face_adapter": _ATTENTION}  # the file's other form
 
 
 class PhotoMean(nn.Module):
@@ -56,32 +57,18 @@ def read_adapter(file: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: the file cannot be read, or holds more than weights.
     """
-    from diffusers.models.model_loading_utils import load_state_dict  # of a .ckpt it reads weights only
-
-    try:
-        content = load_state_dict(str(file), disable_mmap=True)  # a mapped file must not change
-    except OSError as error:
-        raise ValueError(
-            f"{file} cannot be read as weights: it is damaged, or holds more than weights; download it again."
-        ) from error
-    named = _flatten(content)
-    weights = {name: value for name, value in named.items() if isinstance(value, Tensor)}
-    if not weights:
-        raise ValueError(f"{file} holds no weights by name; download it again.")
+    weights = read_published(file)
+    for part, start in _BY_PART.items():
+        weights = {re.sub(rf"^{part}\.", start, name): value for name, value in weights.items()}
     return weights
 
 
-def _flatten(content: Any) -> dict[str, Any]:
-    if not isinstance(content, Mapping):
-        return {}
-    content = content.get("state_dict", content)
-    if content.keys() >= _BY_PART.keys():
-        return {start + name: v for part, start in _BY_PART.items() for name, v in content[part].items()}
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+def check_adapter(
+    state: Mapping[str, Tensor], unet: nn.Module, *, token_dim: int, file: Path
+) -> dict[str, Tensor]:
+    """Refuse an adapter that was made for another model; return the weights that this one has a place for.
 
-
-def check_adapter(state: Mapping[str, Tensor], unet: nn.Module, *, token_dim: int, file: Path) -> None:
-    """Refuse an adapter that was made for another model.
+    Others are left out with a warning on stderr, as the published code leaves them out without one.
 
     Args:
         state: the weights by published name.
@@ -90,21 +77,30 @@ def check_adapter(state: Mapping[str, Tensor], unet: nn.Module, *, token_dim: in
         file: where the weights come from, for the message.
 
     Raises:
-        ValueError: keys are missing, extra or misshapen; at most five are named.
+        ValueError: keys are missing or misshapen; at most five are named.
     """
     shapes = list_shapes(unet, token_dim=token_dim)
     faults = [f"{name} is missing" for name in shapes if name not in state]
-    for name, value in state.items():
-        found, wanted = tuple(value.shape), shapes.get(name)
-        if found != wanted:
-            faults.append(f"{name} is {found}, not {wanted}" if wanted else f"{name} is extra")
+    for name, wanted in shapes.items():
+        if name in state and tuple(state[name].shape) != wanted:
+            faults.append(f"{name} is {tuple(state[name].shape)}, not {wanted}")
     if faults:
-        shown = "; ".join(faults[:SHOWN]) + ("; ..." if len(faults) > SHOWN else "")
-        count = "1 key is" if len(faults) == 1 else f"{len(faults)} keys are"
         raise ValueError(
-            f"{file} does not fit the base model and image encoder: {count} missing, extra or misshapen "
-            f"({shown}); download it again, and use Stable Diffusion 1.5 with CLIP ViT-H/14."
+            f"{file} does not fit the base model and image encoder: {_count(faults)} missing or misshapen "
+            f"({_name(faults, '; ')}); download it again, and use Stable Diffusion 1.5 with CLIP ViT-H/14."
         )
+    extra = [name for name in state if name not in shapes]
+    if extra:
+        print(f"{file}: {_count(extra)} extra and left out ({_name(extra, ', ')}).", file=sys.stderr)
+    return {name: state[name] for name in shapes}
+
+
+def _count(keys: list[str]) -> str:
+    return "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
+
+
+def _name(keys: list[str], between: str) -> str:
+    return between.join(keys[:SHOWN]) + (f"{between}..." if len(keys) > SHOWN else "")
 
 
 def list_shapes(unet: nn.Module, *, token_dim: int) -> dict[str, tuple[int, ...]]:

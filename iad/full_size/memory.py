@@ -10,6 +10,7 @@ Works on any diffusers pipeline. What a mode needs is estimated from the sizes o
 """
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ DENOISERS = ("transformer", "unet")
 
 GB = 10**9
 WORKING = 5 * GB  # 49 frames of 720x480: as much as the VAE takes to decode a tile of them
-PLENTY = 48 * GB  # a card that decodes such a clip in one piece
+DECODING = 22 * GB  # beside the weights: what decoding such a clip in one piece takes
 SPARE = 1.05  # estimates are no measurements
 LARGEST_ON_CPU = 10**9  # parameters of a denoiser; more would take hours a clip
 ONE_BYTE = 0.53  # of a denoiser's size in two bytes: adapters, norms and ends are kept as they are
@@ -153,6 +154,11 @@ def apply_memory(pipeline, mode: str, *, device: str | torch.device | None = Non
     return mode
 
 
+def on_zero_gpu() -> bool:
+    """Tell whether this is a Space that is lent a part of a GPU for seconds at a time."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 def find_device(device: str | torch.device | None = "auto") -> torch.device:
     """Return where to compute: the device that is named; for "auto" CUDA where there is one, else the CPU.
 
@@ -270,11 +276,17 @@ def _offload_layers(pipeline, device: torch.device) -> None:
 
 
 def _tile(vae: Any, device: torch.device, mode: str) -> None:
-    """Decode in pieces, unless the card is large; judged by its total memory, which does not change."""
+    """Decode in pieces, unless the card has room for the whole clip beside all weights.
+
+    Judged by the card's total memory, which does not change between two clips. On ZeroGPU always: the card
+    is shared, and the weights come to it only after this.
+    """
     if vae is None:
         return
-    if mode == "full" and device.type == "cuda" and torch.cuda.mem_get_info(device)[1] >= PLENTY:
-        return
+    if mode == "full" and device.type == "cuda" and not on_zero_gpu():
+        free = torch.cuda.mem_get_info(device)[1] - torch.cuda.memory_allocated(device)
+        if free >= DECODING:
+            return
     for switch in ("enable_slicing", "enable_tiling"):
         if hasattr(vae, switch):
             getattr(vae, switch)()

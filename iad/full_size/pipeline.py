@@ -53,6 +53,7 @@ class Sources:
     memory: str = "auto"
     cache: str | None = None  # of steps, one of `iad.full_size.caching.CACHES`
     compile: bool = False  # the blocks, on CUDA: minutes at first, quicker clips after
+    dynamic_guidance: bool = False  # diffusers' `use_dynamic_cfg`: the guidance grows over the steps
     device: str | None = None  # None: CUDA where there is one
     accept_licence: bool = False  # of InsightFace's weights: non-commercial research only
 
@@ -254,7 +255,7 @@ class FullSizePipeline(Splitting):
         with explain_out_of_memory(self.memory), cached:
             clip = self.base(
                 **to_diffusers(request, callback),
-                use_dynamic_cfg=True,
+                use_dynamic_cfg=self.sources.dynamic_guidance,
                 attention_kwargs={"adapter": self._adapt(faces, code, request)},
                 max_sequence_length=self.preset.text.tokens,
                 output_type="pt",

@@ -11,25 +11,29 @@ from iad.checkpoint import check_fit
 
 
 def read_published(file: Path) -> dict[str, Tensor]:
-    """Read the weights of a torch file; nothing in it is run.
+    """Read the weights of a torch or safetensors file; nothing in it is run.
+
+    Weights that lie in parts, {"a": {"b": ...}}, get joint names, "a.b".
 
     Raises:
         ValueError: the file is missing, cut short, or holds more than weights.
     """
-    from diffusers.models.model_loading_utils import load_state_dict  # weights alone, by memory map
+    from diffusers.models.model_loading_utils import load_state_dict  # of a pickle it reads weights alone
 
     if not file.is_file():
         raise ValueError(f"{file} is missing; the download is not complete, run it again.")
     try:
-        content: Any = load_state_dict(str(file))
+        content: Any = load_state_dict(str(file), disable_mmap=True)  # a mapped file must not change
     except OSError as error:
         raise ValueError(
-            f"{file} cannot be read: it is cut short, or holds more than weights; download it again."
+            f"{file} cannot be read as weights: it is cut short or holds more than weights; fetch it again."
         ) from error
     for wrapping in ("state_dict", "module", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
             content = content[wrapping]
     content = content if isinstance(content, Mapping) else {}
+    parts = {k: v for k, v in content.items() if isinstance(v, Mapping)}
+    content = dict(content) | {f"{part}.{k}": v for part in parts for k, v in parts[part].items()}
     weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not weights:
         raise ValueError(f"{file} holds no weights by name; download that file again.")

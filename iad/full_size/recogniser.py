@@ -1,4 +1,4 @@
-"""Who a face is, by InsightFace's antelopev2, which conditions a full-size model; buffalo_l only ever scores.
+"""Who a face is, by InsightFace: antelopev2 conditions a full-size model, buffalo_l only ever scores.
 
 In: crops in the framing of `iad.faces` with our own landmarks. Out: ArcFace's embeddings, as the network
 gives them. Nothing is fetched before the weights' licence is accepted, and nothing runs on a CPU unasked.
@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, UInt8
 PACK = "antelopev2"
 PACKS = Path("~/.insightface")  # InsightFace's own folder
 ACCEPT = "IAD_ACCEPT_INSIGHTFACE"
-LICENCE = "The weights of InsightFace's antelopev2 are licensed for non-commercial research only."
+LICENCE = "The weights of InsightFace's packs are licensed for non-commercial research only."
 DETECTION_SIZE = (320, 320)  # pixels: a face fills the crop
 
 _INSTEAD = "the face encoder 'clip' does without InsightFace"
@@ -69,12 +69,17 @@ def five_points(landmarks: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"
 
 
 def load_recogniser(
-    pack: str | Path | None = None, *, device: str = "cpu", accept_licence: bool = False
+    pack: str | Path | None = None,
+    *,
+    name: str = PACK,
+    device: str = "cpu",
+    accept_licence: bool = False,
 ) -> Recogniser:
-    """Load antelopev2; where it is missing, fetch it, once its licence is accepted.
+    """Load a pack; where it is missing, fetch it, once its licence is accepted.
 
     Args:
         pack: a folder with the pack's .onnx files; None is InsightFace's own place.
+        name: the pack's, where it is fetched.
         device: "cpu", or "cuda" with or without an index.
         accept_licence: the caller accepts `LICENCE`; so does IAD_ACCEPT_INSIGHTFACE=1 in the environment.
 
@@ -84,9 +89,9 @@ def load_recogniser(
     """
     create = _import_insightface()
     providers = choose_providers(device)
-    home = PACKS.expanduser() / "models" / PACK
+    home = PACKS.expanduser() / "models" / name
     if pack is None and not home.exists():
-        _fetch(accept_licence)
+        _fetch(name, accept_licence)
     folder = find_models(home if pack is None else Path(pack).expanduser())
     try:
         analysis = create(name=str(folder), allowed_modules=["detection", "recognition"], providers=providers)
@@ -114,7 +119,8 @@ def find_models(folder: Path) -> Path:
             return place
     lack = "holds no .onnx files" if folder.is_dir() else "is no folder"
     raise ValueError(
-        f"The InsightFace pack {folder} {lack}; unpack {PACK}.zip there, or delete it so that it is fetched."
+        f"The InsightFace pack {folder} {lack}; unpack {folder.name}.zip there, or delete it so that it is "
+        "fetched."
     )
 
 
@@ -161,7 +167,7 @@ def _import_insightface():
     return FaceAnalysis
 
 
-def _fetch(accept_licence: bool) -> None:
+def _fetch(pack: str, accept_licence: bool) -> None:
     if not (accept_licence or os.environ.get(ACCEPT) == "1"):
         raise ValueError(
             f"{LICENCE} They are not here yet; accept this with accept_licence=True or {ACCEPT}=1 and they "
@@ -172,9 +178,9 @@ def _fetch(accept_licence: bool) -> None:
     print(LICENCE, file=sys.stderr)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it prints where it loads from
-            ensure_available("models", PACK, root=str(PACKS.expanduser()))
+            ensure_available("models", pack, root=str(PACKS.expanduser()))
     except Exception as error:
         raise ValueError(
-            f"InsightFace could not fetch {PACK} ({type(error).__name__}); check the connection, or unpack "
-            f"{PACK}.zip of its model zoo into {PACKS}/models/{PACK}."
+            f"InsightFace could not fetch {pack} ({type(error).__name__}); check the connection, or unpack "
+            f"{pack}.zip of its model zoo into {PACKS}/models/{pack}."
         ) from error

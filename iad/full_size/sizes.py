@@ -1,26 +1,21 @@
-"""What the full size weighs and costs, without a weight in memory: parameters, operations and bytes.
+"""The full size by random weights: three systems and what each is given for a step, true or as a tiny twin.
 
-Three systems, each making the preset's clip with guidance: CogVideoX-5B, IaD on it, and ConsisID. Their
-networks are built on the meta device, which has shapes and no numbers.
+CogVideoX-5B, IaD on it, and ConsisID, each making the preset's clip with guidance; on the meta device, too,
+which has shapes and no numbers.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from iad.adapters import is_adapter_key
-from iad.config import FullSizePreset, get_preset
-from iad.decoupling import create_split
+from iad.config import DecouplerConfig, FullSizePreset, get_preset
 from iad.full_size.base import adapter_settings
-from iad.full_size.caching import CACHES
-from iad.full_size.memory import GB, LADDER, WORKING, Needs
+from iad.full_size.memory import find_device
 
 ROWS = 2  # with and without the prompt: guidance
-HALF = 2  # bytes of a weight and of a latent in bfloat16
-ID_ADAPTER_KEYS = ("local_facial_extractor", "perceiver_cross_attention")  # of ConsisID
 
 # As published; everything else is diffusers' default.
 COGVIDEOX_5B: dict[str, Any] = {
@@ -34,6 +29,11 @@ CONSISID_5B = COGVIDEOX_5B | {
     "is_train_face": True,
     "is_kps": False,
 }
+VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 256, 512),
+    "down_block_types": ("CogVideoXDownBlock3D",) * 4,
+    "up_block_types": ("CogVideoXUpBlock3D",) * 4,
+}
 T5_XXL: dict[str, Any] = {
     "d_model": 4096,
     "d_ff": 10240,
@@ -43,67 +43,40 @@ T5_XXL: dict[str, Any] = {
     "vocab_size": 32128,
     "is_gated_act": True,
 }
+SYSTEMS = ("CogVideoX", "IaD", "ConsisID")
 LATENT_STRIDE = 8  # pixels of a latent
 CLIP_VECTOR, EVA_TOKENS, EVA_LEVELS = 1280, (577, 1024), 5  # what ConsisID is told of a face
 
 
-@dataclass(frozen=True)
-class ModelSize:
-    """One system: parameters by part, and the operations of one denoising step."""
-
-    name: str
-    parts: dict[str, int]
-    step_flops: int
-    latent_bytes: int  # of all tokens between two blocks
-    blocks: int
-
-    @property
-    def adapter_share(self) -> float:
-        """Adapters in relation to the base transformer."""
-        return self.parts["adapters"] / self.parts["transformer"]
-
-    @property
-    def memory(self) -> dict[str, int]:
-        """Estimated bytes on the device, by memory mode."""
-        denoiser = self.parts["transformer"] + self.parts["adapters"]
-        parts = {"transformer": denoiser} | {name: self.parts[name] for name in ("text_encoder", "vae")}
-        return Needs({name: HALF * count for name, count in parts.items()}, WORKING).by_mode()
-
-    @property
-    def cache_memory(self) -> dict[str, int]:
-        """Estimated bytes that a step cache holds beside the rest."""
-        kept = {"first-block": 4, "mag": 2, "taylorseer": 2 * self.blocks, "pab": self.blocks}
-        return {name: kept[name] * self.latent_bytes for name in CACHES}
-
-
-def describe_sizes(preset: FullSizePreset | None = None) -> list[ModelSize]:
-    """Measure base, IaD and ConsisID on the meta device; takes seconds."""
-    preset = preset or get_preset("cogvideox-5b")
-    with torch.device("meta"):
-        shared = _count_shared()
-        split = create_split(preset)
-        own = {name: _count(split[name]) for name in ("decoupler", "text_action")}
-        none = dict.fromkeys(own, 0)
-        return [
-            _measure("CogVideoX-5B", create_base(), shared | none, preset, lambda model: {}),
-            _measure("IaD", create_iad(preset), shared | own, preset, lambda model: tell_iad(model, preset)),
-            _measure("ConsisID", create_consisid(), shared | none, preset, tell_consisid),
-        ]
-
-
-def tabulate_sizes(sizes: list[ModelSize]) -> list[list[str]]:
-    """Return rows of text, the first the head, for a table."""
-    parts = sizes[0].parts
-    rows = [["", *(size.name for size in sizes)]]
-    rows += [[f"{part}, M parameters", *(f"{s.parts[part] / 1e6:.1f}" for s in sizes)] for part in parts]
-    rows.append(["adapters, share of the base", *(f"{s.adapter_share:.2%}" for s in sizes)])
-    rows.append(["one step, TFLOP", *(f"{s.step_flops / 1e12:.1f}" for s in sizes)])
-    first = sizes[0].step_flops
-    rows.append(["one step, relative", *(f"{s.step_flops / first:.3f}" for s in sizes)])
-    rows += [[f"memory mode {m}, GB (estimate)", *(f"{s.memory[m] / GB:.1f}" for s in sizes)] for m in LADDER]
-    more = sizes[0].cache_memory
-    rows += [[f"cache {c}, GB more (estimate)", *[f"{more[c] / GB:.1f}"] * 2, "none"] for c in CACHES]
-    return rows
+_TWIN = {
+    "num_attention_heads": 4,
+    "attention_head_dim": 16,
+    "num_layers": 6,
+    "time_embed_dim": 8,
+    "text_embed_dim": 32,
+    "sample_width": 8,
+    "sample_height": 8,
+    "sample_frames": 9,
+}
+_CONSISID_TWIN = _TWIN | {
+    "cross_attn_dim_head": 16,
+    "cross_attn_num_heads": 2,
+    "LFE_id_dim": 20,
+    "LFE_vit_dim": 16,
+    "LFE_depth": 5,
+    "LFE_dim_head": 8,
+    "LFE_num_heads": 2,
+    "LFE_num_querie": 8,
+    "LFE_output_dim": 42,  # two thirds of the width, as ConsisID wires it
+}
+_VAE_TWIN = {
+    "block_out_channels": (8,) * 4,
+    "layers_per_block": 1,
+    "norm_num_groups": 2,
+    "sample_height": 64,
+    "sample_width": 64,
+}
+_T5_TWIN = {"d_model": 32, "d_ff": 37, "num_layers": 2, "num_heads": 4, "d_kv": 8, "vocab_size": 64}
 
 
 def create_base(**changes: Any) -> nn.Module:
@@ -125,6 +98,20 @@ def create_consisid(**changes: Any) -> nn.Module:
     from diffusers import ConsisIDTransformer3DModel
 
     return ConsisIDTransformer3DModel(**CONSISID_5B | changes).eval()
+
+
+def create_vae(**changes: Any) -> nn.Module:
+    """Build the autoencoder of all three."""
+    from diffusers import AutoencoderKLCogVideoX
+
+    return AutoencoderKLCogVideoX(**VAE | changes).eval()
+
+
+def create_t5(**changes: Any) -> nn.Module:
+    """Build the text encoder of all three."""
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(T5Config(**T5_XXL | changes)).eval()
 
 
 def step_inputs(model: nn.Module, preset: FullSizePreset) -> dict[str, Any]:
@@ -163,44 +150,54 @@ def tell_consisid(model: nn.Module) -> dict[str, Any]:
     return {"id_cond": torch.randn(1, config.LFE_id_dim, **like), "id_vit_hidden": levels}
 
 
-def _measure(
-    name: str,
-    model: nn.Module,
-    shared: dict[str, int],
-    preset: FullSizePreset,
-    tell: Callable[[nn.Module], dict[str, Any]],
-) -> ModelSize:
-    from torch.utils.flop_counter import FlopCounterMode
+@dataclass(frozen=True)
+class Scale:
+    """Where and how large it is measured: the settings that differ from the published ones."""
 
-    added = sum(weight.numel() for key, weight in model.named_parameters() if _is_added(key))
-    counter = FlopCounterMode(display=False)
-    inputs = step_inputs(model, preset) | tell(model)
-    with torch.inference_mode(), counter:
-        model(**inputs)
-    parts = {"transformer": _count(model) - added, "adapters": added} | shared
-    tokens = inputs["image_rotary_emb"][0].shape[0] + model.config.max_text_seq_length
-    width = model.config.num_attention_heads * model.config.attention_head_dim
-    latent_bytes = HALF * ROWS * tokens * width
-    return ModelSize(name, parts, counter.get_total_flops(), latent_bytes, model.config.num_layers)
+    device: torch.device
+    preset: FullSizePreset
+    base: dict[str, Any] = field(default_factory=dict)
+    consisid: dict[str, Any] = field(default_factory=dict)
+    vae: dict[str, Any] = field(default_factory=dict)
+    text: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def true(cls, device: str | None = None) -> "Scale":
+        """Return the published sizes: 49 frames of 720 x 480 by 5.6 billion parameters."""
+        return cls(find_device(device), get_preset("cogvideox-5b"))
 
-def _is_added(key: str) -> bool:
-    return is_adapter_key(key) or key.startswith(ID_ADAPTER_KEYS)
+    @classmethod
+    def tiny(cls, device: str | None = None) -> "Scale":
+        """Return a twin that any machine runs in seconds; its numbers say nothing of the true ones."""
+        preset = get_preset("cogvideox-5b")
+        split = DecouplerConfig(queries=4, dim=16, layers=1, heads=2, code_dim=8)
+        adapters = replace(preset.adapters, token_dim=16, heads=2, head_dim=16)
+        preset = replace(preset, decoupler=split, adapters=adapters, height=64, width=64, frames=9)
+        return cls(find_device(device), preset, _TWIN, _CONSISID_TWIN, _VAE_TWIN, _T5_TWIN)
 
+    def build(self, create: Callable[..., nn.Module], *given: Any, **changes: Any) -> nn.Module:
+        """Build a network with random weights on the device, in the precision in which it would run."""
+        before = torch.get_default_dtype()
+        torch.manual_seed(0)
+        torch.set_default_dtype(torch.bfloat16 if self.device.type == "cuda" else torch.float32)
+        try:
+            with self.device:
+                model = create(*given, **changes).eval().requires_grad_(False)
+                for name, weight in model.named_parameters():
+                    if "_attention.to_out" in name:  # adapters that matter
+                        nn.init.normal_(weight, std=0.02)
+        finally:
+            torch.set_default_dtype(before)
+        return model
 
-def _count_shared() -> dict[str, int]:
-    """Count what all three have: text encoder and VAE."""
-    from diffusers import AutoencoderKLCogVideoX
-    from transformers import T5Config, T5EncoderModel
-
-    blocks = {
-        "block_out_channels": (128, 256, 256, 512),
-        "down_block_types": ("CogVideoXDownBlock3D",) * 4,
-        "up_block_types": ("CogVideoXUpBlock3D",) * 4,
-    }
-    text = T5EncoderModel(T5Config(**T5_XXL))
-    return {"text_encoder": _count(text), "vae": _count(AutoencoderKLCogVideoX(**blocks))}
-
-
-def _count(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
+    def build_system(self, name: str) -> tuple[nn.Module, dict[str, Any]]:
+        """Build a denoiser, and what one step of it with guidance takes."""
+        if name == "IaD":
+            model = self.build(create_iad, self.preset, **self.base)
+            told = tell_iad(model, self.preset)
+        elif name == "ConsisID":
+            model = self.build(create_consisid, **self.consisid)
+            told = tell_consisid(model)
+        else:
+            model, told = self.build(create_base, **self.base), {}
+        return model, step_inputs(model, self.preset) | told

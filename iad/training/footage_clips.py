@@ -20,7 +20,8 @@ from iad.config import FaceConfig, FullSizePreset
 from iad.performing import frame_times
 from iad.training.footage import EMPTY, INDEX, SETTINGS
 
-DROP_TEXT, DROP_IDENTITY, DROP_ACTION = 0.1, 0.1, 0.1
+DROP_WORDS = 0.1  # the sentence and its action at once: what guidance compares with, the person left
+DROP_IDENTITY = 0.1
 FROM_TEXT = 0.5  # share of targets whose action is told by words although a driver is there
 MOMENTS = 4  # latent frames of a clip, in order, that the split looks at in one step
 HINT = "prepare the folder: python -m iad data prepare"
@@ -101,10 +102,10 @@ class Clips:
         latents, spread = (torch.stack([self._read(k, n) for k in draw.targets]) for n in ("mean", "std"))
         latents = latents + spread * torch.randn(latents.shape, generator=noise)
         count = len(draw.targets)
-        keep = rng.random((2, count)) >= np.array([[DROP_IDENTITY], [DROP_ACTION]])
+        keep_identity, keep_words = rng.random((2, count)) >= np.array([[DROP_IDENTITY], [DROP_WORDS]])
         driven = [bool(self.drivers[k]) and rng.random() >= FROM_TEXT for k in draw.targets]
         drivers = [int(rng.choice(self.drivers[k])) for k, on in zip(draw.targets, driven, strict=True) if on]
-        words = [self.silence if rng.random() < DROP_TEXT else self._states(k)[0] for k in draw.targets]
+        told = zip(draw.targets, keep_words, strict=True)
         return {
             "latents": latents,
             "noise": torch.randn(latents.shape, generator=noise),
@@ -112,10 +113,10 @@ class Clips:
             "reference": self.references(draw.targets, rng),
             "driven": torch.tensor(driven),
             "driver": self.faces(drivers) if drivers else None,
-            "states": torch.stack(words),
+            "states": torch.stack([self._states(k)[0] if words else self.silence for k, words in told]),
             "text": self.text(draw.targets),
-            "keep_identity": torch.from_numpy(keep[0]).float(),
-            "keep_action": torch.from_numpy(keep[1]).float(),
+            "keep_identity": torch.from_numpy(keep_identity).float(),
+            "keep_action": torch.from_numpy(keep_words).float(),
             "split": self._split(draw.split, rng),
         }
 
