@@ -18,7 +18,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     check_name(arguments.suite, SUITES, what="suite")
     check_model(arguments.model)
     if is_full_size(arguments.model):
-        return _evaluate_full_size(arguments, check_folder(arguments.output))
+        return _evaluate_full_size(arguments)
     arms = tuple(dict.fromkeys(arguments.arms or ())) or None
     for arm in arms or ():
         check_name(arm, EVERY_ARM, what="arm")
@@ -60,17 +60,18 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"suite": arguments.suite, "output": str(output), "report": report}
 
 
-def _evaluate_full_size(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
+def _evaluate_full_size(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the arms of a full-size model by outside judges; it has one suite."""
     from iad.config import ARMS
     from iad.full_size.evaluating import evaluate_full_size
+    from iad.video import check_folder
 
     arms = tuple(dict.fromkeys(arguments.arms or ARMS))
     for arm in arms:
         check_name(arm, ARMS, what="arm at full size")
     check_number(arguments.people, "--people", low=1, high=10_000)
     check_number(arguments.seeds, "--seeds", low=1, high=1000)
-    photos = _list_photos(arguments.people)
+    output, photos = check_folder(arguments.output), _list_photos(arguments.people)
     report = evaluate_full_size(
         arguments.model, arms=arms, photos=photos, seeds=arguments.seeds, output=output
     )
