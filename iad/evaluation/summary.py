@@ -7,7 +7,6 @@ of them drawn more than once, so the same people can be drawn for two rows: diff
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -237,9 +236,12 @@ def _degrees(records: Sequence[Record], people: Sequence[int], judge: ActionJudg
     pairs = sorted(pair for pair in amounts["slight"].keys() & amounts["broad"].keys() if pair[0] in people)
     slight, broad = (np.array([amounts[part][pair] for pair in pairs]) for part in ("slight", "broad"))
     places = np.array([people.index(person) for person, *_ in pairs], int)
-    total = partial(np.bincount, places, minlength=len(people))
+
+    def total(values: np.ndarray) -> Float[np.ndarray, " n"]:
+        return np.bincount(places, values, minlength=len(people)).astype(float)  # of nothing it counts whole
+
     return {
-        f"broad > slight{judge.suffix}": Ratio(total(broad > slight), total()),
+        f"broad > slight{judge.suffix}": Ratio(total(broad > slight), total(np.ones(len(pairs)))),
         f"broad / slight{judge.suffix}": Ratio(total(broad), total(slight)),
     }
 
