@@ -30,7 +30,7 @@ from iad.performing import Performance, perform_segments, track_to_code
 from iad.photos import load_image
 from iad.predicting import Conditions, Guidance
 from iad.refining import Repair
-from iad.request import DURATION, FPS, LONGEST, SHORTEST, Request
+from iad.request import DURATION, FPS, Request, check_duration
 from iad.result import Result
 from iad.scoring import Judge
 from iad.splitting import Reference, face_notes
@@ -232,17 +232,6 @@ class IaDPipeline(Model):
         if fitted is None:
             raise ValueError("paste_back needs a face that is drawn; leave it out, or set detail_scale to 1.")
         return fitted.paste_back(frames)
-
-
-def check_duration(seconds: float | None) -> float | None:
-    """Refuse what is no length of a clip.
-
-    Raises:
-        ValueError: not between `SHORTEST` and `LONGEST` seconds.
-    """
-    if seconds is not None and not SHORTEST <= seconds <= LONGEST:
-        raise ValueError(f"The clip lasts {seconds:g} s; give {SHORTEST:g} to {LONGEST:g} seconds.")
-    return seconds
 
 
 def compare_people(identities: Float[np.ndarray, "n d"]) -> list[str]:

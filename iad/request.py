@@ -199,6 +199,17 @@ def _check_setting(key: str, value: Any, name: str) -> None:
         check_number(value, name, low=about["low"], high=about["high"])
 
 
+def check_duration(seconds: float | None) -> float | None:
+    """Refuse what is no length of a clip.
+
+    Raises:
+        ValueError: not between `SHORTEST` and `LONGEST` seconds.
+    """
+    if seconds is not None and not SHORTEST <= seconds <= LONGEST:
+        raise ValueError(f"The clip lasts {seconds:g} s; give {SHORTEST:g} to {LONGEST:g} seconds.")
+    return seconds
+
+
 def find_longest(model: str) -> float:
     """Return the seconds of a model's longest clip."""
     return PRESETS.get(model, PRESETS["cogvideox-5b"]).duration if is_full_size(model) else LONGEST

@@ -27,7 +27,7 @@ from iad.demo.wording import (
 )
 from iad.faces import detect_faces
 from iad.photos import load_image
-from iad.request import DURATION, Request
+from iad.request import DURATION, Request, check_duration
 from iad.result import SHEET, Result
 from iad.text import split_prompt
 from iad.video import make_contact_sheet
@@ -269,7 +269,7 @@ def thin_out(result: Result) -> Result:
 
 def choose_length(prompt: str, seconds: float) -> float:
     """Return the seconds of a clip: those that were chosen, or more where a timeline needs them."""
-    return float(max([seconds, *(action.end for action in split_prompt(prompt)[1])]))
+    return check_duration(float(max([seconds, *(action.end for action in split_prompt(prompt)[1])])))
 
 
 def shrink(picture: np.ndarray, largest_side: int) -> np.ndarray:
