@@ -32,12 +32,14 @@ def folder(tmp_path_factory):
 
 
 def load(folder):
-    """Load the twin, and put adapters that matter on it."""
-    from diffusers import CogVideoXPipeline
+    """Load the twin with our schedule, and put adapters that matter on it."""
+    from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline
 
     from iad.transformer import IaDTransformer3DModel
 
     pipeline = CogVideoXPipeline.from_pretrained(folder)
+    schedule = pipeline.scheduler.config
+    pipeline.scheduler = CogVideoXDPMScheduler.from_config(schedule, timestep_spacing="trailing")
     torch.manual_seed(1)
     sizes = {"token_dim": 16, "queries": 4, "action_queries": 4, "adapter_heads": 2, "adapter_head_dim": 16}
     transformer = IaDTransformer3DModel.over(pipeline.transformer, focus=False, **sizes)

@@ -71,6 +71,7 @@ def _evaluate_full_size(arguments: argparse.Namespace) -> dict[str, Any]:
         check_name(arm, ARMS, what="arm at full size")
     check_number(arguments.people, "--people", low=1, high=10_000)
     check_number(arguments.seeds, "--seeds", low=1, high=1000)
+    check_apart(arguments.output, [arguments.model])
     output, photos = check_folder(arguments.output), _list_photos(arguments.people)
     report = evaluate_full_size(
         arguments.model, arms=arms, photos=photos, seeds=arguments.seeds, output=output
