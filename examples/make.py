@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from iad.video import save_picture
+from iad.media.video import save_picture
 
 FOLDER = Path(__file__).parent
 # Rendered people kept from training (seeds of the form 8k + 3), what each shows, and what to ask for.
@@ -49,7 +49,7 @@ PHOTOS = [
 STRIP = ("astronaut.mp4", "grace_hopper.mp4", "person-003.mp4", "person-291.mp4")
 STRIP_SIDE = 192  # pixels of a picture in the strip
 PAIRED, PAIRED_ACTIONS = (3, 99, 187), ("smile", "eyes closed")
-COLLECTED = range(403, 723, 8)  # 40 more rendered people kept from training, for `iad.collection`
+COLLECTED = range(403, 723, 8)  # 40 more rendered people kept from training, for `iad.portraits.collection`
 SWAY = (1.5, 4.0)  # degrees by which heads are not held straight, in the first and in the second take
 
 
@@ -113,11 +113,11 @@ def make_faces() -> None:
     """Render the collection: every person in nine actions at their height, two takes."""
     from tqdm import tqdm
 
-    from iad.collection import FOLDER, save_collection
     from iad.evaluation.samples import SHOWN, height
     from iad.geometry.coefficients import EXPRESSIONS
     from iad.performing.actions import Performed, perform
     from iad.portraits.clips import cast_rendered
+    from iad.portraits.collection import FOLDER, save_collection
     from iad.portraits.head import load_head
 
     head, crops, tracks, called = load_head(), [], [], []

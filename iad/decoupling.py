@@ -22,8 +22,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, layer_norm, normalize
 
-from iad.attention import Attention, feed_forward
 from iad.config import TRACK, FullSizePreset, Preset
+from iad.performing.attention import Attention, feed_forward
 from iad.performing.latents import TextAction
 
 LEAST_ROWS = 4  # from which HSIC can be estimated
@@ -127,7 +127,7 @@ class Decoupler(Reader):
         return Split(identity + action + split.residual, identity, action, split.residual, split.code)
 
     def erase(self, identity: Float[Tensor, "b q d"]) -> Float[Tensor, "b q d"]:
-        """Return what of f - a still differs within a person, as `iad.closed_form` found it."""
+        """Return what of f - a still differs within a person, as `iad.models.closed_form` found it."""
         about = (identity - self.mean_identity).flatten(1)
         return (about @ self.erase_from @ self.erase_to).unflatten(1, self.queries.shape)
 

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from iad import checkpoint
-from iad.baselines import RECIPES, Baseline, create_baseline
 from iad.config import Preset, get_preset, is_full_size
 from iad.full_size.memory import find_device
 from iad.full_size.pipeline import FullSizePipeline
 from iad.geometry.head import Head, load_geometry, save_geometry
-from iad.parts import (
+from iad.models.baselines import RECIPES, Baseline, create_baseline
+from iad.models.parts import (
     arm_part,
     create_parts,
     find_arms,
@@ -23,7 +23,7 @@ from iad.parts import (
     open_parts,
     split_parts,
 )  # fmt: skip
-from iad.splitting import Splitting
+from iad.models.splitting import Splitting
 from iad.text import create_text_encoder, load_text_encoder
 
 T = TypeVar("T")

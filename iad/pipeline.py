@@ -2,7 +2,8 @@
 
 In: reference photos, a prompt, a timeline or a driver. Out: a `Result` with frames, scores and notes. What
 never reaches the denoiser: the reference's action part, and the reference's pixels. The head fitted to the
-photo then draws the same track with the photo's own pixels (`iad.drawing`), as far as `detail_scale` says.
+photo then draws the same track with the photo's own pixels (`iad.geometry.drawing`), as far as `detail_scale`
+says.
 """
 
 import time
@@ -16,24 +17,24 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from iad.autoencoder import to_tensor
 from iad.config import EXPRESSIONS
-from iad.denoising import denoise
-from iad.drawing import adapt, draw, enlarge, fit_photo, retime
-from iad.driving import Driven, is_video, read_driver
 from iad.faces import Face
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import POSE_LIMITS
-from iad.live import Live
+from iad.geometry.drawing import adapt, draw, enlarge, fit_photo, retime
+from iad.geometry.driving import Driven, is_video, read_driver
+from iad.geometry.live import Live
+from iad.geometry.refining import Repair
+from iad.media.photos import load_image
 from iad.model import Model, retreating
+from iad.models.autoencoder import to_tensor
+from iad.models.denoising import denoise
+from iad.models.predicting import Conditions, Guidance
+from iad.models.scoring import Judge
+from iad.models.splitting import Reference, face_notes
 from iad.performing import Performance, perform_segments, track_to_code
-from iad.photos import load_image
-from iad.predicting import Conditions, Guidance
-from iad.refining import Repair
 from iad.request import DURATION, FPS, Request, check_duration
 from iad.result import Result
-from iad.scoring import Judge
-from iad.splitting import Reference, face_notes
 from iad.text import NEUTRAL_PROMPT, parse_prompt, split_prompt
 
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from iad.video import save
+from iad.media.video import save
 
 SHEET = 16  # frames of a contact sheet
 
@@ -42,9 +42,9 @@ class Result:
     fps: float
     seed: int
     seconds: float
-    # Of `iad.scoring`: identity (f,), likeness of each frame by the recogniser; action, how well the frames
-    # do what was asked (NaN where nothing was understood); copied, how well they do what the photo does;
-    # detected, share of the judged frames with a face. identity_share, action_share, residual_share: of the
+    # Of `iad.models.scoring`: identity (f,), likeness of each frame by the recogniser; action, how well the
+    # frames do what was asked (NaN where nothing was understood); copied, how well they do what the photo
+    # does; detected, share of the judged frames with a face. identity_share, action_share, residual_share: of the
     # photo's embedding.
     scores: dict[str, Any]
     settings: dict[str, Any]

@@ -197,7 +197,7 @@ face_sheet(np.stack(compared), ["photo", "0", "0.5", "1"], columns=4, size=192, 
 # says no more than who is there. A video works too: `action_reference="driver.mp4"`.
 
 # %%
-from iad.collection import load_collection
+from iad.portraits.collection import load_collection
 
 faces = load_collection()  # forty more people who do not exist, in nine actions
 drivers = faces.crops[faces.find(person=12, action=["mouth open", "eyes closed", "turn left"], take=0)]
@@ -215,7 +215,7 @@ face_sheet(np.stack([*drivers, *driven]), columns=3, size=128, titles=["driver",
 # which model and with which settings; the photo is not in it. `label=True` also writes it into the picture.
 
 # %%
-from iad.provenance import verify
+from iad.media.provenance import verify
 
 for name in ("laugh.mp4", "laugh.gif", "laugh.png"):
     path = result.save(folder / name, label=True)

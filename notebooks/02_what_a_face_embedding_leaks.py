@@ -38,7 +38,7 @@ SEEDS = (0,) if os.environ.get("IAD_SMOKE") else (0, 1)  # fewer repetitions in 
 # of the muscles (ARKit's names, such as `jawOpen`) and the pitch, yaw and roll of the head.
 
 # %%
-from iad.collection import load_collection
+from iad.portraits.collection import load_collection
 
 faces = load_collection()
 print("crops ", faces.crops.shape, faces.crops.dtype)

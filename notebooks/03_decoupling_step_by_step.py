@@ -35,8 +35,8 @@ if os.environ.get("IAD_SMOKE"):
 import torch
 
 from iad import IaDPipeline
-from iad.collection import load_collection
 from iad.evaluation.samples import encode
+from iad.portraits.collection import load_collection
 
 faces = load_collection()
 pipe = IaDPipeline.from_pretrained("mini", device="cpu")
@@ -132,7 +132,7 @@ print("largest |cos(i, a)|:", f"{torch.nn.functional.cosine_similarity(i, a).abs
 # The library does the same. Is it the same to the last digits?
 
 # %%
-from iad.closed_form import fit_closed_form
+from iad.models.closed_form import fit_closed_form
 
 closed = fit_closed_form(x, person[taught], rank=8)
 i_library, a_library = closed.split(f)

@@ -30,7 +30,7 @@ _ = torch.set_grad_enabled(False)
 
 # %%
 from iad import IaDPipeline
-from iad.autoencoder import decode_latents, to_tensor, to_uint8
+from iad.models.autoencoder import decode_latents, to_tensor, to_uint8
 from iad.plots import face_sheet
 
 pipe = IaDPipeline.from_pretrained("mini", device="cpu")
@@ -104,7 +104,7 @@ for number, block in enumerate(transformer.transformer_blocks):
 # without tokens:
 
 # %%
-from iad.transformer import create_transformer
+from iad.models.transformer import create_transformer
 
 fresh = create_transformer(pipe.preset).eval()
 shape = (1, frames, pipe.preset.latent_channels, pipe.preset.latent_size, pipe.preset.latent_size)
@@ -151,7 +151,7 @@ print(f"{len(states.identity)} adapted blocks, {count * 4 / 1e6:.1f} MB in all")
 # that noise. `predict` runs it, the autoencoder turns latents into pixels. (The two scales of `Guidance` are explained in section 9.)
 
 # %%
-from iad.predicting import Conditions, Guidance, predict
+from iad.models.predicting import Conditions, Guidance, predict
 
 own = pipe.preset.sampler
 guidance = Guidance(own.guidance_scale, own.identity_guidance_scale, identity_scale=1.0, action_scale=1.0)
@@ -236,7 +236,7 @@ for block in transformer.transformer_blocks:
 # seam:
 
 # %%
-from iad.collection import load_collection
+from iad.portraits.collection import load_collection
 
 faces = load_collection()
 pair = faces.crops[faces.find(person=[4, 22], action="neutral", take=0)]
@@ -454,8 +454,8 @@ for arm_name in ("iad", "consisid", "consisid-cross", "entangled"):
 # landmarks.
 
 # %%
-from iad.drawing import draw, enlarge, fit_photo
-from iad.photos import load_image
+from iad.geometry.drawing import draw, enlarge, fit_photo
+from iad.media.photos import load_image
 
 fitted, notes = fit_photo(pipe.geometry, load_image(photo), face)
 print(f"landmarks missed by {fitted.error:.1%} of the eye distance;", *notes)

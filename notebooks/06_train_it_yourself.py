@@ -34,8 +34,8 @@ _ = torch.manual_seed(0)
 # teach, 16 will judge. **The line runs between people, not between pictures**: else the model could be judged by faces it knows.
 
 # %%
-from iad.collection import load_collection
 from iad.plots import face_sheet
+from iad.portraits.collection import load_collection
 
 faces = load_collection()
 rows = faces.find(person=[1, 7, 30], take=0)
@@ -291,7 +291,7 @@ for k, name in enumerate(faces.actions):
 # actions differ in eight directions, so `rank=8`.
 
 # %%
-from iad.closed_form import fit_closed_form
+from iad.models.closed_form import fit_closed_form
 
 known = torch.from_numpy(taught)
 closed = fit_closed_form(vector[known], torch.from_numpy(faces.person[taught]), rank=8)

@@ -44,8 +44,8 @@ if os.environ.get("IAD_SMOKE"):
 # needs no network: `still` repeats the reference picture sixteen times.
 
 # %%
-from iad.collection import load_collection
 from iad.evaluation.cached_pipeline import CachedPipeline
+from iad.portraits.collection import load_collection
 
 faces = load_collection()
 pipe = CachedPipeline.from_pretrained("mini", device="cpu")  # as the evaluation uses it: unjudged

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from iad.decoupling import Attention, Reader
+from iad.models.transformer import IaDBlock, IaDTransformer3DModel
 from iad.plots import draw_bars
 from iad.plots.style import (
     ACTION,
@@ -30,7 +31,6 @@ from iad.plots.style import (
     to_hex,
     to_picture,
 )
-from iad.transformer import IaDBlock, IaDTransformer3DModel
 
 _ROOMY = 0.3  # side of a square, in lengths of f, in which its area can be written
 

@@ -61,7 +61,7 @@ import shutil, sys
 from pathlib import Path
 from iad import checkpoint
 from iad.config import CONTROLS, PRESETS
-from iad.parts import arm_part
+from iad.models.parts import arm_part
 from iad.training.packs import write_shards
 from iad.training.timetable import PLAN
 

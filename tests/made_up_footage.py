@@ -18,7 +18,7 @@ from iad.config import (
     FullSizePreset,
     TextConfig,
 )
-from iad.video import read_video, save
+from iad.media.video import read_video, save
 
 GALLERY = Path(__file__).parents[1] / "examples" / "gallery"
 PEOPLE = ("person-003", "person-019", "person-035")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from iad import checkpoint
 from iad.config import PRESETS
-from iad.parts import create_parts, split_parts
+from iad.models.parts import create_parts, split_parts
 
 
 def add_reader_and_performer(weights: Path) -> Path:

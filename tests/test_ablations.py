@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from iad import checkpoint, training
 from iad.config import PRESETS
 from iad.decoupling import IdentityWeights, TextWeights
-from iad.parts import create_parts, split_parts
+from iad.models.parts import create_parts, split_parts
 from iad.training import ablations
 from iad.training.ablations import ABLATIONS, thin, weights_without
 from iad.training.stages import Options, train

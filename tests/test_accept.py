@@ -23,7 +23,7 @@ from iad.full_size.id_animator import TEMPLATE
 from iad.full_size.judging import Judges, load_judges, prepare_chip
 from iad.full_size.measuring import Measurements, Meter, accept_random
 from iad.full_size.sizes import Scale
-from iad.photos import load_image
+from iad.media.photos import load_image
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 NOBODY = {"FaceSim-Arc": "InsightFace is not installed.", "CLIPScore": "CLIP is not here."}

@@ -20,8 +20,8 @@ from iad.demo.loading import BackgroundPipeline
 from iad.demo.runs import Cancelled, Runs
 from iad.demo.studio import Studio, choose_length, make_report, shrink, thin_out
 from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_examples, describe_scores, pick_words
+from iad.media.video import read_metadata, read_video, save
 from iad.result import Result
-from iad.video import read_metadata, read_video, save
 
 
 @pytest.fixture(scope="module")

@@ -17,47 +17,19 @@ ORDER = (
     "checks",
     "request",
     "installation",
-    "files",
     "checkpoint",
-    "provenance",
-    "video",
-    "photos",
-    "collection",
+    "media",
+    "result",
     "faces",
     "geometry",
-    "recogniser",
-    "patches",
-    "encoders",
-    "reading",
     "text",
-    "attention",
     "performing",
     "decoupling",
-    "recognised",
-    "matching",
-    "closed_form",
-    "autoencoder",
-    "adapters",
-    "transformer",
-    "baselines",
-    "predicting",
-    "denoising",
-    "refining",
-    "parts",
-    "result",
-    "calibration",
-    "driving",
-    "drawing",
-    "live",
-    "scoring",
-    "splitting",
+    "models",
     "full_size",
     "model",
     "pipeline",
     "spread",
-    "comparison",
-    "maps",
-    "history",
     "batch",
     "portraits",
     "training",
@@ -71,13 +43,12 @@ ORDER = (
 
 # These are imported where they are used, or at the top of the rooms named here.
 _LEARNING = {
-    "checkpoint", "patches", "encoders", "reading", "attention", "performing", "decoupling", "recognised",
-    "matching", "closed_form", "autoencoder", "adapters", "transformer", "baselines", "predicting",
-    "denoising", "refining", "parts", "splitting", "full_size", "model", "pipeline", "training",
+    "checkpoint", "geometry", "performing", "decoupling", "models", "full_size", "model", "pipeline",
+    "training",
 }  # fmt: skip
 HEAVY = {
     "torch": _LEARNING | {"evaluation"},
-    "diffusers": {"autoencoder", "transformer", "pipeline", "baselines", "training"},
+    "diffusers": {"models", "pipeline", "training"},
     "transformers": set(),
     "accelerate": {"training"},
     "gradio": {"demo"},
@@ -87,7 +58,7 @@ HEAVY = {
     "av": set(),
     "c2pa": set(),
     "numba": {"geometry", "portraits"},
-    "scipy": {"geometry", "calibration", "portraits", "evaluation"},
+    "scipy": {"geometry", "portraits", "evaluation"},
 }
 NOWHERE = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
 UNSAFE_CALLS = {"torch.load", "eval", "exec", "os.system"}
@@ -155,15 +126,15 @@ def test_rooms_import_one_way_and_late(path, room):
 @pytest.mark.parametrize(
     ("source", "room", "fault"),
     [
-        ("from iad.config import Preset", "video", ""),
+        ("from iad.config import Preset", "media", ""),
         ("from iad.pipeline import IaDPipeline", "decoupling", "later room"),
         ("from iad import pipeline", "decoupling", "later room"),
         ("import iad.demo.app", "config", "later room"),
         ("from ..demo import app", "training", "later room"),
-        ("def f():\n    from iad.cli import main", "video", "later room"),
+        ("def f():\n    from iad.cli import main", "media", "later room"),
         ("import torch", "faces", "at its top"),
-        ("try:\n    import torch.nn as nn\nexcept ImportError:\n    pass", "video", "at its top"),
-        ("class A:\n    import torch", "video", "at its top"),
+        ("try:\n    import torch.nn as nn\nexcept ImportError:\n    pass", "media", "at its top"),
+        ("class A:\n    import torch", "media", "at its top"),
         ("def f():\n    import torch", "faces", ""),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch", "faces", ""),
         ("def f():\n    import pickle", "training", "pickle"),
@@ -186,7 +157,11 @@ def test_files_stay_small():
 
 
 @pytest.mark.parametrize(
-    "room", ["config", "video", "faces", "text", "comparison", "maps", "history", "plots", "cli"]
+    "room",
+    [
+        "config", "request", "media.video", "media.provenance", "faces", "text", "geometry.driving",
+        "plots.comparison", "plots.maps", "plots.history", "plots", "cli",
+    ],
 )
 def test_light_rooms_load_nothing_heavy(room):
     heavy = ["torch", "diffusers", "transformers", "gradio", "dlib", "numba"]

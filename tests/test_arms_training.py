@@ -9,9 +9,9 @@ from made_up import make_pool
 from made_up_weights import add_reader_and_performer
 
 from iad import IaDPipeline
-from iad.baselines import RECIPES
 from iad.config import ARMS, CONTROLS, PRESETS
-from iad.parts import create_parts
+from iad.models.baselines import RECIPES
+from iad.models.parts import create_parts
 from iad.training.decoupler_stage import DecouplerStage
 from iad.training.denoiser_stage import DenoiserStage
 from iad.training.pool import load_pool, open_prepared

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from iad import IaDPipeline
-from iad.adapters import is_adapter_key
-from iad.baselines import RECIPES, create_baseline, crop_condition
 from iad.config import ARMS, CONTROLS, PRESETS
 from iad.decoupling import Reader
-from iad.predicting import Guidance
-from iad.transformer import create_transformer
+from iad.models.adapters import is_adapter_key
+from iad.models.baselines import RECIPES, create_baseline, crop_condition
+from iad.models.predicting import Guidance
+from iad.models.transformer import create_transformer
 from tests.made_up import ASTRONAUT
 
 TINY = PRESETS["tiny"]

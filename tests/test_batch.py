@@ -15,10 +15,11 @@ import pytest
 from made_up import cut_portrait
 
 import iad
-from iad import batch, video
+from iad import batch
 from iad.batch import making
 from iad.cli import main
 from iad.config import PRESETS
+from iad.media import video
 from iad.request import Request
 
 PORTRAIT = cut_portrait()

@@ -32,9 +32,11 @@ from iad import IaDPipeline, checkpoint, cli
 from iad.batch.lines import read_requests
 from iad.checks import explain
 from iad.config import PRESETS
-from iad.driving import read_driver
-from iad.photos import load_image
-from iad.provenance import verify
+from iad.geometry.driving import read_driver
+from iad.media.photos import load_image
+from iad.media.provenance import verify
+from iad.media.video import read_video, stream_video
+from iad.media.video import save as save_video
 from iad.text import Action, parse_prompt
 from iad.training import stages
 from iad.training.budget import LoopConfig, Options
@@ -44,8 +46,6 @@ from iad.training.footage_clips import Clips
 from iad.training.loop import fit
 from iad.training.pool import load_pool
 from iad.training.state import STATE, read_arrays, read_facts, read_progress
-from iad.video import read_video, stream_video
-from iad.video import save as save_video
 
 SPARE = 400_000_000  # bytes that an input may take
 

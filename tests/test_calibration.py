@@ -4,8 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from iad.calibration import LIDS, WEIGHT_GAIN, close_in_blinks, find_rest, move_about, observe, steady
 from iad.faces.gaze import measure_gaze
+from iad.geometry.calibration import (
+    LIDS,
+    WEIGHT_GAIN,
+    close_in_blinks,
+    find_rest,
+    move_about,
+    observe,
+    steady,
+)
 from iad.geometry.coefficients import COLUMN
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from iad import IaDPipeline, checkpoint
-from iad.parts import create_parts, load_parts, split_parts
+from iad.models.parts import create_parts, load_parts, split_parts
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from made_up import ASTRONAUT
 from PIL import Image
 
 import iad
-from iad import video
 from iad.cli import main
 from iad.commands.evaluate import SUITES
 from iad.config import ARMS, CONTROLS, PRESETS
+from iad.media import video
 from iad.request import Request
 
 PORTRAIT = str(ASTRONAUT)

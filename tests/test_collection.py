@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iad.collection import FOLDER, TRUTH, load_collection, save_collection
 from iad.evaluation.own_judges import load_scorers
 from iad.geometry.coefficients import COEFFICIENTS
 from iad.performing.actions import EIGHT_BASIC
 from iad.portraits.clips import is_held_out
+from iad.portraits.collection import FOLDER, TRUTH, load_collection, save_collection
 
 MOST_BYTES, LARGEST_FILE = 2_500_000, 1_000_000
 

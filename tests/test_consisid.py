@@ -350,7 +350,7 @@ def test_the_whole_system_runs_from_a_photo(tmp_path, photo, monkeypatch):
     import twins_faces
     from twins_consisid import write_consisid
 
-    from iad.photos import load_image
+    from iad.media.photos import load_image
 
     folder = write_consisid(tmp_path / "ConsisID-preview")
     monkeypatch.setattr(twins_faces, "SIDE", consisid_faces.DETECTION_SIZE[0])

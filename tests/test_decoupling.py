@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from iad import decoupling as idea
-from iad.closed_form import fit_closed_form, fit_erasure, fit_explained
 from iad.config import PRESETS, TRACK
+from iad.models.closed_form import fit_closed_form, fit_erasure, fit_explained
 from iad.performing import TextAction, frame_times
 
 TINY = PRESETS["tiny"]

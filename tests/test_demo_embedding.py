@@ -16,13 +16,13 @@ from made_up import ASTRONAUT
 from PIL import Image
 
 from iad import IaDPipeline
-from iad.comparison import NUMBERS, cosines, write_csv
 from iad.demo.embedding import KEPT, MOST_FACES, EmbeddingActions, build_embedding
 from iad.demo.embedding_words import describe_swap
 from iad.demo.studio import ENLARGED
 from iad.installation import EXAMPLES
-from iad.photos import load_image
-from iad.video import read_metadata, read_video
+from iad.media.photos import load_image
+from iad.media.video import read_metadata, read_video
+from iad.plots.comparison import NUMBERS, cosines, write_csv
 
 PAIRS = sorted(str(file) for file in (EXAMPLES / "pairs").glob("*.png"))
 VISITOR = gr.Request(session_hash="visitor")

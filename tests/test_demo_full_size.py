@@ -27,9 +27,9 @@ from iad.demo.studio import Studio, make_report, save_clip
 from iad.demo.timing import count_step, write_seconds
 from iad.demo.wording import MISSING, describe_scores
 from iad.full_size.memory import GB, Needs
+from iad.media.video import read_metadata, read_video
 from iad.request import Request
 from iad.result import Result
-from iad.video import read_metadata, read_video
 
 H100 = Hardware("cuda", "mini", "cogvideox-5b", rate=4.1e14)
 NAMES = (

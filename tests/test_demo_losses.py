@@ -21,7 +21,7 @@ from iad.demo.losses_words import (
     name_run,
     order_runs,
 )
-from iad.history import SHIPPED, load_curves
+from iad.plots.history import SHIPPED, load_curves
 from iad.training.ablations import ABLATIONS
 
 

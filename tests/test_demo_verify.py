@@ -10,13 +10,13 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from iad import video
 from iad.config import PRESETS
 from iad.demo import about_words as words
 from iad.demo.about import build_about
 from iad.demo.hardware import has_mcp
 from iad.demo.verify import build_verify, describe
-from iad.provenance import verify
+from iad.media import video
+from iad.media.provenance import verify
 
 ROOT = Path(__file__).parents[1]
 

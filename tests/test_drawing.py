@@ -6,9 +6,9 @@ import scipy.ndimage
 import skimage.data
 
 from iad import IaDPipeline
-from iad.drawing import adapt, draw, fit_photo, retime
 from iad.faces import Face
-from iad.live import SLIDERS, slide
+from iad.geometry.drawing import adapt, draw, fit_photo, retime
+from iad.geometry.live import SLIDERS, slide
 
 ASTRONAUT = skimage.data.astronaut()
 

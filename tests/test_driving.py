@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from iad.calibration import LIDS, POSE_GAIN, WEIGHT_GAIN
-from iad.driving import FPS, LONGEST, read_driver
+from iad.geometry.calibration import LIDS, POSE_GAIN, WEIGHT_GAIN
 from iad.geometry.coefficients import GAZE
-from iad.video import stream_video
+from iad.geometry.driving import FPS, LONGEST, read_driver
+from iad.media.video import stream_video
 
 
 @dataclass(frozen=True)

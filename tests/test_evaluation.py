@@ -35,11 +35,11 @@ from iad.evaluation.summary import compare_rows, summarise
 from iad.evaluation.warp import read_segments
 from iad.geometry.coefficients import COEFFICIENTS
 from iad.geometry.head import load_geometry
+from iad.models.reading import load_mini_reader
 from iad.performing.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed, perform
 from iad.portraits.clips import is_held_out
 from iad.portraits.head import create_tiny_head
 from iad.portraits.wording import known_actions
-from iad.reading import load_mini_reader
 
 RNG = np.random.default_rng(0)
 

@@ -19,7 +19,7 @@ from iad.faces.detectors import detect_any
 from iad.faces.framing import BOX_TO_SIDE, Box, box_in, frame_box
 from iad.faces.shape import MEAN_FACE as MEAN_SHAPE
 from iad.faces.shape import distance_to_face
-from iad.photos import brighten, gain_for, luminance
+from iad.media.photos import brighten, gain_for, luminance
 
 PORTRAIT = cut_portrait()
 

@@ -23,10 +23,10 @@ from safetensors.torch import load_file
 from twins import write_cogvideox
 
 from iad.config import FaceConfig
+from iad.media.video import save
 from iad.training.footage import prepare_footage, read_captions
 from iad.training.footage_clips import Clips
 from iad.training.footage_tracks import FILTERS, Filters, Shot, track_video
-from iad.video import save
 
 SHOT = Shot(frames=9, fps=8, height=32, width=48, frames_per_latent=4, face_size=128, references=3)
 

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from iad import IaDPipeline
-from iad.adapters import is_adapter_key
 from iad.checkpoint import preset_from_dict
 from iad.config import PRESETS, FullSizePreset
 from iad.faces import Face
 from iad.full_size.base import load_base, read_preset
 from iad.full_size.forms import single_out
 from iad.full_size.scoring import score_clip
-from iad.photos import load_image
+from iad.media.photos import load_image
+from iad.models.adapters import is_adapter_key
 from iad.text import parse_prompt
 from tests.made_up import ASTRONAUT
 from tests.twins import write_cogvideox

@@ -12,14 +12,14 @@ from PIL import Image
 from torch.nn.functional import cosine_similarity
 from twins_faces import POINTS, write_antelope, write_clip
 
-from iad.autoencoder import to_tensor
-from iad.collection import load_collection
 from iad.config import DecouplerConfig, FaceConfig, FullSizePreset
 from iad.decoupling import Decoupler
 from iad.full_size import encoder as room
 from iad.full_size import recogniser
 from iad.full_size.encoder import load_clip, load_face_encoder, load_mini_encoder
 from iad.full_size.recogniser import find_models, five_points, load_recogniser
+from iad.models.autoencoder import to_tensor
+from iad.portraits.collection import load_collection
 
 needs_insightface = pytest.mark.skipif(
     not (find_spec("insightface") and find_spec("onnx")),

@@ -35,7 +35,7 @@ def load(folder):
     """Load the twin with our schedule, and put adapters that matter on it."""
     from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline
 
-    from iad.transformer import IaDTransformer3DModel
+    from iad.models.transformer import IaDTransformer3DModel
 
     pipeline = CogVideoXPipeline.from_pretrained(folder)
     schedule = pipeline.scheduler.config

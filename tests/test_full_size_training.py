@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from twins import write_cogvideox
 
 from iad import IaDPipeline
-from iad.adapters import is_adapter_key
+from iad.models.adapters import is_adapter_key
 from iad.training import full_size_loss, full_size_run
 from iad.training.footage import prepare_footage
 from iad.training.footage_clips import Clips

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from iad.geometry.coefficients import COEFFICIENTS
-from iad.history import (
+from iad.plots.history import (
     ACTIONS,
     SHIPPED,
     Snapshot,
@@ -19,7 +19,7 @@ from iad.history import (
     probe_snapshot,
     smooth,
 )
-from iad.maps import flatten, turn_to
+from iad.plots.maps import flatten, turn_to
 
 SUMS = {"total", "L_ID", "L_TA"}  # of terms
 

@@ -19,13 +19,13 @@ from twins_animator import (
     write_space,
 )
 
-from iad.collection import load_collection
 from iad.full_size import id_animator_files as files
 from iad.full_size.forms import RequestDefaults
 from iad.full_size.id_animator import TEMPLATE, align, crop_face, load_id_animator
 from iad.full_size.id_animator_adapter import list_shapes, read_adapter
 from iad.full_size.prompts import NEGATIVE_PROMPT
-from iad.photos import load_image
+from iad.media.photos import load_image
+from iad.portraits.collection import load_collection
 from iad.request import Request
 
 PROMPT = "a person smiles"

@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from iad import IaDPipeline, checkpoint
-from iad.closed_form import fit_closed_form
 from iad.decoupling import create_decoupling
 from iad.evaluation import crossing, leakage, leakage_page, linear_splits, measures, probes, speed
 from iad.evaluation import samples as faces
 from iad.evaluation.own_judges import Scorers
 from iad.evaluation.samples import SHOWN, TURNED, Samples, verify_rows
 from iad.faces import crop
+from iad.faces.recogniser import DIM
 from iad.geometry.coefficients import COEFFICIENTS, POSE_LIMITS
 from iad.geometry.head import load_geometry
+from iad.models.closed_form import fit_closed_form
+from iad.models.reading import load_mini_reader
 from iad.portraits import clips
 from iad.portraits.head import create_tiny_head
-from iad.reading import load_mini_reader
-from iad.recogniser import DIM
 
 PEOPLE, ROWS, WIDTH = 16, 24, 100
 

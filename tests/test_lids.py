@@ -6,9 +6,9 @@ import pytest
 from skimage.data import astronaut
 from test_geometry import ASTRONAUT, polygon, track_of
 
-from iad.drawing import GLASSES, fit_photo
 from iad.faces import Face, wears_glasses
 from iad.geometry.animation import AnimatedPhoto
+from iad.geometry.drawing import GLASSES, fit_photo
 from iad.geometry.head import load_geometry
 from iad.geometry.renderer import find_triangles
 from iad.geometry.rig import EYE_L, create_rig

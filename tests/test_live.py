@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from iad.calibration import LIDS, POSE_GAIN
 from iad.geometry.animation import AnimatedPhoto
+from iad.geometry.calibration import LIDS, POSE_GAIN
 from iad.geometry.coefficients import COLUMN
-from iad.live import Live
+from iad.geometry.live import Live
 
 EYES = np.zeros((68, 2), np.float32)
 EYES[36:48] = np.tile([[0, 0], [3, -1.5], [6, -1.5], [9, 0], [6, 1.5], [3, 1.5]], (2, 1))

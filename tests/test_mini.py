@@ -6,8 +6,8 @@ from made_up import ASTRONAUT
 
 from iad import IaDPipeline, checkpoint
 from iad.evaluation.samples import split_faces
-from iad.recogniser import DIM
-from iad.video import read_video
+from iad.faces.recogniser import DIM
+from iad.media.video import read_video
 
 FOLDER = checkpoint.WEIGHTS / "mini"
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from iad.autoencoder import create_autoencoder
 from iad.config import PRESETS
-from iad.encoders import create_face_encoder
-from iad.patches import PATCH, principal_components
+from iad.models.autoencoder import create_autoencoder
+from iad.models.encoders import create_face_encoder
+from iad.models.patches import PATCH, principal_components
 
 
 def _patches(count=400):

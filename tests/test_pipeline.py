@@ -8,8 +8,8 @@ import skimage.data
 from PIL import Image
 
 from iad import Action, IaDPipeline
+from iad.media.video import read_metadata, read_video, save
 from iad.request import SETTINGS
-from iad.video import read_metadata, read_video, save
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import torch
 from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
 
 from iad import IaDPipeline
-from iad.autoencoder import decode_latents, to_uint8
 from iad.evaluation.speed import get_photo
+from iad.models.autoencoder import decode_latents, to_uint8
+from iad.models.predicting import Guidance, predict
 from iad.performing import track_to_code
-from iad.predicting import Guidance, predict
 
 PROMPT = "a person smiles"
 

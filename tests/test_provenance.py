@@ -18,10 +18,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import iad
-from iad import video
 from iad.cli import main
-from iad.provenance import check_signing, draw_label, read_signature, sign, verify
-from iad.provenance.record import GENERATOR, SOURCE_TYPE
+from iad.media import video
+from iad.media.provenance import check_signing, draw_label, read_signature, sign, verify
+from iad.media.provenance.record import GENERATOR, SOURCE_TYPE
 
 MADE_BY = {
     "model": "mini", "arm": "iad", "seed": 3, "prompt": "Ada Lovelace smiles", "action_scale": 1.5,
@@ -524,6 +524,7 @@ def test_the_command_line_verifies(tmp_path, capsys):
 
 
 def test_verifying_loads_no_model():
-    program = "import sys, iad.provenance; print([m for m in ('torch', 'av', 'c2pa') if m in sys.modules])"
+    heavy = ["torch", "av", "c2pa"]
+    program = f"import sys, iad.media.provenance; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

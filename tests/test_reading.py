@@ -5,11 +5,11 @@ import pytest
 import skimage.data
 import torch
 
-from iad import reading
 from iad.config import PRESETS
 from iad.faces import alignment, crop
 from iad.geometry.coefficients import COLUMN
-from iad.reading import READ_SIZE, FaceReader, create_reader, load_mini_reader, read_crop
+from iad.models import reading
+from iad.models.reading import READ_SIZE, FaceReader, create_reader, load_mini_reader, read_crop
 
 # Corners of the eyes and of the mouth of the astronaut, by hand, to a pixel or two.
 BY_HAND = {36: (193, 101), 39: (212, 103), 42: (236, 104), 45: (259, 104), 48: (202, 140), 54: (246, 140)}

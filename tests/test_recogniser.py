@@ -9,17 +9,17 @@ import pytest
 import torch
 from made_up import ASTRONAUT
 
-from iad import checkpoint, recogniser
-from iad.comparison import cosines
+from iad import checkpoint
 from iad.config import TRACK
-from iad.faces import find_face
-from iad.matching import find_height, match
-from iad.photos import load_image
+from iad.faces import find_face, recogniser
+from iad.faces.recogniser import DIM, cut_chip, load_recogniser
+from iad.media.photos import load_image
+from iad.models.matching import find_height, match
+from iad.models.reading import as_landmarker, load_mini_reader
+from iad.models.recognised import Recognised, join
+from iad.plots.comparison import cosines
 from iad.portraits.head import create_tiny_head
 from iad.portraits.rendered import RenderedPerson
-from iad.reading import as_landmarker, load_mini_reader
-from iad.recognised import Recognised, join
-from iad.recogniser import DIM, cut_chip, load_recogniser
 from iad.training import recogniser_stage as stage
 
 JAW = 30  # jawOpen's place in a track

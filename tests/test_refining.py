@@ -8,14 +8,14 @@ from test_geometry import ASTRONAUT, track_of
 
 from iad.checkpoint import save_part
 from iad.config import PRESETS
-from iad.drawing import draw
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import EXPRESSIONS
+from iad.geometry.drawing import draw
 from iad.geometry.head import load_geometry
 from iad.geometry.moving import MovingFace
-from iad.parts import create_parts, load_parts, split_parts
-from iad.reading import create_reader
-from iad.refining import SIDE, Repair, _add, create_refiner, cut, cut_look, eye_distance, place
+from iad.geometry.refining import SIDE, Repair, _add, create_refiner, cut, cut_look, eye_distance, place
+from iad.models.parts import create_parts, load_parts, split_parts
+from iad.models.reading import create_reader
 from iad.training.loop import LoopConfig, fit
 from iad.training.refiner_stage import SIZE, Pairs, RefinerStage, fit_of_frame, run, show_photo
 

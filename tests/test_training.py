@@ -14,7 +14,7 @@ from safetensors.torch import load, load_file
 from iad import IaDPipeline
 from iad.checkpoint import load_part
 from iad.config import PRESETS
-from iad.parts import create_parts, split_parts
+from iad.models.parts import create_parts, split_parts
 from iad.training import stages
 from iad.training.encoder_stages import AutoencoderStage, EncoderStage
 from iad.training.loop import LoopConfig, Paused, fit

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from iad.adapters import is_adapter_key
 from iad.config import PRESETS
-from iad.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel, create_transformer
+from iad.models.adapters import is_adapter_key
+from iad.models.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel, create_transformer
 
 TINY = PRESETS["tiny"]
 

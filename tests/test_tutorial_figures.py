@@ -248,7 +248,7 @@ def test_recorded_attention_is_the_attention_that_was_used():
 
 def test_watching_adapters_changes_nothing_and_ends():
     from iad.config import get_preset
-    from iad.transformer import create_transformer
+    from iad.models.transformer import create_transformer
 
     preset = get_preset("tiny")
     torch.manual_seed(0)
@@ -280,7 +280,7 @@ def test_watching_adapters_changes_nothing_and_ends():
 
 def test_what_is_watched_includes_the_heads_focus():
     from iad.config import get_preset
-    from iad.transformer import create_transformer
+    from iad.models.transformer import create_transformer
 
     preset = get_preset("tiny")
     model = create_transformer(preset).eval()
@@ -300,7 +300,7 @@ def test_what_is_watched_includes_the_heads_focus():
 
 def test_watching_an_arm_without_action_channel():
     from iad.config import get_preset
-    from iad.transformer import create_transformer
+    from iad.models.transformer import create_transformer
 
     preset = get_preset("tiny")
     model = create_transformer(preset, action_queries=0).eval()

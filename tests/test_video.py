@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iad import video
+from iad.media import video
 
 MADE_BY = {"model": "mini", "arm": "iad", "seed": 0}
 

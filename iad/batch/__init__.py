@@ -18,10 +18,10 @@ from iad.batch.making import Made, Task, load, make
 from iad.batch.results import RESULTS, Record, Results
 from iad.checks import check_apart
 from iad.config import is_full_size
-from iad.photos import MOST_BYTES
+from iad.media.photos import MOST_BYTES
+from iad.media.video import check_folder, write_whole
 from iad.request import SETTINGS, as_key, find_longest
 from iad.spread import spread
-from iad.video import check_folder, write_whole
 
 
 @dataclass(frozen=True)

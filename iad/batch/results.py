@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from iad.batch.lines import Line
-from iad.video import write_whole
+from iad.media.video import write_whole
 
 RESULTS = "results.jsonl"
 

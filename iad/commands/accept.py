@@ -66,7 +66,7 @@ def _accept_published(arguments: argparse.Namespace, output: Path) -> dict[str, 
     from iad.full_size.accept import PROMPT, Acceptance, accept
     from iad.full_size.reporting import check_cuda
     from iad.installation import EXAMPLES
-    from iad.photos import load_image
+    from iad.media.photos import load_image
 
     for arm in arguments.arms or ():
         check_name(arm, ARMS, what="arm")

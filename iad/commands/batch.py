@@ -12,7 +12,7 @@ def batch(arguments: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict
 
     from iad.batch import run
-    from iad.provenance import check_signing
+    from iad.media.provenance import check_signing
 
     check_signing()
     check_model(arguments.model)

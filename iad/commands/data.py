@@ -11,7 +11,7 @@ from iad.checks import check_name, check_number
 
 def download(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fetch the head and the photo people."""
-    from iad.video import check_folder
+    from iad.media.video import check_folder
 
     folder = check_folder(arguments.folder) if arguments.folder else None
 
@@ -36,7 +36,7 @@ def examples(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _load_landmarker() -> Any:
     """Load what fits the photo people: the reader of mini; None before it has weights."""
-    from iad.reading import as_landmarker, load_mini_reader
+    from iad.models.reading import as_landmarker, load_mini_reader
 
     try:
         return as_landmarker(load_mini_reader())
@@ -46,7 +46,7 @@ def _load_landmarker() -> Any:
 
 def render(arguments: argparse.Namespace) -> dict[str, Any]:
     """Render a pool of clips."""
-    from iad.video import check_folder
+    from iad.media.video import check_folder
 
     check_number(arguments.clips, "--clips", low=1, high=10**8)
     check_number(arguments.workers, "--workers", low=1, high=1024)
@@ -65,7 +65,7 @@ def render(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def pack(arguments: argparse.Namespace) -> dict[str, Any]:
     """Write what training needs into one file, to be carried to a machine without network."""
-    from iad.video import check_output
+    from iad.media.video import check_output
 
     output = check_output(arguments.output, (".zip",))
 
@@ -113,7 +113,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def preview(arguments: argparse.Namespace) -> dict[str, Any]:
     """Render a few clips into one picture."""
-    from iad.video import check_output
+    from iad.media.video import check_output
 
     check_number(arguments.count, "--count", low=1, high=256)
     check_number(arguments.seed, "--seed", low=0, high=2**63 - 1)

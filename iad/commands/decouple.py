@@ -15,8 +15,8 @@ REPORT_SUFFIXES = (".png", ".npz", ".json")
 def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
     """Split faces into identity, action and residual."""
     from iad import IaDPipeline
-    from iad.comparison import compare_faces
-    from iad.video import check_output
+    from iad.media.video import check_output
+    from iad.plots.comparison import compare_faces
 
     check_model(arguments.model)
     output = check_output(arguments.output, REPORT_SUFFIXES) if arguments.output else None
@@ -43,8 +43,8 @@ def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
 def _save_report(output: Path, faces: list, report: dict[str, Any]) -> None:
     import numpy as np
 
-    from iad.comparison import write_npz
-    from iad.video import write_whole
+    from iad.media.video import write_whole
+    from iad.plots.comparison import write_npz
 
     suffix = output.suffix.lower()
     if suffix == ".png":

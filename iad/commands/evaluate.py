@@ -13,7 +13,7 @@ SUITES = ("action", "leakage", "real", "speed", "all")
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure a model; report.json and report.md go to the output folder."""
     from iad.config import is_full_size
-    from iad.video import check_folder
+    from iad.media.video import check_folder
 
     check_name(arguments.suite, SUITES, what="suite")
     check_model(arguments.model)
@@ -64,7 +64,7 @@ def _evaluate_full_size(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the arms of a full-size model by outside judges; it has one suite."""
     from iad.config import ARMS
     from iad.full_size.evaluating import evaluate_full_size
-    from iad.video import check_folder
+    from iad.media.video import check_folder
 
     arms = tuple(dict.fromkeys(arguments.arms or ARMS))
     for arm in arms:
@@ -84,7 +84,7 @@ def _evaluate_full_size(arguments: argparse.Namespace) -> dict[str, Any]:
 def _list_photos(people: int) -> list[Any]:
     """Return photos of held-out photo people, or where they are not here, of the examples."""
     from iad.installation import EXAMPLES
-    from iad.photos import load_image
+    from iad.media.photos import load_image
     from iad.portraits.clips import is_held_out
     from iad.portraits.photo import load_photo_people
 

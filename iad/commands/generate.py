@@ -42,10 +42,10 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _check(arguments: argparse.Namespace, *, small: bool) -> tuple[Request, Path]:
     """Find whatever is wrong with the words; return the request, and the file to be written."""
-    from iad.photos import load_image
-    from iad.provenance import check_signing
+    from iad.media.photos import load_image
+    from iad.media.provenance import check_signing
+    from iad.media.video import check_output
     from iad.text import parse_prompt
-    from iad.video import check_output
 
     check_model(arguments.model)
     settings = {name: getattr(arguments, option) for option, name in OPTIONS.items()}

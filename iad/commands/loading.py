@@ -20,8 +20,8 @@ def check_photo(file: str, face: int | None = None) -> None:
 
 def check_driver(file: str, *, small: bool = True) -> None:
     """Make sure that an action reference is a video or a photo; for a small model one that shows a face."""
-    from iad.photos import load_image
-    from iad.video import VIDEO_SUFFIXES, read_video
+    from iad.media.photos import load_image
+    from iad.media.video import VIDEO_SUFFIXES, read_video
 
     if Path(file).suffix.lower() in VIDEO_SUFFIXES:
         read_video(file, 1)

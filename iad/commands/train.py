@@ -76,7 +76,7 @@ def _choose_device(name: str) -> None:
 
 def _train_stage(arguments: argparse.Namespace, arms: tuple[str, ...]) -> dict[str, Any]:
     from iad import training
-    from iad.video import check_folder
+    from iad.media.video import check_folder
 
     output = check_folder(arguments.output)
     given = {
@@ -104,7 +104,7 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
     check_requirements()
 
     from iad.config import ARMS, CONTROLS
-    from iad.video import check_folder
+    from iad.media.video import check_folder
 
     if arguments.without:
         raise ValueError("--without is of one stage; --ablations also trains the split without each term.")
@@ -133,7 +133,7 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _train_full_size(arguments: argparse.Namespace, preset: Any) -> dict[str, Any]:
     """Train decoupler, T and adapters on a prepared folder of videos."""
-    from iad.video import check_folder
+    from iad.media.video import check_folder
 
     if tuple(arguments.arm or ["iad"]) != ("iad",):
         raise ValueError("At full size only 'iad' is trained; the other arms are the published systems.")

@@ -8,7 +8,7 @@ def verify(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say what a file says of its making, and how far that can be believed."""
     from dataclasses import asdict
 
-    from iad.provenance import verify as verify_file
+    from iad.media.provenance import verify as verify_file
 
     report = asdict(verify_file(arguments.file))
     if not arguments.json:

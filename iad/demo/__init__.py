@@ -10,7 +10,7 @@ from typing import Any
 
 from iad.demo.loading import BackgroundPipeline
 from iad.installation import check_installed
-from iad.photos import MOST_BYTES
+from iad.media.photos import MOST_BYTES
 
 MOST_WAITING = 20
 KEPT_SECONDS = 3600  # files older than this are deleted, looked for as often
@@ -136,7 +136,7 @@ def launch(port: int | None = None) -> None:
 def _prepare() -> tuple[Any, Any]:
     """Make what stands for the models: IAD_MODEL, mini by default, and a full-size one where it can run."""
     from iad.demo.hardware import choose_hardware
-    from iad.provenance import check_signing
+    from iad.media.provenance import check_signing
 
     check_signing()
     hardware = choose_hardware()  # before anything touches CUDA

@@ -11,7 +11,6 @@ import gradio as gr
 import numpy as np
 from jaxtyping import UInt8
 
-from iad.comparison import compare_faces, cosines, stack, write_csv, write_npz
 from iad.demo.embedding_words import (
     INTRODUCTION,
     MATRICES,
@@ -28,8 +27,9 @@ from iad.demo.runs import QUIET, Runs, plain_errors
 from iad.demo.studio import save_clip
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.installation import EXAMPLES
-from iad.photos import load_image
+from iad.media.photos import load_image
 from iad.plots import list_labels
+from iad.plots.comparison import compare_faces, cosines, stack, write_csv, write_npz
 from iad.request import Request
 from iad.result import DecoupledFace
 

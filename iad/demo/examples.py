@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from iad.installation import EXAMPLES
-from iad.photos import load_image
+from iad.media.photos import load_image
 
 LARGEST_SIDE = 768
 

@@ -26,7 +26,7 @@ from iad.demo.live_words import GONE, HELP, INTRODUCTION, LIVE_JS, PROBLEM, TEMP
 from iad.demo.runs import QUIET, plain_errors
 from iad.demo.studio import Studio
 from iad.demo.uploads import CONSENT_NEEDED, keep_path, open_photo
-from iad.photos import load_image
+from iad.media.photos import load_image
 
 MOST_VISITORS = 6  # at a time; who was away longest is forgotten
 KEPT = 1800  # seconds without a picture
@@ -132,7 +132,7 @@ class LiveRoom:
 
 
 def read_sliders(values: Mapping[str, Any]) -> dict[str, float]:
-    """Turn the page's sliders into those of `iad.live`.
+    """Turn the page's sliders into those of `iad.geometry.live`.
 
     Raises:
         ValueError: a slider that there is not, or out of its range.

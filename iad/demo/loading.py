@@ -130,7 +130,7 @@ def count_seconds(request: Request, *_: Any) -> int:
     Raises:
         ValueError: a time in the prompt that cannot be read.
     """
-    from iad.driving import is_video
+    from iad.geometry.driving import is_video
     from iad.text import split_prompt
 
     if request.action_reference is not None and is_video(request.action_reference):

@@ -25,7 +25,8 @@ from iad.demo.losses_words import (
     order_runs,
 )
 from iad.demo.runs import QUIET, plain_errors
-from iad.history import (
+from iad.plots import Trace, dot_map, draw_curves
+from iad.plots.history import (
     ACTIONS,
     AT_REST,
     SHIPPED,
@@ -38,8 +39,7 @@ from iad.history import (
     probe_snapshot,
     smooth,
 )
-from iad.maps import flatten, turn_to
-from iad.plots import Trace, dot_map, draw_curves
+from iad.plots.maps import flatten, turn_to
 from iad.plots.style import ACTION, IDENTITY, INK, SERIES, to_hex
 
 FULL = "full"

@@ -26,11 +26,11 @@ from iad.demo.wording import (
     describe_sheet,
 )
 from iad.faces import detect_faces
-from iad.photos import load_image
+from iad.media.photos import load_image
+from iad.media.video import make_contact_sheet
 from iad.request import DURATION, Request, check_duration
 from iad.result import SHEET, Result
 from iad.text import split_prompt
-from iad.video import make_contact_sheet
 
 STAMP, ENLARGED = 192, 3  # clips with shorter sides are enlarged so many times
 WHOLE_SIDE = 960  # pixels of a whole photo with a moving face: a clip of it takes much memory

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from iad.demo.examples import digest
-from iad.photos import load_image
+from iad.media.photos import load_image
 
 CONSENT_NEEDED = "Tick the box at the top first: everybody in your pictures must be you or have agreed."
 

@@ -12,7 +12,7 @@ import gradio as gr
 from iad.demo.examples import load_examples
 from iad.demo.runs import QUIET, plain_errors
 from iad.demo.uploads import keep_path
-from iad.provenance import verify
+from iad.media.provenance import verify
 
 SUFFIXES = [".mp4", ".mov", ".webm", ".gif", ".png"]
 INTRODUCTION = """

@@ -16,9 +16,9 @@ from iad.evaluation.action_clips import STRIP, load_person, shown_people, strip_
 from iad.evaluation.action_plan import DRAWN, FAIR, PRODUCT, Plan, list_wanted
 from iad.evaluation.metrics import COPIED
 from iad.evaluation.report import write_estimate, write_table
+from iad.media.video import save_picture
 from iad.performing.actions import EIGHT_BASIC
 from iad.plots.style import INK, PAPER, SOFT
-from iad.video import save_picture
 
 COLUMNS = {
     "Who it is": ("FaceSim-Arc", "FaceSim-Cur", "FaceSim-Arc, InsightFace", "dlib", "dlib distance")

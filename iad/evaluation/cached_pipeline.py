@@ -10,11 +10,11 @@ from jaxtyping import Float, UInt8
 from torch import nn
 
 from iad.config import TRACK, Preset
-from iad.drawing import enlarge
 from iad.faces import CROP_SIZE, Face, alignment, crop
 from iad.geometry.animation import AnimatedPhoto
+from iad.geometry.drawing import enlarge
+from iad.models.reading import read_face
 from iad.pipeline import IaDPipeline
-from iad.reading import read_face
 from iad.text import TextEncoder, TextStates
 
 DRAWN_SIZE = 256  # pixels of a drawn frame before it is cut: twice what judges look at

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from iad.closed_form import Explained, fit_closed_form
 from iad.evaluation.measures import Faces, Fold, Make
+from iad.models.closed_form import Explained, fit_closed_form
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)  # of the closed form
 Fit = Callable[[Fold], Explained]  # what of rows is action, learned once a fold

@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
 from iad import checkpoint
-from iad.autoencoder import to_tensor
+from iad.models.autoencoder import to_tensor
 from iad.training.judges import FACE, HEAD, View, create_scorers, cut
 
 BATCH = 64  # frames at once

@@ -16,17 +16,17 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from iad.autoencoder import to_tensor, to_uint8
 from iad.config import LANDMARKS, Preset
-from iad.encoders import POSE_SCALE
 from iad.evaluation.intervals import as_entry, verify
 from iad.evaluation.real.material import list_looks
 from iad.faces import CROP_SIZE, Face
+from iad.faces.recogniser import DIM
 from iad.geometry.coefficients import EXPRESSIONS, POSE_LIMITS
+from iad.models.autoencoder import to_tensor, to_uint8
+from iad.models.encoders import POSE_SCALE
+from iad.models.splitting import Splitting
 from iad.performing.actions import EIGHT_BASIC, Performed, perform
 from iad.portraits import clips
-from iad.recogniser import DIM
-from iad.splitting import Splitting
 
 SHOWN = (*EIGHT_BASIC, "neutral")
 TURNED = -1  # the action's number of a face that is turned at random

@@ -21,9 +21,9 @@ import torch
 from jaxtyping import UInt8
 
 from iad import checkpoint
-from iad.drawing import draw
-from iad.driving import FPS
 from iad.evaluation.report import write_table
+from iad.geometry.drawing import draw
+from iad.geometry.driving import FPS
 
 CLIPS = 5  # of each kind, after one that warms up
 SIZES = (384, 768)  # pixels

@@ -14,7 +14,7 @@ from iad.faces.finding import Face, Landmarker, find_face, track_face
 from iad.faces.framing import CROP_SIZE, Box, alignment, crop
 from iad.faces.glasses import wears_glasses
 from iad.faces.searching import detect_faces
-from iad.photos import load_image
+from iad.media.photos import load_image
 
 __all__ = [
     "CROP_SIZE",

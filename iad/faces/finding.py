@@ -20,7 +20,7 @@ from iad.faces.framing import (
 )
 from iad.faces.searching import detect_faces
 from iad.faces.shape import distance_to_face
-from iad.photos import brighten, gain_for, luminance
+from iad.media.photos import brighten, gain_for, luminance
 
 ROUNDS = 3  # of framing and reading
 SETTLED = 0.01  # of the square's side: framings that differ less are the same
@@ -42,8 +42,8 @@ class Face:
     `affine` maps photo pixels to the unit square of the crop; `count` is how many faces the photo shows and
     `index` which of them this is, largest first. `score` is how sure the detector is, from 0 to 1; `notes`
     holds every doubt in a sentence. `track` (57 weights, then degrees) and `covered` are there once
-    `iad.reading.read_face` has read it. A face in the dark is brightened: `image` is, and
-    `iad.photos.brighten(photo, gain)` does the same to the photo.
+    `iad.models.reading.read_face` has read it. A face in the dark is brightened: `image` is, and
+    `iad.media.photos.brighten(photo, gain)` does the same to the photo.
     """
 
     image: UInt8[np.ndarray, "s s 3"]

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from iad.faces import scrfd
 from iad.faces.detectors import detect_any, detect_frontal, find_points
 from iad.faces.framing import BOX_TO_SIDE, Box, along, box_in, cut_around, frame_box, from_unit, to_unit
-from iad.photos import brighten, gain_for, luminance
+from iad.media.photos import brighten, gain_for, luminance
 
 LONGER_SIDE = 640  # pixels of the copy that is looked through first
 LARGEST_SCALE = 4.0

@@ -19,7 +19,7 @@ from iad.full_size.judging import Judges, load_judges
 from iad.full_size.memory import GB, find_device
 from iad.full_size.pipeline import FullSizePipeline
 from iad.full_size.reporting import describe_machine, write_report
-from iad.photos import load_image
+from iad.media.photos import load_image
 from iad.result import Result
 
 PROMPT = "a person smiles broadly, then nods"

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from iad import checkpoint
-from iad.adapters import is_adapter_key
 from iad.config import BaseConfig, FullSizePreset
 from iad.decoupling import create_split
-from iad.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel
+from iad.models.adapters import is_adapter_key
+from iad.models.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel
 
 ADAPTER_FOLDER = "iad"  # within a saved pipeline
 SHARD_SIZE = "2GB"

@@ -177,7 +177,7 @@ def _register_block() -> None:
     """Tell diffusers where our block returns latents and text; it knows blocks by their exact class."""
     from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 
-    from iad.transformer import IaDBlock
+    from iad.models.transformer import IaDBlock
 
     places = TransformerBlockMetadata(return_hidden_states_index=0, return_encoder_hidden_states_index=1)
     TransformerBlockRegistry.register(IaDBlock, places)

@@ -1,7 +1,8 @@
 """The frozen face encoder of a full-size model: who it is by a recogniser, what it shows by CLIP's patches.
 
-In: crops in [0, 1] in the framing of `iad.faces`, of any size. Out: what is split, as `iad.encoders` gives it
-for mini. Every part of the global vector has mean square one, as mini's has, so that none drowns another.
+In: crops in [0, 1] in the framing of `iad.faces`, of any size. Out: what is split, as `iad.models.encoders`
+gives it for mini. Every part of the global vector has mean square one, as mini's has, so that none drowns
+another.
 """
 
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, layer_norm, normalize, rms_norm
 
 from iad import checkpoint
-from iad.autoencoder import to_uint8
 from iad.config import FaceConfig, Preset
-from iad.encoders import FaceEncoder, FacialFeatures, create_face_encoder
 from iad.full_size.published import fill_module, read_published
 from iad.full_size.recogniser import Recogniser, load_recogniser
+from iad.models.autoencoder import to_uint8
+from iad.models.encoders import FaceEncoder, FacialFeatures, create_face_encoder
 
 MINI = checkpoint.WEIGHTS / "mini"
 CLIP = "openai/clip-vit-large-patch14-336"

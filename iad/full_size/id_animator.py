@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from iad.autoencoder import to_uint8
 from iad.faces import Landmarker, crop, find_face
 from iad.full_size.forms import RequestDefaults, check_sides, to_diffusers
 from iad.full_size.id_animator_adapter import check_adapter, install_adapter, read_adapter
@@ -23,7 +22,8 @@ from iad.full_size.id_animator_files import fetch_published, find_places, load_p
 from iad.full_size.memory import apply_memory, check_mode, explain_out_of_memory, find_device
 from iad.full_size.prompts import NEGATIVE_PROMPT, add_quality
 from iad.full_size.recogniser import five_points
-from iad.reading import as_landmarker, load_mini_reader
+from iad.models.autoencoder import to_uint8
+from iad.models.reading import as_landmarker, load_mini_reader
 from iad.request import Request
 
 SIDE_STEP = 8  # pixels of a latent

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from iad.adapters import ADAPTER_KEYS
 from iad.full_size.folder import read_weights
+from iad.models.adapters import ADAPTER_KEYS
 
 MEMORY_MODES = ("auto", "full", "offload", "sequential", "int8", "fp8")
 LADDER = ("full", "offload", "int8", "fp8", "sequential")  # from the fastest to the smallest

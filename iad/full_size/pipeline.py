@@ -17,7 +17,6 @@ from einops import repeat
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from iad.autoencoder import to_uint8
 from iad.config import ARMS, PRESETS, FaceConfig, FullSizePreset
 from iad.faces import Face
 from iad.full_size import base as published
@@ -30,11 +29,12 @@ from iad.full_size.forms import (
     to_diffusers,
 )
 from iad.full_size.scoring import score_clip
-from iad.photos import load_image
-from iad.reading import as_landmarker
+from iad.media.photos import load_image
+from iad.models.autoencoder import to_uint8
+from iad.models.reading import as_landmarker
+from iad.models.splitting import Splitting, face_notes
 from iad.request import Request
 from iad.result import Result
-from iad.splitting import Splitting, face_notes
 from iad.text import NEUTRAL_PROMPT, Action, parse_prompt
 
 UNTRAINED_NOTE = (

@@ -8,9 +8,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from iad.autoencoder import to_tensor
 from iad.faces import Face
-from iad.splitting import Splitting
+from iad.models.autoencoder import to_tensor
+from iad.models.splitting import Splitting
 
 
 @torch.inference_mode()

@@ -88,7 +88,7 @@ def create_base(**changes: Any) -> nn.Module:
 
 def create_iad(preset: FullSizePreset, **changes: Any) -> nn.Module:
     """Build it with the preset's adapters."""
-    from iad.transformer import IaDTransformer3DModel
+    from iad.models.transformer import IaDTransformer3DModel
 
     return IaDTransformer3DModel(**COGVIDEOX_5B | adapter_settings(preset) | changes).eval()
 

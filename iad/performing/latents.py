@@ -9,8 +9,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from iad.attention import Attention, feed_forward
 from iad.config import FullSizePreset, Preset
+from iad.performing.attention import Attention, feed_forward
 
 
 class TextAction(nn.Module):

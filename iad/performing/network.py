@@ -14,8 +14,8 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from iad.attention import Attention, feed_forward
 from iad.config import Preset
+from iad.performing.attention import Attention, feed_forward
 from iad.performing.gestures import NUMBERS
 
 DEEDS = 4  # at most so many one after another in one segment

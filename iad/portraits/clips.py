@@ -20,6 +20,7 @@ from jaxtyping import Float, UInt8
 
 from iad.faces import alignment
 from iad.geometry.head import Head
+from iad.media.video import save_picture
 from iad.performing.actions import ACTIONS, EIGHT_BASIC, Performed, perform
 from iad.portraits.captions import PersonWords, load_people_words, write_caption
 from iad.portraits.head import load_head
@@ -27,7 +28,6 @@ from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, leave_out_broken
 from iad.portraits.rendered import RenderedPerson
 from iad.portraits.scenes import SCENES, paint
 from iad.spread import create_pool
-from iad.video import save_picture
 
 FRAMES, FPS, SIZE = 16, 8, 128
 SECONDS = FRAMES / FPS

@@ -31,7 +31,7 @@ from iad.faces import Landmarker, find_face
 from iad.geometry.coefficients import COEFFICIENTS
 from iad.geometry.fit import WORST_FIT, fit_head
 from iad.geometry.head import Head
-from iad.photos import load_image
+from iad.media.photos import load_image
 from iad.portraits.head import cache_folder, load_head
 
 SERVER = "https://raw.githubusercontent.com"

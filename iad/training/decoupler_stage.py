@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from iad import decoupling as idea
-from iad.closed_form import fit_explained
 from iad.config import EXPRESSIONS, Preset
 from iad.decoupling import IdentityWeights, Split, TextWeights
-from iad.encoders import POSE_SCALE
+from iad.models.closed_form import fit_explained
+from iad.models.encoders import POSE_SCALE
 from iad.performing import frame_times
 from iad.training.loop import Stage, to_device
 from iad.training.pool import Pool, Prepared

@@ -1,9 +1,9 @@
 """Stages: the base transformer without identity, and the adapters with the split still learning.
 
 L = L_diffusion + lambda_ID L_ID + lambda_TA L_TA, with L_diffusion at the last timestep alone
-(`iad.predicting`). Action tokens come half from the prompt through T, half from another person in the same
-take; never from the target's own frames, which would hand over the answer. Several arms take turns, one a
-step, so that the base they share favours none.
+(`iad.models.predicting`). Action tokens come half from the prompt through T, half from another person in the
+same take; never from the target's own frames, which would hand over the answer. Several arms take turns, one
+a step, so that the base they share favours none.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iad.adapters import is_adapter_key
-from iad.autoencoder import decode_latents, to_uint8
-from iad.baselines import RECIPES, Recipe, create_baseline, crop_condition
 from iad.config import Preset
+from iad.media.video import save_picture
+from iad.models.adapters import is_adapter_key
+from iad.models.autoencoder import decode_latents, to_uint8
+from iad.models.baselines import RECIPES, Recipe, create_baseline, crop_condition
+from iad.models.transformer import create_transformer
 from iad.training.decoupler_stage import DecouplerStage
 from iad.training.loop import Stage, to_device
-from iad.transformer import create_transformer
-from iad.video import save_picture
 
 Part = Literal["base", "adapters", "joint"]
 
@@ -125,7 +125,7 @@ class DenoiserStage(Stage):
         return {"total": total} | terms
 
     def _predict(self, batch: dict[str, Any], kwargs: dict | None) -> Tensor:
-        """Predict clean latents as `iad.predicting` does."""
+        """Predict clean latents as `iad.models.predicting` does."""
         arm, latents = batch["arm"], batch["latents"]
         transformer = self.model[arm].transformer if arm in RECIPES else self.model["transformer"]
         rows = torch.zeros(latents.shape, device=self.device)

@@ -15,13 +15,13 @@ from torch.nn.functional import avg_pool2d, cross_entropy, interpolate, linear, 
 from torch.nn.functional import l1_loss as l1
 from torch.nn.functional import smooth_l1_loss as smooth_l1
 
-from iad.autoencoder import create_autoencoder, to_tensor, to_uint8
 from iad.config import EXPRESSIONS, Preset
-from iad.encoders import POSE_SCALE, create_face_encoder
+from iad.media.video import save_picture
+from iad.models.autoencoder import create_autoencoder, to_tensor, to_uint8
+from iad.models.encoders import POSE_SCALE, create_face_encoder
 from iad.training.augment import degrade, dot, recolour, reframe, roll_of, warp
 from iad.training.loop import Stage
 from iad.training.pool import Pool, sample_patches
-from iad.video import save_picture
 
 LATENT_NOISE = 0.1  # the decoder must forgive what a denoiser gets slightly wrong
 MARGIN, SCALE = 0.2, 16.0  # of ArcFace (arXiv 1801.07698), mild: few pictures a person

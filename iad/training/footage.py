@@ -24,10 +24,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iad.config import FullSizePreset
+from iad.media.video import VIDEO_SUFFIXES, check_folder, write_whole
 from iad.spread import spread
 from iad.text import Action, parse_prompt
 from iad.training.footage_tracks import FILTERS, Filters, Shot, TrackedClip, track
-from iad.video import VIDEO_SUFFIXES, check_folder, write_whole
 
 CAPTIONS = "captions.jsonl"
 FORM = '{"video": "a.mp4", "caption": "a woman laughs"}'

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from iad.faces import Face, crop, find_face
-from iad.reading import as_landmarker, load_mini_reader
+from iad.media.video import read_video
+from iad.models.reading import as_landmarker, load_mini_reader
 from iad.training.augment import degrade, recolour, reframe
-from iad.video import read_video
 
 LARGEST_SIDE = 1920  # pixels that a video is read at: twice as many frames as a clip has are held at once
 JITTER = 0.3  # of the framing of references; a crop far askew would not say where the head is

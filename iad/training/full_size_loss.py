@@ -19,16 +19,16 @@ from torch import Tensor, nn
 
 from iad import checkpoint
 from iad import decoupling as idea
-from iad.adapters import is_adapter_key
-from iad.closed_form import fit_erasure
 from iad.config import FullSizePreset
 from iad.decoupling import IdentityWeights, Split, TextWeights
 from iad.full_size import base as full_size
+from iad.models.adapters import is_adapter_key
+from iad.models.closed_form import fit_erasure
+from iad.models.transformer import IaDTransformer3DModel
 from iad.training import state
 from iad.training.ablations import weights_without
 from iad.training.denoiser_stage import LAMBDA_ID, LAMBDA_TA
 from iad.training.footage_clips import MOMENTS, Clips, flatten_moments
-from iad.transformer import IaDTransformer3DModel
 
 TRACKERS = ("wandb", "tensorboard")
 LORA = "lora_"  # in the names of its weights

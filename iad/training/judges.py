@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, normalize, one_hot, relu, smooth_l1_loss
 
 from iad import checkpoint
-from iad.autoencoder import to_tensor
 from iad.config import EXPRESSIONS, LANDMARKS, TRACK, Preset
-from iad.encoders import POSE_SCALE
+from iad.media.video import save_picture
+from iad.models.autoencoder import to_tensor
+from iad.models.encoders import POSE_SCALE
 from iad.training.augment import degrade, recolour, reframe, roll_of
 from iad.training.budget import Options
 from iad.training.loop import Stage, fit
 from iad.training.pool import Pool, load_pool
-from iad.video import save_picture
 
 Judge = Literal["arc", "cur", "action"]
 JUDGES: tuple[Judge, ...] = ("arc", "cur", "action")

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iad.autoencoder import to_tensor
 from iad.config import Preset
-from iad.patches import PATCH
+from iad.models.autoencoder import to_tensor
+from iad.models.patches import PATCH
 
 PATCH_FRAMES = 1200  # frames whose patches give the linear code
 ARRAYS = ("frames", "tracks", "landmarks", "portraits")

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from iad.autoencoder import to_tensor
 from iad.config import EXPRESSIONS, TRACK, Preset
-from iad.encoders import POSE_SCALE
 from iad.faces import alignment
 from iad.geometry.coefficients import COEFFICIENTS, mirror_track
 from iad.geometry.head import MIRRORED_LANDMARKS
+from iad.media.video import save_picture
+from iad.models.autoencoder import to_tensor
+from iad.models.encoders import POSE_SCALE
+from iad.models.reading import COVERABLE, READ_SIZE, create_reader
 from iad.portraits.stills import Stills
-from iad.reading import COVERABLE, READ_SIZE, create_reader
 from iad.training.augment import cover, damage, dot, recolour, reframe, roll_of
 from iad.training.loop import Stage
-from iad.video import save_picture
 
 UNTOUCHED_SHARE = 0.5  # of a batch: photos as they are
 FITTED_TRUST = 0.3  # an untouched photo's coefficients are those of its fit, not the truth

@@ -32,12 +32,7 @@ from iad.geometry.fit import WORST_FIT, Fit
 from iad.geometry.framing import cut_window
 from iad.geometry.head import NECK_PIVOT, Head, load_geometry, rotation_matrices
 from iad.geometry.moving import MovingFace
-from iad.performing.actions import Performed, perform
-from iad.portraits.captions import load_people_words
-from iad.portraits.clips import is_held_out
-from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
-from iad.reading import READ_SIZE, FaceReader, read_crop
-from iad.refining import (
+from iad.geometry.refining import (
     INSIDE,
     Refiner,
     create_refiner,
@@ -47,10 +42,15 @@ from iad.refining import (
     place,
     to_conditions,
 )  # fmt: skip
+from iad.media.video import save_picture
+from iad.models.reading import READ_SIZE, FaceReader, read_crop
+from iad.performing.actions import Performed, perform
+from iad.portraits.captions import load_people_words
+from iad.portraits.clips import is_held_out
+from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
 from iad.spread import create_pool
 from iad.training.loop import Stage
 from iad.training.state import read_arrays
-from iad.video import save_picture
 
 WEIGHTS = {"colour": 1.0, "edges": 1.0, "features": 0.15, "kept": 0.3, "fooled": 0.02, "critic": 0.1}
 CRITIC_FROM = 300  # steps: until then there is nothing to be sharp about
@@ -72,7 +72,7 @@ CALM = ("grin", "laugh", "mouth open", "smile", "surprised", "talk", "yawn")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Looks (see `iad.refining`) at drawn frames and at the photo, and the truth."""
+    """Looks (see `iad.geometry.refining`) at drawn frames and at the photo, and the truth."""
 
     looks: UInt8[np.ndarray, "n k k 6"]
     photos: UInt8[np.ndarray, "n k k 6"]

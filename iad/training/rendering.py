@@ -37,8 +37,8 @@ def fetch_missing() -> None:
     try:
         load_head(), load_photo_people()
     except FileNotFoundError:
+        from iad.models.reading import as_landmarker, load_mini_reader
         from iad.portraits.download import download
-        from iad.reading import as_landmarker, load_mini_reader
 
         download(landmarker=as_landmarker(load_mini_reader()))
 

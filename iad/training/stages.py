@@ -14,7 +14,7 @@ from torch import nn
 from iad import checkpoint
 from iad.config import PRESETS, Preset
 from iad.decoupling import IdentityWeights, TextWeights
-from iad.parts import arm_part, create_parts, load_parts, split_parts
+from iad.models.parts import arm_part, create_parts, load_parts, split_parts
 from iad.portraits.stills import load_stills
 from iad.text import create_text_encoder, load_text_encoder
 from iad.training.ablations import train_ablations

@@ -179,7 +179,7 @@ def _train_stage(stage: str, whole: Whole, minutes: float, stop: Callable[[], bo
 
 
 def _lacks_recogniser(preset: str) -> str:
-    from iad.recogniser import DIM, load_recogniser
+    from iad.faces.recogniser import DIM, load_recogniser
 
     if PRESETS[preset].decoupler.dim != DIM:
         return "this preset's tokens are not as wide as the recogniser's"

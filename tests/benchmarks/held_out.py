@@ -24,11 +24,11 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from iad import IaDPipeline
+from iad.media.video import save_picture
 from iad.performing.actions import EIGHT_BASIC, Performed, perform
 from iad.portraits import clips
 from iad.portraits.head import load_head
 from iad.portraits.wording import phrasings
-from iad.video import save_picture
 
 FACE = dlib.rectangle(52, 60, 204, 212)  # where the framing puts the face in a frame enlarged to 256 pixels
 PRONOUNS = {"woman": "she", "man": "he", "person": "they"}

@@ -14,12 +14,12 @@ from einops import rearrange
 
 from iad import IaDPipeline
 from iad.geometry.head import load_geometry
+from iad.geometry.refining import INSIDE
+from iad.media.video import save_picture
 from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.photo import load_photo_people
-from iad.refining import INSIDE
 from iad.training.refiner_stage import make_pairs, run
-from iad.video import save_picture
 
 LIPS = 0.3  # what the channel of lips is more than on them and between them
 OPEN = 0.01  # share of a look between the lips of a mouth that is open

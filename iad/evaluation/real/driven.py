@@ -18,7 +18,7 @@ from iad.evaluation.intervals import follow
 from iad.evaluation.real import mesh, subject
 from iad.evaluation.real.material import Photo
 from iad.evaluation.real.mesh import measure
-from iad.video import save
+from iad.media.video import save
 
 FOLLOWED = ("mouth", "lids", "smile", "yaw")
 SECONDS = 2.0  # of a driver: what every edition takes whole

@@ -17,8 +17,8 @@ from iad.evaluation.real.cases import Outcome
 from iad.evaluation.real.driven import Driven
 from iad.evaluation.real.driver_cases import CASES
 from iad.evaluation.report import write_estimate, write_table
+from iad.media.video import save_picture
 from iad.plots import face_sheet
-from iad.video import save_picture
 
 SIDE, FRAMES = 128, 8
 Strip = tuple[str, list[UInt8[np.ndarray, "_ _ 3"]]]

@@ -1,7 +1,8 @@
 """Frames <-> files: mp4, gif, contact sheet, each saying that it is AI-generated.
 
 In come uint8 frames (f, h, w, 3) with a path, and out goes a whole file or none; or a video, and out come its
-frames. What a file says about its making is a JSON object in the comment of its container (`iad.provenance`).
+frames. What a file says about its making is a JSON object in the comment of its container
+(`iad.media.provenance`).
 """
 
 import contextlib
@@ -21,8 +22,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from iad.files import SUFFIXES, check_folder, check_output, unwritten, write_whole
-from iad.provenance import (
+from iad.media.files import SUFFIXES, check_folder, check_output, unwritten, write_whole
+from iad.media.provenance import (
     MIME,
     STATEMENT,
     XMP,

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import nn
 
-from iad.autoencoder import decode_latents, to_uint8
 from iad.config import Preset
-from iad.predicting import Conditions, Guidance, predict
+from iad.models.autoencoder import decode_latents, to_uint8
+from iad.models.predicting import Conditions, Guidance, predict
 
 OVERLAP = 2  # latent frames that two windows share
 

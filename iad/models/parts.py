@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from iad import checkpoint
-from iad.adapters import is_adapter_key
-from iad.autoencoder import create_autoencoder
-from iad.baselines import Baseline, create_baseline
 from iad.config import Preset
 from iad.decoupling import create_decoupling
-from iad.encoders import create_face_encoder
+from iad.faces.recogniser import DIM
+from iad.geometry.refining import create_refiner
+from iad.models.adapters import is_adapter_key
+from iad.models.autoencoder import create_autoencoder
+from iad.models.baselines import Baseline, create_baseline
+from iad.models.encoders import create_face_encoder
+from iad.models.reading import create_reader
+from iad.models.recognised import Recognised
+from iad.models.transformer import create_transformer
 from iad.performing import Performer
-from iad.reading import create_reader
-from iad.recognised import Recognised
-from iad.recogniser import DIM
-from iad.refining import create_refiner
-from iad.transformer import create_transformer
 
 PREFIXES = {  # weight file -> the network it belongs to; "decoupling-heads" holds several
     "autoencoder": "autoencoder.",

@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from iad.adapters import AdapterStates
-from iad.baselines import crop_condition
 from iad.config import Preset
-from iad.transformer import IaDTransformer3DModel
+from iad.models.adapters import AdapterStates
+from iad.models.baselines import crop_condition
+from iad.models.transformer import IaDTransformer3DModel
 
 
 @dataclass(frozen=True)

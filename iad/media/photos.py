@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from PIL import ExifTags, Image
 
-from iad.provenance import DAMAGE, MOST_PIXELS
+from iad.media.provenance import DAMAGE, MOST_PIXELS
 
 SMALLEST_SIDE = 48
 LARGEST_SIDE = 16_384  # OpenCV's warps end at 32,767

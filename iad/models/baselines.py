@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from iad.adapters import is_adapter_key
 from iad.checkpoint import check_fit
 from iad.config import Preset
 from iad.decoupling import Reader
-from iad.transformer import IaDTransformer3DModel, create_transformer
+from iad.models.adapters import is_adapter_key
+from iad.models.transformer import IaDTransformer3DModel, create_transformer
 
 QUERIES = 16  # of ID-Animator
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from iad.geometry.coefficients import COEFFICIENTS
 
-SHIPPED = Path(__file__).parent / "weights" / "mini"
+SHIPPED = Path(__file__).parents[1] / "weights" / "mini"
 AT_REST = "at rest"
 ACTIONS: dict[str, tuple[str, ...]] = {  # facial actions by the coefficients that make them
     "smile": ("mouthSmile",),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle, silu
 
 from iad.config import AutoencoderConfig, Preset
-from iad.patches import PATCH, principal_components
+from iad.models.patches import PATCH, principal_components
 
 
 class ResidualBlock(nn.Module):

@@ -12,20 +12,20 @@ from einops import repeat
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from iad.autoencoder import to_tensor
 from iad.config import TRACK, FullSizePreset, Preset
 from iad.decoupling import Split
 from iad.faces import CROP_SIZE, Face, Landmarker, crop, find_face, track_face
-from iad.matching import find_height, match
+from iad.faces.recogniser import DIM, load_recogniser
+from iad.media.photos import brighten, load_image
+from iad.media.video import VIDEO_SUFFIXES, read_video
+from iad.models.autoencoder import to_tensor
+from iad.models.matching import find_height, match
+from iad.models.reading import FaceReader, as_landmarker, load_mini_reader, read_face
+from iad.models.recognised import Recognised, join
 from iad.performing import frame_times, perform_prompt, track_to_code
-from iad.photos import brighten, load_image
-from iad.reading import FaceReader, as_landmarker, load_mini_reader, read_face
-from iad.recognised import Recognised, join
-from iad.recogniser import DIM, load_recogniser
 from iad.request import Request, spell_out
 from iad.result import DecoupledFace, Result
 from iad.text import NEUTRAL_PROMPT, Action, TextEncoder, parse_prompt
-from iad.video import VIDEO_SUFFIXES, read_video
 
 Reference = str | Path | Any  # path, PIL image or uint8 array
 

@@ -16,7 +16,9 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from iad.adapters import (
+from iad.config import Preset
+from iad.decoupling import Attention
+from iad.models.adapters import (
     AdapterConfig,
     AdapterStates,
     IdentityPatch,
@@ -25,8 +27,6 @@ from iad.adapters import (
     is_adapter_key,
     squared_distance,
 )
-from iad.config import Preset
-from iad.decoupling import Attention
 
 FOCUS = 4.0  # how much less a head looks at a query one cell away, in logits
 ADAPTER_SETTINGS = (

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from iad.checks import make_printable
-from iad.provenance.containers import MIME, Media, inspect, list_pictures
-from iad.provenance.record import SOURCE_TYPE, compute_seal, parse_record
-from iad.provenance.signature import Signature, State, read_signature
+from iad.media.provenance.containers import MIME, Media, inspect, list_pictures
+from iad.media.provenance.record import SOURCE_TYPE, compute_seal, parse_record
+from iad.media.provenance.signature import Signature, State, read_signature
 
 _KNOWN = {"statement", "ai_generated", "seal", "generator"}  # of a record; all else are settings
 _LONGEST = 1000  # letters of one setting, of which there are at most so many:

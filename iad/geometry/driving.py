@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from iad.calibration import close_in_blinks, find_rest, move_about, observe, steady
 from iad.config import EXPRESSIONS
 from iad.faces import Face
-from iad.photos import ImageSource, load_image
+from iad.geometry.calibration import close_in_blinks, find_rest, move_about, observe, steady
+from iad.media.photos import ImageSource, load_image
+from iad.media.video import VIDEO_SUFFIXES, stream_video
 from iad.request import FPS, LONGEST
-from iad.video import VIDEO_SUFFIXES, stream_video
 
 LARGEST_SIDE = 720  # pixels that a frame is read at: a face needs some two hundred
 LOOK_AGAIN = 0.1  # seconds between looks for a face that is lost: looking costs as much as ten frames

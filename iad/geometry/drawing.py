@@ -18,8 +18,8 @@ from iad.geometry.coefficients import COEFFICIENTS, COLUMN, GAZE
 from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT
 from iad.geometry.head import Head
-from iad.photos import brighten
-from iad.refining import Refiner, Repair
+from iad.geometry.refining import Refiner, Repair
+from iad.media.photos import brighten
 
 TURN = np.float32([20.0, 24.0, 20.0])  # degrees that a head is turned from where the photo has it, at most
 FARTHEST = np.float32([26.0, 34.0, 45.0])  # degrees from frontal, unless the photo itself is beyond

@@ -1,8 +1,8 @@
 """The recogniser's token: its embedding g of a face split by linear algebra, and what a track means.
 
-In come embeddings g (n, 128) of `iad.recogniser` and what each face does, as a track in units (n, 60): 57
-coefficients as they are, pitch, yaw and roll over 15 degrees. Out comes a `Split` of one token a face, to be
-joined to those that `iad.decoupling` reads. All numbers here were fitted on people in many actions, lights
+In come embeddings g (n, 128) of `iad.faces.recogniser` and what each face does, as a track in units (n, 60):
+57 coefficients as they are, pitch, yaw and roll over 15 degrees. Out comes a `Split` of one token a face, to
+be joined to those that `iad.decoupling` reads. All numbers here were fitted on people in many actions, lights
 and framings (`python -m iad train recogniser`):
 
     i  g about its mean, without the directions in which tracks move one person's faces
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from iad.config import TRACK
 from iad.decoupling import Split
-from iad.recogniser import DIM
+from iad.faces.recogniser import DIM
 
 DIRECTIONS = 24  # in which tracks move a face: 99.9 % of what a linear map of tracks explains
 HIDDEN = 128

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from iad import __version__
-from iad.provenance.record import SOURCE_TYPE, STATEMENT
+from iad.media.provenance.record import SOURCE_TYPE, STATEMENT
 
 SIGNED_SETTINGS = (
     "model", "arm", "seed", "steps", "frames", "guidance_scale", "identity_guidance_scale", "identity_scale",

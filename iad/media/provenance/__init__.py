@@ -4,9 +4,17 @@ In come frames, settings and the bytes of files; out come a label that is seen, 
 a `Verification`. Notes can be removed or forged; only a signature by somebody whom one trusts is evidence.
 """
 
-from iad.provenance.containers import DAMAGE, MIME, MOST_PIXELS, inspect, list_pictures, open_video, recognise
-from iad.provenance.label import draw_label
-from iad.provenance.record import (
+from iad.media.provenance.containers import (
+    DAMAGE,
+    MIME,
+    MOST_PIXELS,
+    inspect,
+    list_pictures,
+    open_video,
+    recognise,
+)
+from iad.media.provenance.label import draw_label
+from iad.media.provenance.record import (
     STATEMENT,
     XMP,
     compute_seal,
@@ -15,8 +23,8 @@ from iad.provenance.record import (
     set_seal,
     write_record,
 )
-from iad.provenance.signature import Signature, check_signing, read_signature, sign
-from iad.provenance.verification import Verification, verify
+from iad.media.provenance.signature import Signature, check_signing, read_signature, sign
+from iad.media.provenance.verification import Verification, verify
 
 __all__ = [
     "DAMAGE", "MIME", "MOST_PIXELS", "STATEMENT", "XMP", "Signature", "Verification", "check_signing",

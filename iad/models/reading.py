@@ -17,10 +17,10 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 from iad import checkpoint
 from iad.config import EXPRESSIONS, LANDMARKS, TRACK, Preset, ReaderConfig
-from iad.encoders import POSE_SCALE, ResidualBlock
 from iad.faces import CROP_SIZE, Face, Landmarker, alignment, crop
 from iad.geometry.coefficients import COLUMN
-from iad.photos import brighten
+from iad.media.photos import brighten
+from iad.models.encoders import POSE_SCALE, ResidualBlock
 
 READ_SIZE = 256  # pixels of a crop, both sides
 CLOSE_SIZE = 64  # pixels of a close look, both sides

@@ -1,0 +1,1 @@
+"""Networks and what joins them: encoders, autoencoder, transformer and adapters, a model's parts."""
