@@ -44,8 +44,8 @@ class Result:
     seconds: float
     # Of `iad.models.scoring`: identity (f,), likeness of each frame by the recogniser; action, how well the
     # frames do what was asked (NaN where nothing was understood); copied, how well they do what the photo
-    # does; detected, share of the judged frames with a face. identity_share, action_share, residual_share: of the
-    # photo's embedding.
+    # does; detected, share of the judged frames with a face. identity_share, action_share, residual_share:
+    # of the photo's embedding.
     scores: dict[str, Any]
     settings: dict[str, Any]
     notes: list[str] = field(default_factory=list)
