@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_nothing_behind_and_the_old_file_as_it_was(tmp_path, 
     # A limit on the size of files stands for the full disk: writing fails midway in the same manner.
     program = (
         "import resource, signal, sys, tempfile, numpy as np\n"
-        "from iad import video\n"
+        "from iad.media import video\n"
         "frames = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)\n"
         "for name in ('_encode_mp4', '_encode_gif', '_encode_png'):\n"
         "    data = getattr(video, name)(frames, 8, '')\n"
