@@ -77,7 +77,7 @@ def _lay_out_honesty(pipeline: Any, full_size: Any) -> None:
     def describe() -> str:
         big = full_size.name if full_size is not None and full_size.loaded else None
         more = MISSING if full_size is None else ""
-        return describe_model(pipeline.preset, choose_hardware().describe(big=big), more)
+        return describe_model(pipeline.preset.name, choose_hardware().describe(big=big), more)
 
     words = gr.HTML(describe(), elem_id="honesty")
     if full_size is not None:  # by the time somebody comes, it may be there

@@ -28,7 +28,7 @@ SHOW_CLIP_JS = """
 # What a card asks for is made anew at once, while the clip that was prepared for it plays.
 PRESS_GENERATE_JS = "() => { document.getElementById('generate').click(); }"
 NEW_SEED_JS = "() => Math.floor(Math.random() * 1e6)"
-COPY_LINK_JS = "() => navigator.clipboard.writeText(location.href)"
+COPY_LINK_JS = "() => { navigator.clipboard.writeText(location.href); }"
 
 
 def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = None) -> Studio:
@@ -253,6 +253,6 @@ def _lay_out_clip(studio: Studio, first: Example | None) -> tuple[Any, Any, list
             for kind in ("mp4", "gif", "png")
         ]
         copy = gr.Button("Copy link", visible=False, size="sm", min_width=90, elem_id="copy-link")
-    copy.click(None, js=COPY_LINK_JS, api_visibility="private")
+    copy.click(lambda: gr.Info("Link copied.", duration=3), js=COPY_LINK_JS, **QUIET)
     sheet = gr.HTML(elem_id="sheet")
     return clip, scores, [*files, copy], sheet

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from iad.config import Preset
 from iad.demo.examples import Example, make_thumbnail
 from iad.demo.hardware import FULL_SIZE_GB
 
@@ -62,19 +61,11 @@ element.addEventListener('click', event => {
 """
 
 
-def describe_model(preset: Preset, place: str, more: str = "") -> str:
-    """Say honestly what the model is, where it runs, what more there could be, what becomes of a photo."""
-    what = f"draws {preset.size} × {preset.size} pixels and {preset.duration:g} seconds."
-    if preset.name == "mini":
-        what = (
-            f"moves the photo’s own pixels with a head fitted to the face, {preset.shown_size} pixels, up to "
-            "10 seconds; two embeddings decide who it is and what the face does. What no photo shows, "
-            "such as teeth behind closed lips, is painted. Profiles are beyond it."
-        )
+def describe_model(name: str, place: str, more: str = "") -> str:
+    """Say at the foot of the page what runs where, what comes of a photo, and what more there could be."""
     return (
-        f"<p><b>{preset.name}</b> {what} {place} Everything it makes is AI-generated, "
-        "and each file says so. Photos serve for nothing but your clip and are deleted within two hours. "
-        f"{more}</p>"
+        f"<p><b>{name}</b>. {place} What it makes is AI-generated, and each file says so. Photos serve for "
+        f"nothing but your clip and are deleted within two hours. {more}</p>"
     )
 
 
