@@ -2,7 +2,9 @@
 
     python -m tests.benchmarks.rendered_people draw --output runs/rendered
     python -m tests.benchmarks.rendered_people train --output runs/rendered --stills runs/stills
-    python -m tests.benchmarks.rendered_people judge --output runs/rendered
+    python -m tests.benchmarks.rendered_people heads --output runs/heads --rendered runs/rendered/rendered.npz \
+        --stills runs/stills --begin reader.safetensors
+    python -m tests.benchmarks.rendered_people judge --output runs/heads
 
 Half of each batch are photos as they are, a quarter animated photo people, a quarter rendered people; without
 these, animated photo people take their places. First weights, steps, batches' sizes and all other draws are
@@ -22,22 +24,25 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from iad import IaDPipeline
-from iad.config import PRESETS
+from iad.config import EXPRESSIONS, PRESETS
 from iad.evaluation.intervals import by_person, interval
 from iad.evaluation.real import subject
 from iad.evaluation.real.material import load_photos
-from iad.evaluation.real.readout import READ, read_photos
+from iad.evaluation.real.readout import READ
 from iad.evaluation.report import as_json
+from iad.faces import find_face
+from iad.models.autoencoder import to_tensor
+from iad.models.reading import FaceReader, as_landmarker, create_reader, read_face
 from iad.portraits.clips import is_held_out
 from iad.portraits.rendered import RenderedPerson
 from iad.portraits.stills import SIZE, Stills, _draw_track, _head, load_stills
 from iad.spread import create_pool
 from iad.training.budget import LoopConfig
 from iad.training.loop import AVERAGE_EVERY, Learner, _lerp_average, to_numbers
-from iad.training.reader_stage import UNTOUCHED_SHARE, ReaderStage, _sample
+from iad.training.reader_stage import RARE, UNTOUCHED_SHARE, ReaderStage, _sample
 
 PER_PERSON = 4
+HEADS, HEAD_STEPS = 3, 1500  # seeds and steps of the last layers alone
 WARMUP = 20  # steps of a short training
 ARMS = ("with", "without")
 
@@ -133,27 +138,101 @@ def train_arm(arm: str, arguments: argparse.Namespace, pace: Pace) -> None:
     save_file(average.module["reader"].state_dict(), arguments.output / arm / "reader.safetensors")
 
 
+@torch.inference_mode()
+def look(reader: FaceReader, stills: Stills, chosen: np.ndarray) -> dict[str, torch.Tensor]:
+    """Draw one damaged crop of each still; returns what the reader's last layers are given, and the truth."""
+    kept: list[torch.Tensor] = []
+    hook = reader.to_coefficients.register_forward_hook(lambda _, given, __: kept.append(given[0]))
+    rows = [_sample(stills, int(k), np.random.default_rng((1, int(k)))) for k in tqdm(chosen, mininterval=5)]
+    for k in range(0, len(rows), 24):
+        reader(to_tensor(torch.from_numpy(np.stack([row["crop"] for row in rows[k : k + 24]]))))
+    hook.remove()
+    known = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in ("track", "trust")}
+    return {"given": torch.cat(kept)} | known
+
+
+def train_heads(arguments: argparse.Namespace) -> None:
+    """Train only the last layers, from nothing, on equally many stills with rendered people and without."""
+    torch.set_num_threads(1)
+    reader = create_reader(PRESETS["mini"])
+    reader.load_state_dict(load_file(arguments.begin))
+    stills, rng = load_stills(arguments.stills), np.random.default_rng(0)
+    with np.load(arguments.rendered) as file:
+        rendered = Stills(**{name: file[name] for name in file.files})
+    spread = torch.from_numpy(stills.tracks[~stills.untouched, :EXPRESSIONS].var(axis=0) + RARE)
+    photos, animated = (np.flatnonzero(stills.untouched == kind) for kind in (True, False))
+    animated = rng.permutation(animated)[: 2 * len(rendered)]
+    seen = {
+        "photos": look(reader.eval(), stills, photos),
+        "animated": look(reader, stills, animated),
+        "rendered": look(reader, rendered, np.arange(len(rendered))),
+    }
+    half = {key: value[: len(rendered)] for key, value in seen["animated"].items()}
+    for arm, moved in (("with", (half, seen["rendered"])), ("without", (seen["animated"],))):
+        for seed in range(HEADS):
+            parts = [{key: torch.cat([part[key] for part in moved]) for key in half}, seen["photos"]]
+            _fit_head(reader, parts, spread, seed)
+            (arguments.output / arm).mkdir(parents=True, exist_ok=True)
+            save_file(reader.state_dict(), arguments.output / arm / f"reader-{seed}.safetensors")
+
+
+def _fit_head(reader: FaceReader, parts: list[dict], spread: torch.Tensor, seed: int) -> None:
+    torch.manual_seed(seed)
+    for layer in (reader.to_coefficients[1], reader.to_coefficients[3]):
+        layer.reset_parameters()
+    optimizer = torch.optim.AdamW(reader.to_coefficients.parameters(), 1e-3, weight_decay=0.01)
+    for step in range(HEAD_STEPS):
+        optimizer.param_groups[0]["lr"] = 1e-3 * min(1.0, max(0.02, 2 * (1 - step / HEAD_STEPS)))
+        rows = [torch.randint(len(part["given"]), (128,)) for part in parts]
+        batch = {k: torch.cat([p[k][r] for p, r in zip(parts, rows, strict=True)]) for k in parts[0]}
+        error = (reader.to_coefficients(batch["given"].clone()) - batch["track"]).pow(2) * batch["trust"]
+        loss = 2 * (error[:, :EXPRESSIONS] / spread).mean() + error[:, EXPRESSIONS:].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    print(seed, float(loss), flush=True)
+
+
 def judge(arguments: argparse.Namespace) -> None:
-    """Read all held-out photos by both, and print what they agree with."""
-    pipe, photos = IaDPipeline.from_pretrained("mini"), load_photos()
+    """Read held-out photos by all readers of both arms, and print what they agree with."""
+    photos = load_photos()
     seen = {name: np.array([photo.seen[name] for photo in photos]) for name in READ}
-    report, values, errors = {}, {}, {}
+    values, lips = {}, {}
     for arm in ARMS:
-        pipe.reader.load_state_dict(load_file(arguments.output / arm / "reader.safetensors"))
-        report[arm] = read_photos(pipe, photos)
-        faces = [pipe.find_face(photo.image) for photo in photos]
-        values[arm] = subject.named(np.array([face.track for face in faces]))
-        errors[arm] = _lip_errors(photos, faces)
+        files = sorted((arguments.output / arm).glob("reader*.safetensors"))
+        found = [_read_photos(load_file(file), photos) for file in files]
+        values[arm] = [subject.named(tracks) for tracks, _ in found]
+        lips[arm] = np.mean([errors for _, errors in found], axis=0)
+    report = {
+        arm: {name: by_person(partial(_agree, seen[name], values[arm], name), len(photos)) for name in READ}
+        | {"lips": interval(lips[arm])}
+        for arm in ARMS
+    }
     report["with less without"] = {
         name: by_person(partial(_differ, seen[name], values, name), len(photos)) for name in READ
-    } | {"lips": interval(errors["with"] - errors["without"])}
-    print(json.dumps(as_json(report), indent=1))
+    } | {"lips": interval(lips["with"] - lips["without"])}
+    print(len(photos), json.dumps(as_json(report), indent=1))
     (arguments.output / "judged.json").write_text(json.dumps(as_json(report), indent=1))
 
 
+@torch.inference_mode()
+def _read_photos(state: dict, photos: list) -> tuple[np.ndarray, np.ndarray]:
+    """Read tracks as the network alone says them, without what landmarks measure; and the lips' errors."""
+    reader, said = create_reader(PRESETS["mini"]).eval(), []
+    reader.load_state_dict(state)
+    reader.to_coefficients.register_forward_hook(lambda _, __, out: said.append(out[0].numpy()))
+    faces = [
+        read_face(reader, photo.image, find_face(photo.image, as_landmarker(reader))) for photo in photos
+    ]
+    return np.array(said), _lip_errors(photos, faces)
+
+
+def _agree(seen: np.ndarray, values: list[dict], name: str, drawn: np.ndarray) -> float:
+    return float(np.mean([np.corrcoef(seen[drawn], one[name][drawn])[0, 1] for one in values]))
+
+
 def _differ(seen: np.ndarray, values: dict, name: str, drawn: np.ndarray) -> float:
-    r = [np.corrcoef(seen[drawn], values[arm][name][drawn])[0, 1] for arm in ARMS]
-    return float(r[0] - r[1])
+    return _agree(seen, values["with"], name, drawn) - _agree(seen, values["without"], name, drawn)
 
 
 def _lip_errors(photos: list, faces: list) -> np.ndarray:
@@ -165,11 +244,12 @@ def _lip_errors(photos: list, faces: list) -> np.ndarray:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("draw", "train", "judge"))
+    parser.add_argument("what", choices=("draw", "train", "heads", "judge"))
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--stills", type=Path)
+    parser.add_argument("--rendered", type=Path)
     parser.add_argument("--people", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--begin", type=Path, help="weights of both to begin from; else from nothing")
     given = parser.parse_args()
-    {"draw": draw, "train": train, "judge": judge}[given.what](given)
+    {"draw": draw, "train": train, "heads": train_heads, "judge": judge}[given.what](given)
