@@ -1,6 +1,6 @@
 """Fetch the morphable head and the photo people from their public repositories, and fit the one to the other.
 
-Everything arrives at pinned commits. The head's OBJ files become the arrays that `iad.portraits.head` reads,
+Everything arrives at pinned commits. The head's OBJ files become the arrays of `iad.portraits.morphable`,
 checked against known digests; figures, grids of square portraits, are cut into photos of 256 x 256 pixels as
 `cells.csv` says, and each is fitted with the head from the landmarks that a face encoder finds. An
 interrupted download goes on where it stopped.
@@ -32,7 +32,7 @@ from iad.geometry.coefficients import COEFFICIENTS
 from iad.geometry.fit import WORST_FIT, fit_head
 from iad.geometry.head import Head
 from iad.media.photos import load_image
-from iad.portraits.head import cache_folder, load_head
+from iad.portraits.morphable import cache_folder, load_head
 
 SERVER = "https://raw.githubusercontent.com"
 HEAD = "ICT-VGL/ICT-FaceKit/da5f95a607f5e6b37755b38d3385d7f2853732e5"
