@@ -103,12 +103,15 @@ def draw_person(
 
 
 def _draw(marks: Float[np.ndarray, "68 2"], change: Float[np.ndarray, "3 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw red lips and blue eyes in a face before a green wall; `change` is that of shirt, skin and wall."""
+    """Draw red lips, blue eyes, dark hair, a green wall; `change` is that of shirt, skin and wall."""
     shirt, skin, wall = (np.float32([(70, 60, 60), (200, 160, 130), (60, 140, 60)]) + change).tolist()
     photo = np.full((SIDE, SIDE, 3), wall, np.float32)
     photo[..., 2] += np.arange(SIDE) // 2 - 40  # tells how far the wall is dragged along
     cv2.ellipse(photo, (128, 290), (150, 90), 0, 0, 360, shirt, -1)
+    cv2.ellipse(photo, (128, 95), (88, 100), 0, 0, 360, (40, 30, 25), -1)
     cv2.ellipse(photo, (128, 110), (75, 100), 0, 0, 360, skin, -1)
+    for line in (marks[17:22], marks[22:27], marks[27:31]):  # brows, nose
+        cv2.polylines(photo, [np.round(line).astype(np.int32)], False, (70, 45, 30), 4)
     for eye in (marks[36:42], marks[42:48]):
         cv2.fillPoly(photo, [np.round(eye).astype(np.int32)], (240, 240, 240))
         cv2.circle(photo, tuple(int(v) for v in eye.mean(axis=0)), 4, (30, 60, 160), -1)
