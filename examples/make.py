@@ -1,7 +1,7 @@
 """Make the clips of all examples again, and the README's strip (`python -m examples.make`).
 
-Needs the shipped weights only. The people of `person-*.png`, `pairs` and `faces` do not exist: a generator rendered them that has
-been retired since; their pictures are kept as they are.
+Needs the shipped weights only. The people of `person-*.png`, `pairs` and `faces` do not exist: a generator
+rendered them that has been retired since; their pictures are kept as they are.
 """
 
 import json
