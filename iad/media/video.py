@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from iad.media.files import SUFFIXES, check_folder, check_output, unwritten, write_whole
+from iad.media.files import SUFFIXES, check_folder, check_output, find_file, unwritten, write_whole
 from iad.media.provenance import (
     MIME,
     STATEMENT,
@@ -189,7 +189,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
         FileNotFoundError: there is no such file.
         ValueError: it is not a readable .mp4, .gif or .png.
     """
-    path = _check_input(path)
+    path = find_file(path, "a video")
     try:
         with path.open("rb") as file:
             comment = inspect(file).comment
@@ -215,7 +215,7 @@ def read_video(
         FileNotFoundError: there is no such file.
         ValueError: it is no video, it is damaged, or its frames are too large or too many.
     """
-    with _open_video(_check_input(path)) as (_, stream):
+    with _open_video(find_file(path, "a video")) as (_, stream):
         rate = float(stream.average_rate or 25)
     frames: list[np.ndarray] = []
     shown = None
@@ -248,7 +248,7 @@ def stream_video(
         FileNotFoundError: there is no such file.
         ValueError: it is no video, shows no frame, or its frames are too large or too many.
     """
-    path = _check_input(path)
+    path = find_file(path, "a video")
     import av
 
     first, now, size = None, 0.0, None
@@ -286,15 +286,6 @@ def _shrink(picture: UInt8[np.ndarray, "h w 3"], largest: int | None) -> UInt8[n
     if scale >= 1:
         return picture
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
-def _check_input(path: str | os.PathLike) -> Path:
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file '{path}'; check its path.")
-    if not path.is_file() or path.stat().st_size == 0:
-        raise ValueError(f"'{path}' is a folder or empty; give a video file.")
-    return path
 
 
 @contextlib.contextmanager
