@@ -7,14 +7,14 @@ import struct
 import numpy as np
 import pytest
 from made_up import ASTRONAUT
-from made_up_broken import complain
+from made_up_broken import complain, write_jpegs
 from PIL import Image
 from pillow_heif import from_pillow
 
 from iad.media.files import check_output
 from iad.media.photos import load_image
 from iad.media.provenance import verify
-from iad.media.video import read_metadata, read_video
+from iad.media.video import read_metadata, read_video, save, stream_video
 
 
 def _write_heic(path, picture, **options):
@@ -79,3 +79,48 @@ def test_what_is_no_file_is_never_read(path, tmp_path):
     for name in (path, tmp_path / "pipe"):
         for read in (load_image, verify, read_metadata, lambda path: read_video(path, 1)):
             assert "not a file" in complain(lambda read=read, name=name: read(name))
+
+
+# 21: pictures of every kind that Pillow knows
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"])
+def test_a_picture_of_any_mode_looks_as_it_did(mode):
+    picture = Image.open(ASTRONAUT).convert("RGB").resize((96, 96))
+    found = load_image(picture.convert(mode)).astype(int)
+    expected = np.asarray(picture.convert(mode).convert("RGB")).astype(int)
+    assert np.abs(found - expected).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_a_picture_without_a_white_of_its_own_is_refused(mode):
+    assert "convert it to RGB" in complain(lambda: load_image(Image.new(mode, (64, 64))))
+
+
+# 10, 11: videos as phones take them
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_video_that_was_held_upright_stands_upright(tmp_path, quarters):
+    frame = np.zeros((64, 96, 3), np.uint8)
+    frame[:32, :32] = 255
+    path = tmp_path / "a.mp4"
+    save(path, np.stack([frame] * 3), 24)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44  # the matrix of the track, which says how it is shown
+    cos, sin = ((1, 0), (0, -1), (-1, 0), (0, 1))[quarters]
+    rows = (cos, sin, 0, -sin, cos, 0)
+    data[place : place + 24] = struct.pack(">6i", *(round(value * 65536) for value in rows))
+    path.write_bytes(data)
+    (found,), _ = read_video(path, 1)
+    expected = np.rot90(frame, quarters)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 4
+
+
+def test_slow_motion_is_thinned_out(tmp_path):
+    path = write_jpegs(tmp_path / "a.mkv", [64] * 480, [round(k * 1000 / 240) for k in range(480)], unit=1000)
+    times = [now for now, _ in stream_video(path, most_fps=60)]
+    assert len(times) == pytest.approx(120, abs=2) and times[-1] > 1.97
+    even = write_jpegs(tmp_path / "b.mkv", [64] * 100, unit=60)
+    assert len(list(stream_video(even, most_fps=60))) == 100

@@ -28,6 +28,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")  # that Pillow reads by itself; HEIC, which ph
 READ = "a JPEG, PNG, WebP or HEIC"  # in words
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # what follows ftyp in its first bytes
 _BROKEN = (*DAMAGE, ValueError, RuntimeError)  # libheif's own are RuntimeErrors
+_NO_WHITE = ("I", "F", "La")  # of Pillow's modes
 # Values of the camera's orientation; an 8 was turned left.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -139,6 +140,9 @@ def _from_array(array: Shaped[np.ndarray, "..."]) -> Image.Image:
 
 def _to_rgb(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
     """Decode, turn upright, lay transparency on white."""
+    if picture.mode in _NO_WHITE:
+        mode = picture.mode
+        raise ValueError(f"{name} is of mode {mode}, which has no white of its own; convert it to RGB.")
     try:
         picture.load()
         turn = _UPRIGHT.get(_find_orientation(picture))

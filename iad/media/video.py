@@ -41,7 +41,8 @@ from iad.media.provenance import (
     write_record,
 )
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")  # what is taken for a video, not a photo
+# What is taken for a video, not a photo.
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".3gp", ".webm", ".mkv", ".avi", ".gif")
 
 MOST_PIXELS = 10_000_000  # a frame that is read: 4K has 9
 MOST_A_SECOND = 300  # frames that are read
@@ -233,7 +234,7 @@ def read_video(
 
 
 def stream_video(
-    path: str | os.PathLike, *, largest: int | None = None
+    path: str | os.PathLike, *, largest: int | None = None, most_fps: float | None = None
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
     """Yield every frame of a video, upright, with the seconds since the first by its time stamp.
 
@@ -243,6 +244,7 @@ def stream_video(
     Args:
         path: as of `read_video`.
         largest: as of `read_video`.
+        most_fps: leave out frames of what was taken faster, such as slow motion.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -251,7 +253,7 @@ def stream_video(
     path = find_file(path, "a video")
     import av
 
-    first, now, size = None, 0.0, None
+    first, now, size, slot = None, 0.0, None, -1
     with _open_video(path) as (container, stream):
         step = 1 / float(stream.average_rate or 25)
         try:
@@ -266,6 +268,10 @@ def stream_video(
                 if first is None:
                     first = stamp
                 now = stamp
+                if most_fps:  # time stamps are rounded, so the slots' middles count
+                    before, slot = slot, math.floor((now - first) * most_fps + 0.5)
+                    if slot == before:
+                        continue
                 picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
                 picture = _shrink(np.ascontiguousarray(picture), largest)
                 size = size or picture.shape[1::-1]
