@@ -1,4 +1,4 @@
-"""Every dependency and every model has a row in docs/licences.md, and what is not free makes no clip."""
+"""Every dependency and model has a row in docs/licences.md; none has a known hole, or makes clips unfree."""
 
 import re
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from licences import list_packages, make_row
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 ROWS = [line for line in (ROOT / "docs" / "licences.md").read_text().splitlines() if line.startswith("| ")]
@@ -53,3 +54,19 @@ def test_what_is_not_free_makes_no_clip():
     assert {file.relative_to(ROOT / "iad").parts[0] for file in users} <= {"evaluation"}
     (row,) = [row for row in ROWS if NOT_FREE in row]
     assert "not free" in row and "never for a clip" in row
+
+
+def _list_versions(file: str, sign: str) -> dict[str, Version]:
+    found = re.findall(rf"^([\w.-]+){sign}([\w.]+)", (ROOT / file).read_text(), re.M)
+    return {_name(package): Version(version) for package, version in found}
+
+
+@pytest.mark.parametrize(
+    ("file", "sign"), [("constraints.txt", "=="), ("requirements.txt", ">="), ("requirements-dev.txt", ">=")]
+)
+def test_no_version_of_ours_has_a_known_hole(file, sign):
+    versions = _list_versions(file, sign)
+    lines = (ROOT / "tests" / "advisories.tsv").read_text().splitlines()[1:]
+    known = [(_name(package), number, Version(first)) for package, number, first in map(str.split, lines)]
+    assert len(versions) > 5 and {row[0] for row in known} <= set(_list_versions("constraints.txt", "=="))
+    assert [row for row in known if row[0] in versions and versions[row[0]] < row[2]] == []
