@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -100,13 +101,14 @@ def tell_batch(output: Path) -> dict[str, str]:
     return digest(output, "*.mp4") | told
 
 
-def disturb(make_words, output: Path, *, whole: float, kills: int, rng: random.Random) -> Iterator[float]:
-    """Run a command to its end, killed up to so many times; yields the seconds before each kill."""
+def disturb(make_words, output: Path, *, whole: float, kills: int, rng: random.Random) -> Iterator[str]:
+    """Run a command to its end, killed up to so many times; yields when and where each kill was."""
     for _ in range(kills):
-        after = rng.uniform(0, whole / 3)
-        if end(start(make_words(output), output.with_suffix(".log")), after=after):
+        log, after = output.with_suffix(".log"), rng.uniform(0, whole / 3)
+        if end(start(make_words(output), log), after=after):
             return
-        yield after
+        stages = re.findall(r"^(?:Stage ')?([\w-]+)(?:' of|: [\d.]+ M trained)", log.read_text(), re.M)
+        yield f"{after:.0f} s {stages[-1] if stages else ''}".strip()
     end(start(make_words(output), output.with_suffix(".log")), after=None)
 
 
@@ -124,7 +126,7 @@ def compare(make_words, tell, folder: Path, *, kills: int, seed: int) -> bool:
         found, halves = tell(output), [path.name for path in output.rglob("*.part")]
         wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
         right &= not (wrong or halves)
-        line = {"kills": len(at), "at, s": [round(x, 1) for x in at], "differs": wrong, "halves": halves}
+        line = {"kills": len(at), "at": at, "differs": wrong, "halves": halves}
         print(json.dumps(line), flush=True)
         shutil.rmtree(output)
     print(json.dumps({"kills": spent, "all the same": right}), flush=True)
