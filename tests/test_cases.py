@@ -4,18 +4,24 @@ Those that need pictures judged by a network from outside are in `iad.evaluation
 """
 
 import io
+import json
 import os
 import struct
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from made_up import ASTRONAUT
 from made_up_broken import complain, write_jpegs
 from PIL import Image
 from pillow_heif import from_pillow
 
 from iad import IaDPipeline
+from iad.checkpoint import load_part, save_part
 from iad.media.files import check_output
 from iad.media.photos import load_image
 from iad.media.provenance import verify
@@ -178,6 +184,42 @@ def test_slow_motion_is_thinned_out(tmp_path):
     assert len(times) == pytest.approx(120, abs=2) and times[-1] > 1.97
     even = write_jpegs(tmp_path / "b.mkv", [64] * 100, unit=60)
     assert len(list(stream_video(even, most_fps=60))) == 100
+
+
+# 24: what is left of a run that is told to end
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_batch_that_is_told_to_end_leaves_no_copy_of_a_photo(tmp_path, workers):
+    Image.open(ASTRONAUT).convert("RGB").save(tmp_path / "a.png")
+    lines = [json.dumps({"reference": "a.png", "prompt": "she nods", "seed": k}) for k in range(200)]
+    (tmp_path / "requests.jsonl").write_text("\n".join(lines))
+    words = ["batch", str(tmp_path / "requests.jsonl"), "--output", str(tmp_path / "out"), "--model", "tiny"]
+    (tmp_path / "temporary").mkdir()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "iad", *words, "--workers", workers],
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "temporary").glob("*/0/a.png")):
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    run.terminate()
+    assert run.wait() == 143
+    assert not list((tmp_path / "temporary").glob("*/*")) + list((tmp_path / "out").glob(".*"))
+
+
+def test_weights_that_are_written_again_are_there_at_every_moment(tmp_path, monkeypatch):
+    save_part(tmp_path, "base", {"w": torch.ones(3)})
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", kill)
+    with pytest.raises(KeyboardInterrupt):
+        save_part(tmp_path, "base", {"w": torch.zeros(3)})
+    assert load_part(tmp_path, "base")["w"].tolist() == [1, 1, 1]
 
 
 # 1, 8, 19: what the model that ships makes of words

@@ -123,7 +123,7 @@ def compare(make_words, tell, folder: Path, *, kills: int, seed: int) -> bool:
         output = folder / f"after-{spent}"
         at = list(disturb(make_words, output, whole=seconds, kills=kills - spent, rng=rng))
         spent += len(at)
-        found, halves = tell(output), [path.name for path in output.rglob("*.part")]
+        found, halves = tell(output), [path.name for path in output.rglob("*.part*")]
         wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
         right &= not (wrong or halves)
         line = {"kills": len(at), "at": at, "differs": wrong, "halves": halves}
