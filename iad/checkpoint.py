@@ -48,10 +48,12 @@ def save_part(
             save_torch_state_dict(state, made, **names)
         except SafetensorError as error:  # whatever keeps a file from being written
             raise OSError(f"The weights {part!r} could not be written to {folder}: {error}") from error
-        for old in _shards(folder, part):
-            old.unlink()
+        new = {shard.name for shard in _shards(Path(made), part)}
         for shard in _shards(Path(made), part):
             shard.replace(folder / shard.name)  # the index stays behind: the manifest serves
+        for old in _shards(folder, part):  # only now: at no moment there are none
+            if old.name not in new:
+                old.unlink()
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
     manifest["files"] = {k: v for k, v in manifest["files"].items() if (folder / k).exists()}
     manifest["files"] |= {file.name: _digest(file) for file in _shards(folder, part)}

@@ -5,8 +5,10 @@ exit code 2 and one sentence on stderr. What commands do is in `iad/commands/`, 
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -43,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = create_parser().parse_args(argv)
     # Threads that spin while they wait slow a busy machine down; torch reads this when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with contextlib.suppress(ValueError):  # in a thread nobody is told
+        signal.signal(signal.SIGTERM, _leave)
     try:
         report = arguments.command(arguments)
     except (ValueError, OSError, MemoryError) as error:
@@ -54,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json and os.environ.get("RANK", "0") == "0":  # of several processes, the first speaks
         print(json.dumps(report))
     return 0
+
+
+def _leave(number: int, _: Any) -> NoReturn:
+    """End at SIGTERM as at an error, so that no copy of a photo and no half file stays behind."""
+    raise SystemExit(128 + number)
 
 
 def create_parser() -> argparse.ArgumentParser:

@@ -126,6 +126,7 @@ def _send(pipe, what: Any) -> None:
 def _serve(pipe) -> None:
     """What a worker process does: take tasks from the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what it put into folders goes with it
     os.environ.update(ONE_THREAD)  # before the modules of `work` are loaded
     with contextlib.suppress(EOFError, OSError):  # the first process is gone, and nobody waits for more
         server = Server(*pipe.recv())

@@ -161,7 +161,7 @@ def _draw(name, size, mode="RGB"):
     ("name", "make", "complaint"),
     [
         ("absent.jpg", lambda _: None, "no file"),
-        ("words.jpg", _write("words.jpg", b"words"), "not a JPEG, PNG or WebP"),
+        ("words.jpg", _write("words.jpg", b"words"), "not a JPEG, PNG, WebP or HEIC"),
         ("empty.jpg", _write("empty.jpg", b""), "empty"),
         ("cut.jpg", _write("cut.jpg", Path(PORTRAIT).read_bytes()[:9000]), "cut short"),
         ("tiny.png", _draw("tiny.png", (8, 8)), "8 x 8 pixels"),

@@ -18,7 +18,7 @@ from iad.faces import Face
 from iad.geometry.calibration import close_in_blinks, find_rest, move_about, observe, steady
 from iad.media.photos import ImageSource, load_image
 from iad.media.video import VIDEO_SUFFIXES, stream_video
-from iad.request import FPS, LONGEST
+from iad.request import FPS, LONGEST, MOST_FPS
 
 LARGEST_SIDE = 720  # pixels that a frame is read at: a face needs some two hundred
 LOOK_AGAIN = 0.1  # seconds between looks for a face that is lost: looking costs as much as ten frames
@@ -70,7 +70,7 @@ def read_driver(
         return _hold(source, find, seconds or 2.0, fps)
     limit = min(seconds or LONGEST, LONGEST)
     times, seen, length, missed, longer = [], [], 0.0, 0, False
-    video = stream_video(source, largest=LARGEST_SIDE)
+    video = stream_video(source, largest=LARGEST_SIDE, most_fps=MOST_FPS)
     for now, row in observe_faces(video, find=find, follow=follow):
         if now >= limit:
             length, longer = limit, True
