@@ -146,7 +146,7 @@ def draw_teeth(height: int = 96, width: int = 480) -> Float[np.ndarray, "2 h w 4
         cover = ease((up - edge + 0.04) / 0.1) * ease((gum - up) / 0.16)
         # Teeth are round: they shade off to both sides, deepest where two part at edge and gum.
         gap = 0.18 + 0.1 * ease((edge + 0.25 - up) / 0.3) + 0.1 * ease((up - 0.8) / 0.4)
-        white = 1 - 0.1 * across**4 - 0.2 * ease((np.abs(across) - 1 + gap) / gap) + 0.03 * chance
+        white = 1 - 0.06 * across**4 - 0.11 * ease((np.abs(across) - 1 + gap) / gap) + 0.03 * chance
         white = white * (1 - 0.14 * ease((up - 0.55) / 0.7)) * (1 - 0.1 * ease((edge + 0.22 - up) / 0.22))
         yellow = 0.04 + 0.09 * ease((up - 0.4) / 0.8) + 0.05 * eye_tooth + 0.25 * (1 - white)
         tint = np.stack([white, white * (1 - 0.45 * yellow), white * (1 - yellow)], axis=-1)
