@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, layer_norm, normalize
 
 from iad.config import TRACK, FullSizePreset, Preset
-from iad.performing.attention import Attention, feed_forward
-from iad.performing.latents import TextAction
+from iad.performing.network import Attention, TextAction, feed_forward
 
 LEAST_ROWS = 4  # from which HSIC can be estimated
 

@@ -28,8 +28,7 @@ from iad.geometry.refining import Repair
 from iad.media.photos import load_image
 from iad.model import Model, retreating
 from iad.models.autoencoder import to_tensor
-from iad.models.denoising import denoise
-from iad.models.predicting import Conditions, Guidance
+from iad.models.predicting import Conditions, Guidance, denoise
 from iad.models.scoring import Judge
 from iad.models.splitting import Reference, face_notes
 from iad.performing import Performance, perform_segments, track_to_code

@@ -14,14 +14,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS
-from iad.geometry.composite import round_colours
+from iad.geometry.curves import ease
 from iad.geometry.eyes import GAZE_DEGREES
 from iad.geometry.fit import Fit, fit_head
-from iad.geometry.framing import Square, cut_window, frame_photo
 from iad.geometry.head import Head
 from iad.geometry.moving import MovingFace
+from iad.geometry.renderer import round_colours
 from iad.geometry.rig import create_rig
-from iad.geometry.stage import create_stage
+from iad.geometry.stage import Square, create_stage, cut_window, frame_photo
 from iad.geometry.textures import COVERABLE
 from iad.request import LARGEST
 
@@ -37,7 +37,7 @@ _OF_EYE = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """Frames, and where each of their pixels comes from: `PHOTO`, `FILLED` or `PAINTED` of `composite`."""
+    """Frames, and where each of their pixels comes from: `PHOTO`, `FILLED` or `PAINTED` of `renderer`."""
 
     frames: UInt8[np.ndarray, "f s s 3"]
     source: UInt8[np.ndarray, "f s s"]
@@ -137,8 +137,7 @@ class AnimatedPhoto:
         u, v = np.meshgrid((columns - left) / side, (rows - top) / side)
         edges = [u if left > 0.5 else 1 + u, 1 - u if left + side < width - 0.5 else 1 + u]
         edges += [v if top > 0.5 else 1 + v, 1 - v if top + side < height - 0.5 else 1 + v]
-        share = np.clip(np.minimum.reduce(edges) / 0.08, 0, 1)[..., None]
-        share = share * share * (3 - 2 * share)
+        share = ease(np.minimum.reduce(edges) / 0.08)[..., None]
         window = (slice(first[1], last[1]), slice(first[0], last[0]))
         whole = np.repeat(self._photo[None], len(frames), axis=0)
         size = frames.shape[1]

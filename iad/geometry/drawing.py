@@ -15,10 +15,10 @@ from iad.config import EXPRESSIONS
 from iad.faces import Face, wears_glasses
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN, GAZE
-from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT
 from iad.geometry.head import Head
 from iad.geometry.refining import Refiner, Repair
+from iad.geometry.renderer import PAINTED
 from iad.media.photos import brighten
 
 TURN = np.float32([20.0, 24.0, 20.0])  # degrees that a head is turned from where the photo has it, at most

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from iad.geometry.animation import AnimatedPhoto, Drawn
-from iad.geometry.calibration import find_rest, move_about, observe, settle
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS
 from iad.geometry.drawing import adapt
-from iad.geometry.driving import FindFace, FollowFace
+from iad.geometry.driving import FindFace, FollowFace, find_rest, move_about, observe, settle
 
 RepairFrames = Callable[[Drawn, Float32[np.ndarray, "f 60"]], UInt8[np.ndarray, "f s s 3"]]
 SIZE = 256

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from iad.geometry.curves import round_off
+from iad.geometry.curves import ease, round_off
 from iad.geometry.rig import MOUTH, Rig
-from iad.geometry.teeth import LOWER, TONGUE, UPPER, ease
+from iad.geometry.teeth import LOWER, TONGUE, UPPER
 
 
 def clear_lips(

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.spatial import cKDTree
 
-from iad.geometry.curves import round_off
+from iad.geometry.curves import ease, round_off
 from iad.geometry.head import Head
 from iad.geometry.teeth import lay_teeth
 
@@ -145,7 +145,7 @@ def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarra
         rim = rims[np.sign(rims[:, 0]) == np.sign(curve[0, 0])]
         share = np.maximum(share, np.clip(1.8 - _distance(points, np.concatenate([rim, curve])) / 0.6, 0, 1))
         share[sockets] = 1
-        lids[side, skin] = share * share * (3 - 2 * share)
+        lids[side, skin] = ease(share)
         above = blink[:, 1] < -0.05 * max(travel.max(), 1e-6)
         upper_lid[skin] += np.clip(-blink[:, 1] / max(0.15 * travel.max(), 1e-6), 0.3 * sockets, 1)
         _complete_blink(points, blink, above & ~sockets, ~above & ~sockets, curve)

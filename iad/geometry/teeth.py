@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from iad.geometry.curves import ease
 from iad.geometry.head import Head
 
 UPPER, LOWER, TONGUE = range(3)
@@ -152,9 +153,3 @@ def draw_teeth(height: int = 96, width: int = 480) -> Float[np.ndarray, "2 h w 4
         tint = np.stack([white, white * (1 - 0.45 * yellow), white * (1 - yellow)], axis=-1)
         rows.append(np.concatenate([tint * np.ones((*cover.shape, 1)), cover[..., None]], axis=-1))
     return np.stack(rows).astype(np.float32)
-
-
-def ease(value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Go from 0 to 1 with no corner at either."""
-    value = np.clip(value, 0, 1)
-    return value * value * (3 - 2 * value)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pixel_shuffle
 
 from iad.config import LANDMARKS, TRACK, EncoderConfig, Preset
-from iad.models.patches import PATCH, principal_components
+from iad.models.autoencoder import PATCH, principal_components
 
 POSE_SCALE = 15.0  # degrees; head pose is divided by it, so that it is of the order of the coefficients
 THUMBNAIL_CELL = 8  # pixels of the thumbnail a token tells of, both ways

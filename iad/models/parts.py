@@ -14,9 +14,9 @@ from iad.geometry.refining import create_refiner
 from iad.models.adapters import is_adapter_key
 from iad.models.autoencoder import create_autoencoder
 from iad.models.baselines import Baseline, create_baseline
+from iad.models.closed_form import Recognised
 from iad.models.encoders import create_face_encoder
 from iad.models.reading import create_reader
-from iad.models.recognised import Recognised
 from iad.models.transformer import create_transformer
 from iad.performing import Performer
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS, POSE_LIMITS
+from iad.geometry.curves import ease
 from iad.performing import motions
 
 Tempo = Literal["slow", "normal", "quick"]
@@ -206,10 +207,10 @@ def _envelope(seconds, segment: Performed, *, onset: float, clip: float, rng) ->
     rate = RATES[segment.tempo]
     # Within a clip the rise begins a little early, so that it meets the fall of what came before.
     begin = segment.start - (0.12 if segment.start > 0 else rng.uniform(0, 0.1))
-    rise = motions.smoothstep((seconds - begin) / max(onset / rate, min(onset, 0.28)))  # two frames or more
+    rise = ease((seconds - begin) / max(onset / rate, min(onset, 0.28)))  # two frames or more
     if segment.end >= clip - 0.05:
         return rise
-    return rise * motions.smoothstep((segment.end + 0.15 - seconds) * rate / 0.35)
+    return rise * ease((segment.end + 0.15 - seconds) * rate / 0.35)
 
 
 def _idle(seconds, *, length: float, free: np.ndarray, calm: bool, rng) -> np.ndarray:
@@ -222,7 +223,7 @@ def _idle(seconds, *, length: float, free: np.ndarray, calm: bool, rng) -> np.nd
     for name, degrees, hertz in (("pitch", 0.4, 0.3), ("yaw", 0.5, 0.17), ("roll", 0.3, 0.21)):
         wave = np.sin(2 * np.pi * (hertz * seconds + rng.random()))
         track[:, COLUMN[name]] = rng.normal(0, 0.6) + degrees * wave
-    shift = motions.smoothstep((seconds - rng.uniform(0.2, max(length, 0.3))) / 0.15)
+    shift = ease((seconds - rng.uniform(0.2, max(length, 0.3))) / 0.15)
     for toward, away in (("left", "right"), ("up", "down")):
         gaze = free * (rng.normal(0, 0.05) + rng.normal(0, 0.07) * shift)
         for direction, amount in ((toward, gaze.clip(0)), (away, (-gaze).clip(0))):

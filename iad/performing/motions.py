@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from iad.geometry.curves import ease
+
 
 class Typical:
     """Stands in for a generator where nothing may be left to chance: each draw is the usual one.
@@ -49,16 +51,10 @@ Chance = np.random.Generator | Typical
 Motion = Callable[[np.ndarray, float, Chance], Mapping[str, "float | np.ndarray"]]
 
 
-def smoothstep(x: np.ndarray) -> np.ndarray:
-    """Rise from 0 at x = 0 to 1 at x = 1 without corners."""
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
-
-
 def pulses(seconds: np.ndarray, *, first: float, every: float, width: float) -> np.ndarray:
     """Make humps of height 1 with soft flanks, centred at `first`, `first + every`, and so on."""
     distance = np.abs((seconds - first + every / 2) % every - every / 2)
-    return smoothstep(1.5 - 2 * distance / width)
+    return ease(1.5 - 2 * distance / width)
 
 
 def _beat(seconds, hertz):
@@ -183,7 +179,7 @@ def dart(seconds, rate, rng):
 def roll_eyes(seconds, rate, rng):
     """Carry the eyes up and round, again and again."""
     along = ((rate * seconds) % 1.9 / 1.25).clip(0, 1)
-    seen = smoothstep(6 * along) * smoothstep(6 * (1 - along))
+    seen = ease(6 * along) * ease(6 * (1 - along))
     up = np.sin(np.pi * along) ** 0.7 * seen
     gaze = _gaze_across(-0.9 * np.cos(np.pi * along) * seen)
     return gaze | {"eyeLookUp": 1.1 * up, "pitch": 4 * up, "browInnerUp": 0.3 * up, "browOuterUp": 0.3 * up}
@@ -203,8 +199,8 @@ def quiver(seconds, rate, rng):
 def breathe(seconds, rate, rng):
     """Draw a deep breath and let it out through rounded lips, again and again."""
     along = (rate * seconds) % 2.4
-    drawn = smoothstep(along / 0.8) * smoothstep((1.1 - along) / 0.3)
-    out = smoothstep((along - 0.9) / 0.3) * smoothstep((2.3 - along) / 0.6)
+    drawn = ease(along / 0.8) * ease((1.1 - along) / 0.3)
+    out = ease((along - 0.9) / 0.3) * ease((2.3 - along) / 0.6)
     return {
         "pitch": 5 * drawn - 5 * out, "noseSneer": 0.25 * drawn, "browInnerUp": 0.3 * drawn,
         "mouthFunnel": 0.55 * out, "mouthPucker": 0.25 * out, "jawOpen": 0.12 * out, "cheekPuff": 0.2 * out,
