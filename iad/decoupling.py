@@ -130,7 +130,9 @@ class Decoupler(Reader):
         about = (identity - self.mean_identity).flatten(1)
         return (about @ self.erase_from @ self.erase_to).unflatten(1, self.queries.shape)
 
-    def forward(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"], code=None) -> Split:
+    def forward(
+        self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"], code: Tensor | None = None
+    ) -> Split:
         """Read f and split it."""
         return self.split(self.read(vector, tokens), code)
 

@@ -55,14 +55,15 @@ def spread(
     return _here(tasks, work, start) if workers == 1 else _over_processes(tasks, work, workers, start)
 
 
-def _here(tasks, work, start) -> Iterator[Any]:
+def _here(tasks: Sequence, work: Callable, start: Callable | None) -> Iterator[Any]:
     if start and tasks:
         start()
-    for task in tasks:
-        yield work(task)
+    yield from map(work, tasks)
 
 
-def _over_processes(tasks, work, workers, start) -> Iterator[Any]:
+def _over_processes(
+    tasks: Sequence, work: Callable, workers: int, start: Callable | None
+) -> Iterator[Any]:
     from multiprocessing import connection, get_context
 
     context = get_context("spawn")
@@ -118,12 +119,12 @@ def _unheard_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _send(pipe, what: Any) -> None:
+def _send(pipe: Any, what: Any) -> None:
     with contextlib.suppress(OSError):  # the process has died, which the next answer tells
         pipe.send(what)
 
 
-def _serve(pipe) -> None:
+def _serve(pipe: Any) -> None:
     """What a worker process does: take tasks from the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(ONE_THREAD)  # before the modules of `work` are loaded
@@ -169,7 +170,9 @@ def _unwrap(answer: tuple[bool, Any]) -> Any:
     return what
 
 
-def _over_ray(tasks, work, workers, start, address) -> Iterator[Any]:
+def _over_ray(
+    tasks: Sequence, work: Callable, workers: int, start: Callable | None, address: str
+) -> Iterator[Any]:
     ray = _join(address, workers)
     try:
         remote = ray.remote(num_cpus=1)(Server).options(runtime_env={"env_vars": ONE_THREAD})

@@ -56,7 +56,7 @@ def wears_glasses(photo: UInt8[np.ndarray, "_ _ 3"], landmarks: Float32[np.ndarr
     return _measure_bars(photo, landmarks) > _SURE
 
 
-def _measure_bars(photo, landmarks) -> float:
+def _measure_bars(photo: np.ndarray, landmarks: np.ndarray) -> float:
     right, left = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
     across = left - right
     scale = _UNIT / max(float(np.hypot(*across)), 1e-6)
@@ -73,7 +73,7 @@ def _measure_bars(photo, landmarks) -> float:
     return float(0.3 * np.log(bridge) + np.log(max(arms, 0.005)))
 
 
-def _find_bars(logs, columns) -> Float[np.ndarray, "k rows"]:
+def _find_bars(logs: np.ndarray, columns: tuple) -> Float[np.ndarray, "k rows"]:
     """Return how much brighter each row is than those two above and below it, in strips between columns."""
     profile = np.stack([logs[:, a:b].mean(axis=1) for a, b in zip(columns, columns[1:], strict=False)])
     profile = cv2.GaussianBlur(profile, (3, 1), 0.7)

@@ -179,7 +179,7 @@ class AnimatedPhoto:
             return self._faces[size]
 
 
-def _look_up(frame, columns, rows, scale: float):
+def _look_up(frame: np.ndarray, columns: np.ndarray, rows: np.ndarray, scale: float) -> np.ndarray:
     """Sample a frame, which the photo shows `scale` times as large."""
     if scale < 1:
         frame = cv2.GaussianBlur(frame, (0, 0), 0.5 * (1 / scale - 1) + 1e-3)

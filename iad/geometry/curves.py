@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from einops import rearrange
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 
 def round_off(polygon: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "m d"]:
@@ -19,7 +18,7 @@ def round_off(polygon: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "m d"]:
     return rearrange(curve, "t n xy -> (n t) xy")
 
 
-def ease(value: ArrayLike, low: float = 0.0, high: float = 1.0) -> Any:
+def ease(value: np.ndarray | np.floating | float, low: float = 0.0, high: float = 1.0) -> Any:
     """Go from 0 at `low` to 1 at `high`, with no corner at either."""
     value = np.clip((value - low) / (high - low), 0, 1)
     return value * value * (3 - 2 * value)

@@ -57,7 +57,7 @@ def close_eye(
     photo[window] = _draw_lashes(closed, eye, darker, view)
 
 
-def _look(opening, brow, size, outer) -> _View:
+def _look(opening: np.ndarray, brow: np.ndarray, size: np.ndarray, outer: int) -> _View:
     width = float(np.linalg.norm(opening[3] - opening[0]))
     along, middle = (opening[3] - opening[0]) / width, 0.5 * (opening[0] + opening[3])
     frame = np.array([[outer * along[0], along[1]], [outer * along[1], -along[0]]]) / width
@@ -71,7 +71,9 @@ def _look(opening, brow, size, outer) -> _View:
     return _View(x, y, upper, np.minimum(lower, upper), brow, beyond, width)
 
 
-def _guess_skin(eye, view) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+def _guess_skin(
+    eye: np.ndarray, view: _View
+) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
     """Continue the skin around an eye over it; also return how much darker than that each pixel is (log).
 
     Light varies across a face, so a smooth surface is fitted. Brows, lashes, creases and frames of glasses
@@ -97,14 +99,16 @@ def _guess_skin(eye, view) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray
     return np.exp(smooth) - 4, (smooth - logs).mean(axis=-1)
 
 
-def _grain(cheek, width) -> Float[np.ndarray, "h w 1"]:
+def _grain(cheek: np.ndarray, width: float) -> Float[np.ndarray, "h w 1"]:
     smooth = cv2.GaussianBlur(cheek, (0, 0), max(0.022 * width, 0.8))
     grain = (cheek - smooth).mean(axis=-1, keepdims=True) / (smooth.mean(axis=-1, keepdims=True) + 8)
     limit = 2.5 * np.median(np.abs(grain))
     return 1 + grain.clip(-limit, limit)
 
 
-def _lay_skin(eye, skin, darker, view, reach) -> Float[np.ndarray, "h w 3"]:
+def _lay_skin(
+    eye: np.ndarray, skin: np.ndarray, darker: np.ndarray, view: _View, reach: float
+) -> Float[np.ndarray, "h w 3"]:
     """Cover the open eye and its lashes, and draw the dome of the lid and its fold."""
     lashes = ease(cv2.dilate(darker, np.ones((3, 3))), 0.05, 0.18)
     lashes *= 1 - ease(view.beyond, 0.5 * reach, reach)
@@ -118,7 +122,9 @@ def _lay_skin(eye, skin, darker, view, reach) -> Float[np.ndarray, "h w 3"]:
     return closed * (1 - 0.10 * fold * cover)[..., None]
 
 
-def _draw_lashes(closed, eye, darker, view) -> Float[np.ndarray, "h w 3"]:
+def _draw_lashes(
+    closed: np.ndarray, eye: np.ndarray, darker: np.ndarray, view: _View
+) -> Float[np.ndarray, "h w 3"]:
     """Draw the line where the lids meet, and lashes hanging from it, as dark as those of the open eye."""
     inside, over, luma = np.abs(view.x) < 0.5, view.y - view.upper, eye.mean(axis=-1)
     margin, above = inside & (np.abs(over - 0.02) < 0.05), inside & (over > 0.06) & (over < 0.2)
@@ -189,7 +195,7 @@ def create_eye_textures(
         high = np.maximum(np.ceil(opening.max(axis=0)).astype(int) + margin, low + 1)
         window = (slice(low[1], high[1]), slice(low[0], high[0]))
         near, inside = photo[window], opening - low
-        mask = _fill(round_off(inside), near.shape[:2], 0.0)
+        mask = _fill(round_off(inside), near.shape[:2])
         centre = _find_iris(near.mean(axis=-1), mask, inside, ball - low, radius)
         centres.append(centre + low.astype(np.float32))
         rows, columns = np.mgrid[: near.shape[0], : near.shape[1]] + 0.5
@@ -200,17 +206,17 @@ def create_eye_textures(
     return EyeTextures(whites, lids, np.stack(irises), np.stack(centres))
 
 
-def _fill(polygon: Float[np.ndarray, "n 2"], shape: tuple[int, int], grow: float) -> Float[np.ndarray, "h w"]:
-    """Draw a polygon, soft at its border; `grow` pixels larger all round."""
+def _fill(polygon: Float[np.ndarray, "n 2"], shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+    """Draw a polygon, soft at its border."""
     mask = np.zeros(shape, np.uint8)
     points = np.round((polygon - 0.5) * 16).astype(np.int32)
     cv2.fillPoly(mask, [points], 255, lineType=cv2.LINE_AA, shift=4)
-    if grow > 0:
-        cv2.polylines(mask, [points], True, 255, int(round(2 * grow)), lineType=cv2.LINE_AA, shift=4)
     return mask.astype(np.float32) / 255
 
 
-def _find_iris(luma, mask, opening, ball, radius) -> Float[np.ndarray, " 2"]:
+def _find_iris(
+    luma: np.ndarray, mask: np.ndarray, opening: np.ndarray, ball: np.ndarray, radius: float
+) -> Float[np.ndarray, " 2"]:
     """Find the disc that is darkest against the rest of the opening, not far from the eyeball's front."""
     low, high = np.floor(opening.min(axis=0)).astype(int) - 3, np.ceil(opening.max(axis=0)).astype(int) + 3
     low = np.maximum(low, 0)
@@ -236,7 +242,9 @@ def _find_iris(luma, mask, opening, ball, radius) -> Float[np.ndarray, " 2"]:
     return found.astype(np.float32)
 
 
-def _lift_iris(photo, mask, distance, centre, radius, side) -> Float[np.ndarray, "k k 4"]:
+def _lift_iris(
+    photo: np.ndarray, mask: np.ndarray, distance: np.ndarray, centre: np.ndarray, radius: float, side: int
+) -> Float[np.ndarray, "k k 4"]:
     """Cut the iris out; what lids hide of it takes the iris's colour at that distance from its centre."""
     ring = np.clip((distance / radius * 5).astype(int), 0, 5)
     weight = mask * (distance < radius + 1)
@@ -253,7 +261,9 @@ def _lift_iris(photo, mask, distance, centre, radius, side) -> Float[np.ndarray,
     return np.dstack([patch, alpha]).astype(np.float32)
 
 
-def _paint_white(whites, mask, distance, opening, radius) -> None:
+def _paint_white(
+    whites: np.ndarray, mask: np.ndarray, distance: np.ndarray, opening: np.ndarray, radius: float
+) -> None:
     """Spread the white of the eye over the iris and beyond the lids, in place and only around the opening."""
     margin, width = int(np.ceil(radius * 2)), float(np.ptp(opening[:, 0]))
     low = np.maximum(np.floor(opening.min(axis=0)).astype(int) - margin, 0)

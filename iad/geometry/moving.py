@@ -176,7 +176,9 @@ class MovingFace:
         return cut_out(small.clip(0, 255).astype(np.uint8), face * factor, skull * factor)
 
     def _paint(
-        self, alike, xy, depth, attributes, looks, plate, under, origin, factor, frame, source, finer
+        self, alike: float, xy: np.ndarray, depth: np.ndarray, attributes: np.ndarray, looks: np.ndarray,
+        plate: np.ndarray, under: np.ndarray, origin: np.ndarray, factor: int, frame: np.ndarray,
+        source: np.ndarray, finer: list,
     ) -> Int[np.ndarray, "h w"]:
         """Paint one window, but not those that are painted finer; returns the triangle seen at each pixel."""
         textures, height, width = self.textures, factor * frame.shape[0], factor * frame.shape[1]

@@ -15,10 +15,14 @@ from numba import njit
 
 from iad.geometry.rig import MOUTH, SKIN
 
+Array = np.ndarray
+
 
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check  # compiled code cannot be wrapped by the tests' shape checks
-def fill_triangles(xy, depth, triangles, nearest, index, weights):
+def fill_triangles(
+    xy: Array, depth: Array, triangles: Array, nearest: Array, index: Array, weights: Array
+) -> None:
     """Fill z-buffer `nearest`, triangle numbers `index` and barycentric `weights` (h, w, 2) in place."""
     height, width = nearest.shape
     for t in range(triangles.shape[0]):
@@ -53,7 +57,9 @@ def fill_triangles(xy, depth, triangles, nearest, index, weights):
 
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
-def interpolate_attributes(triangles, attributes, index, weights, image):
+def interpolate_attributes(
+    triangles: Array, attributes: Array, index: Array, weights: Array, image: Array
+) -> None:
     """Write the attributes of the triangle seen at each pixel into `image`; other pixels stay as they are."""
     for y in range(index.shape[0]):
         for x in range(index.shape[1]):
@@ -136,7 +142,7 @@ SKIPPED = -2
 
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check  # compiled code cannot be wrapped by the tests' shape checks
-def look_up(picture, x, y, channel):
+def look_up(picture: Array, x: float, y: float, channel: int) -> float:
     """Bilinear sample at pixel (x, y), the first pixel's centre at 0.5; beyond the edge its pixels go on."""
     height, width = picture.shape[0], picture.shape[1]
     x = min(max(x - 0.5, 0.0), width - 1.001)
@@ -151,9 +157,10 @@ def look_up(picture, x, y, channel):
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
 def paint_window(
-    photo, inside, plate, under, index, weights, triangles, attributes, material, whites, lids, irises, looks,
-    light, teeth, tooth_colour, alike, origin, factor, frame, source,
-):  # fmt: skip
+    photo: Array, inside: Array, plate: Array, under: Array, index: Array, weights: Array, triangles: Array,
+    attributes: Array, material: Array, whites: Array, lids: Array, irises: Array, looks: Array, light: Array,
+    teeth: Array, tooth_colour: Array, alike: float, origin: Array, factor: int, frame: Array, source: Array,
+) -> None:  # fmt: skip
     """Fill `frame` (h, w, 3) float32 and `source` (h, w) uint8 in place: a window of the whole frame.
 
     Args:
@@ -264,7 +271,7 @@ def paint_window(
 
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
-def average_blocks(frame, factor, picture):
+def average_blocks(frame: Array, factor: int, picture: Array) -> None:
     """Average blocks of `factor` x `factor` pixels of `frame` into `picture`, in place."""
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):
@@ -278,7 +285,7 @@ def average_blocks(frame, factor, picture):
 
 @njit(cache=True, fastmath=True, nogil=True)
 @no_type_check
-def round_colours(frame, grey, picture):
+def round_colours(frame: Array, grey: bool, picture: Array) -> None:
     """Round `frame` to uint8 `picture`, in place; `grey` leaves it without colour."""
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):

@@ -129,7 +129,9 @@ def _within(vertex: Int[np.ndarray, "*n"], span: slice) -> Bool[np.ndarray, "*n"
     return (vertex >= span.start) & (vertex < span.stop)
 
 
-def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarray, expression) -> tuple:
+def _find_lids(
+    head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarray, expression: np.ndarray
+) -> tuple:
     """Return `lids` and `upper_lid`, left (the person's own) first; blinks in `expression` are completed."""
     lids, upper_lid = np.zeros((2, len(vertex)), np.float32), np.zeros(len(vertex), np.float32)
     points = head.neutral[vertex[skin]]
@@ -152,7 +154,9 @@ def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarra
     return lids, upper_lid
 
 
-def _complete_blink(points, blink, above, below, curve) -> None:
+def _complete_blink(
+    points: np.ndarray, blink: np.ndarray, above: np.ndarray, below: np.ndarray, curve: np.ndarray
+) -> None:
     """Let the upper lid come down right to the lower one, all along the eye, in place."""
     shut = points + blink
     places = np.linspace(*np.quantile(curve[:, 0], [0.02, 0.98]), 15)

@@ -119,7 +119,7 @@ def frame_photo(stage: Stage, landmarks: Float[np.ndarray, "68 2"], shape: tuple
     limits = np.array([width, height], np.float32)
     inside = np.clip(middle, half, np.maximum(limits - half, half))
     # The face stays whole, with a little room around it, even where the photo ends.
-    room = max(0.06 * side, 0.0)
+    room = 0.06 * side
     centre = np.clip(inside, np.minimum(high + room - half, middle), np.maximum(low - room + half, middle))
     return Square(float(centre[0] - half), float(centre[1] - half), float(side))
 

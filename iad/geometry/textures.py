@@ -57,7 +57,7 @@ class Textures:
     grey: bool
 
     def attributes(
-        self, rig: Rig, positions: Float[np.ndarray, "r 3"], turn, weights
+        self, rig: Rig, positions: Float[np.ndarray, "r 3"], turn: np.ndarray, weights: np.ndarray
     ) -> Float[np.ndarray, "r 10"]:
         """Return every vertex's attributes in a frame; see `renderer.paint_window`."""
         attributes = self.still.copy()
@@ -192,7 +192,7 @@ def create_textures(
     )
 
 
-def _close_lids(rig, shape, pixels) -> Float[np.ndarray, "r 2"]:
+def _close_lids(rig: Rig, shape: np.ndarray, pixels: np.ndarray) -> Float[np.ndarray, "r 2"]:
     """Return where in the photo with closed eyes each vertex is: lids that are down among what stays."""
     shut = np.zeros(EXPRESSIONS, np.float32)
     shut[[COLUMN["eyeBlink_L"], COLUMN["eyeBlink_R"]]] = 1
@@ -204,7 +204,9 @@ def _close_lids(rig, shape, pixels) -> Float[np.ndarray, "r 2"]:
     return closed
 
 
-def _place_irises(rig, shape, balls, still, centres, radius) -> tuple[np.ndarray, np.ndarray]:
+def _place_irises(
+    rig: Rig, shape: np.ndarray, balls: np.ndarray, still: np.ndarray, centres: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return where irises rest on their balls when the person looks straight ahead, and the photo's gaze.
 
     What both eyes share against a straight look is the gaze; what they do not, the eyes' own places.
@@ -226,7 +228,9 @@ def _place_irises(rig, shape, balls, still, centres, radius) -> tuple[np.ndarray
     return (rest + shift - common).astype(np.float32), gaze.astype(np.float32)
 
 
-def _visibility(rig, stage, normals, camera, pixels, bounds) -> Float[np.ndarray, " r"]:
+def _visibility(
+    rig: Rig, stage: Stage, normals: np.ndarray, camera: np.ndarray, pixels: np.ndarray, bounds: tuple
+) -> Float[np.ndarray, " r"]:
     """Return how well the photo shows each vertex: it may turn away, be hidden, or lie beyond the edge."""
     skin = rig.material == SKIN
     # Drawn small: only which surface is in front matters.
@@ -243,7 +247,7 @@ def _visibility(rig, stage, normals, camera, pixels, bounds) -> Float[np.ndarray
     return (seen * ease(edge, 0.1, 0.6)).astype(np.float32)
 
 
-def _region(rig, stage, shape) -> Float[np.ndarray, " r"]:
+def _region(rig: Rig, stage: Stage, shape: np.ndarray) -> Float[np.ndarray, " r"]:
     """Fade the face out under the chin, at the hairline and at the ears, where the photo does better."""
     below = ease(shape[:, 1], stage.chin - 2.0, stage.chin - 0.2)
     brow = float(shape[rig.landmarks[[19, 24]], 1].mean())
@@ -251,7 +255,7 @@ def _region(rig, stage, shape) -> Float[np.ndarray, " r"]:
     return below * front * (1 - ease(shape[:, 1], brow + 3.5, brow + 5.5))
 
 
-def _compare_sides(layer, still, weight) -> Float[np.ndarray, " 3"]:
+def _compare_sides(layer: np.ndarray, still: np.ndarray, weight: np.ndarray) -> Float[np.ndarray, " 3"]:
     """Return the ratio of colours between vertices seen askance and their twins."""
     chosen = np.flatnonzero(weight > 0.05)
     if len(chosen) < 20:

@@ -6,6 +6,7 @@ is known before any training, and the decoder can be improved at any time withou
 latents. The face encoder's tokens hold such a code, too.
 """
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -131,11 +132,11 @@ def decode_latents(
     return rearrange(frames, "(b f) c h w -> b f c h w", b=latents.shape[0])
 
 
-def to_tensor(frames) -> Float[Tensor, "*b 3 h w"]:
+def to_tensor(frames: np.ndarray | Tensor) -> Float[Tensor, "*b 3 h w"]:
     """Turn uint8 frames (..., h, w, 3) into float channels-first ones in [0, 1]."""
     return torch.as_tensor(frames).movedim(-1, -3).float() / 255
 
 
-def to_uint8(frames: Float[Tensor, "*b 3 h w"]):
+def to_uint8(frames: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
     """Turn float channels-first frames in [0, 1] into a uint8 array (..., h, w, 3)."""
     return (frames.clamp(0, 1) * 255).round().byte().movedim(-3, -1).cpu().numpy()

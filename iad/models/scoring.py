@@ -116,7 +116,7 @@ class Judge:
             "detected": len(tracks) / len(picks),
         }
 
-    def _see(self, frame: UInt8[np.ndarray, "s s 3"], identities: Float[np.ndarray, "n d"]):
+    def _see(self, frame: UInt8[np.ndarray, "s s 3"], identities: Float[np.ndarray, "n d"]) -> Any:
         face = self.look(frame)
         if face is None:
             return None

@@ -12,6 +12,7 @@ Noise, and a side where it is open, are the take. Without noise the flow gives w
 latent frame's times (`frame_times`) -> one code a latent frame, of the split's own, learned length.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,14 +43,16 @@ class Attention(nn.Module):
         k, v = rearrange(both, "b n (two h d) -> two b h n d", two=2, h=self.heads)
         return self.k_norm(k), v
 
-    def attend(self, x: Float[Tensor, "b m d"], keys_values, mask=None) -> Float[Tensor, "b m d"]:
+    def attend(
+        self, x: Float[Tensor, "b m d"], keys_values: Sequence[Tensor], mask: Tensor | None = None
+    ) -> Float[Tensor, "b m d"]:
         """Attend with keys and values from `keys_values`; `mask` is True where a key may be seen."""
         q = self.q_norm(rearrange(self.to_q(self.norm(x)), "b m (h d) -> b h m d", h=self.heads))
         out = dot_product_attention(q, *keys_values, attn_mask=mask)
         return self.to_out(rearrange(out, "b h m d -> b m (h d)"))
 
     def forward(
-        self, x: Float[Tensor, "b m d"], context: Float[Tensor, "b n e"], mask=None
+        self, x: Float[Tensor, "b m d"], context: Float[Tensor, "b n e"], mask: Tensor | None = None
     ) -> Float[Tensor, "b m d"]:
         """Let every token of `x` look at the context."""
         return self.attend(x, self.keys_values(context), mask)
