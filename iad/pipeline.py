@@ -7,7 +7,7 @@ says.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -34,7 +34,7 @@ from iad.models.splitting import Reference, face_notes
 from iad.performing import Performance, perform_segments, track_to_code
 from iad.request import DURATION, FPS, Request, check_duration
 from iad.result import Result
-from iad.text import NEUTRAL_PROMPT, parse_prompt, split_prompt
+from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
 
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
 ONE_STEP = (
@@ -80,7 +80,8 @@ class IaDPipeline(Model):
         fps, size = self._choose_form(request, drawn=fitted is not None)
         seconds = check_duration(request.num_frames / fps if request.num_frames else request.duration)
         driver = None if request.action_reference is None else self._read_driver(request, seconds, fps)
-        moved = self._perform(request, driver, seconds=seconds, fps=fps)
+        asked = {"seconds": seconds, "fps": fps, "seed": request.seed}
+        moved = self._perform(request.prompt, request.timeline, driver, **asked)
         track, guidance = scale_track(moved.track, request.action_scale), self._guidance(request)
         frames, made_of = None, {"photo": 0.0, "denoiser": 1.0, "paint": 0.0}
         if fitted is None or share < 1:
@@ -162,10 +163,16 @@ class IaDPipeline(Model):
         return read_driver(request.action_reference, find=find, follow=self.follow_face, **about)
 
     def _perform(
-        self, request: Request, driver: Driven | None, *, seconds: float | None, fps: float
+        self,
+        prompt: str,
+        timeline: Sequence[Action] | None,
+        driver: Driven | None,
+        *,
+        seconds: float | None,
+        fps: float,
+        seed: int,
     ) -> Performance:
         """Let the driver, or T, say what the face does in every frame."""
-        prompt, timeline, seed = request.prompt, request.timeline, request.seed
         if driver is not None:
             length = len(driver.track) / fps
             words = parse_prompt(prompt, timeline, duration=length) if prompt.strip() or timeline else ()

@@ -57,10 +57,8 @@ def _as_complex(points: Float[np.ndarray, "68 2"]) -> np.ndarray:
 
 SOFT = 64  # pixels of a face's width below which a clip is soft
 DOUBTFUL = 0.8  # of the detector's score
-FOREHEAD, CHIN = (
-    0.2,
-    0.93,
-)  # heights of hairline and chin in the unit square, 5 % of the square beyond it is told
+# Heights of hairline and chin in the unit square; 5 % of the square beyond it is told.
+FOREHEAD, CHIN = 0.2, 0.93
 PROFILE = 0.2  # where the nose lies between the outer corners of the eyes: 0.5 is straight ahead
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS, split_gaze
 from iad.geometry.curves import ease
 from iad.geometry.eyes import GAZE_DEGREES
 from iad.geometry.fit import Fit, fit_head
@@ -25,9 +25,8 @@ from iad.geometry.stage import Square, create_stage, cut_window, frame_photo
 from iad.geometry.textures import COVERABLE
 from iad.request import LARGEST
 
-_HALF_PIXEL = np.float32(
-    0.5
-)  # photos' coordinates begin at the first pixel's centre, the drawing's at its edge
+# Photos' coordinates begin at the first pixel's centre, the drawing's at its edge.
+_HALF_PIXEL = np.float32(0.5)
 _OF_MOUTH = tuple(COLUMN[n] for n in COEFFICIENTS if n.startswith(("jaw", "mouth", "cheekPuff", "noseSneer")))
 _OF_EYE = {
     side: tuple(COLUMN[n] for n in COEFFICIENTS if n.startswith("eye") and n.endswith(f"_{side}"))
@@ -87,12 +86,8 @@ class AnimatedPhoto:
     def own_track(self) -> Float[np.ndarray, " 60"]:
         """The photo's own expression, gaze and pose: the row that draws the photo as it is."""
         own = np.concatenate([self.fit.expression, self.fit.pose]).astype(np.float32)
-        left, up = self._face(384).textures.gaze / GAZE_DEGREES
-        for name, weight in (
-            ("Out_L", left), ("In_R", left), ("In_L", -left), ("Out_R", -left), ("Up_L", up), ("Up_R", up),
-            ("Down_L", -up), ("Down_R", -up),
-        ):  # fmt: skip
-            own[COLUMN[f"eyeLook{name}"]] = np.clip(weight, 0, 1)
+        for column, amount in split_gaze(*self._face(384).textures.gaze / GAZE_DEGREES):
+            own[column] = min(amount, 1)
         return own
 
     def landmarks(self, track: Float[np.ndarray, "f k"]) -> Float[np.ndarray, "f 68 2"]:

@@ -5,6 +5,7 @@ Pitch is positive when the person looks up, yaw when they turn to their own left
 they tilt to picture right.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ COEFFICIENTS: tuple[str, ...] = tuple(_NAMES.split())
 POSE_LIMITS = np.array([14.0, 17.0, 14.0], dtype=np.float32)  # degrees; photo people tear beyond them
 POSE_UNIT = 15.0  # degrees; a turn of the head by these counts as much as a weight of 1
 COLUMN = {name: i for i, name in enumerate(COEFFICIENTS)}
+COLUMNS = {name: [i] for name, i in COLUMN.items()} | {  # a name without its side means both sides
+    name[:-2]: [i, COLUMN[name[:-2] + "_R"]] for name, i in COLUMN.items() if name.endswith("_L")
+}
 GAZE = [  # of each eye outwards and inwards, then up and down
     (COLUMN[f"eyeLook{one}_{side}"], COLUMN[f"eyeLook{other}_{side}"])
     for one, other in (("Out", "In"), ("Up", "Down"))
@@ -47,6 +51,12 @@ def _scale_pose(numbers: Any, factor: float) -> Any:
     scaled = 1 * numbers  # a copy
     scaled[..., EXPRESSIONS:] *= factor
     return scaled
+
+
+def split_gaze(left: Any, up: Any) -> Iterator[tuple[int, Any]]:
+    """Yield the columns of both eyes' looks, and what each has of a gaze to the person's own left and up."""
+    for columns, look in zip(GAZE, (left, -left, up, up), strict=True):
+        yield from zip(columns, (np.clip(look, 0, None), np.clip(-look, 0, None)), strict=True)
 
 
 def mirror_track(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 60"]:

@@ -22,12 +22,12 @@ from scipy.ndimage import grey_opening
 from iad.config import EXPRESSIONS
 from iad.faces import Face
 from iad.faces.gaze import measure_gaze
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN, GAZE
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, COLUMNS, split_gaze
 from iad.media.photos import ImageSource, load_image
 from iad.media.video import VIDEO_SUFFIXES, stream_video
 from iad.request import FPS, LONGEST
 
-LIDS, _POSE, _EYES = [COLUMN["eyeBlink_L"], COLUMN["eyeBlink_R"]], slice(EXPRESSIONS, 60), slice(60, 62)
+LIDS, _POSE, _EYES = COLUMNS["eyeBlink"], slice(EXPRESSIONS, 60), slice(60, 62)
 _LOOK = slice(62, 64)
 # An outside judge (MediaPipe's mesh) saw 0.6 of a nod and 0.87 of a turn when the poses of held-out photos
 # were read, and drawn with other photos.
@@ -80,8 +80,8 @@ def move_about(rest: Float[np.ndarray, " 64"], seen: Float[np.ndarray, "f 64"]) 
     track = (seen - rest)[:, :60]
     track[:, :EXPRESSIONS] *= WEIGHT_GAIN
     left, up = np.nan_to_num((seen - rest)[:, _LOOK] / LOOK_OF_ONE).T
-    for (one, other), look in zip(GAZE, (left, -left, up, up), strict=True):
-        track[:, one], track[:, other] = look, -look
+    for column, amount in split_gaze(left, up):
+        track[:, column] = amount
     track[:, LIDS] = (rest[_EYES] - seen[:, _EYES]) / (rest[_EYES] - SHUT)
     track[:, :EXPRESSIONS] = track[:, :EXPRESSIONS].clip(0, 1)
     apart = np.abs(np.diff(track[:, LIDS]))

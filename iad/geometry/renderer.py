@@ -134,9 +134,8 @@ def downsample(image: Float[np.ndarray, "h w c"], factor: int = 2) -> Float[np.n
     return small.reshape(height // factor, width // factor, image.shape[2])
 
 
-PHOTO, FILLED, PAINTED = range(
-    3
-)  # where a pixel comes from: its own place, another place, or nowhere in the photo
+# Where a pixel comes from: its own place, another place, or nowhere in the photo.
+PHOTO, FILLED, PAINTED = range(3)
 SKIPPED = -2
 
 

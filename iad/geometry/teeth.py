@@ -20,10 +20,8 @@ _LIFTS = {"jawOpen": -0.5, "mouthSmile": 0.1, "mouthUpperUp": 0.15}
 _RISE = (0.045, 0.02)  # how the biting edges of both rows curve up along the arch, as smiles do
 _HEIGHT = 2.0  # head units from the biting edge to beyond the gums
 _HALF = 4.2  # head units along the arch from its middle to its end
-_WIDTHS = (
-    (0.86, 0.68, 0.78, 0.70, 0.68, 0.9),
-    (0.55, 0.60, 0.68, 0.70, 0.70, 0.9),
-)  # upper, lower, from the middle
+# Of the upper and the lower teeth, from the middle.
+_WIDTHS = (0.86, 0.68, 0.78, 0.70, 0.68, 0.9), (0.55, 0.60, 0.68, 0.70, 0.70, 0.9)
 
 
 def lay_teeth(head: Head) -> tuple[Head, Float[np.ndarray, "s 3"]]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import RBFInterpolator
 
-from iad.geometry.coefficients import COLUMN, EXPRESSIONS
+from iad.geometry.coefficients import COLUMN, COLUMNS, EXPRESSIONS
 from iad.geometry.curves import ease
 from iad.geometry.eyes import GAZE_DEGREES, IRIS_RADIUS, create_eye_textures
 from iad.geometry.mouth import clear_lips, colour_mouth, colour_teeth, measure_light, open_mouth, shade_mouth
@@ -195,7 +195,7 @@ def create_textures(
 def _close_lids(rig: Rig, shape: np.ndarray, pixels: np.ndarray) -> Float[np.ndarray, "r 2"]:
     """Return where in the photo with closed eyes each vertex is: lids that are down among what stays."""
     shut = np.zeros(EXPRESSIONS, np.float32)
-    shut[[COLUMN["eyeBlink_L"], COLUMN["eyeBlink_R"]]] = 1
+    shut[COLUMNS["eyeBlink"]] = 1
     down, closed = (shape + rig.offsets(shut[None])[0])[:, :2], pixels.copy()
     for lids in rig.lids:
         stays, moves = (lids > 0) & (rig.upper_lid < 0.3), (lids > 0) & (rig.upper_lid >= 0.3)

@@ -39,9 +39,8 @@ def match(code: Float[Tensor, " c"], told: Float[Tensor, "k c"], weight: Float[T
     rises as a face goes on doing what the words say, and a hint of a smile is not taken for a smile.
     """
     face, words = _length(code, weight), _length(told, weight)
-    if (
-        float(_length(told, weight.mean().expand(len(weight))).max()) < CALM
-    ):  # gaze is action, though ill read
+    alike = weight.mean().expand(len(weight))  # gaze is action, though ill read
+    if float(_length(told, alike).max()) < CALM:
         return float(1 - _fullness(face))
     cosine = (told * weight) @ code / (words * face).clamp(min=1e-9)
     return float((cosine * _fullness(face / words)).max())
@@ -121,9 +120,6 @@ class Judge:
         if face is None:
             return None
         embedding = self.embed(frame, face)
-        cosines = (
-            identities
-            @ embedding
-            / np.maximum(np.linalg.norm(identities, axis=1) * np.linalg.norm(embedding), 1e-9)
-        )
+        lengths = np.linalg.norm(identities, axis=1) * np.linalg.norm(embedding)
+        cosines = identities @ embedding / np.maximum(lengths, 1e-9)
         return float(cosines.mean()), face.track

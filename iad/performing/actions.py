@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS, POSE_LIMITS
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, COLUMNS, EXPRESSIONS, POSE_LIMITS, split_gaze
 from iad.geometry.curves import ease
 from iad.performing import motions
 
@@ -24,11 +24,6 @@ Tempo = Literal["slow", "normal", "quick"]
 
 RATES: dict[str, float] = {"slow": 0.65, "normal": 1.0, "quick": 1.5}
 SLIGHT, NORMAL, STRONG = 0.45, 0.8, 1.0  # intensities that "slightly", no adverb and "broadly" stand for
-
-# A coefficient named without its side means both sides.
-COLUMNS = {name: [i] for name, i in COLUMN.items()} | {
-    name[:-2]: [i, COLUMN[name[:-2] + "_R"]] for name, i in COLUMN.items() if name.endswith("_L")
-}
 
 
 @dataclass(frozen=True)
@@ -84,15 +79,6 @@ class Performed:
             raise ValueError(f"Intensity is {self.intensity}; give a number above 0 and up to 1.")
         if self.tempo not in get_args(Tempo):
             raise ValueError(f"Tempo is {self.tempo!r}; choose from {', '.join(get_args(Tempo))}.")
-
-
-def _gaze(*, left: float = 0, right: float = 0, up: float = 0, down: float = 0) -> dict[str, float]:
-    """Turn both eyes; left and right are the person's own."""
-    weights = {
-        "eyeLookOut_L": left, "eyeLookIn_R": left, "eyeLookOut_R": right, "eyeLookIn_L": right,
-        "eyeLookUp": up, "eyeLookDown": down,
-    }  # fmt: skip
-    return {name: weight for name, weight in weights.items() if weight}
 
 
 def _read_actions() -> dict[str, ActionProgram]:
@@ -169,11 +155,9 @@ def _idle(
         wave = np.sin(2 * np.pi * (hertz * seconds + rng.random()))
         track[:, COLUMN[name]] = rng.normal(0, 0.6) + degrees * wave
     shift = ease((seconds - rng.uniform(0.2, max(length, 0.3))) / 0.15)
-    for toward, away in (("left", "right"), ("up", "down")):
-        gaze = free * (rng.normal(0, 0.05) + rng.normal(0, 0.07) * shift)
-        for direction, amount in ((toward, gaze.clip(0)), (away, (-gaze).clip(0))):
-            for name in _gaze(**{direction: 1.0}):
-                track[:, COLUMNS[name]] += amount[:, None]
+    gaze = (free * (rng.normal(0, 0.05) + rng.normal(0, 0.07) * shift) for _ in range(2))
+    for column, amount in split_gaze(*gaze):
+        track[:, column] += amount
     return track
 
 

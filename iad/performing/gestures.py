@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from iad.config import EXPRESSIONS, TRACK
-from iad.geometry.coefficients import POSE_UNIT, code_to_track, mirror_track
+from iad.geometry.coefficients import POSE_UNIT, code_to_track, mirror_track, split_gaze
 from iad.geometry.curves import ease
 from iad.performing import motions
 from iad.performing.actions import ACTIONS, COEFFICIENTS, COLUMNS, limit, settle
@@ -48,8 +48,8 @@ def enliven(track: Float[np.ndarray, "f 60"], *, fps: float | int, seed: int) ->
     for side in "LR":
         lid = lived[:, COEFFICIENTS.index(f"eyeBlink_{side}")]
         lid[:] = np.maximum(lid, blinks)
-    for name, amount in _glance(seconds, rng).items():
-        lived[:, COEFFICIENTS.index(name)] += free * amount
+    for column, amount in split_gaze(*_glance(seconds, rng)):
+        lived[:, column] += free * amount
     return settle(lived)
 
 
@@ -74,8 +74,8 @@ def _blink(seconds: np.ndarray, free: np.ndarray, rng: np.random.Generator) -> n
     return blinks
 
 
-def _glance(seconds: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Rest the gaze near the camera, elsewhere every second or two."""
+def _glance(seconds: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rest the gaze near the camera, elsewhere every second or two; to the left, and up."""
     across, along, at = np.zeros(len(seconds)), np.zeros(len(seconds)), 0.0
     where = (rng.normal(0, 0.04), rng.normal(0, 0.03))
     across, along = across + where[0], along + where[1]
@@ -84,11 +84,7 @@ def _glance(seconds: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarr
         there = (rng.normal(0, 0.07), rng.normal(0, 0.04))
         moved = ease((seconds - at) / 0.07)
         across, along = (old + moved * (new - old) for old, new in zip((across, along), there, strict=True))
-    left, right, up, down = across.clip(0), (-across).clip(0), along.clip(0), (-along).clip(0)
-    return {
-        "eyeLookOut_L": left, "eyeLookIn_R": left, "eyeLookOut_R": right, "eyeLookIn_L": right,
-        "eyeLookUp_L": up, "eyeLookUp_R": up, "eyeLookDown_L": down, "eyeLookDown_R": down,
-    }  # fmt: skip
+    return across, along
 
 
 FPS = 24
