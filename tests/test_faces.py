@@ -16,9 +16,9 @@ from PIL import Image
 
 from iad.faces import alignment, crop, detect_faces, find_face, finding, load_image, track_face
 from iad.faces.detectors import detect_any
+from iad.faces.finding import MEAN_FACE as MEAN_SHAPE
+from iad.faces.finding import distance_to_face
 from iad.faces.framing import BOX_TO_SIDE, Box, box_in, frame_box
-from iad.faces.shape import MEAN_FACE as MEAN_SHAPE
-from iad.faces.shape import distance_to_face
 from iad.media.photos import brighten, gain_for, luminance
 
 PORTRAIT = cut_portrait()

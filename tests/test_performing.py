@@ -13,15 +13,15 @@ from iad.performing.gestures import (
     RHYTHMS,
     Deed,
     draw_gesture,
+    enliven,
     gesture_of,
     mirror,
     play_take,
     release_after,
 )
-from iad.performing.hearing import MOST_WORDS, WINDOW, cut_windows, hear
-from iad.performing.idling import enliven
 from iad.performing.motions import Typical
 from iad.performing.network import BEYOND, DEEDS, SIDES, Performer
+from iad.performing.performance import MOST_WORDS, WINDOW, cut_windows, hear
 from iad.text import NEUTRAL_PROMPT, create_text_encoder
 from iad.training.performer_stage import PerformingStage
 from iad.training.stages import Options, train

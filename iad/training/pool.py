@@ -22,8 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from iad.config import Preset
-from iad.models.autoencoder import to_tensor
-from iad.models.patches import PATCH
+from iad.models.autoencoder import PATCH, to_tensor
 
 PATCH_FRAMES = 1200  # frames whose patches give the linear code
 ARRAYS = ("frames", "tracks", "landmarks", "portraits")

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from iad.faces import Face, alignment
 from iad.faces.recogniser import Recogniser, load_recogniser
 from iad.models.autoencoder import to_tensor
-from iad.models.closed_form import fit_explained
+from iad.models.closed_form import DIRECTIONS, Recognised, fit_explained
 from iad.models.encoders import POSE_SCALE
 from iad.models.reading import FaceReader, read_face
-from iad.models.recognised import DIRECTIONS, Recognised
 from iad.performing.actions import ACTIONS, EXPRESSIONS, Performed, perform
 from iad.portraits.clips import SECONDS, draw_segments, is_held_out, usable_photos
 from iad.portraits.morphable import Head, load_head

@@ -27,9 +27,7 @@ from iad.config import EXPRESSIONS, TRACK, Preset
 from iad.faces import alignment, crop
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import mirror_track
-from iad.geometry.composite import round_colours
 from iad.geometry.fit import WORST_FIT, Fit
-from iad.geometry.framing import cut_window
 from iad.geometry.head import NECK_PIVOT, Head, load_geometry, rotation_matrices
 from iad.geometry.moving import MovingFace
 from iad.geometry.refining import (
@@ -42,6 +40,8 @@ from iad.geometry.refining import (
     place,
     to_conditions,
 )  # fmt: skip
+from iad.geometry.renderer import round_colours
+from iad.geometry.stage import cut_window
 from iad.media.video import save_picture
 from iad.models.reading import READ_SIZE, FaceReader, read_crop
 from iad.performing.actions import Performed, perform
