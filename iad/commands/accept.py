@@ -63,10 +63,11 @@ def _accept_random(arguments: argparse.Namespace, output: Path) -> dict[str, Any
 
 def _accept_published(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
     from iad.config import ARMS
-    from iad.full_size.accept import PROMPT, Acceptance, accept
+    from iad.full_size.acceptance import PROMPT, accept
     from iad.full_size.reporting import check_cuda
     from iad.installation import EXAMPLES
     from iad.media.photos import load_image
+    from iad.request import Request
 
     for arm in arguments.arms or ():
         check_name(arm, ARMS, what="arm")
@@ -75,20 +76,18 @@ def _accept_published(arguments: argparse.Namespace, output: Path) -> dict[str, 
     load_image(reference)
     check_apart(output, [reference])
     baselines = {"consisid": arguments.consisid, "id-animator": arguments.id_animator}
-    asked = Acceptance(
-        reference,
-        output,
-        prompt=arguments.prompt or PROMPT,
+    return accept(
+        Request(reference, arguments.prompt or PROMPT, num_inference_steps=arguments.steps),
+        arguments.model,
         arms=tuple(dict.fromkeys(arguments.arms or ARMS)),
-        model=arguments.model,
+        output=output,
+        tell=_tell,
         adapter=arguments.adapter,
         baselines={arm: place for arm, place in baselines.items() if place},
         memory=arguments.memory,
         device=arguments.device,
-        steps=arguments.steps,
         accept_licence=arguments.accept_licence,
     )
-    return accept(asked, tell=_tell)
 
 
 def _tell(row: dict[str, Any]) -> None:

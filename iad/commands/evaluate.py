@@ -63,7 +63,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
 def _evaluate_full_size(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the arms of a full-size model by outside judges; it has one suite."""
     from iad.config import ARMS
-    from iad.full_size.evaluating import evaluate_full_size
+    from iad.full_size.acceptance import evaluate_full_size
     from iad.media.video import check_folder
 
     arms = tuple(dict.fromkeys(arguments.arms or ARMS))
