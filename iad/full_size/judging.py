@@ -110,11 +110,11 @@ def load_judges(
     """
     missing: dict[str, str] = {}
 
-    def attempt(name: str, load: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    def attempt(what: str, load: Callable[..., Any], *given: Any, **named: Any) -> Any:
         try:
             return load(*given, **named)
         except ValueError as error:
-            missing[name] = str(error)
+            missing[what] = str(error)
             return None
 
     faces = attempt("FaceSim-Arc", load_arcface, name=PACK, accept_licence=accept_licence)
