@@ -10,8 +10,8 @@ from torch import nn
 
 from iad import checkpoint
 from iad.config import Preset, get_preset, is_full_size
-from iad.full_size.memory import find_device
 from iad.full_size.cogvideox import FullSizePipeline
+from iad.full_size.memory import find_device
 from iad.geometry.head import Head, load_geometry, save_geometry
 from iad.models.baselines import RECIPES, Baseline, create_baseline
 from iad.models.parts import (
