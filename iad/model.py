@@ -10,8 +10,8 @@ from torch import nn
 
 from iad import checkpoint
 from iad.config import Preset, get_preset, is_full_size
+from iad.full_size.cogvideox import FullSizePipeline
 from iad.full_size.memory import find_device
-from iad.full_size.pipeline import FullSizePipeline
 from iad.geometry.head import Head, load_geometry, save_geometry
 from iad.models.baselines import RECIPES, Baseline, create_baseline
 from iad.models.parts import (
@@ -85,7 +85,7 @@ class Model(Splitting):
             adapter: a folder whose adapters and split replace those of the model; at full size also a hub id.
             device: "cpu", "cuda" or "mps"; "auto" is CUDA where there is one, else the CPU.
             full_size: for a full-size model only: `arms` to load at once, and the fields of
-                `iad.full_size.pipeline.Sources`: baselines, memory, cache, dynamic_guidance, accept_licence.
+                `iad.full_size.cogvideox.Sources`: baselines, memory, cache, dynamic_guidance, accept_licence.
 
         Raises:
             ValueError: unknown name or device, no weights, or weights that were altered or do not fit.

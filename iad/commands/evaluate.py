@@ -62,7 +62,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
 def _evaluate_full_size(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the arms of a full-size model by outside judges; it has one suite."""
     from iad.config import ARMS
-    from iad.full_size.evaluating import evaluate_full_size
+    from iad.full_size.acceptance import evaluate_full_size
     from iad.media.video import check_folder
 
     arms = tuple(dict.fromkeys(arguments.arms or ARMS))
@@ -133,11 +133,12 @@ def _accept_random(arguments: argparse.Namespace, output: Path) -> dict[str, Any
 
 def _accept_published(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
     from iad.config import ARMS
-    from iad.full_size.accept import PROMPT, Acceptance
-    from iad.full_size.accept import accept as try_out
+    from iad.full_size.acceptance import PROMPT
+    from iad.full_size.acceptance import accept as try_out
     from iad.full_size.reporting import check_cuda
     from iad.installation import EXAMPLES
     from iad.media.photos import load_image
+    from iad.request import Request
 
     for arm in arguments.arms or ():
         check_name(arm, ARMS, what="arm")
@@ -146,20 +147,18 @@ def _accept_published(arguments: argparse.Namespace, output: Path) -> dict[str, 
     load_image(reference)
     check_apart(output, [reference])
     baselines = {"consisid": arguments.consisid, "id-animator": arguments.id_animator}
-    asked = Acceptance(
-        reference,
-        output,
-        prompt=arguments.prompt or PROMPT,
+    return try_out(
+        Request(reference, arguments.prompt or PROMPT, num_inference_steps=arguments.steps),
+        arguments.model,
         arms=tuple(dict.fromkeys(arguments.arms or ARMS)),
-        model=arguments.model,
+        output=output,
+        tell=_tell,
         adapter=arguments.adapter,
         baselines={arm: place for arm, place in baselines.items() if place},
         memory=arguments.memory,
         device=arguments.device,
-        steps=arguments.steps,
         accept_licence=arguments.accept_licence,
     )
-    return try_out(asked, tell=_tell)
 
 
 def _tell(row: dict[str, Any]) -> None:
