@@ -49,18 +49,6 @@ def test_unknown_terms_are_refused_with_the_names_there_are(tmp_path):
         training.run("encoder", output=tmp_path, preset="tiny", without=["swap"])
 
 
-def test_the_command_hands_the_weights_to_the_stage(tmp_path, monkeypatch):
-    seen = []
-
-    def watch(stage, *, preset, options):
-        seen.append(options)
-        return options.output
-
-    monkeypatch.setattr("iad.training.stages.train", watch)
-    training.run("decoupler", output=tmp_path, preset="tiny", without=["swap", "match"])
-    assert (seen[0].identity_weights, seen[0].text_weights) == weights_without(["swap", "match"])
-
-
 @pytest.mark.parametrize(("count", "most"), [(3, 8), (8, 8), (9, 8), (1000, 200), (201, 200), (5, 2)])
 def test_thinning_keeps_the_first_and_the_last(count, most):
     kept = thin(range(count), most)
@@ -91,6 +79,19 @@ def trained(tmp_path_factory):
         patch.setattr("iad.training.stages.train_ablations", remember)
         options = Options(data=data, output=folder, minutes=600, max_steps=2)
         return train("ablations", preset="tiny", options=options), made[0]
+
+
+def test_the_command_hands_the_weights_to_the_stage(trained, monkeypatch):
+    seen = []
+
+    def watch(stage, config):
+        seen.append(stage)
+        raise InterruptedError
+
+    monkeypatch.setattr("iad.training.stages.fit", watch)
+    with pytest.raises(InterruptedError):
+        training.run("decoupler", output=trained[0].parent, preset="tiny", without=["swap", "match"])
+    assert (seen[0].identity_weights, seen[0].text_weights) == weights_without(["swap", "match"])
 
 
 def test_every_ablation_leaves_a_log_snapshots_and_weights(trained):

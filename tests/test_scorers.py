@@ -25,10 +25,11 @@ from iad.training.judges import (
     View,
     cut,
 )
-from iad.training.loop import LoopConfig, fit
+from iad.training.loop import fit
 from iad.training.pool import Pool, load_pool
 from iad.training.stages import Options, train
 from iad.training.state import load_average
+from iad.training.timetable import LoopConfig
 
 TINY = PRESETS["tiny"]
 

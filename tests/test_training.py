@@ -17,12 +17,12 @@ from iad.config import PRESETS
 from iad.models.parts import create_parts, split_parts
 from iad.training import stages
 from iad.training.encoder_stages import AutoencoderStage, EncoderStage
-from iad.training.loop import LoopConfig, Paused, fit
+from iad.training.loop import Paused, fit
 from iad.training.packs import MOST_SHARDS, SHARD_BYTES
 from iad.training.pool import PARTS, load_pool, open_prepared
 from iad.training.stages import Options, train
 from iad.training.state import load_average, read_progress
-from iad.training.timetable import PLAN, choose_stages, share_minutes
+from iad.training.timetable import PLAN, LoopConfig, choose_stages, share_minutes
 
 ORDER = ("autoencoder", "encoder", "decoupler", "base", "adapters")
 
@@ -69,7 +69,7 @@ def test_a_new_code_is_of_the_clips_and_an_old_one_stays(trained):
     again = folder / "again"
     shutil.copytree(folder / "weights", again / "weights")
     other = make_pool(again / "clips", groups=2)
-    train("autoencoder", preset="tiny", options=Options(other, again, max_steps=1))
+    train("autoencoder", preset="tiny", options=Options(data=other, output=again, max_steps=1))
     assert torch.equal(load_part(again / "weights", "autoencoder")["project.weight"], state["project.weight"])
 
 

@@ -116,11 +116,12 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
     from iad.training.whole import Whole, train_whole
 
     paths = {name: getattr(arguments, name) for name in ("data", "pack", "shards")}
-    same = ("preset", "minutes", "steps", "seed", "resume", "pause", "ablations")
+    same = ("preset", "minutes", "seed", "resume", "pause", "ablations")
     report = train_whole(
         Whole(
             output=output,
             arms=tuple(dict.fromkeys(arguments.arm or (*ARMS, *CONTROLS))),
+            max_steps=arguments.steps,
             command=shlex.join(["python", "-m", "iad", *sys.argv[1:]]),
             **{name: Path(path) for name, path in paths.items() if path},
             **{name: getattr(arguments, name) for name in same},

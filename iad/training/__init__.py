@@ -18,8 +18,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from iad.training.timetable import STAGES
+from iad.training.timetable import STAGES, Options
 
 __all__ = ["STAGES", "run"]
 
@@ -57,22 +58,13 @@ def run(
         FileNotFoundError: there are no clips.
     """
     from iad.training.ablations import weights_without
-    from iad.training.stages import Options, train
+    from iad.training.stages import train
 
-    identity_weights, text_weights = weights_without(without)
+    weights_without(without)  # there are such terms
     if without and stage not in ("decoupler", "adapters", "joint"):
         raise ValueError(f"The stage {stage!r} has no loss terms to leave out; the decoupler's have.")
     if tuple(arms) != ("iad",) and (stage != "joint" or "iad" not in arms):
         raise ValueError(f"Other arms learn beside 'iad' in the stage 'joint', not in {stage!r} alone.")
-    options = Options(
-        data=data or output / "clips",
-        output=output,
-        minutes=minutes,
-        max_steps=max_steps,
-        seed=seed,
-        resume=resume,
-        arms=tuple(arms),
-        identity_weights=identity_weights,
-        text_weights=text_weights,
-    )
+    given: dict[str, Any] = {"minutes": minutes, "max_steps": max_steps, "seed": seed, "resume": resume}
+    options = Options(output=output, data=data, arms=tuple(arms), without=tuple(without), **given)
     return train(stage, preset=preset, options=options)

@@ -19,9 +19,9 @@ from torch import Tensor
 from iad import checkpoint
 from iad.config import Preset
 from iad.decoupling import IdentityWeights, TextWeights
-from iad.training.budget import Clock, Options
 from iad.training.decoupler_stage import DecouplerStage
-from iad.training.loop import Learner, to_device, to_numbers
+from iad.training.loop import Clock, Learner, to_device, to_numbers
+from iad.training.timetable import Options
 
 T = TypeVar("T")
 Make = Callable[[IdentityWeights, TextWeights], DecouplerStage]

@@ -7,31 +7,35 @@ so does the learning rate where steps bound a run: killed at any moment and resu
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
+import numpy as np
 import torch
+from jaxtyping import UInt8
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
-from iad.training.budget import Clock, LoopConfig, get_device
+from iad.media.video import save_picture
 from iad.training.state import STATE, restore_state, save_state
+from iad.training.timetable import LoopConfig, get_device
 
 AVERAGE_EVERY = 4  # steps
 EMA_DECAY = 0.996
 CHECKPOINTS = 4  # of a run that steps bound, beside those that are due by the clock
 PREFETCHED = 4  # batches of each process that makes them
+MOST_STEPS = 10**9  # of a run
 
 
 class Paused(Exception):  # noqa: N818 (nothing went wrong)
     """Training was asked to stop and left a checkpoint; its words say where."""
 
 
-class Stage:
+class Stage(Dataset):
     """What a stage of training offers; pictures and snapshots only where it has some."""
 
     name: str
@@ -50,8 +54,13 @@ class Stage:
         """Return the loss terms by name, of a batch on the model's device; "total" is what is minimised."""
         raise NotImplementedError
 
-    def picture(self, model: nn.Module, path: Path) -> None:
-        """Save a contact sheet of what `model` can do now."""
+    def __getitem__(self, step: int) -> Any:
+        """Make the batch of one step for a loader of data."""
+        return self.batch(step)
+
+    def picture(self, model: nn.Module) -> Sequence[Iterable[UInt8[np.ndarray, "h w 3"]]]:
+        """Return the rows of a contact sheet of what `model` can do now."""
+        return ()
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
         """Return small tensors to keep for the curves of the tutorials."""
@@ -88,6 +97,44 @@ def fit(stage: Stage, config: LoopConfig) -> nn.Module:
     speed = (run.step - start) / max(time.monotonic() - begun, 1e-9)
     print(f"{stage.name}: {run.step} steps, {speed:.3g} a second", flush=True)
     return run.average.module
+
+
+class Clock:
+    """The budget: what is over, what is left, and what is due."""
+
+    def __init__(self, config: LoopConfig, *, spent: float, fresh: bool):
+        self.config, now = config, time.monotonic()
+        self.begun = now - (spent if config.total else 0.0)
+        self.every = {
+            "picture": config.picture_minutes * 60,
+            "checkpoint": config.checkpoint_minutes * 60,
+            "snapshot": config.minutes * 60 / max(1, config.snapshots),
+        }
+        self.last = dict.fromkeys(self.every, now)
+        if fresh:
+            self.last["snapshot"] -= self.every["snapshot"]  # the first one shows the start
+
+    def elapsed(self) -> float:
+        """Return the seconds that count."""
+        return time.monotonic() - self.begun
+
+    def left(self, step: int) -> float:
+        """Return the share of steps or minutes that is left."""
+        steps, whole = self.config.max_steps, self.config.minutes * 60
+        return 1 - (step / steps if steps else self.elapsed() / whole)
+
+    def over(self, step: int) -> bool:
+        """Tell whether steps or minutes are over."""
+        steps = self.config.max_steps
+        return self.elapsed() > self.config.minutes * 60 or (steps is not None and step >= steps)
+
+    def due(self, key: str) -> bool:
+        """Tell whether something is due again; then it counts as done."""
+        now = time.monotonic()
+        if now - self.last[key] < self.every[key]:
+            return False
+        self.last[key] = now
+        return True
 
 
 class Learner:
@@ -176,9 +223,10 @@ class _Run:
     def show(self, *kinds: Literal["picture", "snapshot"]) -> None:
         """Write pictures or snapshots of the averaged model."""
         model, name = self.average.module.eval(), f"{self.step:07d}"
-        if "picture" in kinds:
+        if "picture" in kinds and len(rows := self.stage.picture(model)):
             (self.config.output / "pictures").mkdir(exist_ok=True)
-            self.stage.picture(model, self.config.output / "pictures" / f"{name}.png")
+            sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+            save_picture(self.config.output / "pictures" / f"{name}.png", sheet)
         if "snapshot" in kinds and (tensors := self.stage.snapshot(model)):
             (self.config.output / "snapshots").mkdir(exist_ok=True)
             half = {key: value.half().contiguous().cpu() for key, value in tensors.items()}
@@ -186,9 +234,14 @@ class _Run:
         model.train()
 
     def _log(self, terms: dict[str, Tensor]) -> None:
-        line = {"step": self.step, "minutes": round(self.clock.elapsed() / 60, 3)} | to_numbers(terms)
-        with (self.config.output / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        log = self.config.output / "log.jsonl"
+        append_line(log, self.step, self.clock.elapsed(), to_numbers(terms))
+
+
+def append_line(log: Path, step: int, seconds: float, numbers: dict[str, float]) -> None:
+    """Add a step's numbers to a log."""
+    with log.open("a") as file:
+        file.write(json.dumps({"step": step, "minutes": round(seconds / 60, 3)} | numbers) + "\n")
 
 
 def to_numbers(terms: dict[str, Any]) -> dict[str, float]:
@@ -196,23 +249,13 @@ def to_numbers(terms: dict[str, Any]) -> dict[str, float]:
     return {name: round(float(torch.as_tensor(value).detach()), 6) for name, value in terms.items()}
 
 
-class _Steps(IterableDataset):
-    """Batches of a stage from a step on, made by several processes in turn."""
-
-    def __init__(self, stage: Stage, start: int):
-        self.stage, self.start = stage, start
-
-    def __iter__(self) -> Iterator[Any]:
-        worker = get_worker_info()
-        return (self.stage.batch(step) for step in count(self.start + worker.id, worker.num_workers))
-
-
 def _make_batches(stage: Stage, start: int, workers: int) -> Iterator[Any]:
     """Return the batches of all steps from `start` on, in order."""
     if not workers:
         return (stage.batch(step) for step in count(start))
     more = {"collate_fn": _as_it_is, "worker_init_fn": _work_alone, "prefetch_factor": PREFETCHED}
-    return iter(DataLoader(_Steps(stage, start), batch_size=None, num_workers=workers, **more))
+    steps = range(start, start + MOST_STEPS)
+    return iter(DataLoader(stage, batch_size=None, sampler=steps, num_workers=workers, **more))
 
 
 def _work_alone(_: int) -> None:

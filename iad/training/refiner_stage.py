@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,6 @@ from iad.geometry.refining import (
     place,
     to_conditions,
 )  # fmt: skip
-from iad.media.video import save_picture
 from iad.models.reading import READ_SIZE, FaceReader, read_crop
 from iad.performing.actions import Performed, perform
 from iad.portraits.captions import load_people_words
@@ -311,13 +310,13 @@ class RefinerStage(Stage):
             found.append(x)
         return found[3], found[5]
 
-    def picture(self, model: nn.Module, path: Path) -> None:
+    def picture(self, model: nn.Module) -> Sequence[Iterable[np.ndarray]]:
         """Show the photo's mouth, what geometry draws, what the refiner makes of it, and the truth."""
         rows = {key: value[:12].to(self.device) for key, value in self.batch(0).items()}
         after = rows["looks"][:, :3] + run(model["refiner"], rows)
         columns = torch.stack([rows["photos"][:, :3], rows["looks"][:, :3], after, rows["truths"]])
-        sheet = rearrange(columns, "k (b two) c h w -> (b h) (two k w) c", two=2).clamp(0, 1) * 255
-        save_picture(path, sheet.round().byte().cpu().numpy())
+        sheet = rearrange(columns, "k (b two) c h w -> b (two k) h w c", two=2).clamp(0, 1) * 255
+        return list(sheet.round().byte().cpu().numpy())
 
 
 def run(refiner: Refiner, rows: dict[str, Tensor]) -> Float[Tensor, "b 3 h w"]:
