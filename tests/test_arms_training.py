@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from made_up import make_pool
-from made_up_weights import add_reader_and_performer
+from made_up_weights import add_reader_and_performer, load_average
 
 from iad import IaDPipeline
 from iad.config import ARMS, CONTROLS, PRESETS
@@ -16,7 +16,6 @@ from iad.training.decoupler_stage import DecouplerStage
 from iad.training.denoiser_stage import DenoiserStage
 from iad.training.pool import load_pool, open_prepared
 from iad.training.stages import Options, prepare, train
-from iad.training.state import load_average
 
 TINY, ALL = PRESETS["tiny"], ARMS + CONTROLS
 

@@ -239,7 +239,7 @@ def _free_port():
 def test_a_checkpoint_of_other_parts_is_refused(whole, folder):
     given = options(folder, preset=smaller(decoupler=SMALL.decoupler.__class__(4, 16, 2, 2, 8, 4)))
     model = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
-    with pytest.raises(ValueError, match=r"does not fit: \d+ weights are missing"):
+    with pytest.raises(ValueError, match=r"do not fit this model: \d+ keys are missing"):
         full_size_loss.state.load_trained(whole[0], model)
 
 

@@ -25,7 +25,6 @@ from iad.performing.network import BEYOND, DEEDS, SIDES, Performer
 from iad.text import NEUTRAL_PROMPT, create_text_encoder
 from iad.training.performer_stage import PerformingStage
 from iad.training.stages import Options, train
-from iad.training.state import load_average
 
 TINY = PRESETS["tiny"]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from made_up import ASTRONAUT, make_pool
+from made_up_weights import load_average
 from PIL import Image
 
 from iad import checkpoint
@@ -28,7 +29,6 @@ from iad.training.judges import (
 from iad.training.loop import fit
 from iad.training.pool import Pool, load_pool
 from iad.training.stages import Options, train
-from iad.training.state import load_average
 from iad.training.timetable import LoopConfig
 
 TINY = PRESETS["tiny"]

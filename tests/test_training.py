@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made_up import make_pool
-from made_up_weights import add_reader_and_performer
+from made_up_weights import add_reader_and_performer, load_average
 from safetensors.torch import load, load_file
 
 from iad import IaDPipeline
@@ -21,7 +21,7 @@ from iad.training.loop import Paused, fit
 from iad.training.packs import MOST_SHARDS, SHARD_BYTES
 from iad.training.pool import PARTS, load_pool, open_prepared
 from iad.training.stages import Options, train
-from iad.training.state import load_average, read_progress
+from iad.training.state import read_progress
 from iad.training.timetable import PLAN, LoopConfig, choose_stages, share_minutes
 
 ORDER = ("autoencoder", "encoder", "decoupler", "base", "adapters")

@@ -5,7 +5,6 @@ on many GPUs; without `accelerate launch` it takes the one that is there. Killed
 checkpoint as if nothing had been: the same batches, the same noise, the same steps.
 """
 
-import json
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +24,7 @@ from iad.training.full_size_loss import (
     fit_preset,
     write_adapter,
 )  # fmt: skip
-from iad.training.loop import cut_log, to_device
+from iad.training.loop import append_line, cut_log, to_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -192,9 +191,7 @@ class _Run:
         self.accelerator.log(found, step=step)
         bar.set_postfix(total=f"{found['total']:.4f}")
         if self.accelerator.is_main_process:
-            minutes = round((time.monotonic() - self.begun) / 60, 3)
-            with (self.options.output / "log.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, "minutes": minutes} | found) + "\n")
+            append_line(self.options.output / "log.jsonl", step, time.monotonic() - self.begun, found)
 
     def _save(self, step: int) -> None:
         model, optimizer = self.model, self.optimizer.optimizer

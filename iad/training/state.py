@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from iad.checkpoint import open_tensors, read_tensors, write_tensors, write_whole
+from iad.checkpoint import check_fit, open_tensors, read_tensors, write_tensors, write_whole
 
 STATE = "checkpoint/state.safetensors"
 
@@ -101,11 +101,6 @@ def read_progress(output: Path) -> tuple[int, float]:
         return int(file.get_tensor("step")), float(file.get_tensor("seconds"))
 
 
-def load_average(output: Path) -> dict[str, Tensor]:
-    """Return the averaged weights of the last checkpoint below `output`, by parameter name."""
-    return _part(read_tensors(output / STATE), "average.")
-
-
 def save_wrapped(output: Path, model: nn.Module, optimizer, *, facts: dict[str, Any], main: bool) -> None:
     """Write what is trained of a wrapped model, and its optimiser; every process calls, `main` writes.
 
@@ -156,17 +151,8 @@ def load_trained(output: Path, model: nn.Module) -> None:
     """
     state = read_trained(output)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    wrong = [k for k in trained if k not in state or state[k].shape != trained[k].shape]
-    wrong += [k for k in state if k not in trained]
-    if wrong:
-        shown = ", ".join(wrong[:5])
-        raise ValueError(
-            f"The checkpoint in {output} does not fit: {len(wrong)} weights are missing, extra or misshapen "
-            f"({shown}); go on with the settings it was made with, or choose another output folder."
-        )
-    with torch.no_grad():
-        for name, parameter in trained.items():
-            parameter.copy_(state[name])
+    check_fit(trained, state, what=f"weights of the checkpoint in {output}")
+    model.load_state_dict(state, strict=False)
 
 
 def load_moments(output: Path, model: nn.Module, optimizer) -> None:

@@ -90,15 +90,13 @@ def train_whole(whole: Whole) -> dict[str, Any]:
     begun, now = time.monotonic(), packs.describe_call(whole.command)
     paused = None
     try:
-        _train_stages(whole, journal, begun)
-    except Paused as words:
-        paused = f"{words}; the same command with --resume goes on."
-    except OSError as error:
-        raise _explain(error, whole) from error
-    finally:
-        journal["calls"].append(now | {"minutes": round((time.monotonic() - begun) / 60, 2)})
-        _save(whole, journal)
-    try:
+        try:
+            _train_stages(whole, journal, begun)
+        except Paused as words:
+            paused = f"{words}; the same command with --resume goes on."
+        finally:
+            journal["calls"].append(now | {"minutes": round((time.monotonic() - begun) / 60, 2)})
+            _save(whole, journal)
         folder = packs.pack(whole.output, whole.output / whole.preset, journal)
         files = packs.write_shards(folder, whole.shards) if whole.shards else []
     except OSError as error:
@@ -123,8 +121,7 @@ def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
             start = time.monotonic()
             note = _train_stage(stage, whole, budget[stage], stop)
             minutes = round((time.monotonic() - start) / 60, 2)
-            journal["finished"][stage] = {"date": time.strftime("%Y-%m-%d %H:%M"), "minutes": minutes} | note
-            _save(whole, journal)
+            _save(whole, journal, stage, minutes=minutes, **note)
 
 
 def _make_data(whole: Whole, journal: dict[str, Any], minutes: float) -> Any:
@@ -139,8 +136,7 @@ def _make_data(whole: Whole, journal: dict[str, Any], minutes: float) -> Any:
     if get_device().type == "cuda" and not whole.max_steps:
         return Background(folder, whole.amounts, minutes=NO_BOUND, **given)
     make_data(folder, whole.amounts, workers=count_cores(), minutes=minutes, **given)
-    journal["finished"]["render"] = {"date": time.strftime("%Y-%m-%d %H:%M")}
-    _save(whole, journal)
+    _save(whole, journal, "render")
     return nullcontext()
 
 
@@ -210,8 +206,10 @@ def _open_journal(whole: Whole) -> dict[str, Any]:
     return journal | {"minutes": whole.minutes}
 
 
-def _save(whole: Whole, journal: dict[str, Any]) -> None:
+def _save(whole: Whole, journal: dict[str, Any], finished: str = "", **note: Any) -> None:
     """Write the journal; where there is no space for that, the last one tells less, and is right."""
+    if finished:
+        journal["finished"][finished] = {"date": time.strftime("%Y-%m-%d %H:%M")} | note
     try:
         write_whole(whole.output / JOURNAL, json.dumps(journal, indent=1).encode())
     except OSError as error:
