@@ -7,7 +7,7 @@ from torch import Tensor
 from iad import checkpoint
 from iad.config import PRESETS
 from iad.models.parts import create_parts, split_parts
-from iad.training.state import STATE
+from iad.training.loop import STATE
 
 
 def add_reader_and_performer(weights: Path) -> Path:

@@ -42,9 +42,9 @@ from iad.training import stages
 from iad.training.encoder_stages import EncoderStage
 from iad.training.footage import CAPTIONS, read_captions
 from iad.training.footage_clips import Clips
-from iad.training.loop import fit
+from iad.training.full_size_run import read_facts
+from iad.training.loop import STATE, fit, read_arrays, read_progress
 from iad.training.pool import load_pool
-from iad.training.state import STATE, read_arrays, read_facts, read_progress
 from iad.training.timetable import LoopConfig, Options
 
 SPARE = 400_000_000  # bytes that an input may take

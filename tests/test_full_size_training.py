@@ -1,6 +1,6 @@
 """Full-size training on a tiny base: the loss falls, the base stays, and a killed run goes on exactly."""
 
-import importlib.util
+import importlib.metadata
 import json
 import os
 import signal
@@ -62,7 +62,7 @@ def test_the_loss_falls(whole, folder):
     """Against the untrained model on the same batches, for the noise levels of a few steps differ widely."""
     lines = losses(whole[0])
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
-    facts = full_size_run.state.read_facts(whole[0])
+    facts = full_size_run.read_facts(whole[0])
     given = options(folder, batch=facts["batch"], seed=facts["seed"])
     untrained = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
     clips, before = Clips(folder / "videos", SMALL), []
@@ -240,7 +240,7 @@ def test_a_checkpoint_of_other_parts_is_refused(whole, folder):
     given = options(folder, preset=smaller(decoupler=SMALL.decoupler.__class__(4, 16, 2, 2, 8, 4)))
     model = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
     with pytest.raises(ValueError, match=r"do not fit this model: \d+ keys are missing"):
-        full_size_loss.state.load_trained(whole[0], model)
+        full_size_run.load_trained(whole[0], model)
 
 
 def test_clips_of_another_base_are_refused(folder, tmp_path):
@@ -254,13 +254,16 @@ def test_clips_of_another_base_are_refused(folder, tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"lora_rank": 4}, "pip install peft"),
-        ({"track": "wandb"}, "pip install wandb"),
+        ({"lora_rank": 4}, "peft is not installed; install it"),
+        ({"track": "wandb"}, "wandb is not installed; install it"),
         ({"track": "abacus"}, "wandb, tensorboard"),
     ],
 )
 def test_missing_packages_are_named(folder, monkeypatch, wanted, words):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    def find(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", find)
     with pytest.raises(ValueError, match=words):
         full_size_run.train_full_size(options(folder, **wanted))
 

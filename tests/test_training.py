@@ -17,11 +17,10 @@ from iad.config import PRESETS
 from iad.models.parts import create_parts, split_parts
 from iad.training import stages
 from iad.training.encoder_stages import AutoencoderStage, EncoderStage
-from iad.training.loop import Paused, fit
+from iad.training.loop import Paused, fit, read_progress
 from iad.training.packs import MOST_SHARDS, SHARD_BYTES
 from iad.training.pool import PARTS, load_pool, open_prepared
 from iad.training.stages import Options, train
-from iad.training.state import read_progress
 from iad.training.timetable import PLAN, LoopConfig, choose_stages, share_minutes
 
 ORDER = ("autoencoder", "encoder", "decoupler", "base", "adapters")

@@ -210,7 +210,7 @@ def _partners(split: DecouplerStage) -> dict[int, tuple[int, int]]:
     """Map every clip to (the same person in the other take, the other person in the same take)."""
     return {
         int(group[slot, take]): (int(group[slot, 1 - take]), int(group[1 - slot, take]))
-        for group in split.groups.index
+        for group in split.groups
         for slot in (0, 1)
         for take in (0, 1)
     }

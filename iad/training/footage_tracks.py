@@ -163,7 +163,7 @@ def _find(frame: UInt8[np.ndarray, "h w 3"]) -> Face | None:
 
 
 @functools.cache
-def load_landmarker():
+def load_landmarker() -> Landmarker:
     """Load what aligns the faces: the glance of mini's reader, which ships with the project."""
     return as_landmarker(load_mini_reader())
 

@@ -7,7 +7,6 @@ videos: orthogonality, invariance, retention and independence, contrast and matc
 portrait and picture want coefficients or renders that are known, which footage does not come with: off here.
 """
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +19,17 @@ from torch import Tensor, nn
 
 from iad import checkpoint
 from iad import decoupling as idea
+from iad.checks import check_name
 from iad.config import FullSizePreset
 from iad.decoupling import Split
 from iad.full_size import base as full_size
+from iad.installation import check_installed
 from iad.models.adapters import is_adapter_key
 from iad.models.closed_form import fit_erasure
-from iad.training import state
 from iad.training.ablations import weights_without
 from iad.training.denoiser_stage import LAMBDA_ID, LAMBDA_TA
 from iad.training.footage_clips import MOMENTS, Clips, flatten_moments
+from iad.training.loop import STATE, part_of
 
 TRACKERS = ("wandb", "tensorboard")
 LORA = "lora_"  # in the names of its weights
@@ -177,16 +178,9 @@ def check_packages(options: FullSizeOptions) -> None:
     Raises:
         ValueError: which one is missing.
     """
-    if options.lora_rank and importlib.util.find_spec("peft") is None:
-        raise ValueError("LoRA needs peft, which is not installed; pip install peft, or leave LoRA out.")
-    if options.track not in (None, *TRACKERS):
-        known = ", ".join(TRACKERS)
-        raise ValueError(f"Runs cannot be tracked by {options.track!r}; choose one of {known}.")
-    if options.track and importlib.util.find_spec(options.track) is None:
-        raise ValueError(
-            f"{options.track} is not installed; pip install {options.track}, or leave the tracking out: "
-            "log.jsonl holds the same numbers."
-        )
+    if options.track:
+        check_name(options.track, TRACKERS, what="tracker")
+    check_installed(*(["peft"] if options.lora_rank else []), *([options.track] if options.track else []))
 
 
 def fit_preset(folder: Path, clips: Clips) -> FullSizePreset:
@@ -247,7 +241,7 @@ def _add_lora(transformer: nn.Module, options: FullSizeOptions) -> None:
 
 def write_adapter(options: FullSizeOptions, clips: Clips, *, device: torch.device) -> Path:
     """Write the adapter folder from the last checkpoint, whatever the model was wrapped in."""
-    weights = state.read_trained(options.output)
+    weights = part_of(checkpoint.read_tensors(options.output / STATE), "model.")
     parts = {
         part: {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
         for part in ("split.", "transformer.")

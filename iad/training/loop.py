@@ -3,11 +3,14 @@
 A stage brings its modules, its batches and its losses; the loop brings the optimiser, the averaged weights,
 the budget, the log, the checkpoints and the pictures. Batches and noise follow from seed and step alone, and
 so does the learning rate where steps bound a run: killed at any moment and resumed, it ends in the same bits.
+A checkpoint is one safetensors file, whole or not at all: weights, averaged weights, optimiser and step.
 """
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +23,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from iad.checkpoint import open_tensors, read_tensors, write_tensors
 from iad.media.video import save_picture
-from iad.training.state import STATE, restore_state, save_state
-from iad.training.timetable import LoopConfig, get_device
+from iad.training.timetable import Clock, LoopConfig, get_device
 
+STATE = "checkpoint/state.safetensors"
 AVERAGE_EVERY = 4  # steps
 EMA_DECAY = 0.996
 CHECKPOINTS = 4  # of a run that steps bound, beside those that are due by the clock
@@ -97,44 +101,6 @@ def fit(stage: Stage, config: LoopConfig) -> nn.Module:
     speed = (run.step - start) / max(time.monotonic() - begun, 1e-9)
     print(f"{stage.name}: {run.step} steps, {speed:.3g} a second", flush=True)
     return run.average.module
-
-
-class Clock:
-    """The budget: what is over, what is left, and what is due."""
-
-    def __init__(self, config: LoopConfig, *, spent: float, fresh: bool):
-        self.config, now = config, time.monotonic()
-        self.begun = now - (spent if config.total else 0.0)
-        self.every = {
-            "picture": config.picture_minutes * 60,
-            "checkpoint": config.checkpoint_minutes * 60,
-            "snapshot": config.minutes * 60 / max(1, config.snapshots),
-        }
-        self.last = dict.fromkeys(self.every, now)
-        if fresh:
-            self.last["snapshot"] -= self.every["snapshot"]  # the first one shows the start
-
-    def elapsed(self) -> float:
-        """Return the seconds that count."""
-        return time.monotonic() - self.begun
-
-    def left(self, step: int) -> float:
-        """Return the share of steps or minutes that is left."""
-        steps, whole = self.config.max_steps, self.config.minutes * 60
-        return 1 - (step / steps if steps else self.elapsed() / whole)
-
-    def over(self, step: int) -> bool:
-        """Tell whether steps or minutes are over."""
-        steps = self.config.max_steps
-        return self.elapsed() > self.config.minutes * 60 or (steps is not None and step >= steps)
-
-    def due(self, key: str) -> bool:
-        """Tell whether something is due again; then it counts as done."""
-        now = time.monotonic()
-        if now - self.last[key] < self.every[key]:
-            return False
-        self.last[key] = now
-        return True
 
 
 class Learner:
@@ -276,3 +242,83 @@ def cut_log(path: Path, step: int) -> None:
     if path.exists():
         lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
         path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+
+
+def save_state(
+    output: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    step: int,
+    seconds: float,
+) -> None:
+    """Write everything that a resumed run needs below `output`."""
+    tensors = {f"model.{k}": v for k, v in _once(model).items()}
+    tensors |= {f"average.{k}": v for k, v in _once(average.module).items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    tensors |= {"average_count": average.n_averaged, "step": torch.tensor(step)}
+    tensors["seconds"] = torch.tensor(seconds, dtype=torch.float64)
+    (output / STATE).parent.mkdir(exist_ok=True)
+    write_tensors(output / STATE, tensors)
+
+
+def _once(model: nn.Module) -> dict[str, Tensor]:
+    """Return a model's state with weights that several of its parts share under their first name only."""
+    names = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
+    return {k: v for k, v in model.state_dict().items() if k in names}
+
+
+def restore_state(
+    output: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Go on from the last checkpoint, if there is one; returns its step and the seconds spent until then.
+
+    Tensors of another shape (a table of persons that grew) start anew.
+
+    Raises:
+        ValueError: the checkpoint is damaged.
+    """
+    if not (output / STATE).exists():
+        return 0, 0.0
+    trained = optimizer.param_groups[0]["params"]
+    tensors = read_tensors(output / STATE, device=str(trained[0].device))
+    if not {"step", "average_count"} <= tensors.keys():
+        raise ValueError(f"{output / STATE} is no checkpoint of a small model; delete it to begin anew.")
+    own = model.state_dict()
+    for module, prefix in ((model, "model."), (average.module, "average.")):
+        found = part_of(tensors, prefix).items()
+        fitting = {k: v for k, v in found if k in own and own[k].shape == v.shape}
+        module.load_state_dict(fitting, strict=False)
+    average.n_averaged.copy_(tensors["average_count"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in part_of(tensors, "optimizer.").items():
+        index, name = key.split(".")
+        if value.ndim == 0 or value.shape == trained[int(index)].shape:
+            state.setdefault(int(index), {})[name] = value
+    state = {index: values for index, values in state.items() if len(values) == 3}
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(tensors["step"]), float(tensors.get("seconds", 0.0))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Read an npz that can be made again; None where it is missing or damaged."""
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return what has such names, without their beginning."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def read_progress(output: Path) -> tuple[int, float]:
+    """Return the steps and the seconds of the last checkpoint below `output`; nothing where there is none."""
+    if not (output / STATE).exists():
+        return 0, 0.0
+    with open_tensors(output / STATE) as file:
+        return int(file.get_tensor("step")), float(file.get_tensor("seconds"))

@@ -34,7 +34,7 @@ from iad.checkpoint import write_whole
 from iad.portraits.head import find_head
 from iad.portraits.photo import find_people, leave_out_broken, load_photo_people
 from iad.text import find_minilm
-from iad.training.state import read_arrays, read_progress
+from iad.training.loop import read_arrays, read_progress
 from iad.training.timetable import PLAN, count_cores, get_device
 
 SHIPPED = checkpoint.WEIGHTS / "mini"

@@ -30,8 +30,8 @@ from iad.portraits.head import Head, load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord
 from iad.portraits.rendered import RenderedPerson
 from iad.training.augment import degrade
+from iad.training.loop import read_arrays
 from iad.training.pool import Pool
-from iad.training.state import read_arrays
 from iad.training.timetable import Options
 
 SIZE = 256  # pixels of a view, both sides

@@ -48,8 +48,7 @@ from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
 from iad.spread import create_pool
-from iad.training.loop import Stage
-from iad.training.state import read_arrays
+from iad.training.loop import Stage, read_arrays
 
 WEIGHTS = {"colour": 1.0, "edges": 1.0, "features": 0.15, "kept": 0.3, "fooled": 0.02, "critic": 0.1}
 CRITIC_FROM = 300  # steps: until then there is nothing to be sharp about
@@ -286,12 +285,12 @@ class RefinerStage(Stage):
         change = run(self.model["refiner"], batch)
         counts = 1 - (1 - WITHIN) * (batch["looks"][:, 3:4] > INSIDE).float()
         wrong = truth - before
-        off = (change - wrong) * counts
+        off, kept = (change - wrong) * counts, wrong.abs().mean(1, keepdim=True) / KEPT_WITHIN
         features = (self._features(before + x * counts) for x in (change, wrong))
         terms = {
             "colour": off.abs().mean() * 10,
             "edges": sum(off.diff(dim=axis).abs().mean() for axis in (-1, -2)) * 10,
-            "kept": (change.abs() * torch.exp(-(_mean(wrong.abs()) / KEPT_WITHIN).pow(2))).mean() * 10,
+            "kept": (change.abs() * torch.exp(-kept.pow(2))).mean() * 10,
             "features": torch.stack([(a - b).abs().mean() for a, b in zip(*features, strict=True)]).sum(),
         }
         if step >= CRITIC_FROM:
@@ -324,10 +323,6 @@ def run(refiner: Refiner, rows: dict[str, Tensor]) -> Float[Tensor, "b 3 h w"]:
     return refiner(rows["looks"], refiner.encode_photo(rows["photos"]), rows["conditions"])
 
 
-def _mean(x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
-    return x.mean(1, keepdim=True)
-
-
 def _prepare(pairs: Pairs, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
     """Give pairs other light; mirror half of them; make their tracks less sure."""
     pictures = {name: np.array(getattr(pairs, name)[rows]) for name in ("looks", "photos", "truths")}
@@ -345,5 +340,6 @@ def _prepare(pairs: Pairs, rows: np.ndarray, rng: np.random.Generator) -> dict[s
     for name, picture in pictures.items():
         pixels = rearrange(torch.from_numpy(picture), "b h w c -> b c h w").float() / 255
         colour = (pixels[:, :3] * gain).clamp(0, 1)
-        lit[name] = torch.cat([torch.where(grey, _mean(colour), colour), pixels[:, 3:]], dim=1)
+        colour = torch.where(grey, colour.mean(1, keepdim=True), colour)
+        lit[name] = torch.cat([colour, pixels[:, 3:]], dim=1)
     return lit | {"conditions": torch.from_numpy(conditions).float()}

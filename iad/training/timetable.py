@@ -226,6 +226,44 @@ class Options(LoopConfig):
         return replace(self, output=self.output / stage / part, minutes=minutes, **(given | more))
 
 
+class Clock:
+    """The budget: what is over, what is left, and what is due."""
+
+    def __init__(self, config: LoopConfig, *, spent: float, fresh: bool):
+        self.config, now = config, time.monotonic()
+        self.begun = now - (spent if config.total else 0.0)
+        self.every = {
+            "picture": config.picture_minutes * 60,
+            "checkpoint": config.checkpoint_minutes * 60,
+            "snapshot": config.minutes * 60 / max(1, config.snapshots),
+        }
+        self.last = dict.fromkeys(self.every, now)
+        if fresh:
+            self.last["snapshot"] -= self.every["snapshot"]  # the first one shows the start
+
+    def elapsed(self) -> float:
+        """Return the seconds that count."""
+        return time.monotonic() - self.begun
+
+    def left(self, step: int) -> float:
+        """Return the share of steps or minutes that is left."""
+        steps, whole = self.config.max_steps, self.config.minutes * 60
+        return 1 - (step / steps if steps else self.elapsed() / whole)
+
+    def over(self, step: int) -> bool:
+        """Tell whether steps or minutes are over."""
+        steps = self.config.max_steps
+        return self.elapsed() > self.config.minutes * 60 or (steps is not None and step >= steps)
+
+    def due(self, key: str) -> bool:
+        """Tell whether something is due again; then it counts as done."""
+        now = time.monotonic()
+        if now - self.last[key] < self.every[key]:
+            return False
+        self.last[key] = now
+        return True
+
+
 NEEDED = {  # module: what installs it
     "torch": "torch", "safetensors": "safetensors", "diffusers": "diffusers", "transformers": "transformers",
     "huggingface_hub": "huggingface_hub", "tokenizers": "tokenizers", "numpy": "numpy", "numba": "numba",
