@@ -50,6 +50,11 @@ def options(folder, **changes):
     return FullSizeOptions(given.pop("preset", SMALL), folder / "videos", folder / "out", **given)
 
 
+def create_loss(folder, **changes):
+    """Build what is trained, untrained yet."""
+    return full_size_loss.create_loss(options(folder, **changes), folder / "base", device=torch.device("cpu"))
+
+
 def losses(output):
     return [{k: v for k, v in line.items() if k != "minutes"} for line in read_lines(output, "log.jsonl")]
 
@@ -75,7 +80,7 @@ def test_the_loss_falls(whole, folder):
 
 
 def test_adapters_learn_to_denoise_one_clip(folder):
-    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder)
     clips = Clips(folder / "videos", SMALL)
     batch = clips.batch(clips.draw(0, rank=0, world=1, batch=2, split=2, seed=0))
     batch["keep_identity"][:] = batch["keep_action"][:] = 1
@@ -98,8 +103,7 @@ def test_adapters_change_and_the_base_does_not(whole, folder):
     after = whole[1].transformer.state_dict()
     assert {key for key in after if not is_adapter_key(key)} == stock.keys()
     assert all(torch.equal(after[key], value) for key, value in stock.items())
-    given = options(folder)
-    before = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
+    before = create_loss(folder)
     learned = dict(whole[1].named_parameters())
     trained = [name for name, p in before.named_parameters() if p.requires_grad]
     same = [name for name in trained if torch.equal(learned[name], before.get_parameter(name))]
@@ -108,7 +112,7 @@ def test_adapters_change_and_the_base_does_not(whole, folder):
 
 
 def test_velocity_errors_are_the_clean_videos_errors_weighted_as_cogvideox_does(folder):
-    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder)
     clips = Clips(folder / "videos", SMALL)
     batch = clips.batch(clips.draw(1, rank=0, world=1, batch=2, split=2, seed=0))
     told = []
@@ -125,7 +129,7 @@ def test_velocity_errors_are_the_clean_videos_errors_weighted_as_cogvideox_does(
 
 
 def test_targets_never_see_their_own_action(folder):
-    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder)
     clips = Clips(folder / "videos", SMALL)
     draw = next(d for d in (clips.draw(k, rank=0, world=1, batch=2, split=2, seed=0) for k in range(40))
                 if clips.batch(d)["driver"] is not None)  # fmt: skip
@@ -237,8 +241,7 @@ def _free_port():
 
 
 def test_a_checkpoint_of_other_parts_is_refused(whole, folder):
-    given = options(folder, preset=smaller(decoupler=SMALL.decoupler.__class__(4, 16, 2, 2, 8, 4)))
-    model = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder, preset=smaller(decoupler=SMALL.decoupler.__class__(4, 16, 2, 2, 8, 4)))
     with pytest.raises(ValueError, match=r"do not fit this model: \d+ keys are missing"):
         full_size_run.load_trained(whole[0], model)
 
@@ -269,8 +272,7 @@ def test_missing_packages_are_named(folder, monkeypatch, wanted, words):
 
 
 def test_terms_can_be_left_out(folder):
-    given = options(folder, without=("L_TA", "retention"))
-    model = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder, without=("L_TA", "retention"))
     clips = Clips(folder / "videos", SMALL)
     terms = model(clips.batch(clips.draw(0, rank=0, world=1, batch=1, split=4, seed=0)))
     assert terms["L_TA"].item() == 0
