@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from made_up_weights import load_average
 
 from iad.config import PRESETS, TRACK
 from iad.performing import code_to_track, perform_prompt, track_to_code

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from iad.faces import Face, crop, find_face
+from iad.faces import Face, Landmarker, crop, find_face
 from iad.media.video import read_video
 from iad.models.reading import as_landmarker, load_mini_reader
 from iad.training.augment import degrade, recolour, reframe
