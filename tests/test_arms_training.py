@@ -9,6 +9,7 @@ from made_up import make_pool
 from made_up_weights import add_reader_and_performer, load_average
 
 from iad import IaDPipeline
+from iad.cli import main
 from iad.config import ARMS, CONTROLS, PRESETS
 from iad.models.baselines import RECIPES
 from iad.models.parts import create_parts
@@ -87,10 +88,7 @@ def test_arms_are_trained_together_saved_apart_and_generate(tmp_path):
     assert not any(k.endswith("proj_out.weight") and k != "transformer.proj_out.weight" for k in kept)
 
 
-def test_other_arms_learn_beside_iad_only(tmp_path):
-    from iad.training import run
-
-    with pytest.raises(ValueError, match="beside 'iad'"):
-        run("joint", output=tmp_path, preset="tiny", arms=("consisid",))
-    with pytest.raises(ValueError, match="beside 'iad'"):
-        run("decoupler", output=tmp_path, preset="tiny", arms=("iad", "consisid"))
+@pytest.mark.parametrize("words", [["joint", "--arm", "consisid"], ["decoupler", "--arm", "iad", "consisid"]])
+def test_other_arms_learn_beside_iad_only(tmp_path, capsys, words):
+    assert main(["train", *words, "--preset", "tiny", "--output", str(tmp_path)]) == 2
+    assert "beside 'iad'" in capsys.readouterr().err

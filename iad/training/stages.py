@@ -47,12 +47,15 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     """Train one stage and add its averaged weights to `options.output / "weights"`; returns that folder.
 
     Raises:
-        ValueError: unknown stage, or weights of an earlier stage are missing.
+        ValueError: unknown stage or loss term, or weights of an earlier stage are missing.
         FileNotFoundError: there is no pool of clips.
     """
     preset = PRESETS[preset] if isinstance(preset, str) else preset
     if stage not in STAGES:
         raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    weights_without(options.without)  # there are such terms
+    if options.without and stage not in ("decoupler", "adapters", "joint"):
+        raise ValueError(f"The stage {stage!r} has no loss terms to leave out; the decoupler's have.")
     _open_many_files()
     torch.manual_seed(options.seed)  # the first weights
     if stage == "geometry":
