@@ -10,10 +10,11 @@ import json
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ from iad.checkpoint import open_tensors, read_tensors, write_tensors
 from iad.media.video import save_picture
 from iad.training.timetable import Clock, LoopConfig, get_device
 
+T = TypeVar("T")
 STATE = "checkpoint/state.safetensors"
 AVERAGE_EVERY = 4  # steps
 EMA_DECAY = 0.996
@@ -309,6 +311,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
             return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
+
+
+def keep_arrays(path: Path, kind: type[T], make: Callable[[], T], *, anew: bool = False) -> T:
+    """Open a dataclass of arrays; make it first where it is missing, damaged or another, or `anew`."""
+    arrays = None if anew else read_arrays(path)
+    if arrays and arrays.keys() == {field.name for field in fields(kind)}:
+        return kind(**arrays)
+    made = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("part.npz")
+    np.savez(part, **vars(made))
+    part.replace(path)  # so that what is there is whole
+    return made
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

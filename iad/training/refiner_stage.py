@@ -48,7 +48,7 @@ from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
 from iad.spread import create_pool
-from iad.training.loop import Stage, read_arrays
+from iad.training.loop import Stage, keep_arrays
 
 WEIGHTS = {"colour": 1.0, "edges": 1.0, "features": 0.15, "kept": 0.3, "fooled": 0.02, "critic": 0.1}
 CRITIC_FROM = 300  # steps: until then there is nothing to be sharp about
@@ -102,19 +102,15 @@ def load_pairs(
     Raises:
         FileNotFoundError: there are none, and no photo people to make them of.
     """
-    path = folder / "pairs.npz"
-    if (arrays := read_arrays(path)) is not None:
-        return Pairs(**arrays)
-    labelled = load_people_words()
-    records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
-    records = leave_out_broken(records)
-    chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
-    pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "part.npz"
-    np.savez(part, **vars(pairs))
-    part.replace(path)  # so that pairs which are there are whole
-    return pairs
+
+    def make() -> Pairs:
+        labelled = load_people_words()
+        records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
+        records = leave_out_broken(records)
+        chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
+        return make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
+
+    return keep_arrays(folder / "pairs.npz", Pairs, make)
 
 
 def make_pairs(

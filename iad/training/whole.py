@@ -83,10 +83,11 @@ def train_whole(whole: Whole) -> dict[str, Any]:
         ValueError: a training of another kind is in the folder, or one that is not to be resumed.
         OSError: the disk is full; what is there can be resumed.
     """
-    _check(whole)
+    if not (whole.minutes or whole.max_steps):
+        raise ValueError("Say how long everything is trained: --minutes for all stages, or --steps for each.")
     whole = replace(whole, amounts=AMOUNTS.get(whole.preset, Amounts()))
-    whole.output.mkdir(parents=True, exist_ok=True)
     journal = _open_journal(whole)
+    whole.output.mkdir(parents=True, exist_ok=True)
     begun, now = time.monotonic(), packs.describe_call(whole.command)
     paused = None
     try:
@@ -179,20 +180,14 @@ def _lacks_recogniser(preset: str) -> str:
     return ""
 
 
-def _check(whole: Whole) -> None:
-    if not (whole.minutes or whole.max_steps):
-        raise ValueError("Say how long everything is trained: --minutes for all stages, or --steps for each.")
-    there = (whole.output / JOURNAL).exists() or (whole.output / "weights").exists()
-    if there and not whole.resume:
-        raise ValueError(
-            f"{whole.output} holds a training already; add --resume to go on, or choose another folder."
-        )
-
-
 def _open_journal(whole: Whole) -> dict[str, Any]:
     """Read what is finished, and make sure that it was the same training."""
     facts = {"preset": whole.preset, "seed": whole.seed, "steps": whole.max_steps, "arms": list(whole.arms)}
     path = whole.output / JOURNAL
+    if (path.exists() or (whole.output / "weights").exists()) and not whole.resume:
+        raise ValueError(
+            f"{whole.output} holds a training already; add --resume to go on, or choose another folder."
+        )
     if not path.exists():
         return facts | {"minutes": whole.minutes, "finished": {}, "calls": []}
     try:
