@@ -64,9 +64,9 @@ def run_action(
         model: a preset or a weights folder; "tiny" needs no data and means nothing.
         arms: whose clips to compare; None takes those of the paper and the fair control, as far as there are
             weights.
-        people: how many held-out people, three quarters from photos (rendered ones alone for "tiny").
+        people: how many held-out people.
         seeds: takes of an arm for every person and action.
-        tune: compare settings of guidance, on people who are never reported: at most `TUNERS` of each kind.
+        tune: compare settings of guidance, on people who are never reported: at most `TUNERS`.
         workers: processes.
         ray: as in `iad.spread.spread`.
         options: further settings of `iad.evaluation.action_plan.Plan`.
@@ -88,9 +88,8 @@ def run_action(
     else:
         rows = (*arms, *([DRAWN] if pipe.geometry else []), *COMPARED)
     if model == "tiny":
-        options = {"head": "tiny", "photo": 0, "rendered": people} | options
-    kinds = {"photo": people * 3 // 4, "rendered": people - people * 3 // 4}
-    plan = Plan(**({"model": str(model), "rows": rows, "seeds": seeds} | kinds | options))
+        options = {"head": "tiny"} | options
+    plan = Plan(**({"model": str(model), "rows": rows, "seeds": seeds, "count": people} | options))
     folder = Path(output) / "action"
     bench = open_bench(plan, folder)  # whatever is missing is said here
     lacking = [arm for arm in arms if arm not in bench.pipe.arms]
@@ -123,19 +122,18 @@ def run_action(
 
 def _measure(plan: Plan, folder: Path, *, workers: int, ray: str | None) -> tuple[Journal, Journal]:
     """Make whatever is not there yet: examples, then people and their truth, then everything generated."""
-    count = plan.photo + plan.rendered
     rows = [row for row in plan.rows if row != "truth"]
     examples, clips = Journal(folder / "lessons.jsonl"), Journal(folder / "clips.jsonl")
     taught = {record["teacher"] for record in examples.records.values()}
     untaught = [k for k in range(plan.teachers) if k not in taught]
     there = {
         person
-        for person in range(count)
+        for person in range(plan.count)
         if person_file(folder, person).exists()
         and all(wanted.key in clips.records for wanted in list_wanted(plan, "truth", person))
     }
-    unready = [person for person in range(count) if person not in there]
-    tasks = [task for person in range(count) for task in _tasks(plan, rows, person, clips)]
+    unready = [person for person in range(plan.count) if person not in there]
+    tasks = [task for person in range(plan.count) for task in _tasks(plan, rows, person, clips)]
     for name, todo, work, journal in (
         ("clips that teach the judges", untaught, teach_person, examples),
         ("true renders", unready, prepare_person, clips),
@@ -160,7 +158,7 @@ def _tasks(plan: Plan, rows: Sequence[str], person: int, clips: Journal) -> Iter
 
 def _stratify(judged: Sequence[dict], judges: Sequence[ActionJudge], plan: Plan) -> dict[str, Any]:
     """Compute the method's, the product's and the fair control's numbers for groups of photo people."""
-    strata, too_small = list_strata(plan.people)
+    strata, too_small = list_strata(plan.people) if plan.head == "ict" else ([], [])
     rows = [row for row in ("iad", FAIR, DRAWN) if row in plan.rows]
     found = [
         {"of": s.of, "name": s.name, "people": len(s.people)}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from iad.evaluation.action_clips import STRIP, load_person, shown_people, strip_file
+from iad.evaluation.action_clips import SHOWN, STRIP, load_person, strip_file
 from iad.evaluation.action_plan import DRAWN, FAIR, PRODUCT, Plan, list_wanted
 from iad.evaluation.metrics import COPIED
 from iad.evaluation.report import write_estimate, write_table
@@ -39,7 +39,6 @@ ADDED = {
     "expression copied, dlib": ("the same by dlib", False),
     "right person, dlib": ("clips in which dlib finds the right person", True),
 }
-KINDS = {"all": "All people", "photo": "Photo people", "rendered": "Rendered people"}
 BESIDE = ("truth", "still")  # rows that belong to both questions
 SECTIONS = {
     "method": (
@@ -71,7 +70,7 @@ FRAME = 96  # pixels of a frame in a picture
 GAP, MARGIN, HEAD, WORDS = 10, 28, 74, 150
 LETTERS = 20  # of a prompt in a line
 NOTE = """\
-{photo} photo people and {rendered} rendered people whom training never saw{chosen}; {actions} actions,
+{people} photo people whom training never saw{chosen}; {actions} actions,
 {seeds} take(s) an arm, by T's seeds; prompts in {words}. Every arm is given the same
 references, which show another action than the prompt asks for. In brackets 95 % intervals, people drawn anew
 with all their takes (bootstrap). *Copied* is everywhere the {copied} {failed}
@@ -84,8 +83,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     words = "wordings that training never saw" if settings["held_out_words"] else "wordings of training"
     failed = [f"{row}: {n['failed']} of {n['clips']}" for row, n in report["counts"].items() if n["failed"]]
     note = NOTE.format(
-        photo=settings["photo"],
-        rendered=settings["rendered"],
+        people=settings["count"],
         actions=len(settings["actions"]),
         seeds=settings["seeds"],
         words=words,
@@ -142,15 +140,11 @@ def _strata(report: Mapping[str, Any]) -> list[str]:
 def _section(section: str, heading: str, text: str, report: Mapping[str, Any]) -> list[str]:
     """Write the tables of one question; none where no row answers it."""
     lines = [f"### {heading}", "", text, ""]
-    answered = False
-    for kind, rows in report["summary"].items():
-        chosen = {name: row for name, row in rows.items() if _belongs(name, section)}
-        answered |= bool(chosen.keys() - set(BESIDE))
-        lines += [f"#### {KINDS[kind]}", ""]
-        for title, columns in COLUMNS.items():
-            lines += _table(title, chosen, columns)
-        lines += _table("Action right, by action", chosen, report["settings"]["actions"])
-    return lines if answered else []
+    chosen = {name: row for name, row in report["summary"]["all"].items() if _belongs(name, section)}
+    for title, columns in COLUMNS.items():
+        lines += _table(title, chosen, columns)
+    lines += _table("Action right, by action", chosen, report["settings"]["actions"])
+    return lines if chosen.keys() - set(BESIDE) else []
 
 
 def _belongs(name: str, section: str) -> bool:
@@ -174,18 +168,13 @@ def draw_action(output: Path, folder: Path, plan: Plan, records: Sequence[dict[s
     arms = [row for row in plan.rows if row not in ("still", "warp")]
     rows = [*arms, "truth", *(row for row in plan.rows if row == "warp")]
     find = partial(_line, folder, plan, {record["key"]: record for record in records})
-    people, count = shown_people(plan), len(plan.actions)
+    people, count = range(min(SHOWN, plan.count)), len(plan.actions)
     for person in people:
         lines = [find(person, action, rows) for action in plan.actions]
         title = f"Person {person}: every action, seed 0"
         _draw(output / "sheets" / f"person-{person:03d}.png", title, rows, lines)
     lines = [find(person, plan.actions[k % count], arms) for k, person in enumerate(people)]
-    _draw(output / "figure.png", "The first people of each kind, not chosen by looks; seed 0", arms, lines)
-    rendered = [person for person in people if plan.people[person].kind == "rendered"]
-    twice = [(person, k + step) for k, person in enumerate(rendered) for step in (0, count // 2)]
-    lines = [find(person, plan.actions[k % count], arms) for person, k in twice]
-    title = "The first rendered people, not chosen by looks; seed 0"
-    _draw(output / "figure-rendered.png", title, arms, lines)  # of people whom nobody has to credit
+    _draw(output / "figure.png", "The first people, not chosen by looks; seed 0", arms, lines)
 
 
 def _line(folder: Path, plan: Plan, by_key, person: int, action: str, rows: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from iad.evaluation.people import HeadName, Person, choose_people
+from iad.evaluation.people import HeadName, choose_people
 from iad.performing.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed
 from iad.portraits.clips import SECONDS
 
@@ -31,6 +31,7 @@ class Plan:
     Attributes:
         rows: arms, and of the rows to compare with "drawn", "still" and "warp" ("truth" is always there);
             "iad@2" is the arm at another guidance to the words than the preset's.
+        count: of people who are judged.
         tuning: judge people on whom settings are chosen, and nobody else (see `choose_people`).
         degrees: actions a person that are asked for slightly and broadly.
         detail_scale: how much of the drawing counts in the row "drawn", 0 to 1.
@@ -42,8 +43,7 @@ class Plan:
 
     model: str
     rows: tuple[str, ...]
-    photo: int = 48
-    rendered: int = 16
+    count: int = 64
     seeds: int = 3
     actions: tuple[str, ...] = EIGHT_BASIC
     degrees: int = 2
@@ -59,21 +59,20 @@ class Plan:
         if unknown or len(set(self.actions)) < 2:
             named, known = ", ".join(self.actions) or "none", ", ".join(EIGHT_BASIC)
             raise ValueError(f"The actions are {named}; name two or more of: {known}.")
-        if self.photo < 0 or self.rendered < 0 or self.photo + self.rendered < 1:
-            raise ValueError(f"{self.photo + self.rendered} people are asked for; ask for one or more.")
+        if self.count < 1:
+            raise ValueError(f"{self.count} people are asked for; ask for one or more.")
         if self.seeds < 1:
             raise ValueError(f"seeds is {self.seeds}; give a whole number of 1 or more.")
 
     @property
-    def people(self) -> list[Person]:
+    def people(self) -> list[int]:
         """Those who are judged."""
-        return choose_people(self.photo, self.rendered, tuning=self.tuning)
+        return choose_people(self.count, head=self.head, tuning=self.tuning)
 
     @property
-    def class_teachers(self) -> list[Person]:
-        """Training people who teach the classifiers; half of them photo people where there are photos."""
-        photo = self.teachers // 2 if self.photo else 0
-        return choose_people(photo, self.teachers - photo, held_out=False, seed=5)
+    def class_teachers(self) -> list[int]:
+        """Training people who teach the classifiers."""
+        return choose_people(self.teachers, head=self.head, held_out=False, seed=5)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from iad.evaluation.linear_splits import (
 )
 from iad.evaluation.measures import QUESTIONS, Fold, Make, create_folds, measure
 from iad.evaluation.own_judges import Scorers, load_scorers
-from iad.evaluation.people import HeadName, get_head, held_out_people
+from iad.evaluation.people import HeadName, held_out_people
 from iad.evaluation.report import as_json
 from iad.evaluation.samples import (
     SHOWN,
@@ -89,7 +89,7 @@ def run_leakage(
     Args:
         pipe: an `IaDPipeline`.
         output: a folder; made if it is not there.
-        people: how many held-out people, half from photos (rendered ones alone with the tiny head).
+        people: how many held-out people.
         seeds: one division of the people into halves for each; ranks are compared on the first.
         ablations: a folder of splits that each learned without a term of their losses; every one adds its
             rows, by linear probes, and its pictures to the swap test.
@@ -103,11 +103,10 @@ def run_leakage(
     if people < 8:
         raise ValueError(f"The leakage suite needs at least 8 people, got {people}; ask for more.")
     begun = time.perf_counter()
-    photos = 0 if head == "tiny" else people // 2
-    casts = held_out_people(photos, people - photos, head=get_head(head))
+    casts = held_out_people(people, head=head)
     samples = render_samples(casts, stride=pipe.preset.frames_per_latent, seed=0)
     folds = create_folds(samples.person, seeds)
-    photographed = split_photos(pipe, PHOTOS, casts) if photos else None
+    photographed = None if head == "tiny" else split_photos(pipe, PHOTOS, casts)
     sources = divide(pipe, split_faces(pipe, samples.crops))
     rows = []
     for source, parts in sources.items():
@@ -120,7 +119,7 @@ def run_leakage(
     for name in list(alike)[1:]:
         rows += _probe_all(_shipped(name, shown[name][1], None), samples, folds, None, ("linear",))
     report = {
-        "people": {"photo": photos, "rendered": people - photos},
+        "people": {"photo": people},
         "photos": len(set(photographed.person)) if photographed else 0,
         "faces_a_person": len(samples.crops) // people,
         "seeds": list(seeds),

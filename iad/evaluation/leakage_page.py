@@ -23,14 +23,14 @@ ENDS = ("value", "low", "high")
 DEPENDS = ("hsic_expression", "hsic_person")
 SOURCES = {"recogniser": "the recogniser's token", "local": "the local tokens"}
 NOTE = """\
-{photo} photo people and {rendered} rendered people whom training never saw, {faces} faces each; {divisions}
-division(s) into halves, each half teaches once and is asked once, seeds {seeds}; in brackets 95 % ranges over
-people. Linear and network (MLP) probes on at most {components} principal components of the rows that teach.
-*Expression* (balanced accuracy), *coefficients* and *head pose* (R²): read by probes taught on other people.
-*Person* (accuracy): taught on the same people in five of the nine actions, asked in the other four. *EER*:
-verification across actions. *AUC, photos*: {photos} other held-out photos as they are, in four looks each;
-one photo shows one action, so an action may know it, too. Closed form and LEACE are fitted on the people who
-teach, ranks are compared on the first division; LEACE is told the expressions that are asked of the others.
+{photo} photo people whom training never saw, {faces} faces each; {divisions} division(s) into halves, each
+half teaches once and is asked once, seeds {seeds}; in brackets 95 % ranges over people. Linear and network
+(MLP) probes on at most {components} principal components of the rows that teach. *Expression* (balanced
+accuracy), *coefficients* and *head pose* (R²): read by probes taught on other people. *Person* (accuracy):
+taught on the same people in five of the nine actions, asked in the other four. *EER*: verification across
+actions. *AUC, photos*: {photos} other held-out photos as they are, in four looks each; one photo shows one
+action, so an action may know it, too. Closed form and LEACE are fitted on the people who teach, ranks are
+compared on the first division; LEACE is told the expressions that are asked of the others.
 """
 
 

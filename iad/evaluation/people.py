@@ -1,7 +1,8 @@
 """Who is judged: people that training never saw, their reference pictures, their prompts, and the truth.
 
-People are named by `Person`, so that any process can cast the same ones; half come from photos, half are
-rendered. The reference shows another action than the prompt asks for, so nothing can be had by copying it.
+People are named by the numbers of their photos, so that any process can cast the same ones. The reference
+shows another action than the prompt asks for, so nothing can be had by copying it. The tiny head's people are
+made up from any number.
 
 For whom does it work? Photo people are grouped by skin tone, sex and age. Skin tone is measured, as the
 individual typology angle (ITA) of both cheeks in the photo, in the classes of Chardon et al. 1991; a dim
@@ -23,16 +24,16 @@ from iad.geometry.head import Head
 from iad.performing.actions import EIGHT_BASIC, NORMAL, Performed, perform
 from iad.portraits import clips
 from iad.portraits.captions import PersonWords
-from iad.portraits.head import create_tiny_head, load_head
+from iad.portraits.morphable import load_head
 from iad.portraits.photo import PhotoRecord
-from iad.portraits.wording import Pronoun, Speaker, phrasings
+from iad.portraits.phrasings import Pronoun, Speaker, phrasings
+from iad.portraits.tiny import create_tiny_head, draw_person
 
 HeadName = Literal["ict", "tiny"]  # "tiny" is made up and needs no data: tests
 REFERENCE_FRAME = 10  # of 16: every action is under way
 PRONOUNS: dict[str, Pronoun] = {"woman": "she", "man": "he", "person": "they"}
-TUNERS = 12  # photo people, and as many rendered ones, on whom settings are chosen and nobody reports
-_TUNING_SEED = 10_007
-_TRAINING_SEED = 4  # of rendered people, modulo 8; held-out ones have 3 (`clips.is_held_out`)
+TUNERS = 12  # people on whom settings are chosen and nobody reports
+_MADE_UP = 1000  # people of the tiny head
 FEWEST = 8
 TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")  # skin, lightest first
 ENDS = (55.0, 41.0, 28.0, 10.0, -30.0)  # degrees above which a skin is of the class
@@ -42,52 +43,39 @@ CHEEKS = ((41, 48, 3), (46, 54, 13))  # landmarks about each cheek: lower lid, c
 SPOT = 0.16  # radius of what is looked at, in eye distances
 
 
-@dataclass(frozen=True)
-class Person:
-    """A person by name: the number of a photo person, or the seed of a rendered one."""
-
-    kind: Literal["photo", "rendered"]
-    number: int
-
-
 def choose_people(
-    photo: int, rendered: int, *, held_out: bool = True, tuning: bool = False, seed: int = 7
-) -> list[Person]:
-    """Draw people, photo people first; the first of a larger draw are those of a smaller one.
+    count: int, *, head: HeadName = "ict", held_out: bool = True, tuning: bool = False, seed: int = 7
+) -> list[int]:
+    """Draw photo people by number; the first of a larger draw are those of a smaller one.
 
-    Held-out people on whom a setting is chosen (`tuning`) are never those on whom it is reported: the last
-    `TUNERS` photo people of the draw, and rendered people of other seeds.
+    Held-out people on whom a setting is chosen (`tuning`) are never those on whom it is reported: they are
+    the last `TUNERS` of the draw.
 
     Raises:
-        ValueError: more photo people are asked for than there are.
+        ValueError: more people are asked for than there are.
         FileNotFoundError: the photo people's data is missing.
     """
-    numbers = _photo_numbers(held_out) if photo else []
+    known = range(_MADE_UP) if head == "tiny" else _photos()
+    numbers = [number for number in known if clips.is_held_out(number) == held_out]
     numbers = np.random.default_rng(seed).permutation(numbers)
     if held_out:
         numbers = numbers[-TUNERS:] if tuning else numbers[:-TUNERS]
-    if photo > len(numbers):
-        raise ValueError(f"{photo} photo people were asked for, but there are {len(numbers)}; ask for fewer.")
-    first, offset = _TUNING_SEED if tuning else seed, 3 if held_out else _TRAINING_SEED
-    return [Person("photo", int(number)) for number in numbers[:photo]] + [
-        Person("rendered", 8 * (first + k) + offset) for k in range(rendered)
-    ]
+    if count > len(numbers):
+        raise ValueError(f"{count} people were asked for, but there are {len(numbers)}; ask for fewer.")
+    return numbers[:count].tolist()
 
 
-def cast_person(person: Person, head: Head) -> clips.Cast:
+def cast_person(number: int, head: HeadName = "ict") -> clips.Cast:
     """Make the person, as they are: neither mirrored nor changed."""
-    if person.kind == "rendered":
-        return clips.cast_rendered(head, person.number)
-    return clips.cast_photo(head, *_photos()[person.number])
+    if head == "tiny":
+        called = SEXES[number // 8 % 2]
+        return clips.cast_photo(get_head(head), draw_person(number, head=get_head(head)), PersonWords(called))
+    return clips.cast_photo(get_head(head), *_photos()[number])
 
 
-def held_out_people(
-    count_photo: int, count_rendered: int, *, seed: int = 7, head: Head | None = None
-) -> list[clips.Cast]:
-    """Cast people that training never saw: photo people, then rendered ones."""
-    chosen = choose_people(count_photo, count_rendered, seed=seed)
-    head = head or load_head()
-    return [cast_person(person, head) for person in chosen]
+def held_out_people(count: int, *, seed: int = 7, head: HeadName = "ict") -> list[clips.Cast]:
+    """Cast people that training never saw."""
+    return [cast_person(number, head) for number in choose_people(count, seed=seed, head=head)]
 
 
 @lru_cache(maxsize=1)
@@ -99,10 +87,6 @@ def get_head(name: HeadName) -> Head:
 @lru_cache(maxsize=1)
 def _photos() -> dict[int, tuple[PhotoRecord, PersonWords]]:
     return {record.number: (record, words) for record, words in clips.usable_photos()}
-
-
-def _photo_numbers(held_out: bool) -> list[int]:
-    return [number for number in _photos() if clips.is_held_out(number) == held_out]
 
 
 def references_of(person: int, actions: Sequence[str] = EIGHT_BASIC) -> list[str]:
@@ -188,14 +172,13 @@ def name_tone(angle: float) -> str:
     return TONES[sum(angle <= end for end in ENDS)]
 
 
-def list_strata(people: Sequence[Person]) -> tuple[list[Stratum], list[str]]:
+def list_strata(people: Sequence[int]) -> tuple[list[Stratum], list[str]]:
     """Group photo people by their places in a list; returns groups, and sentences where there are no two."""
     labels: dict[str, dict[int, str]] = {"skin tone": {}, "sex": {}, "age": {}}
-    for number, person in enumerate(people):
-        if person.kind == "photo":
-            record, words = _photos()[person.number]
-            labels["skin tone"][number] = name_tone(measure_skin(record.load_photo(), record.landmarks))
-            labels["sex"][number], labels["age"][number] = words.presentation, words.age
+    for place, number in enumerate(people):
+        record, words = _photos()[number]
+        labels["skin tone"][place] = name_tone(measure_skin(record.load_photo(), record.landmarks))
+        labels["sex"][place], labels["age"][place] = words.presentation, words.age
     strata: list[Stratum] = []
     left_out = []
     for of, order in (("skin tone", TONES), ("sex", SEXES), ("age", AGES)):
@@ -204,7 +187,7 @@ def list_strata(people: Sequence[Person]) -> tuple[list[Stratum], list[str]]:
         large = [Stratum(of, name, tuple(people)) for name, people in groups if len(people) >= FEWEST]
         if len(large) > 1:
             strata += large
-        elif labels[of]:
+        else:
             left_out.append(f"By {of}, there are too few people to tell groups apart.")
     return strata, left_out
 

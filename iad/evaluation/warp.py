@@ -19,7 +19,7 @@ from iad.geometry.head import Head
 from iad.performing.actions import NORMAL, SLIGHT, STRONG, Performed, perform
 from iad.portraits import clips
 from iad.portraits.photo import PhotoPerson, PhotoRecord
-from iad.portraits.wording import STRONG_WORDS, known_actions
+from iad.portraits.phrasings import STRONG_WORDS, known_actions
 from iad.text import parse_prompt
 
 SIZE = 256  # the reference is enlarged to this before it is taken for a photo

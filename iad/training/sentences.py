@@ -18,8 +18,8 @@ from iad.performing.actions import ACTIONS, NORMAL, SLIGHT, STRONG, Performed
 from iad.performing.gestures import gesture_of
 from iad.portraits.captions import PersonWords, load_people_words, write_caption
 from iad.portraits.lexicon import Entry, draw_words, inflect_verb, load_lexicon
+from iad.portraits.phrasings import Form, Pronoun, pick
 from iad.portraits.scenes import SCENES
-from iad.portraits.wording import Form, Pronoun, pick
 from iad.training.meanings import Manner, Meaning, Spoken, mean
 
 WORDS: dict[str, Any] = json.loads(Path(__file__).with_name("sentences.json").read_text())

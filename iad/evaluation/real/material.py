@@ -23,7 +23,7 @@ from iad.evaluation.real import mesh
 from iad.evaluation.real.mesh import lips, measure, stored_meshes
 from iad.media.video import read_video, write_whole
 from iad.portraits.clips import is_held_out
-from iad.portraits.head import cache_folder
+from iad.portraits.morphable import cache_folder
 from iad.portraits.photo import PhotoRecord, load_photo_people
 
 _CALM = {"mouth": 0.06, "smile": 0.55, "yaw": 12.0}  # a calm face has less; lids more than _OPEN

@@ -25,7 +25,7 @@ from iad.evaluation.real import (
 )
 from iad.evaluation.real.cases import Trial
 from iad.evaluation.report import as_json
-from iad.portraits.head import load_head
+from iad.portraits.morphable import load_head
 
 
 @dataclass(frozen=True)
