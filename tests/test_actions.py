@@ -123,9 +123,8 @@ def test_mirror():
     track = play("wink left", "look right")
     assert np.array_equal(mirror_track(mirror_track(track)), track)
     there = play("wink left", "turn right", idle=False)
-    back = perform(
-        [Performed(("wink right",), 0, 1), Performed(("turn left",), 1, 2)], rng=np.random.default_rng(0), idle=False
-    )
+    mirrored = [Performed(("wink right",), 0, 1), Performed(("turn left",), 1, 2)]
+    back = perform(mirrored, rng=np.random.default_rng(0), idle=False)
     assert np.abs(mirror_track(there) - back).max() < 0.35  # people differ by a few per cent and degrees
 
 

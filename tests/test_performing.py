@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from made_up_weights import load_average
 
 from iad.config import PRESETS, TRACK
 from iad.performing import code_to_track, perform_prompt, track_to_code
@@ -25,7 +26,6 @@ from iad.performing.performance import MOST_WORDS, WINDOW, cut_windows, hear
 from iad.text import NEUTRAL_PROMPT, create_text_encoder
 from iad.training.performer_stage import PerformingStage
 from iad.training.stages import Options, train
-from iad.training.state import load_average
 
 TINY = PRESETS["tiny"]
 

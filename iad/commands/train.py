@@ -17,11 +17,10 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one stage, or all."""
     _choose_device(arguments.device)
 
-    from iad import training
     from iad.config import ARMS, CONTROLS, FullSizePreset, get_preset
-    from iad.training.timetable import WHOLE
+    from iad.training.timetable import STAGES, WHOLE
 
-    check_name(arguments.stage, (*training.STAGES, WHOLE, FULL_SIZE_STAGE), what="stage")
+    check_name(arguments.stage, (*STAGES, WHOLE, FULL_SIZE_STAGE), what="stage")
     arms = tuple(dict.fromkeys(arguments.arm or ["iad"]))
     for arm in arms:
         check_name(arm, (*ARMS, *CONTROLS), what="arm")
@@ -29,7 +28,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     if isinstance(preset, FullSizePreset) != (arguments.stage == FULL_SIZE_STAGE):
         raise ValueError(
             f"The stage {arguments.stage!r} is not one of {arguments.preset!r}; a full-size preset has "
-            f"{FULL_SIZE_STAGE!r} alone, a small one {', '.join(training.STAGES)}, or all of them: {WHOLE!r}."
+            f"{FULL_SIZE_STAGE!r} alone, a small one {', '.join(STAGES)}, or all of them: {WHOLE!r}."
         )
     given = list_given(arguments, "$whole only")
     if given and arguments.stage != WHOLE:
@@ -63,25 +62,26 @@ def _choose_device(name: str) -> None:
 
 
 def _train_stage(arguments: argparse.Namespace, arms: tuple[str, ...]) -> dict[str, Any]:
-    from iad import training
     from iad.media.video import check_folder
+    from iad.training import stages
+    from iad.training.timetable import Options
 
+    if arms != ("iad",) and (arguments.stage != "joint" or "iad" not in arms):
+        raise ValueError(
+            f"Other arms learn beside 'iad' in the stage 'joint', not in {arguments.stage!r} alone."
+        )
     output = check_folder(arguments.output)
-    given = {
-        "minutes": arguments.minutes,
-        "without": tuple(arguments.without) if arguments.without else None,
-        "max_steps": arguments.steps,
-    }
-    training.run(
-        arguments.stage,
-        preset=arguments.preset,
-        arms=arms,
+    options = Options(
+        output=output,
         data=arguments.data and Path(arguments.data),
+        arms=arms,
+        without=tuple(arguments.without or ()),
+        max_steps=arguments.steps,
         seed=arguments.seed,
         resume=arguments.resume,
-        output=output,
-        **{name: value for name, value in given.items() if value is not None},
+        **({} if arguments.minutes is None else {"minutes": arguments.minutes}),
     )
+    stages.train(arguments.stage, preset=arguments.preset, options=options)
     return {"stage": arguments.stage, "arms": list(arms), "seed": arguments.seed, "output": str(output)}
 
 
@@ -103,11 +103,12 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
     from iad.training.whole import Whole, train_whole
 
     paths = {name: getattr(arguments, name) for name in ("data", "pack", "shards")}
-    same = ("preset", "minutes", "steps", "seed", "resume", "pause", "ablations")
+    same = ("preset", "minutes", "seed", "resume", "pause", "ablations")
     report = train_whole(
         Whole(
             output=output,
             arms=tuple(dict.fromkeys(arguments.arm or (*ARMS, *CONTROLS))),
+            max_steps=arguments.steps,
             command=shlex.join(["python", "-m", "iad", *sys.argv[1:]]),
             **{name: Path(path) for name, path in paths.items() if path},
             **{name: getattr(arguments, name) for name in same},
