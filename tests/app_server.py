@@ -5,6 +5,7 @@ Not in the tests' own process: gradio looks at functions to tell generators, and
 
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 _running: dict[tuple, tuple[str, Path, subprocess.Popen]] = {}
+_logs: dict[tuple, Path] = {}
 
 
 def start_app(**settings: str) -> str:
@@ -28,11 +30,17 @@ def start_app(**settings: str) -> str:
     return _find_app(settings)[0]
 
 
-def stop_app(**settings: str) -> None:
-    """End the app with these settings, whatever it is doing."""
-    _, _, process = _running.pop(tuple(sorted(settings.items())))
-    process.kill()
-    process.wait()
+def stop_app(way: int = signal.SIGKILL, **settings: str) -> Path:
+    """End the app with these settings, whatever it is doing; returns the folder of its cache."""
+    _, cache, process = _running.pop(tuple(sorted(settings.items())))
+    process.send_signal(way)
+    process.wait(30)
+    return cache
+
+
+def read_log(**settings: str) -> str:
+    """Return what an app with these settings has printed."""
+    return _logs[tuple(sorted(settings.items()))].read_text()
 
 
 def list_cache(**settings: str) -> list[Path]:
@@ -47,12 +55,14 @@ def _find_app(more: dict[str, str]) -> tuple[str, Path]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    cache = Path(tempfile.mkdtemp())
+    cache = Path(more.get("GRADIO_TEMP_DIR") or tempfile.mkdtemp())
     settings = {"IAD_MODEL": "tiny", "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(cache)} | more
-    log = tempfile.TemporaryFile()  # noqa: SIM115 (as long-lived as the process)
-    process = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
-    )
+    _logs[key] = cache.with_suffix(".log")
+    with _logs[key].open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stdout=log,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
     atexit.register(process.terminate)
     address = f"http://127.0.0.1:{port}/"
     for _ in range(240):
@@ -64,5 +74,4 @@ def _find_app(more: dict[str, str]) -> tuple[str, Path]:
             return address, cache
         except OSError:
             time.sleep(0.5)
-    log.seek(0)
-    raise RuntimeError(f"The app did not start: {log.read().decode()[-2000:]}")
+    raise RuntimeError(f"The app did not start: {_logs[key].read_text()[-2000:]}")

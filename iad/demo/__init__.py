@@ -5,10 +5,14 @@
 Uploads stay on this machine: no analytics, no share link, no run history, and files in the cache are deleted.
 """
 
+import atexit
 import os
+import signal
+import tempfile
 from typing import Any
 
 from iad.demo.loading import BackgroundPipeline
+from iad.demo.visitors import open_house
 from iad.installation import check_installed
 from iad.media.photos import MOST_BYTES
 
@@ -29,7 +33,9 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     Raises:
         ValueError: gradio is missing or too old.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is imported
+    # Gradio reads the first when it is imported, the second whenever it writes a file.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(open_house().folder)
     check_installed("gradio")
     import gradio as gr
 
@@ -38,12 +44,13 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     from iad.demo.embedding import build_embedding
     from iad.demo.live import build_live
     from iad.demo.losses import build_losses
+    from iad.demo.page import Page
     from iad.demo.portrait import build_portrait
     from iad.demo.verify import build_verify
     from iad.demo.wording import CONSENT, TITLE
 
     kept = int(os.environ.get("IAD_KEPT_SECONDS", KEPT_SECONDS))
-    with gr.Blocks(title="IaD video portraits", analytics_enabled=False, delete_cache=(kept, kept)) as demo:
+    with Page(kept=kept, title="IaD video portraits", analytics_enabled=False) as demo:
         gr.HTML(TITLE, elem_id="title")
         consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
@@ -96,8 +103,6 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
         theme=create_theme(),
         css=CSS,
         js=NAME_EMPTY_JS,
-        share=False,
-        run_history=False,
         ssr_mode=False,
         max_file_size=MOST_BYTES,
         footer_links=["api"],
@@ -122,6 +127,10 @@ def launch(port: int | None = None) -> None:
     Raises:
         ValueError: no such model, no weights of it, a setting or a certificate that will not do.
     """
+    house = open_house()
+    signal.signal(signal.SIGTERM, _interrupt)
+    atexit.register(house.leave)
+    tempfile.tempdir = str(house.folder / "tmp")  # what is half written goes with the rest
     pipeline, full_size = _prepare()
     demo = build_demo(pipeline, full_size)
     if full_size is not None and full_size.hardware.accelerator == "zerogpu":
@@ -131,6 +140,10 @@ def launch(port: int | None = None) -> None:
     if full_size is not None and full_size.hardware.named:
         full_size.start()
     demo.block_thread()
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _prepare() -> tuple[Any, Any]:

@@ -111,10 +111,10 @@ def _lay_out_photo(first: Example | None) -> tuple[Any, Any, Any]:
     )
     view = gr.HTML(elem_id="face", js_on_load=FACE_JS)
     with gr.Accordion("More photos of the same person", open=False, elem_id="more-photos"):
-        more = gr.File(
+        more = keep_path(gr.File(
             label=f"Up to {MOST_PHOTOS - 1} more photos",
             file_count="multiple", file_types=[".jpg", ".jpeg", ".png", ".webp"], height=150, elem_id="more",
-        )  # fmt: skip
+        ))  # fmt: skip
     return photo, view, more
 
 

@@ -164,7 +164,8 @@ class Studio:
             action_share, residual_share, notes, made_of, model, arm, seed, steps, frames, fps, seconds. What
             was not measured is null.
         """
-        with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        followed = self.runs.follow(request, progress, doing="Drawing the clip")
+        with followed as follow, tempfile.TemporaryDirectory() as folder:
             driver = {"words": None, "picture": driving_picture, "video": driving_video}[action_from]
             if action_from != "words" and driver is None:
                 raise ValueError(
@@ -175,7 +176,6 @@ class Studio:
             asked = {"face": int(face) if face else None, "arm": arm, "seed": int(seed)}
             asked |= {"identity_scale": identity_scale, "action_scale": action_scale}
             asked |= {"action_reference": driver}
-            follow = self.runs.follow(request, progress, doing="Drawing the clip")
             if model == "mini":
                 asked |= {"guidance_scale": guidance_scale}
                 asked |= {"detail_scale": detail_scale, "paste_back": paste_back}
