@@ -5,7 +5,6 @@
 Uploads stay on this machine: no analytics, no share link, no run history, and files in the cache are deleted.
 """
 
-import atexit
 import os
 import signal
 import tempfile
@@ -42,6 +41,7 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     from iad.demo.about import build_about
     from iad.demo.compare import build_compare
     from iad.demo.embedding import build_embedding
+    from iad.demo.hardware import read_whole
     from iad.demo.live import build_live
     from iad.demo.losses import build_losses
     from iad.demo.page import Page
@@ -49,7 +49,7 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     from iad.demo.verify import build_verify
     from iad.demo.wording import CONSENT, TITLE
 
-    kept = int(os.environ.get("IAD_KEPT_SECONDS", KEPT_SECONDS))
+    kept = read_whole("IAD_KEPT_SECONDS", KEPT_SECONDS)
     with Page(kept=kept, title="IaD video portraits", analytics_enabled=False) as demo:
         gr.HTML(TITLE, elem_id="title")
         consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
@@ -103,7 +103,6 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
         theme=create_theme(),
         css=CSS,
         js=NAME_EMPTY_JS,
-        ssr_mode=False,
         max_file_size=MOST_BYTES,
         footer_links=["api"],
         mcp_server=has_mcp(),
@@ -129,7 +128,6 @@ def launch(port: int | None = None) -> None:
     """
     house = open_house()
     signal.signal(signal.SIGTERM, _interrupt)
-    atexit.register(house.leave)
     tempfile.tempdir = str(house.folder / "tmp")  # what is half written goes with the rest
     pipeline, full_size = _prepare()
     demo = build_demo(pipeline, full_size)
@@ -140,6 +138,7 @@ def launch(port: int | None = None) -> None:
     if full_size is not None and full_size.hardware.named:
         full_size.start()
     demo.block_thread()
+    house.leave()  # which also ends the runs that go on
 
 
 def _interrupt(*_: Any) -> None:

@@ -5,6 +5,7 @@ and a sentence. Who runs the page sets IAD_ALLOWED_HOSTS and IAD_MOST_A_MINUTE (
 """
 
 import collections
+import contextlib
 import ipaddress
 import json
 import os
@@ -22,6 +23,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from iad.demo.hardware import read_whole
 from iad.demo.visitors import make_secret, name_visitor
 from iad.media.photos import MOST_BYTES
 
@@ -64,7 +66,7 @@ class Gate:
         named = f"{os.environ.get('IAD_ALLOWED_HOSTS', '')} {os.environ.get('SPACE_HOST', '')}"
         self.named = set(named.lower().replace(",", " ").split())
         self.anywhere = "*" in self.named or "SPACE_ID" in os.environ  # a Space answers to its proxy alone
-        self.most = int(os.environ.get("IAD_MOST_A_MINUTE") or 0)
+        self.most = read_whole("IAD_MOST_A_MINUTE", 0)
         self.asked: dict[str, collections.deque[float]] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -80,7 +82,8 @@ class Gate:
         new = None if scope["visitor"] else make_secret()
         scope["visitor"] = scope["visitor"] or name_visitor(new)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        send = _dress(send, _bake(new, secure) if new else None, private=path.startswith(f"{API}/file="))
+        private = path in ("/", "/config") or path.startswith(API)  # the rest may lie in shared caches
+        send = _dress(send, _bake(new, secure) if new and private else None, private=private)
         most = MOST_UPLOAD if path == f"{API}/upload" else MOST_BODY
         receive = _limit(receive, most)
         refusal = self._refuse(request, path)
@@ -95,7 +98,9 @@ class Gate:
             answer = await self._upload(Request(scope, receive))
         else:
             answer = self.app
-        return await answer(scope, receive, send)
+        beat = path.removeprefix(f"{API}/heartbeat/")
+        with self.page.connect(beat) if beat != path and not refusal else contextlib.nullcontext():
+            return await answer(scope, receive, send)
 
     def _refuse(self, request: Request, path: str) -> Refusal | None:
         """Say why a request gets no further; None where it does."""

@@ -11,8 +11,8 @@ import logging
 import time
 import traceback
 import weakref
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,9 @@ from iad.demo.uploads import check_values
 from iad.demo.visitors import open_house
 
 MOST_STATE = 256_000_000  # bytes of what visitors' pages keep in memory, together: some 35 clips
-MOST_SESSIONS = 1000
+MOST_SESSIONS = 300  # Gradio takes 0.4 MB for each
 MOST_OWNERS = 100_000
-CLOSED_SECONDS = 60  # after which a closed page is forgotten
+CLOSED_SECONDS = 60  # after which a page that was closed, and a caller without one, is forgotten
 FAULT = "Something went wrong here, and it is not your fault. Try again, or with another photo."
 STRANGE = "One of the values is of a kind that is not taken here; load the page again."
 SESSION_TAKEN = "This session is another visitor's; load the page again."
@@ -50,17 +50,18 @@ class Page(gr.Blocks):
         self.kept, self.house = kept, open_house()
         self.shown: frozenset[str] = frozenset()  # files of the page itself, which everybody sees
         self._owners: OrderedDict[str, str | None] = OrderedDict()
+        self._open: Counter[str] = Counter()
         self._sizes: OrderedDict[tuple[int, int], tuple[weakref.ref, int]] = OrderedDict()
 
     def launch(self, *args: Any, **settings: Any) -> Any:
         """Serve the page behind its gate."""
         kept = (Path(file) for block in self.blocks.values() for file in block.keep_in_cache)
         self.shown = frozenset(str(file.resolve()) for file in kept)
-        guards = {"middleware": [Middleware(Gate, page=self)], "lifespan": self._tidy}
-        settings |= {"enable_monitoring": False, "run_history": False, "share": False}
-        return super().launch(
-            *args, app_kwargs=guards, state_session_capacity=MOST_SESSIONS, show_error=False, **settings
-        )
+        settings["app_kwargs"] = {"middleware": [Middleware(Gate, page=self)], "lifespan": self._tidy}
+        # Other processes would serve files past the gate.
+        settings |= {"share": False, "ssr_mode": False, "num_workers": 0}
+        settings |= {"enable_monitoring": False, "run_history": False, "show_error": False}
+        return super().launch(*args, state_session_capacity=MOST_SESSIONS, **settings)
 
     def find_file(self, visitor: str | None, path: str) -> Path | None:
         """Return the real path of a file that a visitor may use: their own, or one of the page itself."""
@@ -76,10 +77,19 @@ class Page(gr.Blocks):
             self._owners.popitem(last=False)
         return owner == visitor
 
+    @contextlib.contextmanager
+    def connect(self, session: str) -> Iterator[None]:
+        """Note that a page is open; it is forgotten some time after."""
+        self._open[session] += 1
+        try:
+            yield
+        finally:
+            self._open[session] -= 1
+
     async def process_api(
         self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, **more: Any
     ) -> dict[str, Any]:
-        """Answer an event for the visitor who sent it; what goes wrong is one sentence, here and in the log."""
+        """Answer an event for the visitor who sent it; what goes wrong is one sentence."""
         scope = getattr(getattr(request, "request", None), "scope", {})
         visitor = scope.get("visitor")
         token = _visitor.set(visitor)
@@ -163,12 +173,11 @@ class Page(gr.Blocks):
                 names.clear()
 
     def _forget_sessions(self) -> None:
-        """Forget pages that were closed, and callers who were not heard of for as long as files are kept."""
+        """Forget pages that were closed and callers without one: each call may be a session of its own."""
+        self._open = +self._open
         held = self.state_holder
         for session, used in list(held.time_last_used.items()):
-            closed = getattr(held.session_data.get(session), "is_closed", True)
-            waited = time.time() - used.timestamp()
-            if waited > (CLOSED_SECONDS if closed else max(self.kept, CLOSED_SECONDS)):
+            if session not in self._open and time.time() - used.timestamp() > CLOSED_SECONDS:
                 held.session_data.pop(session, None)
                 held.time_last_used.pop(session, None)
 

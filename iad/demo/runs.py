@@ -90,7 +90,7 @@ class Runs:
 
     @contextlib.contextmanager
     def follow(self, request: gr.Request, progress: Any, *, doing: str) -> Iterator[Follower]:
-        """Make the pipeline's callback for a visitor's run; mistakes become sentences, as in `plain_errors`."""
+        """Make the pipeline's callback for a visitor's run, whose mistakes become sentences."""
         session, stop = request.session_hash or "", Stop()
         self.going[session].add(stop)
         try:

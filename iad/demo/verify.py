@@ -100,7 +100,7 @@ def _make_checker() -> Callable[[str | None], dict[str, Any]]:
             try:
                 return asdict(verify(file))
             finally:
-                if file not in getattr(page, "shown", ()):  # what everybody sees stays
+                if file not in page.shown:  # what everybody sees stays
                     _delete(Path(file))
 
     return verify_file

@@ -5,6 +5,7 @@ new ones. All lies in one folder of this process. It goes when the process ends;
 goes when the next one starts.
 """
 
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -99,7 +100,9 @@ def open_house() -> House:
     for part in ("runs", "tmp", "visitors"):
         (folder / part).mkdir(parents=True, mode=0o700)
     folder.chmod(0o700)
-    return House(folder, lock, os.getpid())
+    house = House(folder, lock, os.getpid())
+    atexit.register(house.leave)
+    return house
 
 
 def name_visitor(secret: str) -> str | None:
