@@ -6,13 +6,21 @@ import secrets
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
+import gradio as gr
 import httpx
+import numpy as np
 import pytest
 from app_server import API, META, ROOT, Visitor, list_cache, read_log, start_app, stop_app
+from benchmarks.soak import soak
+from gradio.state_holder import SessionState
 from PIL import Image
 
+from iad.demo.page import Page
+
+get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 VARIES = re.compile(r'\w*(time|duration|eta|event_id)\\*": ?[^,}]*')
 REFUSED = "not one that you added here"
 
@@ -98,7 +106,7 @@ def test_a_file_is_refused_to_everybody_else(address, photo):
     answers = [ben.fetch(path) for path in (mine, mine + "x", "/etc/hostname", "/no/such", "http://localhost/")]
     assert {answer.status_code for answer in answers} == {403}
     assert len({answer.text for answer in answers}) == 1 and "anna" not in answers[0].text
-    assert httpx.get(f"{address}{API}/file={mine}").status_code == 403
+    assert get(f"{address}{API}/file={mine}").status_code == 403
     assert REFUSED in ben.ask("look", [{"path": mine} | META, True])
     assert "data:image" in anna.ask("look", [{"path": mine} | META, True])
     assert ben.http.get(f"{API}/file/{mine}").status_code == 404
@@ -150,28 +158,28 @@ def test_a_session_is_its_visitors_alone(address, photo):
 def test_other_hosts_and_pages_are_refused(address):
     port = address.rstrip("/").rsplit(":", 1)[1]
     for host, status in (("evil.example", 403), (f"localhost:{port}", 200), (f"127.0.0.1:{port}", 200)):
-        assert httpx.get(address, headers={"Host": host}).status_code == status
+        assert get(address, headers={"Host": host}).status_code == status
     for origin, status in (
         ("https://evil.example", 403), ("null", 403), (f"http://127.0.0.1:{int(port) + 1}", 403),
         (f"http://127.0.0.1:{port}", 200),
     ):  # fmt: skip
-        assert httpx.get(f"{address}config", headers={"Origin": origin}).status_code == status
+        assert get(f"{address}config", headers={"Origin": origin}).status_code == status
 
 
 def test_every_answer_has_its_headers_and_what_is_not_needed_is_closed(address):
-    page = httpx.get(address)
+    page = get(address)
     assert page.headers["x-content-type-options"] == "nosniff"
     assert page.headers["referrer-policy"] == "same-origin"
     assert "frame-ancestors 'self' https://huggingface.co" in page.headers["content-security-policy"]
     cookie = page.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=lax" in cookie
-    behind = httpx.get(address, headers={"X-Forwarded-Proto": "https"}).headers["set-cookie"]
+    behind = get(address, headers={"X-Forwarded-Proto": "https"}).headers["set-cookie"]
     assert all(word in behind for word in ("__Host-", "Secure", "SameSite=none", "Partitioned"))
-    assert httpx.get(f"{address}health").json() == {"status": "ok"}
+    assert get(f"{address}health").json() == {"status": "ok"}
     for path in ("monitoring", "monitoring/summary", f"{API}/deep_link?session_hash=a", f"{API}/runs",
                  f"{API}/proxy=http://localhost", f"{API}/vibe-code", f"{API}/user"):  # fmt: skip
-        assert httpx.get(f"{address}{path}").status_code == 404, path
-    assert httpx.post(f"{address}{API}/process_recording").status_code == 404
+        assert get(f"{address}{path}").status_code == 404, path
+    assert post(f"{address}{API}/process_recording").status_code == 404
 
 
 WRONG = [
@@ -181,9 +189,10 @@ WRONG = [
     ("Seed", 10**400, "a number"), ("Seed", {"a": 1}, "a number"), ("Seed", 2**64, "seed"),
     ("Seed", -1, "minimum"), ("Guidance", 99, "maximum"), ("What happens", None, "a text"),
     ("What happens", ["nods"], "a text"), ("What happens", "\ud800", "half a letter"),
-    ("What happens", "x" * 5000, "1000"), ("Method", ["iad"], "choices"), ("Method", {"a": 1}, "choices"),
-    ("The action comes from", "dance", "choices"), ("Photo", "photo.png", REFUSED), ("Photo", 7, "with its path"),
-    ("Photo", {"path": 7}, "with its path"), ("Photo", {"path": "a\0b"} | META, REFUSED),
+    ("What happens", "x" * 5000, "1000"),
+    ("Method", ["iad"], "choices"), ("Method", {"a": 1}, "choices"),
+    ("The action comes from", "dance", "choices"), ("Photo", "photo.png", REFUSED),
+    ("Photo", 7, "with its path"), ("Photo", {"path": 7}, "with its path"), ("Photo", {"path": "a\0b"} | META, REFUSED),
 ]  # fmt: skip
 
 
@@ -202,6 +211,8 @@ def test_what_is_no_value_is_told_in_a_sentence(address, photo, way):
         if way == "call":
             text = visitor._listen(f"{path}/{answer.json()['event_id']}", "event: (complete|error)")
         assert words in text and "Traceback" not in text and "/home" not in text, (label, value, text)
+    strange = visitor.http.post(f"{API}/run/secret", json={"data": []})
+    assert strange.status_code == 500 and "not your fault" in strange.text
     for wrong in ([], visitor.fill("generate")[:3], visitor.fill("generate") + [1]):
         assert "values are needed" in visitor.ask("generate", wrong, way)
     data = visitor.fill("generate", Photo=mine, **{"The action comes from": None})
@@ -218,9 +229,9 @@ def test_large_bodies_are_refused_before_they_are_read(address):
 
 def test_those_who_ask_too_often_wait():
     address = start_app(IAD_MOST_A_MINUTE="5")
-    codes = [httpx.post(f"{address}{API}/call/verify", json={"data": [None]}).status_code for _ in range(8)]
+    codes = [post(f"{address}{API}/call/verify", json={"data": [None]}).status_code for _ in range(8)]
     assert codes[:5] == [200] * 5 and codes[5:] == [429] * 3
-    assert httpx.get(address).status_code == 200
+    assert get(address).status_code == 200
 
 
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGKILL])
@@ -251,11 +262,29 @@ def test_the_log_says_nothing_of_visitors(address, photo):
     for wrong in (data, data[:4], [*data[:3], {"secretly": 1}, *data[4:]]):
         for way in ("run", "call"):
             visitor.ask("generate", wrong, way)
-    visitor.ask("show_scores", [{"secretly": 1}], "run") if _has(visitor, "show_scores") else None
+    visitor.http.post(f"{API}/run/secretly", json={"data": []})
     log = read_log()
     for word in ("somebody", "secretly", "Traceback", path):
         assert word not in log
 
 
-def _has(visitor, name):
-    return any(event["api_name"] == name for event in visitor.config["dependencies"])
+def test_what_pages_keep_in_memory_is_bounded_and_the_oldest_goes(monkeypatch):
+    monkeypatch.setattr("iad.demo.page.MOST_STATE", 2500)
+    with Page(kept=60) as page:
+        held = gr.State()
+    states = [SessionState(page) for _ in range(3)]
+    for state in states:
+        state[held._id] = {"frames": [np.zeros(1000, np.uint8)], "words": "x" * 10}
+        page._bound(state)
+    assert [state[held._id] is not None for state in states] == [False, True, True]
+    del state, states[2]
+    page._bound(states[0])
+    assert len(page._sizes) == 1
+
+
+@pytest.mark.soak
+def test_a_minute_of_everything_at_once_leaves_nothing():
+    said = soak(seconds=60, clients=6, model="tiny")
+    assert said["alive"] and not said["failed"] and not said["wrong"], said
+    assert said["after"]["stops"] == 0 and said["after"]["files"] <= said["before"]["files"]
+    assert said["after"]["handles"] <= said["before"]["handles"] + 4

@@ -8,10 +8,14 @@ import collections
 import contextlib
 import ipaddress
 import json
+import logging
 import os
 import socket
 import time
+import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,6 +52,7 @@ HEADERS = {
 COUNTED = tuple(f"{API}/{name}" for name in ("upload", "queue/join", "call/", "run/", "api/"))
 MOST_BODY, MOST_UPLOAD = 2_000_000, 10 * MOST_BYTES  # bytes
 YEAR = 31_536_000
+FAULT = "Something went wrong here, and it is not your fault. Try again, or with another photo."
 NO_FILE = "There is no such file for you."
 Refusal = tuple[int, str]
 
@@ -78,14 +83,24 @@ class Gate:
         request = Request(scope, receive)
         secure = (request.headers.get("x-forwarded-proto") or scope["scheme"]).startswith("https")
         secret = request.cookies.get("__Host-iad" if secure else "iad", "")
-        scope["visitor"] = name_visitor(secret)
-        new = None if scope["visitor"] else make_secret()
-        scope["visitor"] = scope["visitor"] or name_visitor(new)
+        new = "" if name_visitor(secret) else make_secret()
+        scope["visitor"] = name_visitor(new or secret)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         private = path in ("/", "/config") or path.startswith(API)  # the rest may lie in shared caches
-        send = _dress(send, _bake(new, secure) if new and private else None, private=private)
-        most = MOST_UPLOAD if path == f"{API}/upload" else MOST_BODY
-        receive = _limit(receive, most)
+        dressed = _Dressed(send, _bake(new, secure) if new and private else "", private)
+        receive = _limit(receive, MOST_UPLOAD if path == f"{API}/upload" else MOST_BODY)
+        try:
+            await self._answer(request, path, receive, dressed.send)
+        except Exception as error:
+            if not isinstance(error, HTTPException):
+                log_fault(error)
+            if not dressed.begun:
+                status = getattr(error, "status_code", 500)
+                told = PlainTextResponse(getattr(error, "detail", FAULT), status)
+                await told(scope, receive, dressed.send)
+
+    async def _answer(self, request: Request, path: str, receive: Any, send: Any) -> None:
+        scope = request.scope
         refusal = self._refuse(request, path)
         if not refusal and path == f"{API}/cancel":
             body = await Request(scope, receive).body()
@@ -100,7 +115,7 @@ class Gate:
             answer = self.app
         beat = path.removeprefix(f"{API}/heartbeat/")
         with self.page.connect(beat) if beat != path and not refusal else contextlib.nullcontext():
-            return await answer(scope, receive, send)
+            await answer(scope, receive, send)
 
     def _refuse(self, request: Request, path: str) -> Refusal | None:
         """Say why a request gets no further; None where it does."""
@@ -153,8 +168,6 @@ class Gate:
             )
         except MultiPartException as error:
             return PlainTextResponse(error.message, 413 if "maximum allowed size" in error.message else 400)
-        except HTTPException as error:
-            return PlainTextResponse(error.detail, error.status_code)
         return JSONResponse(paths)
 
 
@@ -214,15 +227,27 @@ def _bake(secret: str, secure: bool) -> str:
     return f"iad={secret}; Path=/; Max-Age={YEAR}; HttpOnly; SameSite=lax"
 
 
-def _dress(send: Any, cookie: str | None, *, private: bool) -> Callable[[Any], Awaitable[None]]:
-    """Add the headers to every answer."""
+def log_fault(error: Exception) -> None:
+    """Say where the code failed, not what it says: that may hold a visitor's words and paths."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno} in {where.name}"
+    logging.getLogger(__name__).error("A request failed: %s at %s", type(error).__name__, place)
 
-    async def dressed(message: Any) -> None:
+
+@dataclass
+class _Dressed:
+    """An answer with the headers that every one has."""
+
+    forward: Any
+    cookie: str
+    private: bool
+    begun: bool = False
+
+    async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
+            self.begun = True
             headers = MutableHeaders(scope=message)
-            headers.update(HEADERS | ({"Cache-Control": "private, no-store"} if private else {}))
-            if cookie:
-                headers.append("Set-Cookie", cookie)
-        await send(message)
-
-    return dressed
+            headers.update(HEADERS | ({"Cache-Control": "private, no-store"} if self.private else {}))
+            if self.cookie:
+                headers.append("Set-Cookie", self.cookie)
+        await self.forward(message)

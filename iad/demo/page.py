@@ -7,9 +7,7 @@ sentence. What a page keeps in memory is bounded over all visitors, the oldest g
 import asyncio
 import contextlib
 import dataclasses
-import logging
 import time
-import traceback
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -23,7 +21,7 @@ import numpy as np
 from gradio_client import utils as files
 from starlette.middleware import Middleware
 
-from iad.demo.gate import API, Gate
+from iad.demo.gate import API, FAULT, Gate, log_fault
 from iad.demo.uploads import check_values
 from iad.demo.visitors import open_house
 
@@ -31,7 +29,6 @@ MOST_STATE = 256_000_000  # bytes of what visitors' pages keep in memory, togeth
 MOST_SESSIONS = 300  # Gradio takes 0.4 MB for each
 MOST_OWNERS = 100_000
 CLOSED_SECONDS = 60  # after which a page that was closed, and a caller without one, is forgotten
-FAULT = "Something went wrong here, and it is not your fault. Try again, or with another photo."
 STRANGE = "One of the values is of a kind that is not taken here; load the page again."
 SESSION_TAKEN = "This session is another visitor's; load the page again."
 _visitor: ContextVar[str | None] = ContextVar("visitor", default=None)
@@ -101,7 +98,7 @@ class Page(gr.Blocks):
             error.print_exception = False
             raise
         except Exception as error:
-            _log(error)
+            log_fault(error)
             raise gr.Error(FAULT, print_exception=False) from None
         finally:
             _visitor.reset(token)
@@ -197,10 +194,3 @@ def count_bytes(value: Any) -> int:
 
 def _is_sentence(error: ValueError) -> bool:
     return type(error) is ValueError and str(error).endswith((".", ")")) and "\n" not in str(error)
-
-
-def _log(error: Exception) -> None:
-    """Say where the code failed, not what it says: that may hold a visitor's words and paths."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(where.filename).name}:{where.lineno} in {where.name}"
-    logging.getLogger(__name__).error("An event failed: %s at %s", type(error).__name__, place)
