@@ -192,7 +192,8 @@ WRONG = [
     ("What happens", "x" * 5000, "1000"),
     ("Method", ["iad"], "choices"), ("Method", {"a": 1}, "choices"),
     ("The action comes from", "dance", "choices"), ("Photo", "photo.png", REFUSED),
-    ("Photo", 7, "with its path"), ("Photo", {"path": 7}, "with its path"), ("Photo", {"path": "a\0b"} | META, REFUSED),
+    ("Photo", 7, "with its path"), ("Photo", {"path": 7}, "with its path"),
+    ("Photo", {"path": "a\0b"} | META, REFUSED),
 ]  # fmt: skip
 
 
