@@ -92,7 +92,9 @@ class Visitor:
     """A caller of the raw interface, with cookies of its own."""
 
     def __init__(self, address):
-        self.http = httpx.Client(base_url=address, timeout=300)
+        self.http = httpx.Client(
+            base_url=address, timeout=300, limits=httpx.Limits(keepalive_expiry=1)
+        )
         self.config = self.http.get("config").json()
         self.session = secrets.token_hex(6)
         self.parts = {part["id"]: part["props"] for part in self.config["components"]}

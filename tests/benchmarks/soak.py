@@ -1,6 +1,6 @@
 """Many visitors of the app at once, for minutes: are all answered rightly, and is nothing left behind?
 
-    python tests/benchmarks/soak.py [--seconds 600] [--clients 16] [--browsers 0] [--model M] [--app D]
+    python tests/benchmarks/soak.py [--seconds S] [--clients 16] [--browsers 0] [--model M] [--app D]
 
 Each caller of the raw interface uploads photos and asks for clips, faces and verdicts; some cancel, some leave
 in the middle, some send nonsense. An answer counts as wrong that is not the one which the same request got
@@ -39,6 +39,7 @@ NONSENSE = (
     {"Seed": None}, {"Identity strength": "one"}, {"What happens": []}, {"Photo": {"path": "/etc/passwd"}},
 )  # fmt: skip
 EVERY = 5  # seconds between two looks at the process
+KEPT = 150  # seconds that files are kept; longer than anybody waits for a clip
 SETTLED = 120  # seconds after which memory should grow no more
 
 
@@ -57,7 +58,7 @@ class Tally:
         kind = key.split()[0]
         self.counts[kind] = self.counts.get(kind, 0) + 1
         if isinstance(answer, str) and answer.startswith("failed"):
-            self.failed.append(f"{key}: {answer[:300]}")
+            self.failed.append(f"{key}: {answer[-300:]}")
         elif self.alone.setdefault(key, answer) != answer:
             self.wrong.append(key)
 
@@ -191,9 +192,8 @@ def browse(address: str, until: float, tally: Tally) -> None:
 
 def watch(process: psutil.Process, settings: dict[str, str]) -> dict[str, float]:
     """Look at what the app holds."""
-    files = list_cache(**settings)
-    stops = [file for file in files if file.parent.name == "runs"]
-    stops += Path(tempfile.gettempdir()).glob("iad-stop-*")
+    files = {*list_cache(**settings), *(f for f in Path(settings["TMPDIR"]).rglob("*") if f.is_file())}
+    stops = [file for file in files if file.parent.name == "runs" or file.name.startswith("iad-stop")]
     return {
         "MB": round(process.memory_info().rss / 1e6),
         "handles": process.num_fds(),
@@ -205,7 +205,7 @@ def watch(process: psutil.Process, settings: dict[str, str]) -> dict[str, float]
 
 def soak(*, seconds: float, clients: int, browsers: int = 0, model: str = "mini") -> dict[str, Any]:
     """Let everybody come at once; returns what is printed."""
-    settings = {"IAD_MODEL": model, "IAD_KEPT_SECONDS": "60"}
+    settings = {"IAD_MODEL": model, "IAD_KEPT_SECONDS": str(KEPT), "TMPDIR": tempfile.mkdtemp()}
     address, tally, seen = start_app(**settings), Tally(), []
     process = psutil.Process(find_process(**settings))
     first = Caller(address, tally, 0)
@@ -229,7 +229,7 @@ def soak(*, seconds: float, clients: int, browsers: int = 0, model: str = "mini"
         time.sleep(EVERY)
         with contextlib.suppress(psutil.Error):
             seen.append({"second": round(time.monotonic() - began)} | watch(process, settings))
-    time.sleep(2 * int(settings["IAD_KEPT_SECONDS"]))  # until all is gone that was promised to go
+    time.sleep(KEPT + 40)  # until all is gone that was promised to go
     after, alive = watch(process, settings), process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     settled = [row["MB"] for row in seen if row["second"] >= min(SETTLED, seconds / 2)]
     return {
