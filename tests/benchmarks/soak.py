@@ -2,7 +2,7 @@
 
     python tests/benchmarks/soak.py [--seconds S] [--clients 16] [--browsers 0] [--model M] [--app D]
 
-Each caller of the raw interface uploads photos and asks for clips, faces and verdicts; some cancel, some leave
+Each caller of the raw interface uploads photos, asks for clips, faces and verdicts; some cancel, some leave
 in the middle, some send nonsense. An answer counts as wrong that is not the one which the same request got
 alone, before the others came. One JSON object is printed: requests, failed, wrong, the middle of how long a
 clip took, and what the app's process held every few seconds: memory, open handles, threads, files.
