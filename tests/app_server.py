@@ -93,7 +93,7 @@ class Visitor:
 
     def __init__(self, address):
         self.http = httpx.Client(
-            base_url=address, timeout=300, limits=httpx.Limits(keepalive_expiry=1)
+            base_url=address, timeout=300, limits=httpx.Limits(max_keepalive_connections=0)
         )
         self.config = self.http.get("config").json()
         self.session = secrets.token_hex(6)

@@ -158,6 +158,7 @@ class Caller:
                     self.come()
             except (httpx.HTTPError, ValueError, KeyError, AssertionError) as error:
                 self.tally.failed.append(f"{type(error).__name__}: {str(error)[:300]}")
+                self.come()  # an answer that is still under way would be taken for the next one's
 
 
 def _digest(data: bytes) -> str:
