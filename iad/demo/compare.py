@@ -11,7 +11,7 @@ import numpy as np
 
 from iad.config import ARMS
 from iad.demo.compare_words import COLUMNS, FULL_HEADINGS, FULL_INTRODUCTION, HEADINGS, INTRODUCTION, LEGEND
-from iad.demo.examples import make_thumbnail
+from iad.demo.examples import list_faces
 from iad.demo.faceview import FACE_JS
 from iad.demo.hardware import SYSTEMS
 from iad.demo.model_choice import AT_ONCE, FULL, HIDDEN, MINI, describe_failure
@@ -185,7 +185,7 @@ def build_compare(studio: Studio, consent: Any) -> None:
                 )  # fmt: skip
             )
         with gr.Column(scale=5, min_width=300):
-            cards = gr.HTML(_list_faces(comparison.studio), elem_id="compare-faces", js_on_load=FACE_JS)
+            cards = gr.HTML(list_faces(studio.examples), elem_id="compare-faces", js_on_load=FACE_JS)
             prompt = gr.Textbox(PROMPTS[0], label="What happens", max_length=1000, elem_id="compare-prompt")
             with gr.Row(elem_classes="chips"):
                 for words in PROMPTS:
@@ -221,15 +221,6 @@ def build_compare(studio: Studio, consent: Any) -> None:
 
 def _first_picture(studio: Studio) -> np.ndarray | None:
     return studio.examples[0].picture if studio.examples else None
-
-
-def _list_faces(studio: Studio) -> str:
-    faces = "".join(
-        f'<button type="button" data-index="{k}" aria-label="Example face {k + 1}">'
-        f'<img src="{make_thumbnail(example.picture, 96)}" alt=""></button>'
-        for k, example in enumerate(studio.examples)
-    )
-    return f'<div class="faces">{faces}</div>' if faces else ""
 
 
 def _lay_out_arm(arm: str) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from iad.demo.examples import make_thumbnail
+from iad.demo.examples import list_faces
 from iad.demo.faceview import FACE_JS
 from iad.demo.live_words import GONE, HELP, INTRODUCTION, LIVE_JS, PROBLEM, TEMPLATE
 from iad.demo.runs import QUIET, plain_errors
@@ -190,7 +190,7 @@ def build_live(studio: Studio, consent: Any) -> LiveRoom:
                     placeholder="Drop a photo of a face here,\nor choose one below",
                 )
             )  # fmt: skip
-            cards = gr.HTML(_list_faces(studio), elem_id="live-faces", js_on_load=FACE_JS)
+            cards = gr.HTML(list_faces(studio.examples), elem_id="live-faces", js_on_load=FACE_JS)
             gr.HTML(HELP)
         with gr.Column(scale=7, min_width=300):
             stage = gr.HTML(
@@ -211,16 +211,6 @@ def _make_draw(room: LiveRoom) -> Callable[[dict[str, Any]], dict[str, Any]]:
         return room.draw(asked)
 
     return draw
-
-
-def _list_faces(studio: Studio) -> str:
-    faces = "".join(
-        f'<button type="button" data-index="{k}" '
-        f'aria-label="Animate {example.name or f"example face {k + 1}"}">'
-        f'<img src="{make_thumbnail(example.picture, 96)}" alt=""></button>'
-        for k, example in enumerate(studio.examples)
-    )
-    return f'<div class="faces">{faces}</div>' if faces else ""
 
 
 def _lay_out_sliders() -> str:

@@ -162,12 +162,15 @@ class Page(gr.Blocks):
 
     async def _tidy_often(self) -> None:
         while True:
-            await asyncio.sleep(min(self.kept, 30))
-            await anyio.to_thread.run_sync(self.house.sweep, self.kept, self.shown)
-            self._forget_sessions()
-            self._queue.event_analytics.clear()  # for a page that is off
-            for names in self.temp_file_sets:
-                names.clear()
+            await asyncio.sleep(min(max(self.kept, 1), 30))
+            try:
+                await anyio.to_thread.run_sync(self.house.sweep, self.kept, self.shown)
+                self._forget_sessions()
+                self._queue.event_analytics.clear()  # for a page that is off
+                for names in self.temp_file_sets:
+                    names.clear()
+            except Exception as error:  # the next time may go well
+                log_fault(error)
 
     def _forget_sessions(self) -> None:
         """Forget pages that were closed and callers without one: each call may be a session of its own."""
