@@ -19,6 +19,7 @@ from iad.demo.examples import list_photo_people, load_examples
 from iad.demo.loading import BackgroundPipeline
 from iad.demo.runs import Cancelled, Runs
 from iad.demo.studio import Studio, choose_length, make_report, shrink, thin_out
+from iad.demo.visitors import open_house
 from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_examples, describe_scores, pick_words
 from iad.media.video import read_metadata, read_video, save
 from iad.result import Result
@@ -226,20 +227,26 @@ def test_the_first_examples_are_real_people_with_their_names():
     assert "Eileen Collins" in describe_examples(load_examples()[:1])
 
 
-def test_a_run_that_never_began_leaves_no_file_when_it_is_cancelled(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    runs, visitor = Runs(), gr.Request(session_hash="visitor")
-    for _ in range(5):
-        runs.start(visitor)
-        runs.forget(visitor)
-    assert list(tmp_path.iterdir()) == []
-    runs.start(visitor)
-    follow = runs.follow(visitor, lambda *_, **__: None, doing="")
-    runs.forget(visitor)
-    assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(Cancelled):
-        follow(1, 2)
-    assert list(tmp_path.iterdir()) == [] and runs.followed == set()
+def test_a_run_leaves_no_file_however_it_ends():
+    runs, visitor, ended = Runs(), gr.Request(session_hash="visitor"), []
+
+    def files():
+        return list(open_house().runs.iterdir())
+
+    for cancelled in (False, True):
+        with runs.follow(visitor, lambda *_, **__: None, doing="") as follow:
+            follow(1, 2)
+            with runs.follow(visitor, lambda *_, **__: None, doing="") as other:  # of the same caller
+                assert len(files()) == 2
+            with pytest.raises(Cancelled):
+                other(1, 2)
+            if cancelled:
+                runs.forget(gr.Request(session_hash="somebody else"))
+                follow(1, 2)
+                runs.forget(visitor)
+            follow(2, 2)
+            ended.append(cancelled)
+    assert ended == [False] and files() == [] and runs.going == {}
 
 
 def make_result(count, fps, **scores):
@@ -294,7 +301,6 @@ def test_cancel_leaves_the_pipeline_at_the_next_step(photo):
     pipeline = SlowPipeline()
     studio = Studio(pipeline)
     request = gr.Request(session_hash="visitor")
-    studio.runs.start(request)
     given = (photo, "nods", True, 0, 1, 1, 1.5, 0, "iad", None, "words", None, None, True)
     outcome = []
     more = {"request": request, "progress": lambda *_, **__: None}
@@ -309,7 +315,7 @@ def test_cancel_leaves_the_pipeline_at_the_next_step(photo):
     studio.runs.forget(request)
     assert pipeline.left.wait(5) and pipeline.steps < 100
     thread.join(5)
-    assert outcome == [] and studio.runs.stops == {}
+    assert outcome == [] and studio.runs.going == {}
 
 
 def test_what_visitors_leave_behind_is_deleted_on_schedule(photo):

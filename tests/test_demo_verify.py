@@ -14,6 +14,7 @@ from iad.config import PRESETS
 from iad.demo import about_words as words
 from iad.demo.about import build_about
 from iad.demo.hardware import has_mcp
+from iad.demo.page import Page
 from iad.demo.verify import build_verify, describe
 from iad.media import video
 from iad.media.provenance import verify
@@ -28,8 +29,7 @@ def _save(path, **metadata):
 
 def _build():
     """Build the tab, and return the page and what its public endpoint calls."""
-    with gr.Blocks() as page:
-        gr.Video(elem_id="clip")
+    with Page(kept=60) as page:
         build_verify(None, None)
     (endpoint,) = (block for block in page.fns.values() if block.api_visibility == "public")
     assert endpoint.api_name == "verify"
@@ -61,8 +61,7 @@ def test_what_cannot_be_judged_is_deleted_as_well(tmp_path):
 def test_a_clip_that_the_page_still_shows_is_kept(tmp_path):
     page, check = _build()
     path = _save(tmp_path / "a.mp4")
-    clip = next(block for block in page.blocks.values() if block.elem_id == "clip")
-    clip.temp_files.add(str(path))  # where gradio notes a component's own files
+    page.shown = frozenset([str(path)])
     assert check(str(path))["made_here"] and path.exists()
 
 

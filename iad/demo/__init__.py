@@ -6,9 +6,12 @@ Uploads stay on this machine: no analytics, no share link, no run history, and f
 """
 
 import os
+import signal
+import tempfile
 from typing import Any
 
 from iad.demo.loading import BackgroundPipeline
+from iad.demo.visitors import open_house
 from iad.installation import check_installed
 from iad.media.photos import MOST_BYTES
 
@@ -29,21 +32,25 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     Raises:
         ValueError: gradio is missing or too old.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is imported
+    # Gradio reads the first when it is imported, the second whenever it writes a file.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(open_house().folder)
     check_installed("gradio")
     import gradio as gr
 
     from iad.demo.about import build_about
     from iad.demo.compare import build_compare
     from iad.demo.embedding import build_embedding
+    from iad.demo.hardware import read_whole
     from iad.demo.live import build_live
     from iad.demo.losses import build_losses
+    from iad.demo.page import Page
     from iad.demo.portrait import build_portrait
     from iad.demo.verify import build_verify
     from iad.demo.wording import CONSENT, TITLE
 
-    kept = int(os.environ.get("IAD_KEPT_SECONDS", KEPT_SECONDS))
-    with gr.Blocks(title="IaD video portraits", analytics_enabled=False, delete_cache=(kept, kept)) as demo:
+    kept = read_whole("IAD_KEPT_SECONDS", KEPT_SECONDS)
+    with Page(kept=kept, title="IaD video portraits", analytics_enabled=False) as demo:
         gr.HTML(TITLE, elem_id="title")
         # every tab asks for it, the page shows it when it is first asked for
         consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False, render=False)
@@ -98,9 +105,6 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
         theme=create_theme(),
         css=CSS,
         js=WATCH_JS,
-        share=False,
-        run_history=False,
-        ssr_mode=False,
         max_file_size=MOST_BYTES,
         footer_links=["api"],
         mcp_server=has_mcp(),
@@ -124,6 +128,9 @@ def launch(port: int | None = None) -> None:
     Raises:
         ValueError: no such model, no weights of it, a setting or a certificate that will not do.
     """
+    house = open_house()
+    signal.signal(signal.SIGTERM, _interrupt)
+    tempfile.tempdir = str(house.folder / "tmp")  # what is half written goes with the rest
     pipeline, full_size = _prepare()
     demo = build_demo(pipeline, full_size)
     if full_size is not None and full_size.hardware.accelerator == "zerogpu":
@@ -133,6 +140,11 @@ def launch(port: int | None = None) -> None:
     if full_size is not None and full_size.hardware.named:
         full_size.start()
     demo.block_thread()
+    house.leave()  # which also ends the runs that go on
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _prepare() -> tuple[Any, Any]:

@@ -11,10 +11,11 @@ import numpy as np
 
 from iad.config import ARMS
 from iad.demo.compare_words import COLUMNS, FULL_HEADINGS, FULL_INTRODUCTION, HEADINGS, INTRODUCTION, LEGEND
-from iad.demo.faceview import FACE_JS, show_faces
+from iad.demo.examples import list_faces
+from iad.demo.faceview import FACE_JS
 from iad.demo.hardware import SYSTEMS
 from iad.demo.model_choice import AT_ONCE, FULL, HIDDEN, MINI, describe_failure
-from iad.demo.runs import QUIET, Follower, Runs, plain_errors
+from iad.demo.runs import QUIET, Follower, Runs
 from iad.demo.studio import Studio, check_request, make_report, name_file, save_clip
 from iad.demo.timing import write_seconds
 from iad.demo.uploads import keep_path, open_photo
@@ -77,10 +78,10 @@ class Comparison:
             Three mp4 files in that order, and a report by method: identity (a number a frame), action,
             copied, detected, notes, model, seed, steps, seconds; or problem, why there is no clip.
         """
-        with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        followed = self.runs.follow(request, progress, doing="Drawing three clips")
+        with followed as follow, tempfile.TemporaryDirectory() as folder:
             picture = open_photo(photo, consent=consent, known=self.studio.known)
             check_request(prompt, seed)
-            follow = self.runs.follow(request, progress, doing="Drawing three clips")
             clips, reports = [], {}
             for k, arm in enumerate(ARMS):
                 progress((k, len(ARMS)), desc=f"Drawing: {HEADINGS[arm][0]}", unit="methods")
@@ -180,7 +181,7 @@ def build_compare(studio: Studio, consent: Any) -> None:
                 )  # fmt: skip
             )
         with gr.Column(scale=5, min_width=300):
-            cards = gr.HTML(show_faces(studio.faces), elem_id="compare-faces", js_on_load=FACE_JS)
+            cards = gr.HTML(list_faces(studio.faces), elem_id="compare-faces", js_on_load=FACE_JS)
             prompt = gr.Textbox(PROMPTS[0], label="What happens", max_length=1000, elem_id="compare-prompt")
             with gr.Row(elem_classes="chips"):
                 for words in PROMPTS:

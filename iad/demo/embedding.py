@@ -23,9 +23,9 @@ from iad.demo.embedding_words import (
     show_strip,
 )
 from iad.demo.examples import digest
-from iad.demo.runs import QUIET, Runs, plain_errors
+from iad.demo.runs import QUIET, Runs
 from iad.demo.studio import save_clip
-from iad.demo.uploads import CONSENT_NEEDED, open_photo
+from iad.demo.uploads import CONSENT_NEEDED, keep_path, open_photo
 from iad.installation import EXAMPLES
 from iad.media.photos import load_image
 from iad.plots import list_labels
@@ -93,10 +93,9 @@ class EmbeddingActions:
             action_cosine, recogniser_cosine (the recogniser's part of the identity alone), notes (a sentence
             for each photo that is not among the faces, because none was found in it).
         """
-        with plain_errors():
+        with self.looks.follow(request, progress, doing="Looking at the faces") as follow:
             wanted = _read_prompts(prompts)
             pictures = [self._open(path, consent) for path in _check_count(files)]
-            follow = self.looks.follow(request, progress, doing="Looking at the faces")
             faces, shown, refused = [], [], []
             for k, (path, picture) in enumerate(zip(files, pictures, strict=True)):
                 follow(k, len(files))
@@ -121,10 +120,10 @@ class EmbeddingActions:
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
     ) -> Iterator[tuple[str, str]]:
         """Draw the person of one face with the action of another."""
-        with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        followed = self.swaps.follow(request, progress, doing="Drawing the clip")
+        with followed as follow, tempfile.TemporaryDirectory() as folder:
             who, what = (_find(looked, label) for label in (person, action))
             photo, driver = (self._open(looked.paths[k], consent) for k in (who, what))
-            follow = self.swaps.follow(request, progress, doing="Drawing the clip")
             result = self.pipeline.generate(Request(photo, SCENE, action_reference=driver), follow)
             path = Path(folder) / f"swap-{person}-{action}.mp4"
             path = save_clip(result, path, label=True)
@@ -201,17 +200,15 @@ def build_embedding(pipeline: Any, consent: Any) -> None:
     gr.HTML(INTRODUCTION, elem_id="inside-introduction")
     with gr.Row(elem_id="inside-inputs", equal_height=False):
         with gr.Column(scale=5, min_width=300):
-            files = gr.File(
+            files = keep_path(gr.File(
                 label="Photos, one to eight", file_count="multiple", file_types=["image"], height=170,
                 elem_id="inside-files",
-            )  # fmt: skip
-            files.preprocess = _get_paths
+            ))  # fmt: skip
             gr.HTML(show_strip([load_image(file) for file in actions.examples]))
-            more = gr.UploadButton(
+            more = keep_path(gr.UploadButton(
                 "Add more photos", file_count="multiple", file_types=["image"], visible=False, size="sm",
                 elem_id="inside-more",
-            )  # fmt: skip
-            more.preprocess = _get_paths
+            ))  # fmt: skip
             sample = gr.Button("Try six examples", elem_id="inside-examples", visible=bool(actions.examples))
         with gr.Column(scale=5, min_width=300):
             prompts = gr.Textbox(
@@ -272,11 +269,6 @@ def _scroll_to(element: str, block: str) -> str:
     """On a phone what was asked for lies below the button."""
     scroll = f"document.getElementById('{element}')?.scrollIntoView({{behavior: 'smooth', block: '{block}'}})"
     return f"() => {{ if (innerWidth < 800) {scroll}; }}"
-
-
-def _get_paths(payload: Any) -> list[str] | None:
-    # gr.File would leave an empty file behind for each, and name types instead of saying what is wrong.
-    return [file.path for file in payload.root] if payload else None
 
 
 def _check_count(files: Sequence[str] | None) -> Sequence[str]:

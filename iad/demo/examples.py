@@ -11,7 +11,7 @@ import importlib.util
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,16 @@ def make_thumbnail(picture: UInt8[np.ndarray, "h w 3"], size: int) -> str:
     buffer = io.BytesIO()
     small.save(buffer, format="WEBP", quality=88)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def list_faces(examples: Sequence[Example]) -> str:
+    """Write a row of buttons, one with the face of each example."""
+    faces = "".join(
+        f'<button type="button" data-index="{k}" aria-label="Take {example.name or f"example face {k + 1}"}">'
+        f'<img src="{make_thumbnail(example.picture, 96)}" alt=""></button>'
+        for k, example in enumerate(examples)
+    )
+    return f'<div class="faces">{faces}</div>' if faces else ""
 
 
 def _read_example(file: Path, entry: Mapping[str, Any], folder: Path) -> Example:

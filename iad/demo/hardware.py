@@ -94,8 +94,20 @@ class Settings:
             arms=tuple(arm for arm in ARMS if arm in wanted),
             baselines={arm: here[name] for arm, name in SOURCES.items() if here.get(name)},
             device=here.get("IAD_DEVICE") or None,
-            most_seconds=int(here.get("IAD_GPU_SECONDS") or MOST_SECONDS) if zero else None,
+            most_seconds=read_whole("IAD_GPU_SECONDS", MOST_SECONDS) if zero else None,
         )
+
+
+def read_whole(name: str, default: int) -> int:
+    """Read a whole number from the environment.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal():
+        raise ValueError(f"{name} is {value!r}; set it to a whole number, such as {default or 60}.")
+    return int(value)
 
 
 @functools.cache

@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from iad.demo.faceview import FACE_JS, show_faces
+from iad.demo.examples import list_faces
+from iad.demo.faceview import FACE_JS
 from iad.demo.live_words import GONE, HELP, INTRODUCTION, LIVE_JS, PROBLEM, TEMPLATE
 from iad.demo.runs import QUIET, plain_errors
 from iad.demo.studio import Studio
@@ -185,7 +186,7 @@ def build_live(studio: Studio, consent: Any) -> LiveRoom:
                     placeholder="Drop a photo of a face here,\nor choose one below",
                 )
             )  # fmt: skip
-            cards = gr.HTML(show_faces(studio.faces), elem_id="live-faces", js_on_load=FACE_JS)
+            cards = gr.HTML(list_faces(studio.faces), elem_id="live-faces", js_on_load=FACE_JS)
             gr.HTML(HELP)
         with gr.Column(scale=7, min_width=300):
             stage = gr.HTML(

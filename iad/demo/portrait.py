@@ -122,10 +122,10 @@ def _lay_out_photo(first: Example | None) -> tuple[Any, Any]:
 
 def _lay_out_more() -> Any:
     with gr.Accordion("More photos of the same person", open=False, elem_id="more-photos"):
-        return gr.File(
-            label=f"Up to {MOST_PHOTOS - 1} more photos",
-            file_count="multiple", file_types=[".jpg", ".jpeg", ".png", ".webp"], height=150, elem_id="more",
-        )  # fmt: skip
+        return keep_path(gr.File(
+            label=f"Up to {MOST_PHOTOS - 1} more photos", file_count="multiple",
+            file_types=[".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"], height=150, elem_id="more",
+        ))  # fmt: skip
 
 
 def _wire_faces(studio: Studio, photo: Any, consent: Any, view: Any, face: Any) -> None:

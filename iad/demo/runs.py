@@ -2,8 +2,7 @@
 
 import contextlib
 import secrets
-import tempfile
-import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-FORGOTTEN = 600  # seconds after which no run asks any more whether it was stopped
+from iad.demo.visitors import open_house
+
 QUIET = {"api_visibility": "private", "queue": False}
 
 
@@ -19,27 +19,25 @@ class Cancelled(Exception):
     """Raised in the sampler's callback: it leaves the pipeline at the next step."""
 
 
-def _name_file() -> Path:
-    return Path(tempfile.gettempdir()) / f"iad-stop-{secrets.token_hex(16)}"
+def _make_file() -> Path:
+    file = open_house().runs / secrets.token_hex(16)
+    file.touch()
+    return file
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Tells a run to leave, in whichever process it is: by a file, which the run takes away."""
+    """Tells a run to leave, in whichever process it is: it may go on for as long as its file is there."""
 
-    file: Path = field(default_factory=_name_file)
+    file: Path = field(default_factory=_make_file)
 
     def set(self) -> None:
-        """Let the run leave; if it ends without asking again, the file goes later."""
-        self.file.touch()
-        later = threading.Timer(FORGOTTEN, self.file.unlink, kwargs={"missing_ok": True})
-        later.daemon = True
-        later.start()
+        """Let the run leave; also what is called when it has ended, so that nothing is left."""
+        self.file.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Leave, if the visitor has cancelled."""
-        if self.file.exists():
-            self.file.unlink(missing_ok=True)
+        """Leave, if the visitor has cancelled or the app ends."""
+        if not self.file.exists():
             raise Cancelled
 
 
@@ -69,37 +67,41 @@ class Runs:
     """The runs of one tab; every visitor's can be stopped by its session, and by nobody else."""
 
     def __init__(self) -> None:
-        self.stops: dict[str, Stop] = {}
-        self.followed: set[Stop] = set()  # of runs that have begun; only these ask
+        self.going: dict[str, set[Stop]] = defaultdict(set)
 
-    def start(self, request: gr.Request) -> tuple[Any, Any]:
+    def start(self) -> tuple[Any, Any]:
         """Show Cancel instead of Generate."""
-        self.stops[request.session_hash or ""] = Stop()
         return gr.update(visible=False), gr.update(visible=True)
 
-    def finish(self, request: gr.Request) -> tuple[Any, Any]:
+    def finish(self) -> tuple[Any, Any]:
         """Show Generate again."""
-        self.followed.discard(self.stops.pop(request.session_hash or "", None))
         return gr.update(visible=True), gr.update(visible=False)
 
     def cancel(self, request: gr.Request) -> tuple[Any, Any]:
         """Stop the visitor's run at its next step."""
         self.forget(request)
         gr.Info("Stopped.", duration=3)
-        return gr.update(visible=True), gr.update(visible=False)
+        return self.finish()
 
     def forget(self, request: gr.Request) -> None:
-        """Stop what a closed page had going."""
-        stop = self.stops.pop(request.session_hash or "", None)
-        if stop in self.followed:  # a run that still waits in the queue is taken out of it instead
-            self.followed.discard(stop)
+        """Stop what a closed page had going; what still waits is taken out of the queue instead."""
+        for stop in self.going.pop(request.session_hash or "", ()):
             stop.set()
 
-    def follow(self, request: gr.Request, progress: Any, *, doing: str) -> Follower:
-        """Make the pipeline's callback for a visitor's run."""
-        stop = self.stops.setdefault(request.session_hash or "", Stop())
-        self.followed.add(stop)
-        return Follower(stop, progress, doing)
+    @contextlib.contextmanager
+    def follow(self, request: gr.Request, progress: Any, *, doing: str) -> Iterator[Follower]:
+        """Make the pipeline's callback for a visitor's run, whose mistakes become sentences."""
+        session, stop = request.session_hash or "", Stop()
+        self.going[session].add(stop)
+        try:
+            with plain_errors():
+                yield Follower(stop, progress, doing)
+        finally:
+            stop.set()
+            mine = self.going.get(session, set())
+            mine.discard(stop)
+            if not mine:
+                self.going.pop(session, None)
 
     def wire(
         self,

@@ -27,6 +27,7 @@ from iad.demo.wording import (
 )
 from iad.faces import detect_faces
 from iad.media.photos import load_image
+from iad.media.safety import check_pictures, check_prompt
 from iad.media.video import make_contact_sheet
 from iad.request import DURATION, Request, check_duration
 from iad.result import SHEET, Result
@@ -169,7 +170,8 @@ class Studio:
             action_share, residual_share, notes, made_of, model, arm, seed, steps, frames, fps, seconds. What
             was not measured is null.
         """
-        with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        followed = self.runs.follow(request, progress, doing="Drawing the clip")
+        with followed as follow, tempfile.TemporaryDirectory() as folder:
             driver = {"words": None, "picture": driving_picture, "video": driving_video}[action_from]
             if action_from != "words" and driver is None:
                 raise ValueError(
@@ -180,7 +182,6 @@ class Studio:
             asked = {"face": int(face) if face else None, "arm": arm, "seed": int(seed)}
             asked |= {"identity_scale": identity_scale, "action_scale": action_scale}
             asked |= {"action_reference": driver}
-            follow = self.runs.follow(request, progress, doing="Drawing the clip")
             if model == "mini":
                 asked |= {"guidance_scale": guidance_scale}
                 asked |= {"detail_scale": detail_scale, "paste_back": paste_back}
@@ -245,11 +246,12 @@ class Studio:
 
 
 def check_request(prompt: str, seed: float | None, *, needs_words: bool = True) -> None:
-    """Make sure that something is asked for.
+    """Make sure that something is asked for that is made here.
 
     Raises:
-        ValueError: an empty prompt where the words say the action, or no seed.
+        ValueError: an empty prompt where the words say the action, one that asks for nudity, or no seed.
     """
+    check_prompt(prompt)
     if needs_words and not prompt.strip():
         raise ValueError('The prompt is empty; say what happens, for example "laughs".')
     if seed is None:
@@ -262,7 +264,12 @@ def is_stamp(result: Result) -> bool:
 
 
 def save_clip(result: Result, path: Path, *, label: bool) -> str:
-    """Write a clip as the page shows it: only what the denoiser drew alone is a stamp, which is enlarged."""
+    """Write a clip as the page shows it: only what the denoiser drew alone is a stamp, which is enlarged.
+
+    Raises:
+        ValueError: it looks like nudity.
+    """
+    check_pictures(result.frames, what="clip")
     return str(result.save(path, scale=ENLARGED if is_stamp(result) else 1, label=label))
 
 

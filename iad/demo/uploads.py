@@ -1,20 +1,42 @@
-"""What a visitor brings: a photo is looked at only with consent, and opened only by `load_image`."""
+"""What a visitor brings: values of the right kind, files of their own, photos only with consent.
 
-from collections.abc import Collection
+In: what came over the network, as it came. Out: values that Gradio may look at, opened photos, or one
+sentence. A file is named by the path under which it was uploaded or given out, and by nothing else.
+"""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 from jaxtyping import UInt8
 
 from iad.demo.examples import digest
 from iad.media.photos import load_image
+from iad.media.safety import check_pictures
 
 CONSENT_NEEDED = "Tick the box first: everybody in your pictures must be you or have agreed."
+NOT_YOURS = (
+    "This file is not one that you added here, or it is no longer kept; add it again. (Whoever calls this "
+    "without a browser has to keep its cookie from upload to download.)"
+)
+MOST_LETTERS = 10_000
+_FILES = (gr.Image, gr.Video, gr.File, gr.UploadButton, gr.DownloadButton)
+_TEXTS = (gr.Textbox, gr.Dropdown, gr.Radio)
 
 
 def keep_path(component: Any) -> Any:
-    """Let a `gr.Image` hand over the path: it would open the file with PIL, before anything was checked."""
-    component.preprocess = lambda payload: payload.path if payload else None
+    """Let a component hand over paths: it would open or copy the files, before anything was checked."""
+
+    def get_paths(payload: Any) -> Any:
+        files = getattr(payload, "root", payload)
+        if isinstance(files, list):
+            return [file.path for file in files] or None
+        return files.path if files else None
+
+    component.preprocess = get_paths
     return component
 
 
@@ -27,11 +49,101 @@ def open_photo(path: str | None, *, consent: bool, known: Collection[str] = ()) 
         known: digests of pictures that need no consent.
 
     Raises:
-        ValueError: no photo, no picture that can be read, or no consent.
+        ValueError: no photo, no picture that can be read, no consent, or one that is not animated here.
     """
     if path is None:
         raise ValueError("There is no photo yet; add one, or pick an example.")
     picture = load_image(path)
-    if not consent and digest(picture) not in known:
-        raise ValueError(CONSENT_NEEDED)
+    if digest(picture) not in known:
+        if not consent:
+            raise ValueError(CONSENT_NEEDED)
+        check_pictures([picture])
     return picture
+
+
+def check_values(
+    components: Sequence[Any], values: Sequence[Any], find: Callable[[str], Path | None]
+) -> list[Any]:
+    """Return what an event was given, with every file as this server knows it.
+
+    Args:
+        components: what the event takes.
+        values: what came.
+        find: returns the real path of a file that is the caller's, else None.
+
+    Raises:
+        ValueError: too many or too few, a value of another kind than its component holds, or a file that is
+            not the caller's.
+    """
+    if len(values) != len(components):
+        raise ValueError(f"{len(components)} values are needed here, and {len(values)} came.")
+    checked = []
+    for component, value in zip(components, values, strict=True):
+        value = _own_files(value, find)
+        if not component.stateful:  # a state is never taken from outside
+            _check_kind(component, value)
+        checked.append(value)
+    return checked
+
+
+def _own_files(value: Any, find: Callable[[str], Path | None]) -> Any:
+    if isinstance(value, list):
+        return [_own_files(item, find) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("path") is None and "url" in value:  # a place where a file was
+        return None
+    if "path" not in value:
+        return {key: _own_files(item, find) for key, item in value.items()}
+    if not isinstance(value["path"], str):
+        raise ValueError("A file is expected as it was uploaded, with its path.")
+    file = find(value["path"])
+    if file is None:
+        raise ValueError(NOT_YOURS)
+    return {"path": str(file), "orig_name": file.name, "meta": {"_type": "gradio.FileData"}}
+
+
+def _check_kind(component: Any, value: Any) -> None:
+    name = getattr(component, "label", None) or component.get_block_name()
+    if isinstance(component, gr.Number | gr.Slider):
+        _check_number(name, value, empty=isinstance(component, gr.Number))
+    elif isinstance(component, gr.Checkbox) and not isinstance(value, bool):
+        raise ValueError(f"{name}: true or false is expected.")
+    elif isinstance(component, gr.CheckboxGroup):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f"{name}: a list of texts is expected.")
+    elif isinstance(component, _TEXTS):
+        _check_text(name, value, component)
+    elif isinstance(component, _FILES):
+        several = getattr(component, "file_count", "single") != "single"
+        files = value if several and isinstance(value, list) else [value]
+        if any(isinstance(file, str) for file in files):
+            raise ValueError(NOT_YOURS)
+        if not all(file is None or (isinstance(file, dict) and "path" in file) for file in files):
+            raise ValueError(f"{name}: a file is expected as it was uploaded, with its path.")
+
+
+def _check_number(name: str, value: Any, *, empty: bool) -> None:
+    if value is None and empty:
+        return
+    try:
+        finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        finite = False
+    if not finite:
+        raise ValueError(f"{name}: a number is expected, neither empty nor infinite.")
+
+
+def _check_text(name: str, value: Any, component: Any) -> None:
+    if isinstance(component, gr.Textbox):
+        most = component.max_length or MOST_LETTERS
+        if not isinstance(value, str):
+            raise ValueError(f"{name}: a text is expected.")
+        if len(value) > most:
+            raise ValueError(f"{name}: {len(value)} letters are too many; use at most {most}.")
+    elif not isinstance(value, str) and not (value is None and isinstance(component, gr.Dropdown)):
+        raise ValueError(f"{name}: one of its choices is expected.")
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}: it holds half a letter, which cannot be written; remove it.") from error

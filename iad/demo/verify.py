@@ -70,7 +70,7 @@ def build_verify(pipeline: Any, consent: Any) -> None:
             card = gr.HTML(WAITING, elem_id="verdict")
             report = gr.JSON(label="Report", visible=False)
     checked = upload.upload(
-        _make_checker(upload), upload, report, api_name="verify", concurrency_limit=2, show_progress_on=card
+        _make_checker(), upload, report, api_name="verify", concurrency_limit=2, show_progress_on=card
     )
     checked.success(describe, report, card, **QUIET)
     # The file is gone from the server, so it leaves the page as well.
@@ -80,8 +80,8 @@ def build_verify(pipeline: Any, consent: Any) -> None:
         example.click(lambda: describe(asdict(verify(prepared[0]))), outputs=card, **QUIET)
 
 
-def _make_checker(upload: Any) -> Callable[[str | None], dict[str, Any]]:
-    root = gr.context.Context.root_block
+def _make_checker() -> Callable[[str | None], dict[str, Any]]:
+    page = gr.context.Context.root_block
 
     def verify_file(file: str | None) -> dict[str, Any]:
         """Find out whether a video or picture was made by IaD, with which settings, and if it was altered.
@@ -100,9 +100,7 @@ def _make_checker(upload: Any) -> Callable[[str | None], dict[str, Any]]:
             try:
                 return asdict(verify(file))
             finally:
-                others = (block for block in root.blocks.values() if block is not upload)
-                # A clip of this page has the same place in gradio's cache as its downloaded copy: it stays.
-                if not any(file in getattr(block, "temp_files", ()) for block in others):
+                if file not in page.shown:  # what everybody sees stays
                     _delete(Path(file))
 
     return verify_file

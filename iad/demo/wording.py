@@ -38,7 +38,8 @@ TITLE = """
 <h1><span>One photo.</span> <span>Any expression.</span> <span>The same person.</span></h1>
 <p>Give a photo of a face and say what it should do: the clip does that, whatever the photo did.</p>
 """
-CONSENT = "The people in the photos I add are me, or agreed to this."
+# The one thing that is done about age: it is confirmed before an upload is opened.
+CONSENT = "The people in the photos I add are of age, and are me or agreed to this."
 ASK_FOR_CONSENT = '<p class="quiet" role="status">Tick the box below, and the face is looked for.</p>'
 CARDS_JS = """
 const still = matchMedia('(prefers-reduced-motion: reduce)').matches;

@@ -25,13 +25,11 @@ _WORDS = re.compile(
     r"having sex|rap(?:e|es|ed|ing))\b",
     re.IGNORECASE,
 )
-# The one thing that is done about age: a page has it confirmed before it opens an upload.
-OF_AGE = "Everybody in my pictures is of age."
 _OFF = "whoever runs this may switch the check off by IAD_SAFETY=off."
 
 
-def is_on(default: bool = True) -> bool:
-    """Tell whether anything is checked: what `IAD_SAFETY` says, else the default.
+def is_on() -> bool:
+    """Tell whether anything is checked: unless `IAD_SAFETY` says "off".
 
     Raises:
         ValueError: it says neither "on" nor "off".
@@ -39,7 +37,7 @@ def is_on(default: bool = True) -> bool:
     said = os.environ.get(SWITCH, "").strip().lower()
     if said not in ("", "on", "off"):
         raise ValueError(f"{SWITCH} is {said!r:.40}; set it to on or off.")
-    return default if not said else said == "on"
+    return said != "off"
 
 
 def check_prompt(prompt: str) -> None:
@@ -48,7 +46,7 @@ def check_prompt(prompt: str) -> None:
     Raises:
         ValueError: it does.
     """
-    if found := _WORDS.search(prompt):
+    if is_on() and (found := _WORDS.search(prompt)):
         raise ValueError(
             f"The prompt asks for what is not made here ({found[0]!r}); say what the face does instead."
         )
@@ -64,6 +62,8 @@ def check_pictures(pictures: Iterable[UInt8[np.ndarray, "_ _ 3"]], *, what: str 
     Raises:
         ValueError: one does, or the check cannot look.
     """
+    if not is_on():
+        return
     shown = list(pictures)
     chosen = np.unique(np.linspace(0, len(shown) - 1, min(LOOKS, len(shown))).round().astype(int))
     certain = rate([shown[k] for k in chosen])
