@@ -23,8 +23,8 @@ from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import POSE_LIMITS
 from iad.geometry.drawing import adapt, draw, enlarge, fit_photo, retime
 from iad.geometry.driving import Driven, is_video, read_driver
-from iad.geometry.live import Live
 from iad.geometry.refining import Repair
+from iad.geometry.sliders import Live
 from iad.media.photos import load_image
 from iad.model import Model, retreating
 from iad.models.autoencoder import to_tensor

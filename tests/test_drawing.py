@@ -8,7 +8,7 @@ import skimage.data
 from iad import IaDPipeline
 from iad.faces import Face
 from iad.geometry.drawing import adapt, draw, fit_photo, retime
-from iad.geometry.live import SLIDERS, slide
+from iad.geometry.sliders import SLIDERS, slide
 
 ASTRONAUT = skimage.data.astronaut()
 

@@ -9,7 +9,7 @@ import pytest
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import COLUMN
 from iad.geometry.driving import LIDS, POSE_GAIN
-from iad.geometry.live import Live
+from iad.geometry.sliders import Live
 
 EYES = np.zeros((68, 2), np.float32)
 EYES[36:48] = np.tile([[0, 0], [3, -1.5], [6, -1.5], [9, 0], [6, 1.5], [3, 1.5]], (2, 1))

@@ -128,7 +128,7 @@ class LiveRoom:
 
 
 def read_sliders(values: Mapping[str, Any]) -> dict[str, float]:
-    """Turn the page's sliders into those of `iad.geometry.live`.
+    """Turn the page's sliders into those of `iad.geometry.sliders`.
 
     Raises:
         ValueError: a slider that there is not, or out of its range.
