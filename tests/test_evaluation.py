@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from iad import IaDPipeline, checkpoint
-from iad.evaluation import action, action_clips, inception_clip, metrics, people, run
+from iad.evaluation import action, action_clips, metrics, outside, people, run
 from iad.evaluation.action_clips import pack, shown_people, unpack
 from iad.evaluation.action_judges import teach_classifier
 from iad.evaluation.action_page import _say_added, to_markdown
@@ -176,9 +176,9 @@ def test_what_consisid_calls_fid_is_a_distance():
     frames, reference = RNG.normal(size=(5, 7)), RNG.normal(size=7)
     zero = np.zeros((7, 7))
     theirs = [metrics.frechet(frame, zero, reference, zero) for frame in frames]
-    assert inception_clip.feature_distance(frames, reference) == pytest.approx(np.mean(theirs))
-    assert inception_clip.feature_distance(reference[None], reference) == 0
-    assert all(isinstance(sentence, str) for sentence in inception_clip.available().values())
+    assert outside.feature_distance(frames, reference) == pytest.approx(np.mean(theirs))
+    assert outside.feature_distance(reference[None], reference) == 0
+    assert all(isinstance(sentence, str) for sentence in outside.available().values())
 
 
 def test_numbers_survive_a_line_of_text():

@@ -93,7 +93,7 @@ def _run_one(
 
     pipe = IaDPipeline.from_pretrained(model, device="cpu")
     if name == "real":
-        from iad.evaluation.real.run import QUICK, choose_amounts, run_real
+        from iad.evaluation.real import QUICK, choose_amounts, run_real
 
         return run_real(pipe, output=output, amounts=QUICK if quick else choose_amounts(people), model=model)
     from iad.evaluation.leakage import run_leakage

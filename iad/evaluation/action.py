@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from iad import checkpoint
 from iad.config import ARMS
-from iad.evaluation import inception_clip, outside
+from iad.evaluation import outside
 from iad.evaluation.action_clips import (
     measure_clips,
     open_bench,
@@ -33,9 +33,10 @@ from iad.evaluation.action_judges import SUFFIX, ActionJudge, teach_judges
 from iad.evaluation.action_page import draw_action, to_markdown
 from iad.evaluation.action_plan import DRAWN, FAIR, Plan, Wanted, list_wanted
 from iad.evaluation.cached_pipeline import CachedPipeline
+from iad.evaluation.metrics import DEFINITIONS
 from iad.evaluation.people import TUNERS, list_strata
 from iad.evaluation.report import Journal, start_folder
-from iad.evaluation.summary import COLUMNS, compare_rows, judge_records, select, summarise
+from iad.evaluation.summary import compare_rows, judge_records, select, summarise
 from iad.spread import spread
 
 COMPARED = ("still", "warp")  # rows beside the arms; "truth" comes with the people
@@ -108,7 +109,7 @@ def run_action(
         "summary": summarise(judged, judges, plan),
         "split_adds": compare_rows(judged, judges, plan, "iad", FAIR),
         **_stratify(judged, judges, plan),
-        "definitions": COLUMNS,
+        "definitions": DEFINITIONS,
         "missing": _missing(),
         "seconds": round(time.perf_counter() - begun, 1),
     }
@@ -190,4 +191,4 @@ def _count(records) -> dict[str, dict[str, int]]:
 
 def _missing() -> list[str]:
     """Say in a sentence each what is not judged, and why."""
-    return [sentence for sentence in (outside.available() | inception_clip.available()).values() if sentence]
+    return [sentence for sentence in outside.available().values() if sentence]

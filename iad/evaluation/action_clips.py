@@ -21,8 +21,7 @@ from iad.config import get_preset
 from iad.evaluation import metrics
 from iad.evaluation.action_plan import DRAWN, Plan, Wanted, list_wanted, timeline
 from iad.evaluation.cached_pipeline import CachedPipeline
-from iad.evaluation.inception_clip import InceptionClipJudge
-from iad.evaluation.outside import DlibJudge, InsightFaceJudge, available, read_landmarks
+from iad.evaluation.outside import DlibJudge, InceptionClipJudge, InsightFaceJudge, available, read_landmarks
 from iad.evaluation.own_judges import Scorers, create_scorers, load_scorers
 from iad.evaluation.people import (
     cast_person,

@@ -56,8 +56,11 @@ DEFINITIONS = {
     "Frechet": "Frechet distance of the action regressor's features, 4 frames of each clip of seed 0, to as "
     "many of true renders of the same people; Gaussian fit, covariances shrunk by Ledoit and Wolf; "
     "interval by jackknife over eighths of the people.",
+    "ConsisID's 'FID'": "squared distance of Inception features of a frame's face to the reference's, mean "
+    "over 16 frames; not a Frechet distance, and a copy of the reference is best.",
+    "CLIPScore": "100 cosine of CLIP ViT-B/32 between frame and prompt, mean over 16 frames; red and blue "
+    "are exchanged as in ConsisID's code, and scenes weigh more than expressions.",
 }
-
 
 
 def similarity(cosines: Float[np.ndarray, " f"], found: Bool[np.ndarray, " f"] | None = None) -> float:
@@ -155,7 +158,7 @@ def frechet(
 ) -> float:
     """Frechet distance of two Gaussians: |m - n|^2 + tr(A + B - 2 (A B)^(1/2)).
 
-    Dowson and Landau 1982; the true one, unlike the value that ConsisID calls FID (see `inception_clip`).
+    Dowson and Landau 1982; the true one, unlike the value that ConsisID calls FID (see `outside`).
     """
     values, vectors = np.linalg.eigh(covariance_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

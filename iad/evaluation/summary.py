@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from iad.evaluation import inception_clip, metrics
+from iad.evaluation import metrics
 from iad.evaluation.action_clips import unpack
 from iad.evaluation.action_judges import ActionJudge, Record
 from iad.evaluation.action_plan import Plan
@@ -36,7 +36,6 @@ MEANS = {  # columns that are plain means over clips
     "CLIPScore": "clipscore",
 }
 RELATIVE = ("jitter", "motion")  # over those of the truth
-COLUMNS = {**metrics.DEFINITIONS, **inception_clip.DEFINITIONS}
 # Of no clip at all.
 WORST = dict.fromkeys(("arc", "cur", "person_right", "dlib_right", "found", "action_right"), 0.0)
 WORST["action_right, dlib"] = 0.0

@@ -1,10 +1,10 @@
-"""The model as the suite sees it: the one place that knows how to ask it.
+"""The model as the suite `real` sees it: the one place that knows how to ask it.
 
 In come pictures and words; out come tracks that it reads, embeddings, and clips with the times of their
 frames.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,33 +33,29 @@ class Clip:
     frames: UInt8[np.ndarray, "f h w 3"]
     times: Float[np.ndarray, " f"]
     notes: list[str] = field(default_factory=list)
-    scores: dict[str, Any] = field(default_factory=dict)
 
     def sample(self, count: int) -> "Clip":
         """Pick frames at even distances, at most `count`."""
         picks = np.unique(np.linspace(0, len(self.frames) - 1, count).round().astype(int))
-        return Clip(self.frames[picks], self.times[picks], self.notes, self.scores)
+        return Clip(self.frames[picks], self.times[picks], self.notes)
 
 
-def read_frames(pipe, frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f 60"]:
-    """Read every frame as a photo; rows of NaN where the model finds no face."""
-    rows = np.full((len(frames), len(COEFFICIENTS)), np.nan)
-    for k, frame in enumerate(frames):
-        try:
-            rows[k] = pipe.find_face(frame).track
-        except ValueError:
-            continue
-    return rows
+def attempt(work: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    """Ask the model; None where it refuses."""
+    try:
+        return work(*given, **options)
+    except ValueError:
+        return None
 
 
-def named(tracks: Float[np.ndarray, "f 60"]) -> dict[str, Float[np.ndarray, " f"]]:
+def name_columns(tracks: Float[np.ndarray, "f 60"]) -> dict[str, Float[np.ndarray, " f"]]:
     """Sum tracks up under the judge's names, with the judge's signs."""
     columns = {n: [COEFFICIENTS.index(c) for c in coefficients] for n, coefficients in _READ.items()}
     values = {name: tracks[:, picks].mean(1) for name, picks in columns.items()}
     return values | {"lids": -values["lids"]}
 
 
-def shown(landmarks: Float[np.ndarray, "f 68 2"]) -> dict[str, Float[np.ndarray, " f"]]:
+def measure_landmarks(landmarks: Float[np.ndarray, "f 68 2"]) -> dict[str, Float[np.ndarray, " f"]]:
     """Measure what the model's own landmarks show, as the judge measures its mesh."""
     eyes = landmarks[:, 36:48].reshape(-1, 2, 6, 2)
     unit = np.linalg.norm(eyes[:, 1].mean(1) - eyes[:, 0].mean(1), axis=-1)
@@ -71,17 +67,17 @@ def shown(landmarks: Float[np.ndarray, "f 68 2"]) -> dict[str, Float[np.ndarray,
     return {"mouth": gap / unit, "lids": lids, "smile": (width + lift) / unit}
 
 
-def animate(pipe, reference, prompt: str = "", **options) -> Clip:
+def animate(pipe: Any, reference: Any, prompt: str = "", **options: Any) -> Clip:
     """Make a clip.
 
     Raises:
         ValueError: the model refuses, in a sentence.
     """
     made = pipe(reference, prompt, **{"size": SIZE, "seed": 0} | options)
-    return Clip(made.frames, np.arange(len(made.frames)) / made.fps, list(made.notes), dict(made.scores))
+    return Clip(made.frames, np.arange(len(made.frames)) / made.fps, list(made.notes))
 
 
-def embed(pipe, photo) -> dict[str, Float[np.ndarray, " d"]]:
+def embed(pipe: Any, photo: UInt8[np.ndarray, "h w 3"]) -> dict[str, Float[np.ndarray, " d"]]:
     """Split a face; parts by name.
 
     Raises:
@@ -92,7 +88,7 @@ def embed(pipe, photo) -> dict[str, Float[np.ndarray, " d"]]:
     return {name: part for name, part in parts.items() if part is not None and np.any(part)}
 
 
-def match(pipe, photo, prompts: Sequence[str]) -> list[float]:
+def match(pipe: Any, photo: UInt8[np.ndarray, "h w 3"], prompts: Sequence[str]) -> list[float]:
     """Say how well each prompt says what a face does, in the prompts' order."""
     found = dict(pipe.match_actions(pipe.decouple(photo), list(prompts)))
     return [found[prompt] for prompt in prompts]

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from iad.evaluation.real.asked import ACTIONS, Judged
-from iad.evaluation.real.cases import Outcome
-from iad.evaluation.real.driven import Driven
-from iad.evaluation.real.driver_cases import CASES
+from iad.evaluation.asked import ACTIONS, Judged
+from iad.evaluation.cases import CASES, Outcome
+from iad.evaluation.driven import Driven
 from iad.evaluation.report import write_estimate, write_table
 from iad.media.video import save_picture
 from iad.plots import face_sheet
@@ -183,9 +182,9 @@ def draw_cases(path: Path, outcomes: Mapping[int, Outcome]) -> None:
     """Draw what came out of every case."""
     words = {True: "right", False: "wrong", None: "look"}
     strips = [
-        (f"case {number}: {words[outcome.right]}", _pick(frames))
+        (f"case {number}: {words[outcome.right]}", _pick(clip.frames))
         for number, outcome in outcomes.items()
-        for frames in outcome.strips
+        for clip in outcome.clips
     ]
     _save(path, strips)
 
