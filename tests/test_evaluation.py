@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from iad import IaDPipeline, checkpoint
-from iad.evaluation import action, action_clips, metrics, outside, people, run
+from iad.evaluation import action, action_clips, action_page, metrics, outside, people, run
 from iad.evaluation.action_clips import pack, shown_people, unpack
 from iad.evaluation.action_judges import teach_classifier
 from iad.evaluation.action_page import _say_added, to_markdown
@@ -293,7 +293,7 @@ def test_a_run_writes_everything(whole):
         assert added[column][0] == pytest.approx(both[0][column][0] - both[1][column][0])
     page = (output / "report.md").read_text()
     named = ("python -m iad evaluate", "cores", "FaceSim-Arc", "ceiling", "What the split itself adds")
-    assert all(text in page for text in named) and page.count(metrics.COPIED) == 2
+    assert all(text in page for text in named) and page.count(action_page.WORDS["copied"]) == 2
     assert (output / "figure.png").exists() and len(list((output / "sheets").iterdir())) == 2
     assert json.loads((output / "report.json").read_text()) == report
 

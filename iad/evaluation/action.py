@@ -33,9 +33,8 @@ from iad.evaluation.action_judges import SUFFIX, ActionJudge, teach_judges
 from iad.evaluation.action_page import draw_action, to_markdown
 from iad.evaluation.action_plan import DRAWN, FAIR, Plan, Wanted, list_wanted
 from iad.evaluation.cached_pipeline import CachedPipeline
-from iad.evaluation.metrics import DEFINITIONS
 from iad.evaluation.people import TUNERS, list_strata
-from iad.evaluation.report import Journal, start_folder
+from iad.evaluation.report import Journal, load_words, start_folder
 from iad.evaluation.summary import compare_rows, judge_records, select, summarise
 from iad.spread import spread
 
@@ -109,7 +108,7 @@ def run_action(
         "summary": summarise(judged, judges, plan),
         "split_adds": compare_rows(judged, judges, plan, "iad", FAIR),
         **_stratify(judged, judges, plan),
-        "definitions": DEFINITIONS,
+        "definitions": load_words("action")["definitions"],
         "missing": _missing(),
         "seconds": round(time.perf_counter() - begun, 1),
     }

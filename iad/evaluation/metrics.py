@@ -16,52 +16,6 @@ POSE_SCALE = 15.0  # degrees; a turn of the head by these counts as much as a co
 ONSET = 4  # frames (half a second) until an action is reached
 FACE = slice(24, 104)  # rows and columns of a 128-pixel frame where the framing puts the face
 
-# What "copied" means, in every table.
-COPIED = (
-    "share of the photo's expression that comes through into the clip, the prompt held fixed: cov(clip, z) / "
-    "cov(photo, z) over people, z what training people look like who show what the photo shows; 1 copies "
-    "all, 0 nothing."
-)
-
-# One line each for the report, in the order of its columns.
-DEFINITIONS = {
-    "gallery picture": "a calm face of the person, of which no clip is made; for photo people it is drawn "
-    "from the same photo, for there is no second one.",
-    "FaceSim-Arc": "mean over 16 frames of max(0, cosine to the gallery picture), by a small recogniser of "
-    "ours trained with ArcFace's loss; frames without a detected face are skipped, none at all is 0 "
-    "(ConsisID's definition, but for the picture and larger recognisers: compare within this table only).",
-    "FaceSim-Cur": "the same by another small recogniser, trained with CurricularFace's loss.",
-    "FaceSim-Arc, InsightFace": "the same by buffalo_l's ArcFace R50, 4 frames (seed 0 only).",
-    "dlib": "cosine of dlib's 128-d embedding of a frame to the gallery picture's.",
-    "dlib distance": "Euclidean distance of the same, embeddings having length one.",
-    "right person": "share of clips whose mean embedding (Arc) is nearest to the own gallery picture of all "
-    "people's.",
-    "right person, dlib": "the same by dlib, one frame of every clip.",
-    "face found": "share of frames in which dlib's detector finds a face in one look at 256 pixels; 4 of 16 "
-    "frames are looked at, each speaks for itself and three neighbours.",
-    "action right": "share of clips that a classifier takes for the prompted action; it reads the "
-    "regressor's track and is taught on true renders of training people.",
-    "expression copied": f"{COPIED} Read by the regressor.",
-    "pose copied": "the same of the head pose.",
-    "broad > slight": "share of people who do more when the prompt says 'broadly' than when it says "
-    "'slightly', or words to that effect.",
-    "broad / slight": "how many times more, on average.",
-    "second right": "share of seconds of two-action timelines that show their own action, by a classifier of "
-    "seconds.",
-    "…, dlib": "the same judged by dlib's 68 landmarks, which nothing here was trained or conditioned on: "
-    "openings, widths and heights in eye distances, and where the nose stands.",
-    "steadiness": "mean cosine of neighbouring frames (Arc).",
-    "jitter": "energy of the frames' second difference in time, over that of true renders.",
-    "motion": "mean optical flow in the face (DIS), over that of true renders.",
-    "Frechet": "Frechet distance of the action regressor's features, 4 frames of each clip of seed 0, to as "
-    "many of true renders of the same people; Gaussian fit, covariances shrunk by Ledoit and Wolf; "
-    "interval by jackknife over eighths of the people.",
-    "ConsisID's 'FID'": "squared distance of Inception features of a frame's face to the reference's, mean "
-    "over 16 frames; not a Frechet distance, and a copy of the reference is best.",
-    "CLIPScore": "100 cosine of CLIP ViT-B/32 between frame and prompt, mean over 16 frames; red and blue "
-    "are exchanged as in ConsisID's code, and scenes weigh more than expressions.",
-}
-
 
 def similarity(cosines: Float[np.ndarray, " f"], found: Bool[np.ndarray, " f"] | None = None) -> float:
     """FaceSim: the mean of max(0, cosine to the reference) over the frames with a face; 0 where none has one.

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -47,6 +48,11 @@ def write_report(
     head = ["# Evaluation", "", f"`{command}`", "", f"{facts['date']}; {facts['hardware']}.", ""]
     (output / "report.md").write_text("\n".join([*head, *pages.values()]))
     return report
+
+
+def load_words(suite: str) -> dict[str, Any]:
+    """Read what a suite's page says around its numbers."""
+    return tomllib.loads(Path(__file__).with_name("pages.toml").read_text("utf-8"))[suite]
 
 
 def as_json(value: Any) -> Any:

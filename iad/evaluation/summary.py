@@ -1,7 +1,7 @@
 """Records of clips -> the numbers of the `action` suite, each with its interval over people.
 
 In come the journals of examples and clips; out comes, for every row of the table and every kind of people, a
-mapping from a column of `metrics.DEFINITIONS` to (value, low, high). A number is a function of people, some
+mapping from a column of `pages.toml` to (value, low, high). A number is a function of people, some
 of them drawn more than once, so the same people can be drawn for two rows: differences are paired by person.
 """
 
