@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from iad.cli import main
-from iad.evaluation import agreement, asked, cases, intervals, material, mesh, outside, real_page, subject
+from iad.evaluation import agreement, asked, cases, intervals, material, mesh, outside, real_page
 from iad.evaluation.driven import LOOKS, Driven, Driver, judge
 from iad.evaluation.mesh import Meshes, measure
 from iad.evaluation.real import QUICK, choose_amounts
@@ -64,7 +64,7 @@ def test_own_landmarks_are_measured_like_the_mesh():
     landmarks[0, 36:48, 0] = np.repeat((-30, 30), 6) + np.tile((-10, -4, 4, 10, 4, -4), 2)
     landmarks[0, 36:48, 1] = np.tile((0, -3, -3, 0, 3, 3), 2)
     landmarks[0, 61:64], landmarks[0, [67, 66, 65]] = (0, 50), (0, 62)
-    shown = subject.measure_landmarks(landmarks)
+    shown = agreement.measure_landmarks(landmarks)
     assert shown["mouth"][0] == pytest.approx(12 / 60) and shown["lids"][0] == pytest.approx(6 / 20)
 
 
@@ -172,7 +172,7 @@ def _drive(tmp_path, gain: float) -> list[Driven]:
         seen = {name: np.sin((k + 2) * times * 3) for name in OWN}
         driver = Driver(f"car-{k}", tmp_path, times, seen, frames)
         clip = {name: gain * values for name, values in seen.items()}
-        made += [Driven(number, driver, subject.Clip(frames, times), clip) for number in (3, 11)]
+        made += [Driven(number, driver, asked.Clip(frames, times), clip) for number in (3, 11)]
     return made
 
 

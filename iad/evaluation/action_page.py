@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from iad.evaluation.action_clips import STRIP, load_person, shown_people, strip_file
-from iad.evaluation.action_plan import FAIR, PRODUCT, Plan, list_wanted
+from iad.evaluation.people import FAIR, PRODUCT, Plan, list_wanted
 from iad.evaluation.report import load_words, write_estimate, write_table
 from iad.media.video import save_picture
 from iad.performing.actions import EIGHT_BASIC
@@ -26,7 +26,7 @@ BESIDE = ("truth", "still")  # rows that belong to both questions
 WORDS = load_words("action")
 DLIB = "…, dlib"
 FRAME = 96  # pixels of a frame in a picture
-GAP, MARGIN, HEAD, WORDS = 10, 28, 74, 150
+GAP, MARGIN, HEAD, TEXT = 10, 28, 74, 150
 LETTERS = 20  # of a prompt in a line
 
 
@@ -163,7 +163,7 @@ def _draw(path: Path, title: str, rows: Sequence[str], lines: Sequence[dict[str,
     if not lines:
         return
     strip = FRAME * len(STRIP)
-    left = MARGIN + FRAME + GAP + WORDS + GAP
+    left = MARGIN + FRAME + GAP + TEXT + GAP
     width = left + len(rows) * (strip + GAP) - GAP + MARGIN
     canvas = Image.new("RGB", (width, HEAD + len(lines) * (FRAME + GAP) + MARGIN - GAP), PAPER)
     draw = ImageDraw.Draw(canvas)

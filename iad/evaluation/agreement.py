@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 from tqdm import tqdm
 
 from iad.config import ARMS
-from iad.evaluation import material, mesh, metrics, outside, subject
+from iad.evaluation import material, mesh, metrics, outside
+from iad.evaluation.asked import animate, attempt
 from iad.evaluation.intervals import FEW, Estimate, by_person, correlate, interval, verify
 from iad.evaluation.material import Photo
-from iad.evaluation.subject import attempt
 from iad.faces import Face
 from iad.geometry.head import Head
 from iad.performing.actions import COEFFICIENTS, Performed, perform
@@ -34,6 +34,16 @@ WORDS = {
     "smiles": ("smile", 1),
     "turns left": ("yaw", 1),
 }
+PARTS = ("identity", "recognised", "action", "residual", "facial")  # those that a model has
+# What the model reads, under the judge's names; lids are read as how far they are shut.
+_READ = {
+    "mouth": ("jawOpen",),
+    "lids": ("eyeBlink_L", "eyeBlink_R"),
+    "smile": ("mouthSmile_L", "mouthSmile_R"),
+    "brows": ("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"),
+    "yaw": ("yaw",),
+    "pitch": ("pitch",),
+}
 READ = ("mouth", "lids", "smile", "brows", "yaw", "pitch")
 _EYES, _LIPS = slice(36, 48), slice(48, 68)
 ACTIONS = ("mouth open", "smile", "eyes closed", "turn left")
@@ -42,14 +52,50 @@ COPIED = ("smile", "mouth", "lids", "yaw", "pitch")
 LOOKS = (0.5, 0.75, 1.0)  # of a clip that are judged for copying
 
 
+def name_columns(tracks: Float[np.ndarray, "f 60"]) -> dict[str, Float[np.ndarray, " f"]]:
+    """Sum tracks up under the judge's names, with the judge's signs."""
+    columns = {n: [COEFFICIENTS.index(c) for c in coefficients] for n, coefficients in _READ.items()}
+    values = {name: tracks[:, picks].mean(1) for name, picks in columns.items()}
+    return values | {"lids": -values["lids"]}
+
+
+def measure_landmarks(landmarks: Float[np.ndarray, "f 68 2"]) -> dict[str, Float[np.ndarray, " f"]]:
+    """Measure what the model's own landmarks show, as the judge measures its mesh."""
+    eyes = landmarks[:, 36:48].reshape(-1, 2, 6, 2)
+    unit = np.linalg.norm(eyes[:, 1].mean(1) - eyes[:, 0].mean(1), axis=-1)
+    gap = np.linalg.norm(landmarks[:, 61:64] - landmarks[:, [67, 66, 65]], axis=-1).mean(1)
+    lids = np.linalg.norm(eyes[:, :, 1:3] - eyes[:, :, [5, 4]], axis=-1).mean(-1)
+    lids = (lids / np.linalg.norm(eyes[:, :, 0] - eyes[:, :, 3], axis=-1)).mean(1)
+    width = np.linalg.norm(landmarks[:, 54] - landmarks[:, 48], axis=-1)
+    lift = landmarks[:, 33, 1] - landmarks[:, [48, 54], 1].mean(1)
+    return {"mouth": gap / unit, "lids": lids, "smile": (width + lift) / unit}
+
+
+def embed(pipe: Any, photo: UInt8[np.ndarray, "h w 3"]) -> dict[str, Float[np.ndarray, " d"]]:
+    """Split a face; parts by name.
+
+    Raises:
+        ValueError: the model finds no face.
+    """
+    face = pipe.decouple(photo)
+    parts = {name: getattr(face, name, None) for name in PARTS}
+    return {name: part for name, part in parts.items() if part is not None and np.any(part)}
+
+
+def match(pipe: Any, photo: UInt8[np.ndarray, "h w 3"], prompts: Sequence[str]) -> list[float]:
+    """Say how well each prompt says what a face does, in the prompts' order."""
+    found = dict(pipe.match_actions(pipe.decouple(photo), list(prompts)))
+    return [found[prompt] for prompt in prompts]
+
+
 def read_photos(pipe: Any, photos: Sequence[Photo]) -> dict[str, Any]:
     """Read held-out photos as they are; `refused` counts those in which the model finds no face."""
     told = [(photo, *_read(pipe, photo.image)) for photo in photos]
     told = [row for row in told if row[1] is not None]
     kept, faces, words = zip(*told, strict=True)
     seen = {name: np.array([photo.seen[name] for photo in kept]) for name in READ}
-    track = subject.name_columns(np.array([face.track for face in faces]))
-    marks = subject.measure_landmarks(np.array([face.landmarks for face in faces]))
+    track = name_columns(np.array([face.track for face in faces]))
+    marks = measure_landmarks(np.array([face.landmarks for face in faces]))
     return {
         "photos": len(kept),
         "refused": len(photos) - len(kept),
@@ -70,7 +116,7 @@ def read_video(pipe: Any, frames: UInt8[np.ndarray, "f h w 3"], *, every: int = 
     return {
         "frames": len(frames),
         "refused": int(np.isnan(tracks[:, 0]).sum()),
-        "track": _agree(seen, subject.name_columns(tracks)),
+        "track": _agree(seen, name_columns(tracks)),
         "words": _follow_words(seen, np.array([words for _, words in told])),
     }
 
@@ -78,7 +124,7 @@ def read_video(pipe: Any, frames: UInt8[np.ndarray, "f h w 3"], *, every: int = 
 def _read(pipe: Any, picture: UInt8[np.ndarray, "h w 3"]) -> tuple[Face | None, list[float]]:
     """Find the face, and say how well `WORDS` tell what it does; NaN where there is none."""
     face = attempt(pipe.find_face, picture)
-    words = attempt(subject.match, pipe, picture, list(WORDS)) if face else None
+    words = attempt(match, pipe, picture, list(WORDS)) if face else None
     return face if words else None, words or [np.nan] * len(WORDS)
 
 
@@ -154,11 +200,11 @@ def _verify_all(
         among = None if what is None else _differ(what[mask])
         return verify(table, who[mask], among=among) | _compare_means(table, who[mask], among)
 
-    embedded = {k: parts for k, p in enumerate(pictures) if (parts := attempt(subject.embed, pipe, p))}
+    embedded = {k: parts for k, p in enumerate(pictures) if (parts := attempt(embed, pipe, p))}
     kept, found = list(embedded), list(embedded.values())
     tables = {
         part: np.stack([parts[part] for parts in found])
-        for part in subject.PARTS
+        for part in PARTS
         if all(part in parts for parts in found)
     }
     rows = {part: compare(table, kept) for part, table in tables.items()}
@@ -193,7 +239,7 @@ def compare_copying(pipe: Any, photos: Sequence[Photo]) -> dict[str, Any]:
     One more row must be about nothing: the method's clips under other photos.
     """
     shown = {name: np.array([photo.seen[name] for photo in photos]) for name in COPIED}
-    read = subject.name_columns(np.stack([pipe.find_face(photo.image).track for photo in photos]))
+    read = name_columns(np.stack([pipe.find_face(photo.image).track for photo in photos]))
     arms = [arm for arm in (*ARMS, "entangled") if arm in pipe.arms]
     asked: dict[str, dict[str, Any]] = {arm: {"arm": arm, "detail_scale": 0.0} for arm in arms}
     seen = {name: _see_calm(pipe, photos, options) for name, options in (asked | {"iad, drawn": {}}).items()}
@@ -206,7 +252,7 @@ def _see_calm(pipe: Any, photos: Sequence[Photo], options: Mapping[str, Any]) ->
     """Ask each photo for calm and measure its clip; NaN where the model refuses or no face is seen."""
     rows = np.full((len(COPIED), len(photos)), np.nan)
     for k, photo in enumerate(tqdm(photos, desc="calm clips")):
-        clip = attempt(subject.animate, pipe, photo.image, CALM, **options)
+        clip = attempt(animate, pipe, photo.image, CALM, **options)
         if clip is not None:
             seen = mesh.see(clip.frames[[round(at * (len(clip.frames) - 1)) for at in LOOKS]])
             known = np.isfinite(seen["yaw"])

@@ -3,11 +3,12 @@
 In come calm held-out photos, and toothy ones that are asked for a neutral face; out come, for each action,
 the share of clips in which the judge sees it, the size of the change, how often a face is seen at all, and
 likeness. The photo is the person's own neutral face, so a clip that repeats the photo scores nothing; the
-column "others" is how often the rule holds in clips of the other actions: what chance looks like.
+column "others" is how often the rule holds in clips of the other actions: what chance looks like. Here is
+also how the suite `real` asks a model for a `Clip`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from tqdm import tqdm
 from iad.evaluation import mesh, outside
 from iad.evaluation.intervals import interval
 from iad.evaluation.material import Photo
-from iad.evaluation.subject import animate, attempt
 
+SIZE = 256  # pixels of the clips: what the page makes
 LOOKS = 16  # frames of a clip that are judged
 LIKE = 4  # of them for likeness, which is slow
 Measures = dict[str, Float[np.ndarray, " f"]]
@@ -27,6 +28,38 @@ Measures = dict[str, Float[np.ndarray, " f"]]
 # 0.29, mouth 0.21, lids 0.36 of their own opening, shake 20 and nod 12 degrees of range, sad 0.06).
 SMILE, MOUTH, SHUT, SHAKE, NOD, SAD = 0.10, 0.07, 0.55, 8.0, 4.0, 0.04
 LIPS_MET = 0.07  # a gap that a closed mouth may show in the mesh
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip, when its frames are shown (seconds), and what the model said of it."""
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    times: Float[np.ndarray, " f"]
+    notes: list[str] = field(default_factory=list)
+
+    def sample(self, count: int) -> "Clip":
+        """Pick frames at even distances, at most `count`."""
+        picks = np.unique(np.linspace(0, len(self.frames) - 1, count).round().astype(int))
+        return Clip(self.frames[picks], self.times[picks], self.notes)
+
+
+def animate(pipe: Any, reference: Any, prompt: str = "", **options: Any) -> Clip:
+    """Make a clip.
+
+    Raises:
+        ValueError: the model refuses, in a sentence.
+    """
+    made = pipe(reference, prompt, **{"size": SIZE, "seed": 0} | options)
+    return Clip(made.frames, np.arange(len(made.frames)) / made.fps, list(made.notes))
+
+
+def attempt(work: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    """Ask the model; None where it refuses."""
+    try:
+        return work(*given, **options)
+    except ValueError:
+        return None
 
 
 def _rise(seen: Measures, own: dict[str, float], name: str) -> float:

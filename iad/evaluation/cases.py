@@ -19,10 +19,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from iad.evaluation import mesh, subject
-from iad.evaluation.asked import ACTIONS, LOOKS, MOUTH, NEUTRAL, SHAKE, SMILE, Measures
+from iad.evaluation import mesh
+from iad.evaluation.agreement import embed
+from iad.evaluation.asked import ACTIONS, LOOKS, MOUTH, NEUTRAL, SHAKE, SMILE, Clip, Measures, animate
 from iad.evaluation.material import load_numbers
-from iad.evaluation.subject import Clip
 
 CUP = (40, 160, 90)  # a green that no face has
 GRINS = (521, 1179, 2037, 1058)
@@ -65,7 +65,7 @@ class Trial:
 
     def animate(self, reference: Any, prompt: str = "", **options: Any) -> Clip:
         """Make a clip, thinned out to what is judged."""
-        return subject.animate(self.pipe, reference, prompt, **options).sample(LOOKS)
+        return animate(self.pipe, reference, prompt, **options).sample(LOOKS)
 
     def drive(self, name: str, frames: Any, times: Float[np.ndarray, " f"] | None = None) -> Clip:
         """Drive the astronaut by frames at given times (seconds), else evenly."""
@@ -335,7 +335,7 @@ def hard_photos(trial: Trial) -> Outcome:
 def three_photos(trial: Trial) -> Outcome:
     """23: two photos of one real person are more alike than either is to another person."""
     one = np.stack([trial.astronaut, tilt(trial.astronaut, 12)]) if trial.video is None else trial.video
-    rows = [subject.embed(trial.pipe, p)["identity"] for p in (one[3 % len(one)], one[-1], trial.hopper)]
+    rows = [embed(trial.pipe, p)["identity"] for p in (one[3 % len(one)], one[-1], trial.hopper)]
     unit = np.stack(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
     same, other = float(unit[0] @ unit[1]), float(max(unit[0] @ unit[2], unit[1] @ unit[2]))
     return Outcome(same > 0.5 and other < same / 2, f"same person {same:.2f}, another {other:.2f}")

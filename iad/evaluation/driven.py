@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from iad.evaluation import mesh, subject
+from iad.evaluation import mesh
+from iad.evaluation.asked import Clip, animate, attempt
 from iad.evaluation.cases import RATE, Outcome, Trial, case, try_each
 from iad.evaluation.intervals import follow
 from iad.evaluation.material import Photo
@@ -52,7 +53,7 @@ class Driven:
 
     number: int
     driver: Driver
-    clip: subject.Clip
+    clip: Clip
     seen: dict[str, Float[np.ndarray, " f"]]
 
 
@@ -85,7 +86,7 @@ def drive(pipe: Any, photos: Sequence[Photo], drivers: Sequence[Driver]) -> list
     """Drive every photo by every driver; what the model refuses is left out."""
     made = []
     for photo, driver in tqdm(list(product(photos, drivers)), desc="driven clips"):
-        clip = subject.attempt(subject.animate, pipe, photo.image, action_reference=str(driver.path))
+        clip = attempt(animate, pipe, photo.image, action_reference=str(driver.path))
         if clip is not None:
             clip = clip.sample(LOOKS)
             made.append(Driven(photo.number, driver, clip, mesh.see(clip.frames)))

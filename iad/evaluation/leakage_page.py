@@ -98,7 +98,7 @@ def _swap_embedded(found: Mapping[str, Mapping[str, float]]) -> str:
     return write_table(header, lines, title="Swap test on embeddings")
 
 
-def draw_leakage(report: Mapping[str, Any], *, kind: str = "linear") -> Image.Image:
+def draw_leakage(report: Mapping[str, Any]) -> Image.Image:
     """Draw what identity embeddings keep of the action, and action embeddings of the person, as bars."""
     raw = {row["source"]: row for row in report["embeddings"] if row["part"] == "raw"}
     panels, colours = {}, {}
@@ -108,10 +108,10 @@ def draw_leakage(report: Mapping[str, Any], *, kind: str = "linear") -> Image.Im
             chance = report["chance"][question]
             spans = {}
             for row in rows:
-                entry, most = row[question][kind], raw[row["source"]][question][kind]["value"]
+                entry, most = row[question]["linear"], raw[row["source"]][question]["linear"]["value"]
                 known = entry["normalised"] is not None  # else there is nothing to leak
                 ends = [(entry[end] - chance) / (most - chance) if known else np.nan for end in ENDS]
                 spans[f"{row['source']}: {row['name']}"] = tuple(ends)
             panels[f"{part} embedding tells {question}"] = spans
             colours |= dict.fromkeys(spans, SERIES[list(LEAKS).index(part)])
-    return stack_bars(panels, colours, across=f"share of what the undivided embedding tells ({kind} probes)")
+    return stack_bars(panels, colours, across="share of what the undivided embedding tells (linear probes)")

@@ -3,7 +3,6 @@
 In come a pipeline and how much to measure; out come `real.json`, `real.md` and contact sheets.
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from iad.evaluation import agreement, asked, cases, driven, material, mesh, outside, real_page
-from iad.evaluation.report import as_json
+from iad.evaluation.report import as_json, write_suite
 from iad.evaluation.speed import get_photo
 from iad.geometry.head import Head
 from iad.portraits.head import load_head
@@ -180,9 +179,7 @@ def run_real(pipe: Any, *, output: Path, amounts: Amounts, model: str = "mini") 
         judged = () if mesh.missing() else (on.ask, on.copy, on.try_cases, on.drive)
         for part in (on.read, on.verify, *judged):
             report |= part()
-            clean = as_json(report)
-            (output / "real.json").write_text(json.dumps(clean, indent=1))
-            (output / "real.md").write_text(real_page.to_markdown(clean))
+            write_suite(output, "real", report, real_page.to_markdown(as_json(report)))
     return as_json(report)
 
 

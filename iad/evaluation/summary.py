@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from iad.evaluation import metrics
-from iad.evaluation.action_clips import unpack
-from iad.evaluation.action_judges import ActionJudge, Record
-from iad.evaluation.action_plan import Plan
 from iad.evaluation.intervals import Estimate, by_person
+from iad.evaluation.metrics import ActionJudge, Record, unpack
+from iad.evaluation.people import Plan
 
 Statistic = Callable[[Int[np.ndarray, " n"]], float]  # of people, by their place in a list
 
