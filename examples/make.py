@@ -1,14 +1,10 @@
-"""Make the pictures of this folder again: rendered people who do not exist, and clips of all examples.
+"""Make the clips of all examples again, and the README's strip (`python -m examples.make`).
 
-python -m examples.make portraits     (needs the morphable head: python -m iad data download)
-python -m examples.make pairs         (needs the head, too: one person in two facial actions, for the app)
-python -m examples.make faces         (needs the head, too: the collection of the tutorials)
-python -m examples.make gallery       (needs the shipped weights only: clips, and the README's strip; those of
-                                       photo people where they are: python -m iad data examples)
+Needs the shipped weights only. The people of `person-*.png`, `pairs` and `faces` do not exist: a generator
+rendered them that has been retired since; their pictures are kept as they are.
 """
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -17,71 +13,15 @@ import numpy as np
 from iad.media.video import save_picture
 
 FOLDER = Path(__file__).parent
-# Rendered people kept from training (seeds of the form 8k + 3), what each shows, and what to ask for.
-PORTRAITS = [
-    (131, "smile", "[0-1s] frowns [1-2s] opens his mouth"),
-    (19, "neutral", "an older woman laughs"),
-    (35, "frown", "a woman raises her eyebrows in surprise"),
-    (99, "neutral", "a man nods"),
-    (179, "neutral", "an older man smiles"),
-    (187, "mouth open", "a woman turns her head to the left"),
-    (219, "neutral", "a man blows a kiss"),
-    (251, "frown", "an older man shakes his head"),
-    (291, "neutral", "she winks with her left eye"),
-    (3, "smile", "closes her eyes, then smiles broadly"),
-]
-# First on the page: photos in the public domain that packages bring, then photo people kept from training.
-PHOTOS = [
-    {
-        "package": "skimage", "image": "data/astronaut.png", "prompt": "closes her eyes and smiles",
-        "name": "Eileen Collins", "credit": "photo by NASA, public domain",
-    },
-    {
-        "package": "matplotlib", "image": "mpl-data/sample_data/grace_hopper.jpg",
-        "prompt": "raises her eyebrows, then laughs",
-        "name": "Grace Hopper", "credit": "photo by the US Navy, public domain",
-    },
-    {"person": 179, "prompt": "smiles broadly"},
-    {"person": 107, "prompt": "looks surprised"},
-    {"person": 187, "prompt": "[0-1s] nods [1-2s] smiles"},
-    {"person": 115, "prompt": "winks with her left eye"},
-]  # fmt: skip
-STRIP = ("astronaut.mp4", "grace_hopper.mp4", "person-003.mp4", "person-291.mp4")
-STRIP_SIDE = 192  # pixels of a picture in the strip
-PAIRED, PAIRED_ACTIONS = (3, 99, 187), ("smile", "eyes closed")
-COLLECTED = range(403, 723, 8)  # 40 more rendered people kept from training, for `iad.portraits.collection`
-SWAY = (1.5, 4.0)  # degrees by which heads are not held straight, in the first and in the second take
-
-
-def make_portraits() -> None:
-    """Render the portraits at 256 pixels, each with a facial action of its own, and list the prompts."""
-    from iad.performing.actions import Performed, perform
-    from iad.portraits.head import load_head
-    from iad.portraits.rendered import RenderedPerson
-
-    head, prompts = load_head(), list(PHOTOS)
-    for seed, action, prompt in PORTRAITS:
-        person = RenderedPerson.sample(head, seed)
-        track = perform([Performed((action,), 0.0, 2.0)], rng=np.random.default_rng(0), idle=False)[10:11]
-        name = f"person-{seed:03d}.png"
-        save_picture(FOLDER / name, person.render(track, size=256)[0])
-        prompts.append({"image": name, "prompt": prompt})
-    (FOLDER / "prompts.json").write_text(json.dumps(prompts, indent=1) + "\n")
-
-
-def make_pairs() -> None:
-    """Render some of these people at 256 pixels, each in the same two facial actions."""
-    from iad.performing.actions import Performed, perform
-    from iad.portraits.head import load_head
-    from iad.portraits.rendered import RenderedPerson
-
-    head = load_head()
-    for seed in PAIRED:
-        person = RenderedPerson.sample(head, seed)
-        for action in PAIRED_ACTIONS:
-            track = perform([Performed((action,), 0.0, 2.0)], rng=np.random.default_rng(0), idle=False)[10:11]
-            name = f"person-{seed:03d}-{action.replace(' ', '-')}.png"
-            save_picture(FOLDER / "pairs" / name, person.render(track, size=256)[0])
+# Clips of some of them serve as footage and drivers; the page does not show them.
+FOOTAGE = {
+    "person-003": "closes her eyes, then smiles broadly",
+    "person-019": "an older woman laughs",
+    "person-035": "a woman raises her eyebrows in surprise",
+    "person-131": "[0-1s] frowns [1-2s] opens his mouth",
+}
+STRIP = ("astronaut.mp4", "grace_hopper.mp4", "astronaut-laughs.mp4", "grace_hopper-winks.mp4")
+STRIP_SIDE = 144  # pixels of a picture in the strip
 
 
 def make_gallery() -> None:
@@ -107,36 +47,9 @@ def make_gallery() -> None:
             ]
             rows.append(np.concatenate([photo, *shown], axis=1))
     save_picture(FOLDER / "strip.png", np.concatenate(rows))
-
-
-def make_faces() -> None:
-    """Render the collection: every person in nine actions at their height, two takes."""
-    from tqdm import tqdm
-
-    from iad.evaluation.samples import SHOWN, height
-    from iad.geometry.coefficients import EXPRESSIONS
-    from iad.performing.actions import Performed, perform
-    from iad.portraits.clips import cast_rendered
-    from iad.portraits.collection import FOLDER, save_collection
-    from iad.portraits.head import load_head
-
-    head, crops, tracks, called = load_head(), [], [], []
-    for seed in tqdm(COLLECTED, desc="render people"):
-        rng, cast, faces = np.random.default_rng(seed), cast_rendered(head, seed), []
-        for sway in SWAY:
-            for name in SHOWN:
-                face = height(perform([Performed((name,), 0.0, 2.0)], rng=rng, idle=False))
-                face[EXPRESSIONS:] += rng.normal(0, sway, 3)
-                faces.append(face)
-        rows = np.stack(faces)
-        pictures = cast.person.render(rows)
-        crops.append(pictures.reshape(len(SWAY), len(SHOWN), *pictures.shape[1:]))
-        tracks.append(rows.reshape(len(SWAY), len(SHOWN), -1))
-        called.append(cast.words.presentation)
-    shown = {"actions": SHOWN, "called": called, "seeds": list(COLLECTED)}
-    save_collection(FOLDER, np.stack(crops), np.stack(tracks), **shown)
+    for name, prompt in FOOTAGE.items():
+        pipe(FOLDER / f"{name}.png", prompt, seed=0).save(FOLDER / "gallery" / f"{name}.mp4", label=True)
 
 
 if __name__ == "__main__":
-    makers = (make_portraits, make_pairs, make_faces, make_gallery)
-    {maker.__name__.removeprefix("make_"): maker for maker in makers}[sys.argv[1]]()
+    make_gallery()

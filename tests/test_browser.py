@@ -74,9 +74,9 @@ def page(browser, request):
 
 
 def upload(page, file, *, consent=True):
-    if consent:
-        page.check("#consent input")
     page.set_input_files("#photo input[type=file]", str(file))
+    if consent:
+        page.check("#consent input")  # waits until the page asks
 
 
 def open_tab(page, name):
@@ -150,6 +150,21 @@ def test_no_tab_keeps_people_out(browser, theme):
                 found.append((name, violation["id"], places))
     assert found == []
     page.context.close()
+
+
+@pytest.mark.parametrize("page", [(1366, 900), PHONE], ids=["desk", "phone"], indirect=True)
+def test_all_that_makes_a_clip_is_on_the_first_screen(page):
+    page.wait_for_function(f"{CLIP}.videoWidth > 0")
+    page.wait_for_timeout(500)
+    for part in ("#photo", "#prompt", "#generate", "#clip"):
+        box = page.locator(part).bounding_box()
+        low = box["y"] + box["height"]
+        assert box["y"] >= 0 and low <= page.viewport_size["height"], (part, low)
+    assert page.locator("#photo").bounding_box()["y"] <= 160 and page.locator("#consent").is_hidden()
+    # Generate stays in reach of a thumb while the settings are read.
+    page.locator("#advanced").scroll_into_view_if_needed()
+    if page.viewport_size["width"] < 800:
+        assert 0 <= page.locator("#generate").bounding_box()["y"] <= page.viewport_size["height"] - 48
 
 
 def test_something_moves_before_anything_is_clicked(page):
@@ -294,11 +309,9 @@ def test_an_example_needs_one_click_and_no_consent(page):
     if not page.locator("#examples .cards button").count():
         pytest.skip("No examples are installed; they come with the folder examples or with scikit-image.")
     page.locator("#examples .cards button").nth(1).click()
-    page.wait_for_selector("#face img")
+    page.wait_for_selector("#scores .score")  # made anew, without another click
+    assert page.locator("#face img").is_visible() and page.locator("#consent").is_hidden()
     assert page.input_value("#prompt textarea")
-    assert not page.is_checked("#consent input")
-    page.click("#generate")
-    page.wait_for_selector("#scores .score")
     # The link now asks for the same again: another visitor opens it and has the same request.
     assert "example=1" in page.url and "prompt=" in page.url
     prompt = page.input_value("#prompt textarea")

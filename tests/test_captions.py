@@ -7,7 +7,7 @@ import pytest
 
 from iad.performing.actions import ACTIONS, EIGHT_BASIC, Performed
 from iad.portraits.captions import PersonWords, load_people_words, locate, write_caption
-from iad.portraits.wording import (
+from iad.portraits.phrasings import (
     HELD_OUT_PHRASINGS,
     KEYWORDS,
     STRONG_WORDS,

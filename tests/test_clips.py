@@ -65,13 +65,11 @@ def test_a_group_is_two_people_in_two_takes(studio):
         assert all(one.record[key] == two.record[key] for key in ("kind", "person", "identity", "scene"))
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_the_seed_decides_everything(studio, share):
-    studio.setattr(clips, "PHOTO_SHARE", share)
+def test_the_seed_decides_everything(studio):
     first, again, other = (clips.render_group(seed) for seed in (2, 2, 3))
     for mine, same in zip(first, again, strict=True):
         assert mine.record == same.record
-        assert mine.record["kind"] == ("photo" if share else "rendered")
+        assert mine.record["kind"] == "photo"
         for key in KEYS:
             np.testing.assert_array_equal(getattr(mine, key), getattr(same, key))
     assert not np.array_equal(first[0].track, other[0].track)
@@ -97,15 +95,13 @@ def test_captions_say_something_of_every_clip(studio):
 
 @pytest.mark.parametrize("held_out", [False, True])
 def test_held_out_people_stay_apart(studio, held_out):
-    photo, rendered = clips.PhotoPerson(HEAD, clips._photos()[0][0]), clips.RenderedPerson.sample(HEAD, 0)
+    photo = clips.PhotoPerson(HEAD, clips._photos()[0][0])
     studio.setattr(clips, "PhotoPerson", lambda *_, **__: photo)  # who is drawn matters here, not their looks
-    studio.setattr(clips.RenderedPerson, "sample", lambda *_: rendered)
-    seen = {"photo": set(), "rendered": set()}
+    seen = set()
     for cast in (clips._draw_cast(np.random.default_rng(k), held_out=held_out) for k in range(300)):
         assert cast.key["held_out"] == held_out == clips.is_held_out(cast.key["person"])
-        seen[cast.key["kind"]].add(cast.key["person"])
-    assert seen["photo"] == ({3, 11} if held_out else set(range(16)) - {3, 11})
-    assert len(seen["rendered"]) > 30
+        seen.add(cast.key["person"])
+    assert seen == ({3, 11} if held_out else set(range(16)) - {3, 11})
 
 
 def test_reshaped_faces_are_nobody(studio):
@@ -195,6 +191,5 @@ def test_a_real_group_shows_four_clips():
 
 def test_the_two_people_of_a_group_are_two(studio, photos):
     studio.setattr(clips, "_photos", lambda: photos[:2])
-    studio.setattr(clips, "PHOTO_SHARE", 1.0)
     for seed in range(6):  # by chance alone one group in two would show one person twice
         assert len({clip.record["person"] for clip in clips.render_group(seed)}) == 2

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from einops import rearrange
 from PIL import Image
 
 from iad.evaluation.own_judges import load_scorers
 from iad.geometry.coefficients import COEFFICIENTS
 from iad.performing.actions import EIGHT_BASIC
 from iad.portraits.clips import is_held_out
-from iad.portraits.collection import FOLDER, TRUTH, load_collection, save_collection
+from iad.portraits.collection import FOLDER, TRUTH, load_collection
 
 MOST_BYTES, LARGEST_FILE = 2_500_000, 1_000_000
 
@@ -68,11 +69,15 @@ def test_rows_are_found(faces):
         faces.find(take=2)
 
 
-def test_what_is_saved_is_read_back(tmp_path):
+def test_a_folder_is_read_or_explained(tmp_path):
     rng = np.random.default_rng(0)
     crops = np.repeat(rng.integers(0, 255, (2, 2, 3, 1, 1, 3), dtype=np.uint8), 32, axis=3).repeat(32, axis=4)
     tracks = rng.random((2, 2, 3, 60)).astype(np.float32)
-    save_collection(tmp_path, crops, tracks, actions=("a", "b", "c"), called=("man", "woman"), seeds=(11, 19))
+    for seed, faces in zip((11, 19), crops, strict=True):
+        sheet = rearrange(faces, "t a h w c -> (t h) (a w) c")
+        Image.fromarray(sheet).save(tmp_path / f"person-{seed:04d}.webp", quality=85)
+    about = {"actions": ["a", "b", "c"], "called": ["man", "woman"], "seeds": [11, 19]}
+    np.savez(tmp_path / TRUTH, tracks=tracks, **about)
     found = load_collection(tmp_path)
     row = found.find(person=1, take=0, action="c")[0]
     assert np.array_equal(found.tracks[row], tracks[1, 0, 2]) and found.called == ("man", "woman")
@@ -84,5 +89,5 @@ def test_what_is_saved_is_read_back(tmp_path):
     sheet.unlink()
     with pytest.raises(ValueError, match="missing or damaged"):
         load_collection(tmp_path)
-    with pytest.raises(ValueError, match="make it with: python -m examples.make faces"):
+    with pytest.raises(ValueError, match="restore examples/faces"):
         load_collection(Path(tmp_path) / "nowhere")

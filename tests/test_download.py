@@ -26,10 +26,12 @@ from iad.portraits.download import (
     digest_of,
     download,
     download_head,
-    fetch_files,
     read_cells,
     read_obj,
 )
+from iad.portraits.fetching import SpoiltError, fetch_files
+from iad.portraits.morphable import load_head
+from iad.portraits.photo import load_photo_people
 
 RNG = np.random.default_rng(0)
 
@@ -169,16 +171,45 @@ def test_head_becomes_arrays(server, tmp_path):
         digests = {name: digest_of(arrays[name]) for name in arrays}
     assert sorted(path.name for path in made.parent.iterdir()) == ["LICENSE", "ict_facekit.npz"]
     asked = len(server.asked)
-    assert download_head(tmp_path / "ict", server=server.url) == made
+    assert download_head(tmp_path / "ict", server=server.url, digests=digests) == made
     assert len(server.asked) == asked
     download_head(tmp_path / "again", server=server.url, digests=digests)
 
 
 def test_another_head_is_refused(server, tmp_path):
     put_head(server)
-    with pytest.raises(ValueError, match=r"gives another `neutral` than expected; delete it"):
+    with pytest.raises(SpoiltError, match="another `neutral` than expected, and did when it was fetched"):
         download_head(tmp_path / "ict", server=server.url)
     assert not (tmp_path / "ict" / "ict_facekit.npz").exists()
+    assert server.asked.count(f"{HEAD}/FaceXModel/generic_neutral_mesh.obj") == 2
+
+
+@pytest.mark.parametrize("name", ["generic_neutral_mesh", "jawOpen", "identity003"])
+def test_a_spoilt_mesh_is_fetched_once_more(server, tmp_path, name):
+    put_head(server)
+    with np.load(download_head(tmp_path / "first", server=server.url, digests={})) as known:
+        digests = {key: digest_of(known[key]) for key in known}
+    spoils = (lambda data: data[: len(data) // 3]), (lambda data: data.replace(b"v ", b"v 1"))
+    for count, spoil in enumerate(spoils):
+        path = tmp_path / str(count) / "FaceXModel" / f"{name}.obj"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(spoil((server.root / HEAD / "FaceXModel" / path.name).read_bytes()))
+        made = download_head(tmp_path / str(count), server=server.url, digests=digests)
+        with np.load(made) as arrays:
+            assert {key: digest_of(arrays[key]) for key in digests} == digests
+
+
+def test_a_damaged_head_is_made_again(server, tmp_path):
+    put_head(server)
+    made = download_head(tmp_path, server=server.url, digests={})
+    whole = made.read_bytes()
+    for broken in (b"", whole[: len(whole) // 2], whole[:400] + bytes(200) + whole[600:]):
+        made.write_bytes(broken)
+        with pytest.raises(ValueError, match="ict_facekit.npz is damaged; make it again with `python -m iad"):
+            load_head(made)
+        download_head(tmp_path, server=server.url, digests={})
+        with np.load(made) as arrays:
+            assert arrays["identity"].shape == (100, 5, 3)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +223,7 @@ def test_a_damaged_mesh_is_named(server, tmp_path, data, message):
     put_head(server)
     server.put(f"{HEAD}/FaceXModel/jawOpen.obj", data)
     with pytest.raises(ValueError, match=f"jawOpen.obj.* {message}"):
-        download_head(tmp_path / "ict", server=server.url)
+        download_head(tmp_path / "ict", server=server.url, digests={})
 
 
 def test_offsets_round_as_in_the_known_head(tmp_path):
@@ -264,10 +295,13 @@ def png(picture):
 def test_a_damaged_figure_is_named(tmp_path):
     cell, path = Cell(1, "f.jpg", 10, 60, 200), tmp_path / "f.jpg"
     path.write_bytes(b"<html>404</html>")
-    with pytest.raises(ValueError, match="f.jpg is not a picture; delete it and run the command again"):
+    with pytest.raises(SpoiltError, match="f.jpg is not a whole picture, and did when it was fetched again"):
+        cut_figure(path, [cell], tmp_path)
+    path.write_bytes(png(made_up_portrait(0))[:-2000])
+    with pytest.raises(SpoiltError, match="f.jpg is not a whole picture"):
         cut_figure(path, [cell], tmp_path)
     path.write_bytes(png(np.zeros((259, 400, 3), np.uint8)))
-    with pytest.raises(ValueError, match="f.jpg is smaller than expected; delete it"):
+    with pytest.raises(ValueError, match="f.jpg is smaller than expected, and"):
         cut_figure(path, [cell], tmp_path)
     assert not list(tmp_path.glob("0001*"))
 
@@ -314,15 +348,28 @@ def test_figures_become_numbered_photos(server, tmp_path):
         assert np.abs(written.astype(int) - photo).mean() < 3
 
 
+def test_spoilt_figures_are_fetched_once_more(server, tmp_path):
+    cells, photos = put_figures(server)
+    (tmp_path / "figures").mkdir()
+    for cell in cells:
+        (tmp_path / "figures" / cell.figure).write_bytes(b"<html>busy</html>")
+    assert cut_people(tmp_path, cells, server=server.url) == sorted(photos)
+    assert len([path for path in server.asked if "LICENSE" not in path]) == 2
+    server.put(f"{PORTRAITS}/images/{cells[0].figure}", b"<html>gone</html>")
+    (tmp_path / "figures" / cells[0].figure).unlink()
+    with pytest.raises(SpoiltError, match="is not a whole picture"):
+        cut_people(tmp_path, cells, server=server.url)
+    assert server.asked.count(f"{PORTRAITS}/images/{cells[0].figure}") == 3
+
+
 def test_whole_download_writes_fits_once(server, tmp_path, monkeypatch):
     from test_fit import HEAD as TINY
     from test_fit import landmarks_of, made_up_fit
 
     cells, _ = put_figures(server)
-    (tmp_path / "ict").mkdir()
-    (tmp_path / "ict" / "ict_facekit.npz").touch()
     landmarks = landmarks_of(TINY, made_up_fit()).astype(np.float32)
     monkeypatch.setattr(room, "read_cells", lambda: cells)
+    monkeypatch.setattr(room, "download_head", lambda folder, **_: folder)
     monkeypatch.setattr(room, "load_head", lambda path: TINY)
     monkeypatch.setattr(
         room, "find_face", lambda photo, landmarker: type("Found", (), {"landmarks": landmarks})
@@ -336,3 +383,15 @@ def test_whole_download_writes_fits_once(server, tmp_path, monkeypatch):
     download(tmp_path, landmarker=lambda crop: landmarks, server=server.url)
     assert len(server.asked) == asked
     assert not (tmp_path / "people" / "figures").exists()
+    for photo in ((tmp_path / "people" / "photos" / f"{number:04d}.jpg") for number in (4, 11)):
+        whole = photo.read_bytes()
+        photo.write_bytes(whole[: len(whole) // 2])
+        download(tmp_path, server=server.url)  # of one figure alone: the fits stay
+        assert photo.read_bytes() == whole
+    assert len(server.asked) == asked + 2
+    fits = tmp_path / "people" / "fits.npz"
+    fits.write_bytes(fits.read_bytes()[:-300])
+    with pytest.raises(ValueError, match="fits.npz is damaged"):
+        load_photo_people(tmp_path / "people")
+    download(tmp_path, landmarker=lambda crop: landmarks, server=server.url)
+    assert [record.number for record in load_photo_people(tmp_path / "people")] == [1, 4, 11, 14]

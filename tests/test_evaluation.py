@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import cv2
@@ -13,7 +14,6 @@ from skimage import data
 
 from iad import IaDPipeline, checkpoint
 from iad.evaluation import action, action_clips, action_page, metrics, outside, run
-from iad.evaluation.action_clips import shown_people
 from iad.evaluation.action_page import _say_added, to_markdown
 from iad.evaluation.cached_pipeline import DRAWN_SIZE, CachedPipeline, cut_framed, read_segments
 from iad.evaluation.intervals import by_person, interval
@@ -22,7 +22,6 @@ from iad.evaluation.outside import READINGS, read_landmarks
 from iad.evaluation.people import (
     TUNERS,
     Plan,
-    _photo_numbers,
     choose_people,
     choose_reference,
     held_out_people,
@@ -39,8 +38,7 @@ from iad.geometry.head import load_geometry
 from iad.models.reading import load_mini_reader
 from iad.performing.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed, perform
 from iad.portraits.clips import is_held_out
-from iad.portraits.head import create_tiny_head
-from iad.portraits.wording import known_actions
+from iad.portraits.phrasings import known_actions
 
 RNG = np.random.default_rng(0)
 
@@ -199,7 +197,7 @@ def test_references_never_show_what_is_asked():
 
 
 def test_clips_have_names_of_their_own():
-    plan = Plan("tiny", ("iad", "still", "warp"), photo=0, rendered=3)
+    plan = Plan("tiny", ("iad", "still", "warp"), count=3)
     wanted = [w for row in ("truth", *plan.rows) for k in range(3) for w in list_wanted(plan, row, k)]
     assert len({w.key for w in wanted}) == len(wanted)
     assert sum(w.row == "iad" and w.part == "basic" for w in wanted) == 3 * 8 * 3
@@ -209,10 +207,11 @@ def test_clips_have_names_of_their_own():
 
 
 def test_people_are_held_out_and_apart():
-    chosen, training = choose_people(0, 5), choose_people(0, 5, held_out=False)
-    assert all(is_held_out(s.number) for s in chosen) and not any(is_held_out(s.number) for s in training)
-    assert choose_people(0, 3) == chosen[:3]
-    cast = held_out_people(0, 1, head=create_tiny_head())[0]
+    chosen, training = (choose_people(5, head="tiny", held_out=kept) for kept in (True, False))
+    assert all(map(is_held_out, chosen)) and not any(map(is_held_out, training))
+    assert choose_people(3, head="tiny") == chosen[:3]
+    cast, other = held_out_people(2, head="tiny")
+    assert np.abs(reference_of(cast, "smile").astype(int) - reference_of(other, "smile")).mean() > 5
     assert reference_of(cast, "smile").shape == (128, 128, 3)
     assert not np.array_equal(reference_of(cast, "smile"), reference_of(cast, "mouth open"))
     assert truth_of(cast, "nod", 0).shape == (16, 128, 128, 3)
@@ -318,14 +317,14 @@ def test_an_interrupted_run_goes_on(whole, tmp_path, monkeypatch):
 
 def test_settings_are_chosen_on_other_people(tmp_path):
     """Guidances are compared on people of whom nothing is reported, whatever is asked for."""
-    for photo in (0, TUNERS) if "IAD_PHOTO_PEOPLE" in os.environ else (0,):
-        most = len(_photo_numbers(True)) - TUNERS if photo else 0
-        chosen = {(p.kind, p.number) for p in choose_people(photo, TUNERS, tuning=True)}
-        reported = {(p.kind, p.number) for p in choose_people(most, 500)}
-        if photo:
-            with pytest.raises(ValueError, match=f"there are {most}"):
-                choose_people(most + 1, 0)
-        assert not chosen & reported and all(is_held_out(number) for _, number in chosen)
+    for head in ("tiny", "ict") if "IAD_PHOTO_PEOPLE" in os.environ else ("tiny",):
+        with pytest.raises(ValueError, match="ask for fewer") as refused:
+            choose_people(10**6, head=head)
+        most = int(re.search(r"there are (\d+)", str(refused.value))[1])
+        chosen = set(choose_people(TUNERS, head=head, tuning=True))
+        reported = set(choose_people(most, head=head))
+        assert len(chosen) == TUNERS and len(reported) == most > 50
+        assert not chosen & reported and all(map(is_held_out, chosen | reported))
     options = {"actions": ("smile", "nod"), "teachers": 2}
     report = run(
         "action", model="tiny", arms=("entangled",), tune=True, people=2, seeds=1, output=tmp_path, **options
@@ -344,7 +343,7 @@ def _answers(seed: int = 0):
     rng = np.random.default_rng(seed)
     person = rng.normal(0.4, 0.2, 40)
     return [
-        {"row": row, "part": "basic", "kind": "photo", "person": p, "actions": ["smile"], "found": value}
+        {"row": row, "part": "basic", "person": p, "actions": ["smile"], "found": value}
         | {"action_right": person[p] + 0.3 * (row == "iad") + rng.normal(0, 0.01)}
         for p in range(40)
         for row, value in (("iad", 0.5), ("entangled", 0.5), ("truth", 1.0))
@@ -353,7 +352,7 @@ def _answers(seed: int = 0):
 
 def test_differences_are_paired_by_person():
     """A difference is told far below what people differ among each other; equals are not told apart."""
-    plan = Plan("tiny", ("iad", "entangled"), photo=0, rendered=40, head="tiny")
+    plan = Plan("tiny", ("iad", "entangled"), count=40, head="tiny")
     records = _answers()
     added = compare_rows(records, [], plan, "iad", "entangled")
     value, low, high = added["action right"]
@@ -463,7 +462,7 @@ def test_what_a_visitor_sees_is_sampled_at_the_judges_rate(drawing):
 
 
 def _write_page(rows, **facts):
-    settings = {"held_out_words": False, "photo": 1, "rendered": 1, "actions": ["smile"], "seeds": 1}
+    settings = {"held_out_words": False, "count": 2, "actions": ["smile"], "seeds": 1}
     report = dict.fromkeys(("counts", "definitions", "split_adds"), {}) | {"strata": [], "missing": []}
     report |= {"settings": settings | {"tuning": False}, "summary": {"all": rows}, "strata_too_small": []}
     return to_markdown(report | facts)
@@ -498,7 +497,7 @@ def test_arms_are_measured_without_the_drawing(tmp_path):
 
     type(pipe).__call__ = call
     type(pipe).draw_framed = lambda _, *given, **options: asked.append(options | {"arm": "drawn"}) or frames
-    plan = Plan("mini", ("iad", "drawn"), photo=0, rendered=1, head="tiny")
+    plan = Plan("mini", ("iad", "drawn"), count=1, head="tiny")
     stand_in = action_clips.Bench(plan, tmp_path)
     stand_in.__dict__ |= {"pipe": pipe, "references": lambda person: _Everything()}
     for row in ("iad", "consisid", "drawn"):
@@ -509,11 +508,6 @@ def test_arms_are_measured_without_the_drawing(tmp_path):
 class _Everything(dict):
     def __missing__(self, key):
         return np.zeros((128, 128, 3), np.uint8)
-
-
-def test_pictures_are_of_the_first_people():
-    assert shown_people(Plan("mini", ("iad",), photo=32, rendered=32)) == [0, 1, 2, 32, 33, 34]
-    assert shown_people(Plan("tiny", ("iad",), photo=0, rendered=8)) == [0, 1, 2, 3, 4, 5]
 
 
 def test_mistakes_are_explained(tmp_path):

@@ -11,7 +11,8 @@ from iad.geometry import fit as room
 from iad.geometry.fit import Fit, fit_head, project
 from iad.geometry.head import rotation_matrices
 from iad.portraits.download import Cell, fit_people
-from iad.portraits.head import create_tiny_head, load_head
+from iad.portraits.morphable import load_head
+from iad.portraits.tiny import create_tiny_head
 
 HEAD = create_tiny_head(0)
 

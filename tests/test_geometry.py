@@ -13,7 +13,8 @@ from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT, fit_head, project
 from iad.geometry.head import load_geometry, rotation_matrices, save_geometry
 from iad.geometry.surroundings import part_backdrop
-from iad.portraits.head import create_tiny_head, load_head
+from iad.portraits.morphable import load_head
+from iad.portraits.tiny import create_tiny_head
 from iad.training.compact_geometry import choose_vertices, compact_head, measure_loss
 
 # Of the astronaut, found by the face encoder that ships; a person whom no training saw.

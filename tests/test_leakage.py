@@ -14,6 +14,7 @@ from iad.decoupling import create_decoupling
 from iad.evaluation import crossing, leakage, probes, speed
 from iad.evaluation import samples as faces
 from iad.evaluation.own_judges import Scorers
+from iad.evaluation.people import held_out_people
 from iad.evaluation.samples import SHOWN, TURNED, Samples, verify_rows
 from iad.faces import crop
 from iad.faces.recogniser import DIM
@@ -21,8 +22,6 @@ from iad.geometry.coefficients import COEFFICIENTS, POSE_LIMITS
 from iad.geometry.head import load_geometry
 from iad.models.closed_form import fit_closed_form
 from iad.models.reading import load_mini_reader
-from iad.portraits import clips
-from iad.portraits.head import create_tiny_head
 
 PEOPLE, ROWS, WIDTH = 16, 24, 100
 
@@ -261,7 +260,7 @@ def test_pictures_of_a_split_tell_who_gave_what(samples, keeps, follows):
 
 def test_heads_show_what_they_learned_to_read():
     """The picture of f is the face that it was read from, rather than other people's."""
-    casts = [clips.cast_rendered(create_tiny_head(), 8 * k + 3) for k in range(4)]
+    casts = held_out_people(4, head="tiny")
     crops = np.stack([cast.person.render(np.zeros((1, 60), np.float32))[0] for cast in casts])
     mini = IaDPipeline.from_pretrained("mini")
     split = faces.split(mini.parts["decoupler"], faces.encode(mini.parts["encoder"], crops))

@@ -11,8 +11,8 @@ from iad.config import EXPRESSIONS
 from iad.performing.actions import ACTIONS, COEFFICIENTS
 from iad.performing.gestures import NUMBERS, PLACES, RHYTHMS, Deed, mirror, play_take
 from iad.portraits.lexicon import FILE, Entry, draw_words, inflect_verb, list_words, load_lexicon, one_sided
-from iad.portraits.wording import DEEDS as OFF_DEEDS
-from iad.portraits.wording import HELD_OUT_PHRASINGS, THINGS, fill, inflect
+from iad.portraits.phrasings import DEEDS as OFF_DEEDS
+from iad.portraits.phrasings import HELD_OUT_PHRASINGS, THINGS, fill, inflect
 from iad.training.meanings import Manner, combine, deny, draw_takes, go_together, mean, overlap, split_face
 from iad.training.performer_stage import TAKES, truth_of
 from iad.training.sentences import Teller

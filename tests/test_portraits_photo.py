@@ -9,10 +9,9 @@ import pytest
 
 from iad.faces import alignment
 from iad.geometry.coefficients import COEFFICIENTS, mirror_track
-from iad.geometry.fit import Fit, project
-from iad.geometry.head import rotation_matrices
-from iad.portraits.head import create_tiny_head, load_head
+from iad.portraits.morphable import load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, load_photo_people
+from iad.portraits.tiny import create_tiny_head, draw_person
 
 needs_people = pytest.mark.skipif(
     not {"IAD_ICT_FACEKIT", "IAD_PHOTO_PEOPLE"} <= os.environ.keys(),
@@ -30,29 +29,12 @@ def track_of(**weights):
     return track
 
 
-def write_record(folder, *, pose=(0.0, 0.0, 0.0), expression=None):
-    """Draw a made-up photo of the tiny head: red lips, blue eyes, grey shirt, green wall."""
-    fit = Fit(
-        identity=np.zeros(len(HEAD.identity), np.float32),
-        expression=np.zeros(57, np.float32) if expression is None else expression[0, :57],
-        scale=8.0,
-        rotation=rotation_matrices(np.float32([pose]))[0],
-        translation=np.float32([128, -120]),
-        error=0.0,
-    )
-    moved = HEAD.neutral + np.tensordot(fit.expression, HEAD.expression, axes=1)
-    marks = project(moved, fit)[HEAD.landmarks, :2].astype(np.float32)
-    photo = np.full((256, 256, 3), (60, 140, 60), np.uint8)
-    photo[..., 2] = 20 + np.arange(256) // 2  # tells how far the wall is dragged along
-    cv2.ellipse(photo, (128, 290), (150, 90), 0, 0, 360, (70, 60, 60), -1)
-    cv2.ellipse(photo, (128, 110), (75, 100), 0, 0, 360, (200, 160, 130), -1)
-    for eye in (marks[36:42], marks[42:48]):
-        cv2.fillPoly(photo, [np.round(eye).astype(np.int32)], (240, 240, 240))
-        cv2.circle(photo, tuple(int(v) for v in eye.mean(axis=0)), 4, (30, 60, 160), -1)
-    cv2.fillPoly(photo, [np.round(marks[48:60]).astype(np.int32)], (190, 60, 70))
+def write_record(folder, **shown):
+    """Save the drawing of a person of the tiny head: red lips, blue eyes, grey shirt, green wall."""
+    record = draw_person(0, head=HEAD, **shown)
     path = folder / "0007.png"
-    cv2.imwrite(str(path), photo[..., ::-1])
-    return PhotoRecord(number=7, path=path, landmarks=marks, fit=fit)
+    cv2.imwrite(str(path), record.drawing[..., ::-1])
+    return PhotoRecord(number=7, path=path, landmarks=record.landmarks, fit=record.fit)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +71,7 @@ def test_the_neutral_face_fills_the_ffhq_frame(person):
 
 
 def test_the_source_pose_and_expression_are_undone(tmp_path, person):
-    turned = write_record(tmp_path, pose=(8.0, 12.0, 5.0), expression=track_of(jawOpen=0.6))
+    turned = write_record(tmp_path, pose=(8.0, 12.0, 5.0), expression=track_of(jawOpen=0.6)[0, :57])
     again = PhotoPerson(HEAD, turned)
     np.testing.assert_allclose(again.landmarks(track_of()), person.landmarks(track_of()), atol=1e-3)
     lips = person.landmarks(track_of())[0, 48:60]

@@ -253,7 +253,7 @@ def test_the_recogniser_knows_looks_of_one_person():
 @pytest.mark.slow
 def test_the_judge_sees_what_renders_do_and_not_what_they_do_not():
     from iad.performing.actions import Performed, perform
-    from iad.portraits.head import load_head
+    from iad.portraits.morphable import load_head
     from iad.portraits.photo import PhotoPerson
 
     photo = next(p for p in material.load_photos() if p.is_calm)

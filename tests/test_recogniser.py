@@ -18,8 +18,8 @@ from iad.models.matching import find_height, match
 from iad.models.reading import as_landmarker, load_mini_reader
 from iad.models.recognised import Recognised, join
 from iad.plots.comparison import cosines
-from iad.portraits.head import create_tiny_head
-from iad.portraits.rendered import RenderedPerson
+from iad.portraits.photo import PhotoPerson
+from iad.portraits.tiny import create_tiny_head, draw_person
 from iad.training import recogniser_stage as stage
 
 JAW = 30  # jawOpen's place in a track
@@ -190,7 +190,7 @@ def _correlate(x, y) -> float:
 
 def test_views_are_of_photos_as_they_are_of_takes_and_of_heights():
     rng = np.random.default_rng(0)
-    person = RenderedPerson.sample(create_tiny_head(), 4)
+    person = PhotoPerson(create_tiny_head(), draw_person(4))
     frames, marks, tracks = stage.draw_views(person, rng)
     assert len(frames) == len(marks) == len(tracks) == stage.RANDOM + stage.HEIGHTS
     assert all(frame.shape == (stage.SIZE, stage.SIZE, 3) and frame.std() > 5 for frame in frames)

@@ -18,7 +18,7 @@ from iad import IaDPipeline
 from iad.checkpoint import is_sound, list_parts, load_part
 from iad.cli import main
 from iad.portraits import stills
-from iad.portraits.head import find_head
+from iad.portraits.morphable import find_head
 from iad.portraits.photo import find_people, load_photo_people
 from iad.training import packs
 from iad.training.pool import load_pool

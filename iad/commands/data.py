@@ -24,7 +24,7 @@ def examples(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fetch the few photo people that the app shows among its examples."""
     from iad.demo.examples import list_photo_people
     from iad.portraits.download import cut_people, read_cells
-    from iad.portraits.head import cache_folder
+    from iad.portraits.morphable import cache_folder
 
     numbers = set(list_photo_people())
     people = cache_folder() / "people"

@@ -45,7 +45,8 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     kept = int(os.environ.get("IAD_KEPT_SECONDS", KEPT_SECONDS))
     with gr.Blocks(title="IaD video portraits", analytics_enabled=False, delete_cache=(kept, kept)) as demo:
         gr.HTML(TITLE, elem_id="title")
-        consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
+        # every tab asks for it, the page shows it when it is first asked for
+        consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False, render=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Portrait", id="portrait"):
                 studio = build_portrait(pipeline, consent, full_size)
@@ -61,6 +62,7 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
                 build_verify(pipeline, consent)
             with gr.Tab("About", id="about"):
                 build_about(pipeline)
+        consent.render()
         _lay_out_honesty(pipeline, full_size)
     return demo.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
 
@@ -75,7 +77,7 @@ def _lay_out_honesty(pipeline: Any, full_size: Any) -> None:
     def describe() -> str:
         big = full_size.name if full_size is not None and full_size.loaded else None
         more = MISSING if full_size is None else ""
-        return describe_model(pipeline.preset, choose_hardware().describe(big=big), more)
+        return describe_model(pipeline.preset.name, choose_hardware().describe(big=big), more)
 
     words = gr.HTML(describe(), elem_id="honesty")
     if full_size is not None:  # by the time somebody comes, it may be there
@@ -89,13 +91,13 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
     The host is 127.0.0.1, or what GRADIO_SERVER_NAME says.
     """
     from iad.demo.hardware import has_mcp
-    from iad.demo.theme import CSS, NAME_EMPTY_JS, create_theme
+    from iad.demo.theme import CSS, WATCH_JS, create_theme
 
     _, address, _ = demo.launch(
         server_port=port,
         theme=create_theme(),
         css=CSS,
-        js=NAME_EMPTY_JS,
+        js=WATCH_JS,
         share=False,
         run_history=False,
         ssr_mode=False,

@@ -31,6 +31,8 @@ because drawing is not the method. All tables, with the commands that made them:
 """
 CARDS = {
     "Honest limits": """
+mini moves the photo’s own pixels with a head fitted to the face; what no photo shows is painted.
+
 A photo holds one side of a face: profiles and far turns are beyond it, and what a turn uncovers is made up.
 
 Teeth and tongue that the photo does not show are painted, not yours.
@@ -57,7 +59,7 @@ photos are in the public domain.
 Who somebody is, is told by a recogniser that others trained on real faces (dlib’s, CC0).
 """,
     "Consent and privacy": """
-Use photos only of people who agreed; the box at the top asks, and an upload is not looked at without.
+Use photos only of people who agreed; the page asks once, and an upload is not looked at without.
 
 Photos and clips are deleted within two hours, files to verify at once; embeddings
 stay in your session's memory for half an hour at most.

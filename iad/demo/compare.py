@@ -11,8 +11,7 @@ import numpy as np
 
 from iad.config import ARMS
 from iad.demo.compare_words import COLUMNS, FULL_HEADINGS, FULL_INTRODUCTION, HEADINGS, INTRODUCTION, LEGEND
-from iad.demo.examples import make_thumbnail
-from iad.demo.faceview import FACE_JS
+from iad.demo.faceview import FACE_JS, show_faces
 from iad.demo.hardware import SYSTEMS
 from iad.demo.model_choice import AT_ONCE, FULL, HIDDEN, MINI, describe_failure
 from iad.demo.runs import QUIET, Follower, Runs, plain_errors
@@ -51,10 +50,6 @@ class Comparison:
 
     def __init__(self, studio: Studio):
         self.studio, self.pipeline, self.runs = studio, studio.pipeline, Runs()
-
-    def choose(self, event: gr.EventData) -> np.ndarray:
-        """Take an example's picture."""
-        return self.studio.examples[event.index].picture
 
     def compare(
         self,
@@ -185,7 +180,7 @@ def build_compare(studio: Studio, consent: Any) -> None:
                 )  # fmt: skip
             )
         with gr.Column(scale=5, min_width=300):
-            cards = gr.HTML(_list_faces(comparison.studio), elem_id="compare-faces", js_on_load=FACE_JS)
+            cards = gr.HTML(show_faces(studio.faces), elem_id="compare-faces", js_on_load=FACE_JS)
             prompt = gr.Textbox(PROMPTS[0], label="What happens", max_length=1000, elem_id="compare-prompt")
             with gr.Row(elem_classes="chips"):
                 for words in PROMPTS:
@@ -204,7 +199,7 @@ def build_compare(studio: Studio, consent: Any) -> None:
         headings, clips = zip(*[_lay_out_arm(arm) for arm in ARMS], strict=True)
     report = gr.JSON(visible=False, label="Report")
     table = gr.HTML(elem_id="compare-table")
-    cards.click(comparison.choose, outputs=photo, **QUIET)
+    cards.click(studio.choose_picture, outputs=photo, **QUIET)
     done = comparison.runs.wire(
         [run.click, prompt.submit], comparison.compare, [photo, prompt, consent, seed, model],
         [*clips, report], buttons=[run, cancel], api_name="compare", progress_on=list(clips),
@@ -221,15 +216,6 @@ def build_compare(studio: Studio, consent: Any) -> None:
 
 def _first_picture(studio: Studio) -> np.ndarray | None:
     return studio.examples[0].picture if studio.examples else None
-
-
-def _list_faces(studio: Studio) -> str:
-    faces = "".join(
-        f'<button type="button" data-index="{k}" aria-label="Example face {k + 1}">'
-        f'<img src="{make_thumbnail(example.picture, 96)}" alt=""></button>'
-        for k, example in enumerate(studio.examples)
-    )
-    return f'<div class="faces">{faces}</div>' if faces else ""
 
 
 def _lay_out_arm(arm: str) -> tuple[Any, Any]:

@@ -1,9 +1,8 @@
 """Examples: pictures that anybody may use, each with a prompt.
 
 They are listed in `examples/prompts.json`: portraits in the public domain that packages bring, which have a
-name and a credit; photo people, who do not exist and are shown where they were fetched; and rendered people
-in pictures beside the list. A clip made of an example lies in `examples/gallery`. An example needs no
-consent, and is recognised by its pixels.
+name and a credit, and photo people, who do not exist and are shown where they were fetched. A clip made of an
+example lies in `examples/gallery`. An example needs no consent, and is recognised by its pixels.
 """
 
 import base64
@@ -81,7 +80,9 @@ def find_picture(entry: Mapping[str, Any], folder: Path = EXAMPLES) -> Path | No
 
 
 def name_clip(entry: Mapping[str, Any]) -> str:
-    """Name the clip of an entry."""
+    """Name the clip of an entry; one whose picture stands in several entries names its own."""
+    if "clip" in entry:
+        return entry["clip"]
     return f"photo-{entry['person']:04d}.mp4" if "person" in entry else f"{Path(entry['image']).stem}.mp4"
 
 

@@ -1,6 +1,7 @@
 """The photo as the page shows it: every face outlined, each outline a button that chooses it."""
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from iad.demo.examples import Example, make_thumbnail
 from iad.faces import Box
 
 LARGEST_SIDE = 720
@@ -36,6 +38,16 @@ def outline_faces(picture: UInt8[np.ndarray, "h w 3"], boxes: Sequence[Box], *, 
         f'<figure class="outlined"><div>{photo}{outlines}</div><figcaption>'
         f'<span role="status">{several}</span>{other}</figcaption></figure>'
     )
+
+
+def show_faces(examples: Sequence[Example]) -> str:
+    """Show faces to choose from, each a button with its index."""
+    faces = "".join(
+        f'<button type="button" data-index="{k}" aria-label="{html.escape(example.name) or f"Face {k + 1}"}">'
+        f'<img src="{make_thumbnail(example.picture, 96)}" alt=""></button>'
+        for k, example in enumerate(examples)
+    )
+    return f'<div class="faces">{faces}</div>' if faces else ""
 
 
 def _outline(box: Box, shape: tuple[int, int], index: int, chosen: int) -> str:

@@ -20,8 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from iad.demo.examples import make_thumbnail
-from iad.demo.faceview import FACE_JS
+from iad.demo.faceview import FACE_JS, show_faces
 from iad.demo.live_words import GONE, HELP, INTRODUCTION, LIVE_JS, PROBLEM, TEMPLATE
 from iad.demo.runs import QUIET, plain_errors
 from iad.demo.studio import Studio
@@ -65,10 +64,6 @@ class LiveRoom:
     def __init__(self, studio: Studio):
         self.studio, self.visits = studio, {}
         self._lock, self._drawing = threading.Lock(), threading.BoundedSemaphore(AT_ONCE)
-
-    def choose(self, event: gr.EventData) -> np.ndarray:
-        """Take an example's picture."""
-        return self.studio.examples[event.index].picture
 
     def begin(self, photo: str | None, consent: bool, request: gr.Request) -> Iterator[str]:
         """Fit a photo, and give the key by which its pictures are asked for."""
@@ -190,14 +185,14 @@ def build_live(studio: Studio, consent: Any) -> LiveRoom:
                     placeholder="Drop a photo of a face here,\nor choose one below",
                 )
             )  # fmt: skip
-            cards = gr.HTML(_list_faces(studio), elem_id="live-faces", js_on_load=FACE_JS)
+            cards = gr.HTML(show_faces(studio.faces), elem_id="live-faces", js_on_load=FACE_JS)
             gr.HTML(HELP)
         with gr.Column(scale=7, min_width=300):
             stage = gr.HTML(
                 "", html_template=TEMPLATE.replace("@sliders", _lay_out_sliders()), js_on_load=LIVE_JS,
                 elem_id="live-stage", server_functions=[_make_draw(room)],
             )  # fmt: skip
-    cards.click(room.choose, outputs=photo, **QUIET)
+    cards.click(studio.choose_picture, outputs=photo, **QUIET)
     gr.on(
         [photo.change, consent.change], room.begin, [photo, consent], stage, api_visibility="private",
         concurrency_limit=2, trigger_mode="always_last",
@@ -211,16 +206,6 @@ def _make_draw(room: LiveRoom) -> Callable[[dict[str, Any]], dict[str, Any]]:
         return room.draw(asked)
 
     return draw
-
-
-def _list_faces(studio: Studio) -> str:
-    faces = "".join(
-        f'<button type="button" data-index="{k}" '
-        f'aria-label="Animate {example.name or f"example face {k + 1}"}">'
-        f'<img src="{make_thumbnail(example.picture, 96)}" alt=""></button>'
-        for k, example in enumerate(studio.examples)
-    )
-    return f'<div class="faces">{faces}</div>' if faces else ""
 
 
 def _lay_out_sliders() -> str:

@@ -9,6 +9,7 @@ from iad.demo.faceview import FACE_JS
 from iad.demo.full_size import FullSize
 from iad.demo.link import link_settings
 from iad.demo.model_choice import AT_ONCE, ModelChoice
+from iad.demo.repertoire import Repertoire
 from iad.demo.runs import QUIET
 from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
 from iad.demo.timeline import build_timeline
@@ -18,16 +19,16 @@ from iad.request import DURATION, LONGEST
 
 CHIPS = (
     "smiles", "laughs", "looks surprised", "closes the eyes", "winks", "frowns", "nods",
-    "turns the head left", "[0-1s] smiles [1-2s] looks sad",
+    "turns the head left", "smiles, then looks sad",
 )  # fmt: skip
-# On a phone the clip lies below the button.
+# Where the clip is out of sight, as on a small phone, or below the dials.
 SHOW_CLIP_JS = """
-() => {
-  if (innerWidth < 800) document.getElementById('clip').scrollIntoView({behavior: 'smooth', block: 'center'});
-}
+() => { document.getElementById('clip').scrollIntoView({behavior: 'smooth', block: 'nearest'}); }
 """
+# What a card asks for is made anew at once, while the clip that was prepared for it plays.
+PRESS_GENERATE_JS = "() => { document.getElementById('generate').click(); }"
 NEW_SEED_JS = "() => Math.floor(Math.random() * 1e6)"
-COPY_LINK_JS = "() => navigator.clipboard.writeText(location.href)"
+COPY_LINK_JS = "() => { navigator.clipboard.writeText(location.href); }"
 
 
 def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = None) -> Studio:
@@ -41,31 +42,38 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     studio, preset = Studio(pipeline, full_size), pipeline.preset
     first = studio.first_prepared()
     choice = ModelChoice(full_size, small=preset.name, duration=preset.duration)
-    cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
     with gr.Row(elem_id="work", equal_height=False):
-        with gr.Column(scale=5, min_width=300):
-            photo, view, more = _lay_out_photo(first)
-            length = choice.lay_out_length()
-            prompt = _lay_out_prompt(length, first)
-            action_from, picture, video = _lay_out_drivers()
-            duration, whole = _lay_out_form()
-            identity, action, detail = _lay_out_strengths()
+        # A phone shows the clip and the cards before the settings: page.css sets their order.
+        with gr.Column(scale=5, min_width=300, elem_id="ask"):
+            photo, view = _lay_out_photo(first)
+            prompt = _lay_out_prompt(first)
             model, line = choice.lay_out()
             with gr.Row(elem_id="go"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
                 cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
-            seed = _lay_out_seed()
-            with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-                guidance = _lay_out_guidance(preset)
-                dials = choice.lay_out_dials()
-                arm, label = _lay_out_method()
+            strip = gr.HTML(elem_id="repertoire", js_on_load=FACE_JS)
+            cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
+            with gr.Column(elem_id="settings"):
+                duration, whole = _lay_out_form()
+                identity, action, detail = _lay_out_strengths()
+                seed = _lay_out_seed()
+                length = choice.lay_out_length()
+                build_timeline(prompt, length)
+                action_from, picture, video = _lay_out_drivers()
+                more = _lay_out_more()
+                with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+                    guidance = _lay_out_guidance(preset)
+                    dials = choice.lay_out_dials()
+                    arm, label = _lay_out_method()
             face = gr.Number(0, precision=0, minimum=0, visible=False, label="Face, 0 the largest")
-        with gr.Column(scale=6, min_width=300):
+        with gr.Column(scale=6, min_width=300, elem_id="made"):
             clip, scores, files, sheet = _lay_out_clip(studio, first)
             report, result = gr.JSON(label="Report", visible=False), gr.State(time_to_live=3600)
 
-    cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
+    chosen = cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
+    chosen.success(None, js=PRESS_GENERATE_JS, **QUIET)
     _wire_faces(studio, photo, consent, view, face)
+    _wire_repertoire(Repertoire(studio), strip, prompt, [photo, consent, face])
     # `generate` takes what only mini has last; without a full-size model, nothing stands for its dials.
     more_dials = dials.inputs.values() if dials else [gr.State() for _ in range(4)]
     inputs = [
@@ -94,7 +102,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     return studio
 
 
-def _lay_out_photo(first: Example | None) -> tuple[Any, Any, Any]:
+def _lay_out_photo(first: Example | None) -> tuple[Any, Any]:
     photo = keep_path(
         gr.Image(
             first.picture if first else None,
@@ -103,19 +111,21 @@ def _lay_out_photo(first: Example | None) -> tuple[Any, Any, Any]:
             image_mode=None,
             sources=["upload", "webcam", "clipboard"],
             format="png",
-            height=230,
+            height=196,
             elem_id="photo",
             buttons=[],
             placeholder="Drop a photo of a face here,\nor click to choose one",
         )  # fmt: skip
     )
-    view = gr.HTML(elem_id="face", js_on_load=FACE_JS)
+    return photo, gr.HTML(elem_id="face", js_on_load=FACE_JS)
+
+
+def _lay_out_more() -> Any:
     with gr.Accordion("More photos of the same person", open=False, elem_id="more-photos"):
-        more = gr.File(
+        return gr.File(
             label=f"Up to {MOST_PHOTOS - 1} more photos",
             file_count="multiple", file_types=[".jpg", ".jpeg", ".png", ".webp"], height=150, elem_id="more",
         )  # fmt: skip
-    return photo, view, more
 
 
 def _wire_faces(studio: Studio, photo: Any, consent: Any, view: Any, face: Any) -> None:
@@ -128,7 +138,16 @@ def _wire_faces(studio: Studio, photo: Any, consent: Any, view: Any, face: Any) 
     view.click(studio.choose_face, [photo, consent], **look)
 
 
-def _lay_out_prompt(length: Any, first: Example | None) -> Any:
+def _wire_repertoire(repertoire: Repertoire, strip: Any, prompt: Any, inputs: list[Any]) -> None:
+    page = gr.context.Context.root_block
+    gr.on(
+        [page.load, *(part.change for part in inputs)], repertoire.show, inputs, strip,
+        api_visibility="private", concurrency_limit=1, show_progress="hidden", trigger_mode="always_last",
+    )  # fmt: skip
+    strip.click(repertoire.choose, outputs=prompt, **QUIET).success(None, js=PRESS_GENERATE_JS, **QUIET)
+
+
+def _lay_out_prompt(first: Example | None) -> Any:
     prompt = gr.Textbox(
         first.prompt if first else "", label="What happens", placeholder="a woman laughs", lines=1,
         max_lines=3, max_length=1000, elem_id="prompt", submit_btn=False,
@@ -137,7 +156,6 @@ def _lay_out_prompt(length: Any, first: Example | None) -> Any:
         for chip in CHIPS:
             button = gr.Button(chip, size="sm", min_width=0, scale=0)
             button.click(None, outputs=prompt, js=f"() => {chip!r}", api_visibility="private")
-    build_timeline(prompt, length)
     return prompt
 
 
@@ -235,6 +253,6 @@ def _lay_out_clip(studio: Studio, first: Example | None) -> tuple[Any, Any, list
             for kind in ("mp4", "gif", "png")
         ]
         copy = gr.Button("Copy link", visible=False, size="sm", min_width=90, elem_id="copy-link")
-    copy.click(None, js=COPY_LINK_JS, api_visibility="private")
+    copy.click(lambda: gr.Info("Link copied.", duration=3), js=COPY_LINK_JS, **QUIET)
     sheet = gr.HTML(elem_id="sheet")
     return clip, scores, [*files, copy], sheet

@@ -52,11 +52,16 @@ class Studio:
         self.pipeline, self.full_size = pipeline, full_size
         self.runs = Runs()
         self.examples = load_examples()
-        self.known = {example.digest for example in self.examples}
+        faces = {example.digest: example for example in reversed(self.examples)}
+        self.known, self.faces = set(faces), list(reversed(faces.values()))
 
     def first_prepared(self) -> Example | None:
         """Return the example whose prepared clip greets the visitor."""
         return next((example for example in self.examples if example.clip), None)
+
+    def choose_picture(self, event: gr.EventData) -> np.ndarray:
+        """Return the picture of a face of `faces`, each of which is another example's."""
+        return self.faces[event.index].picture
 
     def describe_prepared(self, example: Example | None) -> str:
         """Say what the prepared clip of an example shows."""

@@ -8,10 +8,16 @@ CSS = "\n".join(sheet.read_text() for sheet in _SHEETS)
 
 
 # Gradio labels the empty place of a video without saying what it is, which screen readers must then skip.
-NAME_EMPTY_JS = """
-() => new MutationObserver(() => document.querySelectorAll('[aria-label="Empty value"]:not([role])')
-  .forEach(place => place.setAttribute('role', 'img'))
-).observe(document.body, {childList: true, subtree: true})
+# The box of consent is shown from when any tab first asks for it.
+WATCH_JS = """
+() => new MutationObserver(() => {
+  document.querySelectorAll('[aria-label="Empty value"]:not([role])')
+    .forEach(place => place.setAttribute('role', 'img'));
+  const box = document.getElementById('consent');
+  if (!box || box.classList.contains('asked')) return;
+  const said = [...document.querySelectorAll('.toast-body, .live-said, #face')];
+  if (said.some(words => words.textContent.includes('Tick the box'))) box.classList.add('asked');
+}).observe(document.body, {childList: true, subtree: true, characterData: true})
 """
 
 

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from iad.demo.examples import digest
 from iad.media.photos import load_image
 
-CONSENT_NEEDED = "Tick the box at the top first: everybody in your pictures must be you or have agreed."
+CONSENT_NEEDED = "Tick the box first: everybody in your pictures must be you or have agreed."
 
 
 def keep_path(component: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from iad.config import Preset
 from iad.demo.examples import Example, make_thumbnail
 from iad.demo.hardware import FULL_SIZE_GB
 
@@ -37,11 +36,10 @@ DETECTED = ((1.0, "in every frame checked"), (0.01, "in some frames"), (0.0, "in
 
 TITLE = """
 <h1><span>One photo.</span> <span>Any expression.</span> <span>The same person.</span></h1>
-<p>Give a photo of a face and say what it should do. The clip keeps the person and does what you say,
-whatever expression the photo had.</p>
+<p>Give a photo of a face and say what it should do: the clip does that, whatever the photo did.</p>
 """
-CONSENT = "The people in the photos I add are me, or agreed to this. Asked once; the examples need no tick."
-ASK_FOR_CONSENT = '<p class="quiet" role="status">Tick the box at the top, and the face is looked for.</p>'
+CONSENT = "The people in the photos I add are me, or agreed to this."
+ASK_FOR_CONSENT = '<p class="quiet" role="status">Tick the box below, and the face is looked for.</p>'
 CARDS_JS = """
 const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
 const videos = () => element.querySelectorAll('video');
@@ -63,19 +61,11 @@ element.addEventListener('click', event => {
 """
 
 
-def describe_model(preset: Preset, place: str, more: str = "") -> str:
-    """Say honestly what the model is, where it runs, what more there could be, what becomes of a photo."""
-    what = f"draws {preset.size} × {preset.size} pixels and {preset.duration:g} seconds."
-    if preset.name == "mini":
-        what = (
-            f"moves the photo’s own pixels with a head fitted to the face, {preset.shown_size} pixels, up to "
-            "10 seconds; two embeddings decide who it is and what the face does. What no photo shows, "
-            "such as teeth behind closed lips, is painted. Profiles are beyond it."
-        )
+def describe_model(name: str, place: str, more: str = "") -> str:
+    """Say at the foot of the page what runs where, what comes of a photo, and what more there could be."""
     return (
-        f"<p><b>{preset.name}</b> {what} {place} Everything it makes is AI-generated, "
-        "and each file says so. Photos serve for nothing but your clip and are deleted within two hours. "
-        f"{more}</p>"
+        f"<p><b>{name}</b>. {place} What it makes is AI-generated, and each file says so. Photos serve for "
+        f"nothing but your clip and are deleted within two hours. {more}</p>"
     )
 
 
@@ -180,9 +170,10 @@ def describe_examples(examples: Sequence[Example]) -> str:
     if not examples:
         return ""
     cards = "".join(_card(example, k) for k, example in enumerate(examples))
+    names = " and ".join(dict.fromkeys(html.escape(example.name) for example in examples if example.name))
     return (
-        '<div class="strip"><p class="quiet">Click one to start from it. Who is named is real, in photos of '
-        "the public domain; the others do not exist.</p>"
+        f'<div class="strip"><p class="quiet">Other faces: {names}, photos in the public domain'
+        f'{", and people who do not exist" if any(not example.name for example in examples) else ""}.</p>'
         '<button type="button" class="pause" aria-pressed="false">Pause all</button></div>'
         f'<div class="cards">{cards}</div>'
     )
@@ -197,8 +188,7 @@ def _card(example: Example, index: int) -> str:
             f'aria-hidden="true"></video>{photo.replace("<img", "<img class=inset")}'
         )
     words = html.escape(example.prompt)
-    name = f"<b>{html.escape(example.name)}</b>" if example.name else ""
     title = f' title="{html.escape(f"{example.name}: {example.credit}")}"' if example.name else ""
     return (
-        f'<button type="button" data-index="{index}"{title}><i>{photo}</i><span>{name}{words}</span></button>'
+        f'<button type="button" data-index="{index}"{title}><i>{photo}</i><span>{words}</span></button>'
     )

@@ -40,8 +40,7 @@ def run(
         arms: whose clips the suite `action` compares; None takes those of the paper and the fair control.
         workers: processes.
         output: a folder; what lies there from an interrupted run with the same settings is used.
-        people: held-out people, half from photos, of the suite `action` three quarters; the suite `real`
-            reads so many photos, and animates up to a quarter of them.
+        people: held-out people; the suite `real` reads so many photos, and animates up to a quarter of them.
         seeds: how often each measurement is repeated.
         quick: a small version of the suite `real`, in under a minute.
         options: `ablations`, a folder for the suite `leakage`, and further settings of the suite `action`:

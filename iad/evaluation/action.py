@@ -34,7 +34,7 @@ from iad.evaluation.action_page import draw_action, to_markdown
 from iad.evaluation.cached_pipeline import CachedPipeline
 from iad.evaluation.metrics import SUFFIX, ActionJudge, teach_judges
 from iad.evaluation.outside import available
-from iad.evaluation.people import DRAWN, FAIR, TUNERS, Person, Plan, Wanted, list_photos, list_wanted
+from iad.evaluation.people import DRAWN, FAIR, SEXES, TUNERS, Plan, Wanted, list_photos, list_wanted
 from iad.evaluation.report import Journal, load_words, start_folder, write_suite
 from iad.evaluation.summary import compare_rows, judge_records, select, summarise
 from iad.spread import spread
@@ -47,7 +47,6 @@ FEWEST = 8
 TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")  # skin, lightest first
 ENDS = (55.0, 41.0, 28.0, 10.0, -30.0)  # degrees above which a skin is of the class
 AGES = ("young", "middle-aged", "older")
-SEXES = ("woman", "man")
 CHEEKS = ((41, 48, 3), (46, 54, 13))  # landmarks about each cheek: lower lid, corner of the mouth, jaw
 SPOT = 0.16  # radius of what is looked at, in eye distances
 GUIDANCES = (1.0, 1.5, 2.0, 2.5, 3.5)  # to the words, among which one is chosen for each arm
@@ -71,9 +70,9 @@ def run_action(
         model: a preset or a weights folder; "tiny" needs no data and means nothing.
         arms: whose clips to compare; None takes those of the paper and the fair control, as far as there are
             weights.
-        people: how many held-out people, three quarters from photos (rendered ones alone for "tiny").
+        people: how many held-out people.
         seeds: takes of an arm for every person and action.
-        tune: compare settings of guidance, on people who are never reported: at most `TUNERS` of each kind.
+        tune: compare settings of guidance, on people who are never reported: at most `TUNERS`.
         workers: processes.
         options: further settings of `iad.evaluation.people.Plan`.
 
@@ -94,9 +93,8 @@ def run_action(
     else:
         rows = (*arms, *([DRAWN] if pipe.geometry else []), *COMPARED)
     if model == "tiny":
-        options = {"head": "tiny", "photo": 0, "rendered": people} | options
-    kinds = {"photo": people * 3 // 4, "rendered": people - people * 3 // 4}
-    plan = Plan(**({"model": str(model), "rows": rows, "seeds": seeds} | kinds | options))
+        options = {"head": "tiny"} | options
+    plan = Plan(**({"model": str(model), "rows": rows, "seeds": seeds, "count": people} | options))
     folder = Path(output) / "action"
     bench = open_bench(plan, folder)  # whatever is missing is said here
     lacking = [arm for arm in arms if arm not in bench.pipe.arms]
@@ -127,19 +125,18 @@ def run_action(
 
 def _measure(plan: Plan, folder: Path, *, workers: int) -> tuple[Journal, Journal]:
     """Make whatever is not there yet: examples, then people and their truth, then everything generated."""
-    count = plan.photo + plan.rendered
     rows = [row for row in plan.rows if row != "truth"]
     examples, clips = Journal(folder / "lessons.jsonl"), Journal(folder / "clips.jsonl")
     taught = {record["teacher"] for record in examples.records.values()}
     untaught = [k for k in range(plan.teachers) if k not in taught]
     there = {
         person
-        for person in range(count)
+        for person in range(plan.count)
         if person_file(folder, person).exists()
         and all(wanted.key in clips.records for wanted in list_wanted(plan, "truth", person))
     }
-    unready = [person for person in range(count) if person not in there]
-    tasks = [task for person in range(count) for task in _tasks(plan, rows, person, clips)]
+    unready = [person for person in range(plan.count) if person not in there]
+    tasks = [task for person in range(plan.count) for task in _tasks(plan, rows, person, clips)]
     for name, todo, work, journal in (
         ("clips that teach the judges", untaught, teach_person, examples),
         ("true renders", unready, prepare_person, clips),
@@ -164,7 +161,7 @@ def _tasks(plan: Plan, rows: Sequence[str], person: int, clips: Journal) -> Iter
 
 def _stratify(judged: Sequence[dict], judges: Sequence[ActionJudge], plan: Plan) -> dict[str, Any]:
     """Compute the method's, the product's and the fair control's numbers for groups of photo people."""
-    strata, too_small = list_strata(plan.people)
+    strata, too_small = list_strata(plan.people) if plan.head == "ict" else ([], [])
     rows = [row for row in ("iad", FAIR, DRAWN) if row in plan.rows]
     found = [
         {"of": of, "name": name, "people": len(people)}
@@ -214,17 +211,16 @@ def name_tone(angle: float) -> str:
     return TONES[sum(angle <= end for end in ENDS)]
 
 
-def list_strata(people: Sequence[Person]) -> tuple[list[tuple[str, str, list[int]]], list[str]]:
+def list_strata(people: Sequence[int]) -> tuple[list[tuple[str, str, list[int]]], list[str]]:
     """Group photo people by their places in a list.
 
     Returns by what, name and places of each group, and sentences where there are no two.
     """
     labels: dict[str, dict[int, str]] = {"skin tone": {}, "sex": {}, "age": {}}
-    for place, person in enumerate(people):
-        if person.kind == "photo":
-            record, words = list_photos()[person.number]
-            labels["skin tone"][place] = name_tone(measure_skin(record.load_photo(), record.landmarks))
-            labels["sex"][place], labels["age"][place] = words.presentation, words.age
+    for place, number in enumerate(people):
+        record, words = list_photos()[number]
+        labels["skin tone"][place] = name_tone(measure_skin(record.load_photo(), record.landmarks))
+        labels["sex"][place], labels["age"][place] = words.presentation, words.age
     strata, left_out = [], []
     for of, order in (("skin tone", TONES), ("sex", SEXES), ("age", AGES)):
         groups = [(name, [p for p, label in labels[of].items() if label == name]) for name in order]
@@ -232,7 +228,7 @@ def list_strata(people: Sequence[Person]) -> tuple[list[tuple[str, str, list[int
         large = [(of, name, places) for name, places in groups if len(places) >= FEWEST]
         if len(large) > 1:
             strata += large
-        elif labels[of]:
+        else:
             left_out.append(f"By {of}, there are too few people to tell groups apart.")
     return strata, left_out
 

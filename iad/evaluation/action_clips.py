@@ -44,7 +44,7 @@ from iad.portraits.photo import PhotoPerson
 LOOKED_AT = (2, 6, 10, 14)  # of 16 frames: the detector is dear; each speaks for the four around it
 TAKEN = 10  # the frame that dlib's recogniser sees: the action is under way
 FEATURED = (3, 7, 11, 15)  # frames that Frechet distances see
-SHOWN = 6  # people whose clips are kept as pictures
+SHOWN = 6  # first people, whose clips are kept as pictures, never by looks
 STRIP = (0, 4, 8, 11, 15)  # frames of a kept clip
 _DETECTION_SIZE = 256  # pixels: the framing's face is then twice as wide as what dlib's detector needs
 
@@ -130,7 +130,7 @@ def load_person(folder: Path, person: int) -> dict[str, np.ndarray]:
 def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
     """Let a training person perform, and write down what is read: examples for the classifiers."""
     bench = open_bench(plan, folder)
-    cast = cast_person(plan.class_teachers[number], bench.head)
+    cast = cast_person(plan.class_teachers[number], plan.head)
     order = np.random.default_rng(number).permutation(len(plan.actions))
     names = [plan.actions[k] for k in order]
     takes = [[Performed((name,), 0.0, SECONDS)] for name in (*plan.actions, "neutral")]
@@ -146,7 +146,7 @@ def teach_person(plan: Plan, folder: Path, number: int) -> list[dict[str, Any]]:
 def prepare_person(plan: Plan, folder: Path, person: int) -> list[dict[str, Any]]:
     """Render a person's pictures and true clips; save the ones and measure the others."""
     bench = open_bench(plan, folder)
-    cast = cast_person(plan.people[person], bench.head)
+    cast = cast_person(plan.people[person], plan.head)
     shown = references_of(person, plan.actions)
     path = person_file(folder, person)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def prepare_person(plan: Plan, folder: Path, person: int) -> list[dict[str, Any]
     part.replace(path)
     gallery = {which: pack(row) for which, row in bench.embedded(person).items()}
     named = {"key": f"truth/gallery/{person}", "row": "truth", "part": "gallery", "person": person}
-    records = [named | {"kind": plan.people[person].kind, "gallery": gallery}]
+    records = [named | {"gallery": gallery}]
     for wanted in list_wanted(plan, "truth", person):
         if wanted.part == "render":  # only Frechet distances look at it
             frames = truth_of(cast, wanted.segments, wanted.seed, frames=FEATURED)
@@ -212,7 +212,6 @@ def _name(plan: Plan, wanted: Wanted) -> dict[str, Any]:
         "row": wanted.row,
         "part": wanted.part,
         "person": wanted.person,
-        "kind": plan.people[wanted.person].kind,
         "actions": wanted.actions,
         "seed": wanted.seed,
         "shown": choose_reference(wanted.person, wanted.actions, plan.actions),
@@ -248,7 +247,7 @@ def _record(
             cosines = bench.outsiders["insightface"].embed(picks[list(LOOKED_AT)]) @ gallery["insightface"]
             record["insightface"] = metrics.similarity(cosines, np.isfinite(cosines))
         record |= bench.consisid.judge(picks, bench.references(wanted.person)[record["shown"]], prompt)
-        if wanted.person in shown_people(bench.plan):
+        if wanted.person < SHOWN:
             keep_strip(bench.folder, wanted, frames)
     return record
 
@@ -258,13 +257,6 @@ def show_faces(frames: UInt8[np.ndarray, "n h w 3"]) -> Bool[np.ndarray, " n"]:
     size = (_DETECTION_SIZE, _DETECTION_SIZE)
     large = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in frames]
     return np.array([bool(detect_frontal(picture)) for picture in large])
-
-
-def shown_people(plan: Plan) -> list[int]:
-    """Choose whose clips are kept as pictures: the first of each kind, half and half, and never by looks."""
-    half = min(SHOWN // 2, plan.photo)
-    rendered = min(SHOWN - half, plan.rendered)
-    return [*range(min(plan.photo, SHOWN - rendered)), *range(plan.photo, plan.photo + rendered)]
 
 
 def strip_file(folder: Path, key: str) -> Path:

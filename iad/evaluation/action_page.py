@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from iad.evaluation.action_clips import STRIP, load_person, shown_people, strip_file
+from iad.evaluation.action_clips import SHOWN, STRIP, load_person, strip_file
 from iad.evaluation.people import FAIR, PRODUCT, Plan, list_wanted
 from iad.evaluation.report import load_words, write_estimate, write_table
 from iad.media.video import save_picture
@@ -92,15 +92,11 @@ def _strata(report: Mapping[str, Any]) -> list[str]:
 def _section(section: str, heading: str, text: str, report: Mapping[str, Any]) -> list[str]:
     """Write the tables of one question; none where no row answers it."""
     lines = [f"### {heading}", "", text, ""]
-    answered = False
-    for kind, rows in report["summary"].items():
-        chosen = {name: row for name, row in rows.items() if _belongs(name, section)}
-        answered |= bool(chosen.keys() - set(BESIDE))
-        lines += [f"#### {WORDS['kinds'][kind]}", ""]
-        for title, columns in WORDS["columns"].items():
-            lines += _table(title, chosen, columns)
-        lines += _table("Action right, by action", chosen, report["settings"]["actions"])
-    return lines if answered else []
+    chosen = {name: row for name, row in report["summary"]["all"].items() if _belongs(name, section)}
+    for title, columns in WORDS["columns"].items():
+        lines += _table(title, chosen, columns)
+    lines += _table("Action right, by action", chosen, report["settings"]["actions"])
+    return lines if chosen.keys() - set(BESIDE) else []
 
 
 def _belongs(name: str, section: str) -> bool:
@@ -124,18 +120,13 @@ def draw_action(output: Path, folder: Path, plan: Plan, records: Sequence[dict[s
     arms = [row for row in plan.rows if row not in ("still", "warp")]
     rows = [*arms, "truth", *(row for row in plan.rows if row == "warp")]
     find = partial(_line, folder, plan, {record["key"]: record for record in records})
-    people, count = shown_people(plan), len(plan.actions)
+    people, count = range(min(SHOWN, plan.count)), len(plan.actions)
     for person in people:
         lines = [find(person, action, rows) for action in plan.actions]
         title = f"Person {person}: every action, seed 0"
         _draw(output / "sheets" / f"person-{person:03d}.png", title, rows, lines)
     lines = [find(person, plan.actions[k % count], arms) for k, person in enumerate(people)]
-    _draw(output / "figure.png", "The first people of each kind, not chosen by looks; seed 0", arms, lines)
-    rendered = [person for person in people if plan.people[person].kind == "rendered"]
-    twice = [(person, k + step) for k, person in enumerate(rendered) for step in (0, count // 2)]
-    lines = [find(person, plan.actions[k % count], arms) for person, k in twice]
-    title = "The first rendered people, not chosen by looks; seed 0"
-    _draw(output / "figure-rendered.png", title, arms, lines)  # of people whom nobody has to credit
+    _draw(output / "figure.png", "The first people, not chosen by looks; seed 0", arms, lines)
 
 
 def _line(folder: Path, plan: Plan, by_key, person: int, action: str, rows: Sequence[str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from iad.performing.actions import NORMAL, SLIGHT, STRONG, Performed, perform
 from iad.pipeline import IaDPipeline
 from iad.portraits import clips
 from iad.portraits.photo import PhotoPerson, PhotoRecord
-from iad.portraits.wording import STRONG_WORDS, known_actions
+from iad.portraits.phrasings import STRONG_WORDS, known_actions
 from iad.text import TextEncoder, TextStates, parse_prompt
 
 DRAWN_SIZE = 256  # pixels of a drawn frame before it is cut: twice what judges look at

@@ -32,7 +32,7 @@ from iad.evaluation import crossing, probes
 from iad.evaluation import samples as faces
 from iad.evaluation.leakage_page import draw_leakage, to_markdown
 from iad.evaluation.own_judges import load_scorers
-from iad.evaluation.people import HeadName, get_head, held_out_people
+from iad.evaluation.people import HeadName, held_out_people
 from iad.evaluation.probes import Faces, Fold, Make
 from iad.evaluation.report import write_suite
 from iad.evaluation.samples import Parts, Photos, Samples
@@ -76,7 +76,7 @@ def run_leakage(
     Args:
         pipe: an `IaDPipeline`.
         output: a folder; made if it is not there.
-        people: how many held-out people, half from photos (rendered ones alone with the tiny head).
+        people: how many held-out people.
         seeds: one division of the people into halves for each; ranks are compared on the first.
         ablations: a folder of splits that each learned without a term of their losses; every one adds its
             rows, by linear probes, and its pictures to the swap test.
@@ -89,11 +89,10 @@ def run_leakage(
     if people < 8:
         raise ValueError(f"The leakage suite needs at least 8 people, got {people}; ask for more.")
     begun = time.perf_counter()
-    photos = 0 if head == "tiny" else people // 2
-    casts = held_out_people(photos, people - photos, head=get_head(head))
+    casts = held_out_people(people, head=head)
     samples = faces.render_samples(casts, stride=pipe.preset.frames_per_latent, seed=0)
     folds = probes.create_folds(samples.person, seeds)
-    photographed = faces.split_photos(pipe, PHOTOS, casts) if photos else None
+    photographed = None if head == "tiny" else faces.split_photos(pipe, PHOTOS, casts)
     sources = faces.divide(pipe, faces.split_faces(pipe, samples.crops))
     rows = []
     for source, parts in sources.items():
@@ -106,7 +105,7 @@ def run_leakage(
     for name in list(alike)[1:]:
         rows += _probe_all(_shipped(name, shown[name][1], None), samples, folds, None, ("linear",))
     report = {
-        "people": {"photo": photos, "rendered": people - photos},
+        "people": {"photo": people},
         "photos": len(set(photographed.person)) if photographed else 0,
         "faces_a_person": len(samples.crops) // people,
         "seeds": list(seeds),

@@ -22,7 +22,7 @@ from PIL import Image
 from iad.evaluation import mesh
 from iad.media.video import read_video, write_whole
 from iad.portraits.clips import is_held_out
-from iad.portraits.head import cache_folder
+from iad.portraits.morphable import cache_folder
 from iad.portraits.photo import PhotoRecord, load_photo_people
 
 _CALM = {"mouth": 0.06, "smile": 0.55, "yaw": 12.0}  # a calm face has less; lids more than _OPEN

@@ -99,7 +99,7 @@ def copied(
     centred = np.where(known[..., None], true - (weight * true).sum(1, keepdims=True), 0)
     through = (centred * np.where(known[..., None], clips, 0)).sum()
     whole = (centred * np.where(known[..., None], references, 0)).sum()
-    return float(through / whole) if abs(whole) > 1e-9 else np.nan
+    return float(through / whole) if abs(whole) > 1e-12 else np.nan
 
 
 def strength(

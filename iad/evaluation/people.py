@@ -1,7 +1,8 @@
 """Who is judged by which clips: people that training never saw, their pictures, prompts and the truth.
 
-People are named by `Person`, so that any process can cast the same ones; half come from photos, half are
-rendered. The reference shows another action than the prompt asks for, so nothing can be had by copying it.
+People are named by the numbers of their photos, so that any process can cast the same ones. The reference
+shows another action than the prompt asks for, so nothing can be had by copying it. The tiny head's people are
+made up from any number.
 
 A `Plan` has the settings of the suite `action`. A clip of it is named by its row (an arm, or one of the rows
 to compare with), what it is for, person, action and seed; its name is its place in the file of measurements,
@@ -21,16 +22,17 @@ from iad.geometry.head import Head
 from iad.performing.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed, perform
 from iad.portraits import clips
 from iad.portraits.captions import PersonWords
-from iad.portraits.head import create_tiny_head, load_head
+from iad.portraits.morphable import load_head
 from iad.portraits.photo import PhotoRecord
-from iad.portraits.wording import Pronoun, Speaker, phrasings
+from iad.portraits.phrasings import Pronoun, Speaker, phrasings
+from iad.portraits.tiny import create_tiny_head, draw_person
 
 HeadName = Literal["ict", "tiny"]  # "tiny" is made up and needs no data: tests
 REFERENCE_FRAME = 10  # of 16: every action is under way
 PRONOUNS: dict[str, Pronoun] = {"woman": "she", "man": "he", "person": "they"}
-TUNERS = 12  # photo people, and as many rendered ones, on whom settings are chosen and nobody reports
-_TUNING_SEED = 10_007
-_TRAINING_SEED = 4  # of rendered people, modulo 8; held-out ones have 3 (`clips.is_held_out`)
+TUNERS = 12  # people on whom settings are chosen and nobody reports
+_MADE_UP = 1000  # people of the tiny head
+SEXES = ("woman", "man")
 Part = Literal["basic", "slight", "broad", "timeline", "render"]
 
 DRAWN = "drawn"  # the row of what a visitor sees
@@ -41,52 +43,39 @@ RENDERS = 1000  # seed of the true renders that Frechet distances are measured t
 DEGREES: dict[Part, float] = {"slight": SLIGHT, "broad": STRONG}
 
 
-@dataclass(frozen=True)
-class Person:
-    """A person by name: the number of a photo person, or the seed of a rendered one."""
-
-    kind: Literal["photo", "rendered"]
-    number: int
-
-
 def choose_people(
-    photo: int, rendered: int, *, held_out: bool = True, tuning: bool = False, seed: int = 7
-) -> list[Person]:
-    """Draw people, photo people first; the first of a larger draw are those of a smaller one.
+    count: int, *, head: HeadName = "ict", held_out: bool = True, tuning: bool = False, seed: int = 7
+) -> list[int]:
+    """Draw photo people by number; the first of a larger draw are those of a smaller one.
 
-    Held-out people on whom a setting is chosen (`tuning`) are never those on whom it is reported: the last
-    `TUNERS` photo people of the draw, and rendered people of other seeds.
+    Held-out people on whom a setting is chosen (`tuning`) are never those on whom it is reported: they are
+    the last `TUNERS` of the draw.
 
     Raises:
-        ValueError: more photo people are asked for than there are.
+        ValueError: more people are asked for than there are.
         FileNotFoundError: the photo people's data is missing.
     """
-    numbers = _photo_numbers(held_out) if photo else []
+    known = range(_MADE_UP) if head == "tiny" else list_photos()
+    numbers = [number for number in known if clips.is_held_out(number) == held_out]
     numbers = np.random.default_rng(seed).permutation(numbers)
     if held_out:
         numbers = numbers[-TUNERS:] if tuning else numbers[:-TUNERS]
-    if photo > len(numbers):
-        raise ValueError(f"{photo} photo people were asked for, but there are {len(numbers)}; ask for fewer.")
-    first, offset = _TUNING_SEED if tuning else seed, 3 if held_out else _TRAINING_SEED
-    return [Person("photo", int(number)) for number in numbers[:photo]] + [
-        Person("rendered", 8 * (first + k) + offset) for k in range(rendered)
-    ]
+    if count > len(numbers):
+        raise ValueError(f"{count} people were asked for, but there are {len(numbers)}; ask for fewer.")
+    return numbers[:count].tolist()
 
 
-def cast_person(person: Person, head: Head) -> clips.Cast:
+def cast_person(number: int, head: HeadName = "ict") -> clips.Cast:
     """Make the person, as they are: neither mirrored nor changed."""
-    if person.kind == "rendered":
-        return clips.cast_rendered(head, person.number)
-    return clips.cast_photo(head, *list_photos()[person.number])
+    if head == "tiny":
+        called = SEXES[number // 8 % 2]
+        return clips.cast_photo(get_head(head), draw_person(number, head=get_head(head)), PersonWords(called))
+    return clips.cast_photo(get_head(head), *list_photos()[number])
 
 
-def held_out_people(
-    count_photo: int, count_rendered: int, *, seed: int = 7, head: Head | None = None
-) -> list[clips.Cast]:
-    """Cast people that training never saw: photo people, then rendered ones."""
-    chosen = choose_people(count_photo, count_rendered, seed=seed)
-    head = head or load_head()
-    return [cast_person(person, head) for person in chosen]
+def held_out_people(count: int, *, seed: int = 7, head: HeadName = "ict") -> list[clips.Cast]:
+    """Cast people that training never saw."""
+    return [cast_person(number, head) for number in choose_people(count, seed=seed, head=head)]
 
 
 @lru_cache(maxsize=1)
@@ -99,10 +88,6 @@ def get_head(name: HeadName) -> Head:
 def list_photos() -> dict[int, tuple[PhotoRecord, PersonWords]]:
     """List the photo people by number."""
     return {record.number: (record, words) for record, words in clips.usable_photos()}
-
-
-def _photo_numbers(held_out: bool) -> list[int]:
-    return [number for number in list_photos() if clips.is_held_out(number) == held_out]
 
 
 def references_of(person: int, actions: Sequence[str] = EIGHT_BASIC) -> list[str]:
@@ -169,6 +154,7 @@ class Plan:
     Attributes:
         rows: arms, and of the rows to compare with "drawn", "still" and "warp" ("truth" is always there);
             "iad@2" is the arm at another guidance to the words than the preset's.
+        count: of people who are judged.
         tuning: judge people on whom settings are chosen, and nobody else (see `choose_people`).
         degrees: actions a person that are asked for slightly and broadly.
         detail_scale: how much of the drawing counts in the row "drawn", 0 to 1.
@@ -179,8 +165,7 @@ class Plan:
 
     model: str
     rows: tuple[str, ...]
-    photo: int = 48
-    rendered: int = 16
+    count: int = 64
     seeds: int = 3
     actions: tuple[str, ...] = EIGHT_BASIC
     degrees: int = 2
@@ -195,21 +180,20 @@ class Plan:
         if unknown or len(set(self.actions)) < 2:
             named, known = ", ".join(self.actions) or "none", ", ".join(EIGHT_BASIC)
             raise ValueError(f"The actions are {named}; name two or more of: {known}.")
-        if self.photo < 0 or self.rendered < 0 or self.photo + self.rendered < 1:
-            raise ValueError(f"{self.photo + self.rendered} people are asked for; ask for one or more.")
+        if self.count < 1:
+            raise ValueError(f"{self.count} people are asked for; ask for one or more.")
         if self.seeds < 1:
             raise ValueError(f"seeds is {self.seeds}; give a whole number of 1 or more.")
 
     @property
-    def people(self) -> list[Person]:
+    def people(self) -> list[int]:
         """Those who are judged."""
-        return choose_people(self.photo, self.rendered, tuning=self.tuning)
+        return choose_people(self.count, head=self.head, tuning=self.tuning)
 
     @property
-    def class_teachers(self) -> list[Person]:
-        """Training people who teach the classifiers; half of them photo people where there are photos."""
-        photo = self.teachers // 2 if self.photo else 0
-        return choose_people(photo, self.teachers - photo, held_out=False, seed=5)
+    def class_teachers(self) -> list[int]:
+        """Training people who teach the classifiers."""
+        return choose_people(self.teachers, head=self.head, held_out=False, seed=5)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from iad.evaluation import agreement, asked, cases, driven, material, mesh, outs
 from iad.evaluation.report import as_json, write_suite
 from iad.evaluation.speed import get_photo
 from iad.geometry.head import Head
-from iad.portraits.head import load_head
+from iad.portraits.morphable import load_head
 
 STRAIGHT = 12.0  # degrees of yaw, for faces that are put into other surroundings
 

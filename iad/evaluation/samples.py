@@ -213,7 +213,7 @@ def split_photos(pipe: Any, count: int, casts: Sequence[clips.Cast]) -> Photos:
     "Same" is one photo as others might have it (cropped and tilted, relit, blurred and small). It shows one
     action, so an action may know it, too. Looks in which no face is found are left out.
     """
-    known = {cast.key["person"] for cast in casts if cast.key["kind"] == "photo"}
+    known = {cast.key["person"] for cast in casts}
     records = [r for r, _ in clips.usable_photos() if clips.is_held_out(r.number) and r.number not in known]
     splits, person = [], []
     for record in tqdm(records[:count], desc="photos as they are", mininterval=5):

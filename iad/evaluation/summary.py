@@ -1,8 +1,8 @@
 """Records of clips -> the numbers of the `action` suite, each with its interval over people.
 
-In come the journals of examples and clips; out comes, for every row of the table and every kind of people, a
-mapping from a column of `pages.toml` to (value, low, high). A number is a function of people, some
-of them drawn more than once, so the same people can be drawn for two rows: differences are paired by person.
+In come the journals of examples and clips; out comes, for every row of the table, a mapping from a column of
+`pages.toml` to (value, low, high). A number is a function of people, some of them drawn more than once, so
+the same people can be drawn for two rows: differences are paired by person.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,6 @@ from iad.evaluation.people import Plan
 
 Statistic = Callable[[Int[np.ndarray, " n"]], float]  # of people, by their place in a list
 
-KINDS = ("all", "photo", "rendered")
 MEANS = {  # columns that are plain means over clips
     "FaceSim-Arc": "arc",
     "FaceSim-Cur": "cur",
@@ -94,18 +93,13 @@ class Ratio:
 def summarise(
     records: Sequence[Record], judges: Sequence[ActionJudge], plan: Plan
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Compute every number: kind of people -> row -> column -> (value, low, high)."""
-    by_row = split_rows(records, plan)
-    table: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for kind in KINDS:
-        people = sorted({r["person"] for r in records if kind in ("all", r["kind"])})
-        if not people or (kind != "all" and len({r["kind"] for r in records}) == 1):
-            continue
-        table[kind] = select(records, judges, plan, people=people, rows=list(by_row))
-        for row, found in table[kind].items():
-            renders = [r for r in by_row["truth"] if r["part"] == "render"]
-            found |= _finite({"Frechet": _distance(_basic(by_row[row]), renders, people)})
-    return table
+    """Compute every number of all people: "all" -> row -> column -> (value, low, high)."""
+    by_row, people = split_rows(records, plan), sorted({r["person"] for r in records})
+    table = select(records, judges, plan, people=people, rows=list(by_row))
+    renders = [r for r in by_row["truth"] if r["part"] == "render"]
+    for row, found in table.items():
+        found |= _finite({"Frechet": _distance(_basic(by_row[row]), renders, people)})
+    return {"all": table}
 
 
 def split_rows(records: Sequence[Record], plan: Plan) -> dict[str, list[Record]]:

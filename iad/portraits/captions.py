@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from iad.performing.actions import Performed
-from iad.portraits.wording import Form, Pronoun, Speaker, pick
+from iad.portraits.phrasings import Form, Pronoun, Speaker, pick
 
 _PRONOUNS: dict[str, Pronoun] = {"woman": "she", "man": "he", "person": "they"}
 _NOUNS = {

@@ -23,15 +23,13 @@ from iad.geometry.head import Head
 from iad.media.video import save_picture
 from iad.performing.actions import ACTIONS, EIGHT_BASIC, Performed, perform
 from iad.portraits.captions import PersonWords, load_people_words, write_caption
-from iad.portraits.head import load_head
+from iad.portraits.morphable import load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, leave_out_broken, load_photo_people
-from iad.portraits.rendered import RenderedPerson
 from iad.portraits.scenes import SCENES, paint
 from iad.spread import create_pool
 
 FRAMES, FPS, SIZE = 16, 8, 128
 SECONDS = FRAMES / FPS
-PHOTO_SHARE = 0.8
 CAPTIONS = 4  # sentences a clip
 GROUPS = 20  # of four clips, in one shard
 SCENE_SHARE = 0.15  # photo people moved to a scene that the caption names
@@ -52,7 +50,7 @@ class Clip:
 
 
 def is_held_out(number: int) -> bool:
-    """Tell whether a photo person (by number) or a rendered person (by seed) is kept for evaluation."""
+    """Tell whether a photo person is kept for evaluation, by number."""
     return number % 8 == 3
 
 
@@ -105,7 +103,7 @@ def _draw_action(rng: np.random.Generator, but: tuple[str, ...] = ()) -> str:
 class Cast:
     """A person of the pool, the words for them, and how records name them."""
 
-    person: PhotoPerson | RenderedPerson
+    person: PhotoPerson
     words: PersonWords
     scene: str | None  # named by captions, because it is not the reference's own
     key: dict[str, Any]
@@ -131,24 +129,6 @@ def cast_photo(
     # a reshaped face is nobody: neither the same person nor another
     identity = f"photo-{record.number}" if jitter is None else None
     return Cast(person, words, scene, key | {"identity": identity})
-
-
-def cast_rendered(head: Head, seed: int) -> Cast:
-    """Make a rendered person from a seed."""
-    person = RenderedPerson.sample(head, seed)
-    traits = person.traits
-    bald = traits.hair == "bald"
-    words = PersonWords(
-        presentation=traits.presentation,
-        age=traits.age,
-        hair="bald" if bald else f"{traits.hair} {traits.hair_colour} hair",
-        beard=traits.beard not in ("clean-shaven", "stubble"),
-        glasses=traits.glasses != "none",
-        clothes=f"a {traits.clothes_colour} {traits.clothes}",
-        backdrop=traits.background,
-    )
-    key = {"kind": "rendered", "person": seed, "held_out": is_held_out(seed), "identity": f"rendered-{seed}"}
-    return Cast(person, words, None, key)
 
 
 def render_clip(
@@ -189,11 +169,8 @@ def render_group(seed: int, *, held_out: bool = False, size: int = SIZE) -> list
 
 
 def _draw_cast(rng: np.random.Generator, *, held_out: bool, but: int | None = None) -> Cast:
-    if rng.random() < PHOTO_SHARE:
-        photos = [p for p in _photos() if is_held_out(p[0].number) == held_out and p[0].number != but]
-        return cast_photo(_head(), *photos[rng.integers(len(photos))], rng)
-    seed = int(rng.integers(1 << 20)) * 8 + (3 if held_out else int(rng.choice([0, 1, 2, 4, 5, 6, 7])))
-    return cast_rendered(_head(), seed)
+    photos = [p for p in _photos() if is_held_out(p[0].number) == held_out and p[0].number != but]
+    return cast_photo(_head(), *photos[rng.integers(len(photos))], rng)
 
 
 @lru_cache(maxsize=1)

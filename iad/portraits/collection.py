@@ -1,9 +1,9 @@
 """A small collection of faces whose person, facial action and head pose are known: the tutorials look at it.
 
-Nobody in it exists: they are rendered, and training never saw them. Each shows nine actions (the eight basic
-ones and a neutral face) in two takes, the second with the head held less straight. It is a folder with one
-sheet of pictures a person (a column for every action, a row for every take) and `faces.npz` with the truth.
-`python -m examples.make faces` makes it anew.
+Nobody in it exists: they were rendered, by a generator that is no longer part of the package, and training
+never saw them. Each shows nine actions (the eight basic ones and a neutral face) in two takes, the second
+with the head held less straight. It is a folder with one sheet of pictures a person (a column for every
+action, a row for every take) and `faces.npz` with the truth.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,6 @@ from iad.installation import EXAMPLES
 
 FOLDER = EXAMPLES / "faces"
 TRUTH = "faces.npz"
-QUALITY = 85  # of WebP, in percent
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def load_collection(folder: str | Path = FOLDER) -> Collection:
     """
     folder = Path(folder)
     if not (folder / TRUTH).is_file():
-        raise ValueError(f"{folder} holds no collection; make it with: python -m examples.make faces")
+        raise ValueError(f"{folder} holds no collection; restore examples/faces from the repository.")
     with np.load(folder / TRUTH) as file:
         tracks, names, called, seeds = (file[key] for key in ("tracks", "actions", "called", "seeds"))
     people, takes, actions, _ = tracks.shape
@@ -101,31 +100,8 @@ def load_collection(folder: str | Path = FOLDER) -> Collection:
     )
 
 
-def save_collection(
-    folder: str | Path,
-    crops: UInt8[np.ndarray, "p t a h w 3"],
-    tracks: Float[np.ndarray, "p t a 60"],
-    *,
-    actions: Sequence[str],
-    called: Sequence[str],
-    seeds: Sequence[int],
-) -> None:
-    """Write a collection: a sheet a person, named by the person's seed, and the truth."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed, faces in zip(seeds, crops, strict=True):
-        sheet = rearrange(faces, "t a h w c -> (t h) (a w) c")
-        Image.fromarray(sheet).save(_sheet(folder, seed), quality=QUALITY, method=6)
-    truth = {"actions": np.array(actions), "called": np.array(called), "seeds": np.array(seeds)}
-    np.savez_compressed(folder / TRUTH, tracks=tracks.astype(np.float32), **truth)
-
-
-def _sheet(folder: Path, seed: int) -> Path:
-    return folder / f"person-{seed:04d}.webp"
-
-
 def _read_sheet(folder: Path, seed: int, takes: int, actions: int) -> UInt8[np.ndarray, "h w 3"]:
-    path = _sheet(folder, seed)
+    path = folder / f"person-{seed:04d}.webp"
     try:
         with Image.open(path) as image:
             sheet = np.asarray(image.convert("RGB"))

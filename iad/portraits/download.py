@@ -1,9 +1,9 @@
 """Fetch the morphable head and the photo people from their public repositories, and fit the one to the other.
 
-Everything arrives at pinned commits. The head's OBJ files become the arrays that `iad.portraits.head` reads,
-checked against known digests; figures, grids of square portraits, are cut into photos of 256 x 256 pixels as
-`cells.csv` says, and each is fitted with the head from the landmarks that a face encoder finds. An
-interrupted download goes on where it stopped.
+Everything arrives at pinned commits. The head's OBJ files become the arrays that `iad.portraits.morphable`
+reads, checked against known digests; figures, grids of square portraits, are cut into photos of 256 x 256
+pixels as `cells.csv` says, and each is fitted with the head from the landmarks that a face encoder finds. An
+interrupted download goes on where it stopped; what lies there cut off or damaged is fetched once more.
 """
 
 import csv
@@ -11,16 +11,10 @@ import hashlib
 import io
 import shutil
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
-from urllib.error import HTTPError
-from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import numpy as np
 from jaxtyping import Float, Float32, Int32, UInt8
@@ -31,10 +25,13 @@ from iad.faces import Landmarker, find_face
 from iad.geometry.coefficients import COEFFICIENTS
 from iad.geometry.fit import WORST_FIT, fit_head
 from iad.geometry.head import Head
+from iad.media.files import write_whole
 from iad.media.photos import load_image
-from iad.portraits.head import cache_folder, load_head
+from iad.portraits import read_arrays
+from iad.portraits.fetching import SERVER, SpoiltError, fetch_files, heal
+from iad.portraits.morphable import cache_folder, load_head
+from iad.portraits.photo import is_whole
 
-SERVER = "https://raw.githubusercontent.com"
 HEAD = "ICT-VGL/ICT-FaceKit/da5f95a607f5e6b37755b38d3385d7f2853732e5"
 PORTRAITS = "SelfishGene/SFHQ-dataset/4c898bc7936c19c201a163c4d636943e80d7bc19"
 PROMPTED_PORTRAITS = "SelfishGene/SFHQ-T2I-dataset/a8064474a09cbcec27a498f5bf51ad08298ba47c"
@@ -50,10 +47,7 @@ DIGESTS = {
 }
 PHOTO_SIZE = 256
 _JPEG_QUALITY = 92
-_ATTEMPTS = 4
-_TIMEOUT = 30  # seconds without an answer
 
-T = TypeVar("T")
 FindLandmarks = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "68 2"]]
 
 
@@ -80,7 +74,7 @@ def read_cells() -> list[Cell]:
 def download(
     folder: str | Path | None = None, *, landmarker: Landmarker | None = None, server: str = SERVER
 ) -> Path:
-    """Fetch and prepare head and photo people below `folder`; what is there already is left alone.
+    """Fetch and prepare head and photo people below `folder`; what is there, and whole, is left alone.
 
     Args:
         folder: Where to; the download cache ($IAD_CACHE, else ~/.cache/iad) if None.
@@ -89,16 +83,22 @@ def download(
 
     Raises:
         ConnectionError: The server cannot be reached, or lacks a file.
-        ValueError: A file is not what this version expects.
+        SpoiltError: A file is not what this version expects.
     """
     folder = Path(folder) if folder is not None else cache_folder()
     head = download_head(folder / "ict", server=server)
     people = folder / "people"
-    if (people / "fits.npz").is_file():
+    fits = _read_if_whole(people / "fits.npz")
+    fitted = set(fits["id"].tolist()) if fits else set()
+    broken = [c for c in read_cells() if c.number in fitted and not is_whole(_photo_of(people / "photos", c))]
+    if broken or not fits:
+        cut_people(people, broken or read_cells(), server=server)
+    if fits:
+        shutil.rmtree(people / "figures", ignore_errors=True)
         return folder
-    cut_people(people, read_cells(), server=server)
     if landmarker is None:
-        _say("The portraits are cut but not fitted: that needs the landmarks of a face encoder.")
+        said = "The portraits are cut but not fitted: that needs the landmarks of a face encoder."
+        tqdm.write(said, file=sys.stderr)
         return folder
     arrays = fit_people(
         people / "photos",
@@ -106,8 +106,8 @@ def download(
         head=load_head(head),
         find_landmarks=lambda photo: find_face(photo, landmarker).landmarks,
     )
-    _say(f"{len(arrays['id'])} portraits fitted.")
-    _write(people / "fits.npz", _pack(arrays))
+    tqdm.write(f"{len(arrays['id'])} portraits fitted.", file=sys.stderr)
+    write_whole(people / "fits.npz", _pack(arrays))
     shutil.rmtree(people / "figures", ignore_errors=True)
     return folder
 
@@ -117,21 +117,21 @@ def download_head(folder: Path, *, server: str = SERVER, digests: Mapping[str, s
 
     Raises:
         ConnectionError: A file could not be fetched.
-        ValueError: A file is damaged, or an array is not the one known.
+        SpoiltError: A file is damaged, or an array is not the one known.
     """
     made = folder / "ict_facekit.npz"
-    if made.is_file():
+    there = _read_if_whole(made)
+    if there and all(name in there and digest_of(there[name]) == digests[name] for name in digests):
         return made
     meshes = folder / "FaceXModel"
     names = ("generic_neutral_mesh", *IDENTITIES, *EXPRESSIONS)
     files = {meshes / f"{name}.obj": f"{HEAD}/FaceXModel/{name}.obj" for name in names}
     files[folder / "LICENSE"] = f"{HEAD}/LICENSE"
-    fetch_files(files, what="The morphable head", server=server)
-    arrays = build_head(meshes)
-    for name, digest in digests.items():
-        if digest_of(arrays[name]) != digest:
-            raise ValueError(_spoilt(meshes, f"gives another `{name}` than expected"))
-    _write(made, _pack(arrays))
+    arrays = heal(
+        lambda: fetch_files(files, what="The morphable head", server=server),
+        lambda: build_head(meshes, digests=digests),
+    )
+    write_whole(made, _pack(arrays))
     shutil.rmtree(meshes)
     return made
 
@@ -141,10 +141,12 @@ def cut_people(folder: Path, cells: Sequence[Cell], *, server: str = SERVER) -> 
     figures = {name: folder / "figures" / name for name in dict.fromkeys(cell.figure for cell in cells)}
     files = {path: f"{_repository_of(name)}/{name}" for name, path in figures.items()}
     files[folder / "LICENSE"] = f"{PROMPTED_PORTRAITS}/LICENSE.txt"
-    fetch_files(files, what="The portraits", server=server)
+    fetch = partial(fetch_files, files, what="The portraits", server=server)
+    fetch()
     (folder / "photos").mkdir(parents=True, exist_ok=True)
     for name, path in tqdm(figures.items(), "cutting", unit="figure", file=sys.stderr):
-        cut_figure(path, [cell for cell in cells if cell.figure == name], folder / "photos")
+        shown = [cell for cell in cells if cell.figure == name]
+        heal(fetch, partial(cut_figure, path, shown, folder / "photos"))
     return sorted(cell.number for cell in cells)
 
 
@@ -152,21 +154,21 @@ def cut_figure(path: Path, cells: Sequence[Cell], folder: Path) -> None:
     """Write the cells of a figure into the folder as NNNN.jpg.
 
     Raises:
-        ValueError: The file is not a picture, or too small for a cell.
+        SpoiltError: The file is not a whole picture, or too small for a cell.
     """
     try:
         with Image.open(path) as file:
             figure = file.convert("RGB")
     except OSError as error:
-        raise ValueError(_spoilt(path, "is not a picture")) from error
+        raise SpoiltError([path], "is not a whole picture") from error
     for cell in cells:
         box = (cell.left, cell.top, cell.left + cell.side, cell.top + cell.side)
         if box[2] > figure.width or box[3] > figure.height:
-            raise ValueError(_spoilt(path, "is smaller than expected"))
+            raise SpoiltError([path], "is smaller than expected")
         photo = figure.crop(box).resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         photo.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-        _write(folder / f"{cell.number:04d}.jpg", buffer.getvalue())
+        write_whole(_photo_of(folder, cell), buffer.getvalue())
 
 
 def fit_people(
@@ -179,11 +181,11 @@ def fit_people(
     Raises:
         ValueError: Not one photo could be fitted.
     """
-    here = [cell for cell in cells if (photos / f"{cell.number:04d}.jpg").is_file()]
+    here = [cell for cell in cells if _photo_of(photos, cell).is_file()]
     rows = []
     for cell in tqdm(here, "fitting", unit="face", file=sys.stderr):
         try:
-            landmarks = find_landmarks(load_image(photos / f"{cell.number:04d}.jpg"))
+            landmarks = find_landmarks(load_image(_photo_of(photos, cell)))
         except ValueError:
             continue
         fit = fit_head(head, landmarks)
@@ -203,57 +205,28 @@ def fit_people(
     return arrays
 
 
-def fetch_files(files: Mapping[Path, str], *, what: str, server: str = SERVER, pause: float = 1.0) -> None:
-    """Fetch the files that are not there yet, four at a time, each under another name until it is whole.
-
-    Args:
-        files: Where each goes, and its path on the server.
-        what: Names them in messages.
-        server: As in `download`.
-        pause: Seconds before the second attempt; doubled with every further one.
-
-    Raises:
-        ConnectionError: The server cannot be reached after four attempts, or lacks a file.
-    """
-    missing = {path: f"{server}/{quote(place)}" for path, place in files.items() if not path.is_file()}
-    if not missing:
-        return
-
-    def fetch(path: Path) -> int:
-        data = _retry(_read_whole, missing[path], pause=pause)
-        _write(path, data)
-        return len(data)
-
-    pool = ThreadPoolExecutor(4)
-    try:
-        total = sum(pool.map(lambda url: _retry(_ask_size, url, pause=pause), missing.values()))
-        here = f"; {len(files) - len(missing)} more are here already" if len(missing) < len(files) else ""
-        _say(f"{what}: {len(missing)} files, {total / 1e6:.1f} MB to fetch{here}.")
-        with tqdm(total=total, unit="B", unit_scale=True, desc=what, file=sys.stderr) as bar:
-            for job in as_completed([pool.submit(fetch, path) for path in missing]):
-                bar.update(job.result())
-    finally:
-        pool.shutdown(cancel_futures=True)  # after a failure, do not try the others too
-
-
 def read_obj(path: Path) -> tuple[Float32[np.ndarray, "v 3"], Int32[np.ndarray, "t 3"]]:
     """Read vertices and polygons, which count from 0; a polygon a b c d becomes triangles a b c and a c d.
 
     Raises:
-        ValueError: The file is no OBJ file, or damaged.
+        SpoiltError: The file is no OBJ file, or damaged.
     """
     try:
         lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
         vertices = np.array([words[1:4] for words in lines if words[:1] == ["v"]], np.float64).reshape(-1, 3)
         polygons = [[int(c.split("/")[0]) - 1 for c in words[1:]] for words in lines if words[:1] == ["f"]]
     except ValueError as error:
-        raise ValueError(_spoilt(path, "is not a readable OBJ file")) from error
+        raise SpoiltError([path], "is not a readable OBJ file") from error
     triangles = [(p[0], p[i], p[i + 1]) for p in polygons for i in range(1, len(p) - 1)]
     return vertices.astype(np.float32), np.array(triangles, np.int32).reshape(-1, 3)
 
 
-def build_head(meshes: Path) -> dict[str, np.ndarray]:
-    """Return the head's arrays from its OBJ files; shapes become half-precision offsets from the neutral."""
+def build_head(meshes: Path, *, digests: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """Return the head's arrays from its OBJ files; shapes become half-precision offsets from the neutral.
+
+    Raises:
+        SpoiltError: A file is damaged, or an array has another SHA-256 digest.
+    """
     neutral, triangles = read_obj(meshes / "generic_neutral_mesh.obj")
 
     def offsets(names: Sequence[str], kind: str) -> np.ndarray:
@@ -262,17 +235,22 @@ def build_head(meshes: Path) -> dict[str, np.ndarray]:
             path = meshes / f"{name}.obj"
             vertices, _ = read_obj(path)
             if len(vertices) != len(offset):
-                raise ValueError(_spoilt(path, f"has {len(vertices)} vertices instead of {len(offset)}"))
+                raise SpoiltError([path], f"has {len(vertices)} vertices instead of {len(offset)}")
             offset[:] = vertices - neutral
         return made
 
-    return {
-        "neutral": neutral,
-        "faces": triangles,
-        "identity": offsets(IDENTITIES, "identities"),
-        "expression": offsets(EXPRESSIONS, "expressions"),
-        "expression_names": np.array(EXPRESSIONS),
-    }
+    _compare({"neutral": neutral, "faces": triangles}, digests or {}, [meshes / "generic_neutral_mesh.obj"])
+    shapes = {"identity": IDENTITIES, "expression": EXPRESSIONS}
+    made = {kind: offsets(names, f"{kind}") for kind, names in shapes.items()}
+    for kind, names in shapes.items():
+        _compare({kind: made[kind]}, digests or {}, [meshes / f"{name}.obj" for name in names])
+    return {"neutral": neutral, "faces": triangles} | made | {"expression_names": np.array(EXPRESSIONS)}
+
+
+def _compare(arrays: Mapping[str, np.ndarray], digests: Mapping[str, str], made_of: Sequence[Path]) -> None:
+    for name, array in arrays.items():
+        if digest_of(array) != digests.get(name, digest_of(array)):
+            raise SpoiltError(made_of, f"gives another `{name}` than expected")
 
 
 def digest_of(array: np.ndarray) -> str:
@@ -280,8 +258,15 @@ def digest_of(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def _spoilt(path: Path, fault: str) -> str:
-    return f"{path} {fault}; delete it and run the command again."
+def _read_if_whole(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return read_arrays(path)
+    except ValueError:
+        return {}
+
+
+def _photo_of(photos: Path, cell: Cell) -> Path:
+    return photos / f"{cell.number:04d}.jpg"
 
 
 def _repository_of(figure: str) -> str:
@@ -292,49 +277,3 @@ def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write under another name first, so that a file with its own name is always whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
-
-
-def _retry(action: Callable[[str], T], url: str, *, pause: float) -> T:
-    attempt = 1
-    while True:
-        try:
-            return action(url)
-        except (HTTPException, OSError) as error:  # URLError and timeouts are OSErrors
-            refused = isinstance(error, HTTPError) and error.code < 500 and error.code != 429
-            if refused or attempt == _ATTEMPTS:
-                raise ConnectionError(_explain(url, error)) from error
-        time.sleep(pause * 2 ** (attempt - 1))
-        attempt += 1
-
-
-def _explain(url: str, error: Exception) -> str:
-    again = "run the command again, finished files are kept."
-    if isinstance(error, HTTPError):
-        return f"{url} answered {error.code} {error.reason}; wait a while and {again}"
-    return f"Could not reach {url}; check the connection and {again}"
-
-
-def _ask_size(url: str) -> int:
-    with _open(url, "HEAD") as answer:
-        return int(answer.headers.get("Content-Length") or 0)
-
-
-def _read_whole(url: str) -> bytes:
-    with _open(url, "GET") as answer:
-        return answer.read()  # raises IncompleteRead when it is cut short
-
-
-def _open(url: str, method: Literal["GET", "HEAD"]) -> HTTPResponse:
-    return urlopen(Request(url, method=method, headers={"User-Agent": "iad"}), timeout=_TIMEOUT)
-
-
-def _say(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)

@@ -25,7 +25,7 @@ from iad.performing.gestures import (
     mirror,
     release_after,
 )
-from iad.portraits.wording import VERBS, WITHS, inflect
+from iad.portraits.phrasings import VERBS, WITHS, inflect
 
 FILE = Path(__file__).with_name("lexicon.txt")
 Kind = Literal[

@@ -23,7 +23,8 @@ from iad.geometry.framing import continue_photo
 from iad.geometry.head import MIRRORED_LANDMARKS, Head
 from iad.geometry.moving import MovingFace
 from iad.geometry.renderer import downsample
-from iad.portraits.head import cache_folder
+from iad.portraits import read_arrays
+from iad.portraits.morphable import cache_folder
 
 _PADDING = 64  # pixels that the photo is continued by on every side
 _MIRRORED = 14  # of them, these show the photo mirrored
@@ -95,10 +96,10 @@ def load_photo_people(folder: str | Path | None = None) -> list[PhotoRecord]:
 
     Raises:
         FileNotFoundError: There are none.
+        ValueError: Their fits are damaged.
     """
     found = find_people(folder)
-    with np.load(found / "fits.npz") as file:
-        arrays = {name: file[name] for name in file.files if name != "source"}
+    arrays = read_arrays(found / "fits.npz")
     names = ("identity", "expression", "rotation", "translation")
     return [
         PhotoRecord(
@@ -123,7 +124,7 @@ def _find_photo(path: Path) -> Path:
 
 def leave_out_broken(records: Sequence[PhotoRecord]) -> list[PhotoRecord]:
     """Return the records whose photo can be read; the others are counted and named on stderr."""
-    broken = [r for r in records if not _is_whole(r.path)]
+    broken = [r for r in records if not is_whole(r.path)]
     if broken:
         names = ", ".join(r.path.name for r in broken[:5]) + (", ..." if len(broken) > 5 else "")
         print(f"{len(broken)} of {len(records)} photos are broken and left out: {names}", file=sys.stderr)
@@ -131,7 +132,8 @@ def leave_out_broken(records: Sequence[PhotoRecord]) -> list[PhotoRecord]:
     return [r for r in records if r.number not in left_out]
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
+    """Tell whether a picture is there and can be read to its end."""
     try:
         with Image.open(path) as picture:  # OpenCV fills a photo that was cut off with grey
             picture.load()

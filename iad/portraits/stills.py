@@ -22,7 +22,7 @@ from iad.geometry.head import Head
 from iad.performing.actions import ACTIONS, Performed, perform
 from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
-from iad.portraits.head import load_head
+from iad.portraits.morphable import load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord, leave_out_broken, load_photo_people
 from iad.spread import create_pool
 

@@ -23,7 +23,7 @@ _IMPORTANCE = {"head": 0.03, "mouth_socket": 0.1, "eye_sockets": 0.3, "teeth": 0
 
 def make_geometry(output: Path) -> Path:
     """Make the compact geometry, print what it loses, and write it to `output/weights`."""
-    from iad.portraits.head import load_head
+    from iad.portraits.morphable import load_head
 
     head = load_head()
     kept = choose_vertices(head)

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from iad import checkpoint
 from iad.checkpoint import write_whole
-from iad.portraits.head import find_head
+from iad.portraits.morphable import find_head
 from iad.portraits.photo import find_people, leave_out_broken, load_photo_people
 from iad.text import find_minilm
 from iad.training.budget import get_device

@@ -1,10 +1,10 @@
 """Stage: the split of the recogniser's embedding, in closed form, and what a track means as a code.
 
-People perform many actions in many lights, blurred and compressed as photos of visitors are: photo people,
-and every third rendered. Each view is read by the reader, as in use: its landmarks say where the recogniser
-looks, its track what the face seems to do. The track that was drawn says which directions of the embedding
-move with the action; the one that was read says how strongly, as far as it tells no person. The views are
-kept in the stage's folder, for embedding them takes most of the time.
+Photo people perform many actions in many lights, blurred and compressed as photos of visitors are. Each view
+is read by the reader, as in use: its landmarks say where the recogniser looks, its track what the face seems
+to do. The track that was drawn says which directions of the embedding move with the action; the one that was
+read says how strongly, as far as it tells no person. The views are kept in the stage's folder, for embedding
+them takes most of the time.
 """
 
 import time
@@ -26,9 +26,8 @@ from iad.models.reading import FaceReader, read_face
 from iad.models.recognised import DIRECTIONS, Recognised
 from iad.performing.actions import ACTIONS, EXPRESSIONS, Performed, perform
 from iad.portraits.clips import SECONDS, draw_segments, is_held_out, usable_photos
-from iad.portraits.head import Head, load_head
+from iad.portraits.morphable import Head, load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord
-from iad.portraits.rendered import RenderedPerson
 from iad.training.augment import degrade
 from iad.training.budget import Options
 from iad.training.pool import Pool
@@ -36,7 +35,6 @@ from iad.training.state import read_arrays
 
 SIZE = 256  # pixels of a view, both sides
 RANDOM, HEIGHTS = 4, 5  # views of each: moments of takes, and single actions where they are strongest
-EVERY = 3  # so many photo people to one rendered
 SWAY = 2.0  # degrees by which nobody holds the head quite straight
 SAID = 10  # of a track's directions: those that tell what is done, and not who reads so at rest
 # Of the token beside the 64 local ones: it knows real people and must outweigh them. On held-out photo people
@@ -82,7 +80,7 @@ def read_view(
 
 
 def draw_views(
-    person: PhotoPerson | RenderedPerson, rng: np.random.Generator
+    person: PhotoPerson, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], list[np.ndarray], Float[np.ndarray, "n 60"]]:
     """Draw moments of takes, then single actions at their height; returns frames, landmarks, tracks."""
     takes = [perform(draw_segments(rng), rng=rng) for _ in range(RANDOM)]
@@ -102,15 +100,12 @@ def draw_views(
 def view_people(
     head: Head, records: Sequence[PhotoRecord], rng: np.random.Generator
 ) -> Iterator[tuple[int, list[np.ndarray], list[np.ndarray], Float[np.ndarray, "n 60"]]]:
-    """Draw views of photo people, their photos as they are among them, and of rendered people between."""
+    """Draw views of photo people, their photos as they are among them."""
     unknown = np.full((1, EXPRESSIONS + 3), np.nan, np.float32)
-    for k, record in enumerate(records):
+    for record in records:
         frames, marks, tracks = draw_views(PhotoPerson(head, record), rng)
         photo = [record.load_photo(), *frames], [record.landmarks, *marks]
         yield (record.number, *photo, np.concatenate([unknown, tracks]))
-        if k % EVERY == EVERY - 1:  # a seed that is not held out, told from photo people by its sign
-            seed = 8 * int(rng.integers(1 << 20)) + 4
-            yield (-seed, *draw_views(RenderedPerson.sample(head, seed), rng))
 
 
 def embed_people(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from iad.portraits.clips import is_rendered, render_pool
-from iad.portraits.head import load_head
+from iad.portraits.morphable import load_head
 from iad.portraits.photo import load_photo_people
 from iad.portraits.stills import load_stills
 from iad.spread import leave_with

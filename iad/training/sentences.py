@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from iad.portraits.lexicon import Entry, draw_words, inflect_verb, one_sided
-from iad.portraits.wording import Form, Pronoun, pick
+from iad.portraits.phrasings import Form, Pronoun, pick
 from iad.training.meanings import Manner, Meaning, mean
 
 WORDS: dict[str, Any] = json.loads(Path(__file__).with_name("sentences.json").read_text())

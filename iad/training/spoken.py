@@ -14,11 +14,11 @@ import numpy as np
 
 from iad.performing.actions import ACTIONS, NORMAL, SLIGHT, STRONG, Performed
 from iad.performing.gestures import gesture_of
-from iad.portraits import wording
+from iad.portraits import phrasings
 from iad.portraits.captions import PersonWords, load_people_words, locate, write_caption
 from iad.portraits.lexicon import FILE, Entry, draw_words, load_lexicon, one_sided
+from iad.portraits.phrasings import Pronoun, fill, inflect, pick
 from iad.portraits.scenes import SCENES
-from iad.portraits.wording import Pronoun, fill, inflect, pick
 from iad.training.meanings import Manner, Meaning, combine, deny, go_together, mean, overlap, split_face
 from iad.training.sentences import WORDS, Teller, draw_manner
 
@@ -283,7 +283,7 @@ def draw_off_topic(rng: np.random.Generator, *, held_out: bool = False) -> tuple
         who = "" if form == "base" else pick(rng, WORDS["who"][pronoun])
         return f"{who} {'is ' if form == 'gerund' else ''}{deed}".strip(), beyond
     if kind == 2:
-        said = [x for k, x in enumerate(wording.OTHER_LANGUAGES) if is_held_out(k) == held_out]
+        said = [x for k, x in enumerate(phrasings.OTHER_LANGUAGES) if is_held_out(k) == held_out]
         return pick(rng, said), frozenset()
     draw = (_draw_portrait, draw_scene, _draw_gibberish)[kind - 3]
     return draw(rng), frozenset()
@@ -307,7 +307,7 @@ def _draw_near_miss(rng: np.random.Generator) -> tuple[str, frozenset[str]]:
 
 def _draw_deed(rng, pronoun: Pronoun, form, *, held_out: bool) -> tuple[str, frozenset[str]]:
     kind = int(rng.choice(3, p=[0.3, 0.55, 0.15]))
-    table, beyond = ((wording.HANDS, {"hands"}), (wording.DEEDS, {"body"}), (wording.LOOKS, ()))[kind]
+    table, beyond = ((phrasings.HANDS, {"hands"}), (phrasings.DEEDS, {"body"}), (phrasings.LOOKS, ()))[kind]
     deeds = [deed for k, deed in enumerate(table) if is_held_out(k) == held_out]
     return fill(inflect(pick(rng, deeds), form), pronoun), frozenset(beyond)
 
@@ -315,16 +315,16 @@ def _draw_deed(rng, pronoun: Pronoun, form, *, held_out: bool) -> tuple[str, fro
 def draw_scene(rng: np.random.Generator) -> str:
     """Draw a sentence about surroundings or style, as prompts have before and after the action."""
     if rng.random() < 0.3:
-        return ", ".join(pick(rng, wording.STYLES) for _ in range(int(rng.integers(1, 5))))
+        return ", ".join(pick(rng, phrasings.STYLES) for _ in range(int(rng.integers(1, 5))))
     if rng.random() < 0.1:
         word = pick(rng, ("word", "blah", "very", "photo", "text", "and"))
         return " ".join([word] * int(rng.integers(3, 20)))
-    said = f"{pick(rng, wording.OPENINGS)} {pick(rng, wording.THINGS)}"
+    said = f"{pick(rng, phrasings.OPENINGS)} {pick(rng, phrasings.THINGS)}"
     if rng.random() < 0.4:
-        said += f" near {pick(rng, wording.THINGS)}"
+        said += f" near {pick(rng, phrasings.THINGS)}"
     if rng.random() < 0.5:
         return said
-    return f"{said}, {pick(rng, wording.OPENINGS)} {pick(rng, wording.THINGS)}"
+    return f"{said}, {pick(rng, phrasings.OPENINGS)} {pick(rng, phrasings.THINGS)}"
 
 
 def _draw_portrait(rng: np.random.Generator) -> str:

@@ -27,8 +27,8 @@ from iad import IaDPipeline
 from iad.media.video import save_picture
 from iad.performing.actions import EIGHT_BASIC, Performed, perform
 from iad.portraits import clips
-from iad.portraits.head import load_head
-from iad.portraits.wording import phrasings
+from iad.portraits.morphable import load_head
+from iad.portraits.phrasings import phrasings
 
 FACE = dlib.rectangle(52, 60, 204, 212)  # where the framing puts the face in a frame enlarged to 256 pixels
 PRONOUNS = {"woman": "she", "man": "he", "person": "they"}
@@ -92,13 +92,11 @@ def _measures(p: np.ndarray) -> list[float]:
 
 
 def people(count: int, *, held_out: bool, seed: int) -> list[clips.Cast]:
-    """Cast half photo people, half rendered people, as they are (neither mirrored nor changed)."""
+    """Cast photo people, as they are (neither mirrored nor changed)."""
     head, rng = load_head(), np.random.default_rng(seed)
     photos = [p for p in clips.usable_photos() if clips.is_held_out(p[0].number) == held_out]
-    chosen = [photos[i] for i in rng.permutation(len(photos))[: count // 2]]
-    casts = [clips.cast_photo(head, record, words, None) for record, words in chosen]
-    offset = 3 if held_out else 4
-    return casts + [clips.cast_rendered(head, 8 * (seed + k) + offset) for k in range(count - len(casts))]
+    chosen = [photos[i] for i in rng.permutation(len(photos))[:count]]
+    return [clips.cast_photo(head, record, words, None) for record, words in chosen]
 
 
 def act(cast: clips.Cast, action: str, seed: int) -> np.ndarray:
@@ -146,7 +144,7 @@ def main() -> None:
                 clip = pipe(references[k], prompt, seed=k, detail_scale=0)
             except ValueError:  # no face found in the reference: counted as a failure
                 failed = {"judged": None, "action_right": False, "person_right": False}
-                table.append({"person": k, "kind": cast.key["kind"], "action": name} | failed)
+                table.append({"person": k, "action": name} | failed)
                 continue
             truth = act(cast, name, 1000 + k)
             nearest = int(np.linalg.norm(gallery - judge.embed(clip.frames), axis=1).argmin())
@@ -156,7 +154,6 @@ def main() -> None:
             table.append(
                 {
                     "person": k,
-                    "kind": cast.key["kind"],
                     "action": name,
                     "judged": names[guess],
                     "action_right": guess == a,
@@ -178,7 +175,7 @@ def main() -> None:
 
 
 def summarise(table: list[dict]) -> dict:
-    """Average the judgements over all, by kind of person and by action."""
+    """Average the judgements over all, and by action."""
     keys = ("action_right", "person_right", "ceiling_action", "ceiling_person", "seconds")
 
     def mean(rows: list[dict]) -> dict[str, float]:
@@ -186,7 +183,6 @@ def summarise(table: list[dict]) -> dict:
         return {key: round(float(np.mean(values)), 3) for key, values in known.items()} | {"clips": len(rows)}
 
     groups = {"all": table}
-    groups |= {kind: [r for r in table if r["kind"] == kind] for kind in ("photo", "rendered")}
     groups |= {name: [r for r in table if r["action"] == name] for name in EIGHT_BASIC}
     return {name: mean(rows) for name, rows in groups.items() if rows}
 

@@ -22,7 +22,7 @@ from iad.performing import Performer, perform_prompt, perform_segments, track_to
 from iad.performing.actions import ACTIONS, Performed, perform
 from iad.performing.motions import Typical
 from iad.performing.performance import SURE
-from iad.portraits.wording import phrasings
+from iad.portraits.phrasings import phrasings
 from iad.text import Action, load_text_encoder
 from iad.training.spoken import draw_off_topic, draw_scene
 

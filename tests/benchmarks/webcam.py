@@ -34,6 +34,9 @@ def watch(page: Page, seconds: int) -> dict[str, float]:
     page.locator("#live-faces button").nth(1).click()
     page.wait_for_selector(".live-picture img:not([hidden])")
     key = page.get_attribute(".live", "data-key")
+    page.click(".live-camera")  # asks for consent
+    page.wait_for_selector("#consent", state="visible")
+    page.click(".live-camera")
     page.check("#consent input")  # the photo is read anew
     page.wait_for_function("key => document.querySelector('.live').dataset.key !== key", arg=key)
     page.wait_for_selector(".live-picture img:not([hidden])")

@@ -1,4 +1,4 @@
-"""The morphable head and the z-buffer: what every rendered person stands on."""
+"""The morphable head and the z-buffer: what every photo person stands on."""
 
 import os
 
@@ -8,7 +8,8 @@ import pytest
 from iad.geometry.coefficients import COEFFICIENTS, EXPRESSIONS
 from iad.geometry.head import MIRRORED_LANDMARKS, rotation_matrices
 from iad.geometry.renderer import downsample, rasterize
-from iad.portraits.head import create_tiny_head, load_head
+from iad.portraits.morphable import load_head
+from iad.portraits.tiny import create_tiny_head
 
 needs_ict = pytest.mark.skipif("IAD_ICT_FACEKIT" not in os.environ, reason="IAD_ICT_FACEKIT names no head")
 

@@ -1,98 +1,37 @@
-"""The morphable head: a neutral mesh, identity modes and named expression shapes.
+"""A made-up head of a few hundred vertices, and people of it: what needs no data, and means nothing.
 
-`load_head` reads ICT-FaceKit (USC Institute for Creative Technologies, MIT) from the arrays that the
-download makes; `create_tiny_head` makes up a head of a few hundred vertices with the same fields, for tests.
-Vertices are in centimetre-like units: x to the right of the picture, y up, z towards the viewer.
+The preset `tiny` is judged on them, and tests stand on them. A person's number decides shape and colours.
 """
 
-import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
-from iad.geometry.coefficients import COEFFICIENTS
-from iad.geometry.head import MIRRORED_LANDMARKS, Head
+from iad.geometry.coefficients import COEFFICIENTS, EXPRESSIONS
+from iad.geometry.fit import Fit, project
+from iad.geometry.head import MIRRORED_LANDMARKS, Head, rotation_matrices
+from iad.portraits.morphable import PART_STARTS
+from iad.portraits.photo import PhotoRecord
 
-# First vertex of every part of the ICT Face Model Light, in file order.
-_PART_STARTS = {
-    "face": 0, "head": 9409, "mouth_socket": 11248, "eye_sockets": 13294, "gums": 14062, "teeth": 17039,
-    "sclera_L": 21451, "iris_L": 22221, "sclera_R": 23021, "iris_R": 23791, "lacrimal": 24591,
-    "eye_blend": 24999, "eye_occlusion": 25047, "eyelashes": 25351,
-}  # fmt: skip
-
-# The 68 Multi-PIE landmarks as vertices of the ICT head.
-_LANDMARKS = (
-    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268,
-    493, 1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269,
-    3360, 1507, 1542, 1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275,
-    6200, 6213, 6346, 6461, 5518, 5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
-)  # fmt: skip
-
-
-def find_head(path: str | Path | None = None) -> Path:
-    """Return where the ICT head is: `path`, $IAD_ICT_FACEKIT or the download cache, the first that is given.
-
-    Raises:
-        FileNotFoundError: The file is not there.
-    """
-    found = Path(path or os.environ.get("IAD_ICT_FACEKIT") or cache_folder() / "ict" / "ict_facekit.npz")
-    if not found.is_file():
-        raise FileNotFoundError(
-            f"No morphable head at {found}; fetch it with `python -m iad data download`, or point "
-            "$IAD_ICT_FACEKIT at an ict_facekit.npz."
-        )
-    return found
-
-
-def load_head(path: str | Path | None = None) -> Head:
-    """Load the ICT head from `path`, $IAD_ICT_FACEKIT or the download cache, the first that is given.
-
-    Raises:
-        FileNotFoundError: The file is not there.
-    """
-    found = find_head(path)
-    with np.load(found) as arrays:
-        names = tuple(str(name) for name in arrays["expression_names"])
-        if names != COEFFICIENTS[: len(names)]:
-            raise ValueError(
-                f"The head at {found} names its expressions otherwise than this version does; "
-                "fetch it again with `python -m iad data download`."
-            )
-        neutral = arrays["neutral"].astype(np.float32)
-        ends = [*list(_PART_STARTS.values())[1:], len(neutral)]
-        return Head(
-            neutral=neutral,
-            identity=arrays["identity"],
-            expression=arrays["expression"].astype(np.float32),
-            expression_names=names,
-            triangles=arrays["faces"].astype(np.int32),
-            landmarks=np.array(_LANDMARKS, np.int32),
-            parts={
-                name: slice(start, end) for (name, start), end in zip(_PART_STARTS.items(), ends, strict=True)
-            },
-        )
-
-
-def cache_folder() -> Path:
-    """Return the folder that downloads go to: $IAD_CACHE, else ~/.cache/iad."""
-    return Path(os.environ.get("IAD_CACHE") or Path.home() / ".cache" / "iad")
-
+SIDE = 256  # pixels of a drawn photo
 
 # Where the 68 landmarks of the made-up head are, seen from the front: brows, nose, eyes and lips by hand.
-_TINY_RIGHT = {
+_RIGHT = {
     17: (-6.0, 6.2), 18: (-5.0, 6.9), 19: (-4.0, 7.0), 20: (-2.8, 6.8), 21: (-1.6, 6.3), 31: (-1.6, -0.2),
     32: (-0.8, -0.4), 36: (-4.6, 3.6), 37: (-3.7, 4.3), 38: (-2.6, 4.3), 39: (-1.7, 3.5), 40: (-2.6, 3.0),
     41: (-3.7, 3.0), 48: (-2.6, -3.2), 49: (-1.6, -2.7), 50: (-0.6, -2.4), 59: (-1.5, -4.0),
     58: (-0.7, -4.4), 60: (-2.3, -3.2), 61: (-1.0, -3.1), 67: (-1.0, -3.3),
 }  # fmt: skip
-_TINY_MIDDLE = {27: 4.0, 28: 2.8, 29: 1.6, 30: 0.6, 33: -0.6, 51: -2.5, 62: -3.1, 66: -3.3, 57: -4.5}
+_MIDDLE = {27: 4.0, 28: 2.8, 29: 1.6, 30: 0.6, 33: -0.6, 51: -2.5, 62: -3.1, 66: -3.3, 57: -4.5}
 
 
 def create_tiny_head(seed: int = 0) -> Head:
     """Make up a head of a few hundred vertices, whose expressions move the parts that they name."""
     rng = np.random.default_rng(seed)
-    marks = _tiny_landmarks()
+    marks = _landmarks()
     grid = np.stack(np.meshgrid(np.linspace(-8, 8, 13), np.linspace(-10, 11, 15)), axis=-1).reshape(-1, 2)
     grid = grid + rng.uniform(-0.1, 0.1, grid.shape)
     inside = (grid[:, 0] / 8.2) ** 2 + (grid[:, 1] / 11.2) ** 2 < 1
@@ -118,22 +57,73 @@ def create_tiny_head(seed: int = 0) -> Head:
     return Head(
         neutral=neutral,
         identity=identity.astype(np.float32),
-        expression=np.stack([_tiny_shape(name, neutral) for name in names]).astype(np.float32),
+        expression=np.stack([_move(name, neutral) for name in names]).astype(np.float32),
         expression_names=names,
         triangles=triangles.astype(np.int32),
         landmarks=np.arange(68, dtype=np.int32),
         parts={
             name: slice(int(a), int(b))
-            for name, a, b in zip(_PART_STARTS, starts[:-1], starts[1:], strict=True)
+            for name, a, b in zip(PART_STARTS, starts[:-1], starts[1:], strict=True)
         },
     )
 
 
-def _tiny_landmarks() -> Float[np.ndarray, "68 2"]:
+@dataclass(frozen=True)
+class DrawnRecord(PhotoRecord):
+    """A person of the made-up head, with a drawing in place of a portrait."""
+
+    drawing: UInt8[np.ndarray, "h w 3"] = field(repr=False, kw_only=True)
+
+    def load_photo(self) -> UInt8[np.ndarray, "h w 3"]:
+        """Return the drawing."""
+        return self.drawing
+
+
+def draw_person(
+    number: int,
+    *,
+    head: Head | None = None,
+    pose: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    expression: Float[np.ndarray, " e"] | None = None,
+) -> DrawnRecord:
+    """Draw a person who shows a pose (degrees) and an expression; person 0 has the head's own shape."""
+    head, rng = head or create_tiny_head(), np.random.default_rng(number)
+    fit = Fit(
+        identity=(rng.normal(0, 1, len(head.identity)) * (number > 0)).astype(np.float32),
+        expression=np.zeros(EXPRESSIONS, np.float32) if expression is None else expression,
+        scale=8.0,
+        rotation=rotation_matrices(np.float32([pose]))[0],
+        translation=np.float32([SIDE / 2, -120]),
+        error=0.0,
+    )
+    moved = head.shape(fit.identity) + np.tensordot(fit.expression, head.expression, axes=1)
+    marks = project(moved, fit)[head.landmarks, :2].astype(np.float32)
+    drawing = _draw(marks, rng.normal(0, 15, (3, 3)) * (number > 0))
+    return DrawnRecord(number, Path(f"{number:04d}.png"), marks, fit, drawing=drawing)
+
+
+def _draw(marks: Float[np.ndarray, "68 2"], change: Float[np.ndarray, "3 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw red lips, blue eyes, dark hair, a green wall; `change` is that of shirt, skin and wall."""
+    shirt, skin, wall = (np.float32([(70, 60, 60), (200, 160, 130), (60, 140, 60)]) + change).tolist()
+    photo = np.full((SIDE, SIDE, 3), wall, np.float32)
+    photo[..., 2] += np.arange(SIDE) // 2 - 40  # tells how far the wall is dragged along
+    cv2.ellipse(photo, (128, 290), (150, 90), 0, 0, 360, shirt, -1)
+    cv2.ellipse(photo, (128, 95), (88, 100), 0, 0, 360, (40, 30, 25), -1)
+    cv2.ellipse(photo, (128, 110), (75, 100), 0, 0, 360, skin, -1)
+    for line in (marks[17:22], marks[22:27], marks[27:31]):  # brows, nose
+        cv2.polylines(photo, [np.round(line).astype(np.int32)], False, (70, 45, 30), 4)
+    for eye in (marks[36:42], marks[42:48]):
+        cv2.fillPoly(photo, [np.round(eye).astype(np.int32)], (240, 240, 240))
+        cv2.circle(photo, tuple(int(v) for v in eye.mean(axis=0)), 4, (30, 60, 160), -1)
+    cv2.fillPoly(photo, [np.round(marks[48:60]).astype(np.int32)], (190, 60, 70))
+    return photo.clip(0, 255).astype(np.uint8)
+
+
+def _landmarks() -> Float[np.ndarray, "68 2"]:
     marks = np.zeros((68, 2))
-    for number, (x, y) in _TINY_RIGHT.items():
+    for number, (x, y) in _RIGHT.items():
         marks[number], marks[MIRRORED_LANDMARKS[number]] = (x, y), (-x, y)
-    for number, y in _TINY_MIDDLE.items():
+    for number, y in _MIDDLE.items():
         marks[number] = (0.0, y)
     jaw = np.linspace(-np.pi * 0.02, -np.pi * 0.98, 17)[::-1]
     marks[:17] = np.stack([7.6 * np.cos(jaw), 9.5 * np.sin(jaw) + 1.0], axis=1)
@@ -172,7 +162,7 @@ def _patch(centre: tuple, half: tuple) -> tuple[np.ndarray, np.ndarray]:
     return points, np.concatenate([np.stack(half, axis=1) for half in halves])
 
 
-def _tiny_shape(name: str, neutral: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
+def _move(name: str, neutral: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
     """Move the region that an expression's name speaks of, in the direction that it speaks of."""
     centre, reach, move = (0.0, -3.3), 2.0, (0.0, 0.0)
     side = {"L": 1.0, "R": -1.0}.get(name[-1], 0.0) if "_" in name else 0.0
