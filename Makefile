@@ -1,7 +1,7 @@
-# make setup | demo | test | notebooks | lab | clean. Needs make and Python 3.11 or newer; everything goes into .venv.
+# make setup | demo | test | audit | oldest | notebooks | lab | clean. Needs make and Python 3.11 or newer; everything goes into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test notebooks lab clean chromium
+.PHONY: help setup demo test audit oldest notebooks lab clean chromium
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -12,6 +12,8 @@ help:
 	@echo "make setup       create .venv and install what the project needs"
 	@echo "make demo        set up, then open the app on http://127.0.0.1:$(PORT)"
 	@echo "make test        set up, then check the style and run the tests"
+	@echo "make audit       set up, then ask a database on the network for holes in what is installed"
+	@echo "make oldest      set up, then test the oldest versions that requirements.txt names, elsewhere"
 	@echo "make notebooks   set up, then run every tutorial anew and store what it shows"
 	@echo "make lab         set up, then open the tutorials in JupyterLab"
 	@echo "make clean       remove .venv and every cache"
@@ -25,6 +27,13 @@ demo: .venv/.installed
 test: .venv/.installed-dev chromium
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+audit: .venv/.installed
+	@$(PIP) install pip-audit -c constraints.txt
+	$(BIN)/pip-audit --local
+
+oldest: .venv/.installed-dev
+	$(BIN)/python -m tests.benchmarks.oldest
 
 notebooks: .venv/.installed-dev
 	$(BIN)/python notebooks/run.py

@@ -48,10 +48,12 @@ def save_part(
             save_torch_state_dict(state, made, **names)
         except SafetensorError as error:  # whatever keeps a file from being written
             raise OSError(f"The weights {part!r} could not be written to {folder}: {error}") from error
-        for old in _shards(folder, part):
-            old.unlink()
+        new = {shard.name for shard in _shards(Path(made), part)}
         for shard in _shards(Path(made), part):
             shard.replace(folder / shard.name)  # the index stays behind: the manifest serves
+        for old in _shards(folder, part):  # only now: at no moment there are none
+            if old.name not in new:
+                old.unlink()
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"files": {}}
     manifest["files"] = {k: v for k, v in manifest["files"].items() if (folder / k).exists()}
     manifest["files"] |= {file.name: _digest(file) for file in _shards(folder, part)}
@@ -151,7 +153,7 @@ def load_part(folder: Path, part: str) -> dict[str, Tensor]:
     Raises:
         ValueError: a shard is missing, was altered, or is no safetensors file.
     """
-    files = {k: v for k, v in read_manifest(folder)["files"].items() if _part_of(k) == part}
+    files = _digests(folder, part)
     if not files:
         raise ValueError(f"{folder} holds no {part!r} weights; train them, or load another folder.")
     state: dict[str, Tensor] = {}
@@ -205,7 +207,7 @@ def check_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], *, wh
 
 def has_part(folder: Path, part: str) -> bool:
     """Tell whether the manifest lists weights of this part."""
-    return any(_part_of(name) == part for name in read_manifest(folder)["files"])
+    return bool(_digests(folder, part))
 
 
 def list_parts(folder: Path) -> list[str]:
@@ -215,9 +217,7 @@ def list_parts(folder: Path) -> list[str]:
 
 def is_sound(folder: Path, part: str) -> bool:
     """Tell whether all files of a part are there and as they were written."""
-    if not (folder / MANIFEST).exists():
-        return False
-    files = {k: v for k, v in read_manifest(folder)["files"].items() if _part_of(k) == part}
+    files = _digests(folder, part) if (folder / MANIFEST).exists() else {}
     sound = ((folder / name).exists() and _digest(folder / name) == digest for name, digest in files.items())
     return bool(files) and all(sound)
 
@@ -242,6 +242,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _write_manifest(folder: Path, manifest: dict) -> None:
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+def _digests(folder: Path, part: str) -> dict[str, str]:
+    return {k: v for k, v in read_manifest(folder)["files"].items() if _part_of(k) == part}
 
 
 def _shards(folder: Path, part: str) -> list[Path]:

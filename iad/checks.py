@@ -3,9 +3,11 @@
 Every check raises a ValueError (a missing file: FileNotFoundError) with one sentence, or returns nothing.
 """
 
+import argparse
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from iad.config import PRESETS
 
@@ -22,6 +24,17 @@ def check_model(name: str) -> None:
     """Make sure that `name` is a preset, or may be a folder or a hub id (owner/name)."""
     if not Path(name).is_dir() and name.count("/") != 1:
         check_name(name, tuple(PRESETS), what="model")
+
+
+def read_option(arguments: argparse.Namespace, option: str) -> Any:
+    """Return the value of an option, such as --lora-rank."""
+    return getattr(arguments, option.removeprefix("--").replace("-", "_"))
+
+
+def list_given(arguments: argparse.Namespace, group: str) -> list[str]:
+    """List the options of a group in `iad/cli.toml` that say something else than their default."""
+    rows = {option: row for option, row in arguments.rows.items() if row.get("group") == group}
+    return [o for o, row in rows.items() if (read_option(arguments, o) or None) != row.get("default")]
 
 
 def check_number(value: float | None, option: str, *, low: float, high: float) -> None:

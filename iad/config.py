@@ -115,10 +115,30 @@ class SamplerConfig:
 
 
 @dataclass(frozen=True)
-class Preset:
-    """One model size: all parts and the clip it makes."""
+class _Sizes:
+    """What models of every size say of themselves."""
 
     name: str
+
+    @property
+    def duration(self) -> float:
+        """Seconds of one clip."""
+        return self.frames / self.fps
+
+    @property
+    def latent_frames(self) -> int:
+        """Latent frames of one clip."""
+        return self.count_latents(self.frames)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; `iad.checkpoint.preset_from_dict` reads them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Preset(_Sizes):
+    """One model size: all parts and the clip it makes."""
+
     size: int = 128  # pixels, both sides
     frames: int = 16
     fps: int = 8
@@ -137,15 +157,9 @@ class Preset:
         """Pixels a side of clips made to be looked at: drawn with the photo's own pixels, they bear it."""
         return 3 * self.size
 
-    @property
-    def duration(self) -> float:
-        """Seconds of one clip."""
-        return self.frames / self.fps
-
-    @property
-    def latent_frames(self) -> int:
-        """Latent frames of one clip."""
-        return self.frames // self.frames_per_latent
+    def count_latents(self, frames: int) -> int:
+        """Return how many latent frames so many frames have."""
+        return frames // self.frames_per_latent
 
     def seconds(self, latent_frames: int) -> float:
         """Return how long so many latent frames last."""
@@ -175,10 +189,6 @@ class Preset:
     def latent_channels(self) -> int:
         """Channels of one latent frame as the transformer sees it."""
         return self.autoencoder.latent_channels * self.frames_per_latent
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `iad.checkpoint.preset_from_dict` reads them."""
-        return asdict(self)
 
 
 FaceEncoderName = Literal["insightface", "clip", "mini"]
@@ -234,10 +244,9 @@ class AdapterSizes:
 
 
 @dataclass(frozen=True)
-class FullSizePreset:
+class FullSizePreset(_Sizes):
     """A published text-to-video model with our adapters, and the clip it makes."""
 
-    name: str
     base: BaseConfig = field(default_factory=BaseConfig)
     face: FaceConfig = field(default_factory=FaceConfig)
     adapters: AdapterSizes = field(default_factory=AdapterSizes)
@@ -254,16 +263,6 @@ class FullSizePreset:
     frames: int = 49
     fps: int = 8
     frames_per_latent: int = 4  # after the first frame, which has a latent frame of its own
-
-    @property
-    def duration(self) -> float:
-        """Seconds of one clip."""
-        return self.frames / self.fps
-
-    @property
-    def latent_frames(self) -> int:
-        """Latent frames of one clip."""
-        return self.count_latents(self.frames)
 
     def count_latents(self, frames: int) -> int:
         """Return how many latent frames so many frames have."""
@@ -287,10 +286,6 @@ class FullSizePreset:
     def token_grid(self) -> int:
         """Spatial tokens a side."""
         return self.face.grid
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `iad.checkpoint.preset_from_dict` reads them."""
-        return asdict(self)
 
 
 PRESETS: dict[str, Preset | FullSizePreset] = {

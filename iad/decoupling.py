@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, layer_norm, normalize
 
 from iad.config import TRACK, FullSizePreset, Preset
-from iad.performing.attention import Attention, feed_forward
-from iad.performing.latents import TextAction
+from iad.performing.network import Attention, TextAction, feed_forward
 
 LEAST_ROWS = 4  # from which HSIC can be estimated
 
@@ -131,7 +130,9 @@ class Decoupler(Reader):
         about = (identity - self.mean_identity).flatten(1)
         return (about @ self.erase_from @ self.erase_to).unflatten(1, self.queries.shape)
 
-    def forward(self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"], code=None) -> Split:
+    def forward(
+        self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"], code: Tensor | None = None
+    ) -> Split:
         """Read f and split it."""
         return self.split(self.read(vector, tokens), code)
 

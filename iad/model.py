@@ -10,8 +10,8 @@ from torch import nn
 
 from iad import checkpoint
 from iad.config import Preset, get_preset, is_full_size
+from iad.full_size.cogvideox import FullSizePipeline
 from iad.full_size.memory import find_device
-from iad.full_size.pipeline import FullSizePipeline
 from iad.geometry.head import Head, load_geometry, save_geometry
 from iad.models.baselines import RECIPES, Baseline, create_baseline
 from iad.models.parts import (
@@ -24,7 +24,7 @@ from iad.models.parts import (
     split_parts,
 )  # fmt: skip
 from iad.models.splitting import Splitting
-from iad.text import create_text_encoder, load_text_encoder
+from iad.text import TextEncoder, load_text_encoder
 
 T = TypeVar("T")
 OUT_OF_MEMORY = (
@@ -42,7 +42,7 @@ class Model(Splitting):
         self,
         preset: Preset,
         parts: nn.ModuleDict,
-        text_encoder,
+        text_encoder: TextEncoder,
         *,
         geometry: Head | None = None,
         baselines: Mapping[str, Callable[[], Baseline]] | None = None,
@@ -64,7 +64,7 @@ class Model(Splitting):
         preset = get_preset(preset) if isinstance(preset, str) else preset
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts, text_encoder = create_parts(preset), _text_encoder(preset)
+            parts, text_encoder = create_parts(preset), load_text_encoder(preset.text)
             made = {arm: create_baseline(arm, preset, parts["transformer"]) for arm in RECIPES}
         made = {arm: baseline.eval().requires_grad_(False) for arm, baseline in made.items()}
         return cls(preset, parts, text_encoder, baselines={a: partial(made.get, a) for a in made})
@@ -85,7 +85,7 @@ class Model(Splitting):
             adapter: a folder whose adapters and split replace those of the model; at full size also a hub id.
             device: "cpu", "cuda" or "mps"; "auto" is CUDA where there is one, else the CPU.
             full_size: for a full-size model only: `arms` to load at once, and the fields of
-                `iad.full_size.pipeline.Sources`: baselines, memory, cache, dynamic_guidance, accept_licence.
+                `iad.full_size.cogvideox.Sources`: baselines, memory, cache, dynamic_guidance, accept_licence.
 
         Raises:
             ValueError: unknown name or device, no weights, or weights that were altered or do not fit.
@@ -112,7 +112,8 @@ class Model(Splitting):
             load_parts(parts, Path(adapter), only=("decoupling", "adapters-iad"))
             sources |= {arm: Path(adapter) for arm in find_arms(Path(adapter), tuple(RECIPES))}
         loaders = {a: partial(load_baseline, a, preset, parts, source) for a, source in sources.items()}
-        return cls(preset, parts, _text_encoder(preset), geometry=geometry, baselines=loaders).to(device)
+        encoder = load_text_encoder(preset.text)
+        return cls(preset, parts, encoder, geometry=geometry, baselines=loaders).to(device)
 
     def to(self, device: str | torch.device) -> "Model":
         """Move every network, and return itself; what geometry draws is drawn on the CPU.
@@ -173,8 +174,3 @@ def retreating(method: Callable[..., T]) -> Callable[..., T]:
         return method(self, *args, **kwargs)
 
     return run
-
-
-def _text_encoder(preset: Preset):
-    create = create_text_encoder if preset.text.name == "hashed" else load_text_encoder
-    return create(preset.text)

@@ -7,7 +7,7 @@ says.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -28,14 +28,13 @@ from iad.geometry.refining import Repair
 from iad.media.photos import load_image
 from iad.model import Model, retreating
 from iad.models.autoencoder import to_tensor
-from iad.models.denoising import denoise
-from iad.models.predicting import Conditions, Guidance
+from iad.models.predicting import Conditions, Guidance, denoise
 from iad.models.scoring import Judge
 from iad.models.splitting import Reference, face_notes
 from iad.performing import Performance, perform_segments, track_to_code
 from iad.request import DURATION, FPS, Request, check_duration
 from iad.result import Result
-from iad.text import NEUTRAL_PROMPT, parse_prompt, split_prompt
+from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
 
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
 ONE_STEP = (
@@ -73,7 +72,7 @@ class IaDPipeline(Model):
         """
         begun = time.perf_counter()
         self._check(request)
-        arm, prompt = request.arm, request.prompt
+        arm = request.arm
         looks = [self._look(load_image(photo), request.face) for photo in request.references]
         photos, faces = [photo for photo, _ in looks], [found for _, found in looks]
         share = request.detail_scale * min(request.identity_scale, 1)
@@ -81,7 +80,8 @@ class IaDPipeline(Model):
         fps, size = self._choose_form(request, drawn=fitted is not None)
         seconds = check_duration(request.num_frames / fps if request.num_frames else request.duration)
         driver = None if request.action_reference is None else self._read_driver(request, seconds, fps)
-        moved = self._perform(prompt, request.timeline, driver, seconds=seconds, fps=fps, seed=request.seed)
+        asked = {"seconds": seconds, "fps": fps, "seed": request.seed}
+        moved = self._perform(request.prompt, request.timeline, driver, **asked)
         track, guidance = scale_track(moved.track, request.action_scale), self._guidance(request)
         frames, made_of = None, {"photo": 0.0, "denoiser": 1.0, "paint": 0.0}
         if fitted is None or share < 1:
@@ -100,7 +100,7 @@ class IaDPipeline(Model):
             frames = self._paste(fitted, frames)
         settings = {
             "model": self.preset.name, "arm": arm, "seed": request.seed, "frames": len(frames),
-            "size": size, "fps": fps, "prompt": prompt, "detail_scale": request.detail_scale,
+            "size": size, "fps": fps, "prompt": request.prompt, "detail_scale": request.detail_scale,
             "paste_back": request.paste_back,
         }  # fmt: skip
         people = [*face_notes(faces, request.face), *compare_people(identities)]
@@ -110,7 +110,7 @@ class IaDPipeline(Model):
             frames, fps, request.seed, elapsed, scores, settings | asdict(guidance), notes, made_of
         )
 
-    def _look(self, photo: UInt8[np.ndarray, "_ _ 3"], index: int | None):
+    def _look(self, photo: UInt8[np.ndarray, "_ _ 3"], index: int | None) -> tuple[np.ndarray, Face]:
         """Find the face, and turn a photo upright in which it lies on its side or upside down."""
         face = self.find_face(photo, index)
         x, y = face.landmarks[42:48].mean(axis=0) - face.landmarks[36:42].mean(axis=0)
@@ -147,7 +147,9 @@ class IaDPipeline(Model):
         steps = request.num_inference_steps or 1
         return [ONE_STEP.format(model=self.preset.name, steps=steps)] if steps > 1 else []
 
-    def _fit(self, photo, face: Face, arm: str = "iad") -> tuple[AnimatedPhoto | None, list[str]]:
+    def _fit(
+        self, photo: np.ndarray, face: Face, arm: str = "iad"
+    ) -> tuple[AnimatedPhoto | None, list[str]]:
         """Fit the photo for drawing, where this model and this arm have one; else None, and why."""
         if self.geometry is None:
             return None, [NO_GEOMETRY.format(model=self.preset.name)]
@@ -161,7 +163,14 @@ class IaDPipeline(Model):
         return read_driver(request.action_reference, find=find, follow=self.follow_face, **about)
 
     def _perform(
-        self, prompt: str, timeline, driver: Driven | None, *, seconds: float | None, fps: float, seed: int
+        self,
+        prompt: str,
+        timeline: Sequence[Action] | None,
+        driver: Driven | None,
+        *,
+        seconds: float | None,
+        fps: float,
+        seed: int,
     ) -> Performance:
         """Let the driver, or T, say what the face does in every frame."""
         if driver is not None:
@@ -215,7 +224,9 @@ class IaDPipeline(Model):
             crop = self.parts["autoencoder"].encode(pictures[:1]) if baseline.recipe.crop else None
         return Conditions(identity.mean(0, keepdim=True), actions, crop, words, encode([""]).states)
 
-    def _score(self, frames, photos, faces: list[Face], identities, track) -> dict[str, Any]:
+    def _score(
+        self, frames: np.ndarray, photos: list, faces: list[Face], identities: np.ndarray, track: Any
+    ) -> dict[str, Any]:
         """Judge the finished frames; the shares are of the first photo's embedding."""
         judge = Judge(look=self._glimpse, embed=self.embed_identity, match=self.match_tracks)
         shares = [float(share[0]) for share in self.split_face(photos[0], faces[0]).shares()]

@@ -13,11 +13,15 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+Crew = tuple[list[Callable[[Any], Future]], type[Exception]]  # what sends tasks, and how deaths are told
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 NO_RAY = "Ray is not installed here; install it (pip install ray) or leave --ray out."
@@ -50,56 +54,78 @@ def spread(
     if workers < 1:
         raise ValueError(f"workers is {workers}; give a whole number of 1 or more.")
     workers = min(workers, max(1, len(tasks)))
-    if ray:
-        return _over_ray(tasks, work, workers, start, ray)
-    return _here(tasks, work, start) if workers == 1 else _over_processes(tasks, work, workers, start)
+    if workers == 1 and not ray:
+        return _here(tasks, work, start)
+    crew = partial(_cluster, address=ray) if ray else _processes
+    return _hand_out(tasks, crew(workers, work, start))
 
 
-def _here(tasks, work, start) -> Iterator[Any]:
+def _here(tasks: Sequence[T], work: Callable[[T], R], start: Callable | None) -> Iterator[R]:
     if start and tasks:
         start()
-    for task in tasks:
-        yield work(task)
+    yield from map(work, tasks)
 
 
-def _over_processes(tasks, work, workers, start) -> Iterator[Any]:
-    from multiprocessing import connection, get_context
-
-    context = get_context("spawn")
-    waiting, busy, free, processes = deque(range(len(tasks))), {}, [], []
-    try:
-        with _unheard_interrupts():
-            for _ in range(workers):
-                ours, theirs = context.Pipe()
-                processes.append(context.Process(target=_serve, args=(theirs,), daemon=True))
-                processes[-1].start()
-                theirs.close()  # so that the end of the process is the end of the pipe
-                free.append(ours)
-        for pipe in free:
-            _send(pipe, (work, start))
-        while True:
+def _hand_out(tasks: Sequence[T], crew: contextlib.AbstractContextManager[Crew]) -> Iterator[Any]:
+    """Give every worker that is free a task, until all are done; one that dies gives its task back."""
+    waiting, left, free = deque(range(len(tasks))), len(tasks), []
+    with crew as (workers, died):
+        # a worker gets tasks once it answers: one that a cluster has no place for holds nothing up
+        busy = {submit(...): (submit, None) for submit in workers}
+        while left:
             while waiting and free:
-                pipe, number = free.pop(0), waiting.popleft()
-                busy[pipe] = number
-                _send(pipe, tasks[number])
+                submit, number = free.pop(0), waiting.popleft()
+                busy[submit(tasks[number])] = submit, number
             if not busy:
-                break
-            pipe = connection.wait(list(busy))[0]
-            number = busy.pop(pipe)
+                raise OSError(ALL_DIED)
+            answer = wait(busy, return_when=FIRST_COMPLETED).done.pop()
+            submit, number = busy.pop(answer)
             try:
-                answer = pipe.recv()
-            except (EOFError, OSError):  # the process died
-                waiting.append(number)
+                done, what = answer.result()
+            except died as error:
+                if number is None and not (busy or free) and died is not BrokenProcessPool:
+                    raise OSError(f"{NO_START} ({str(error).strip().splitlines()[-1].strip()})") from error
+                waiting.extend(() if number is None else (number,))
                 continue
-            free.append(pipe)
-            yield _unwrap(answer)
-        if waiting:
-            raise OSError(ALL_DIED)
+            free.append(submit)
+            if number is not None:
+                left -= 1
+                if not done:
+                    raise what
+                yield what
+
+
+@contextlib.contextmanager
+def _processes(count: int, work: Callable, start: Callable | None) -> Iterator[Crew]:
+    """Start executors of one process each, so that none takes others along as it dies."""
+    context = get_context("spawn")
+    executors = [ProcessPoolExecutor(1, context, initializer=_enter) for _ in range(count)]
+    try:
+        yield [partial(_send, executor, work, start) for executor in executors], BrokenProcessPool
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        for executor in executors:
+            for process in list((executor._processes or {}).values()):
+                process.terminate()  # whatever it does; public from Python 3.14 on
+        for executor in executors:
+            executor.shutdown(cancel_futures=True)
+
+
+def _send(executor: ProcessPoolExecutor, work: Callable, start: Callable | None, task: Any) -> Future:
+    with _unheard_interrupts():  # the process starts with its first task
+        return executor.submit(_serve, work, start, task)
+
+
+@contextlib.contextmanager
+def _cluster(count: int, work: Callable, start: Callable | None, address: str) -> Iterator[Crew]:
+    """Start actors on a Ray cluster."""
+    ray = _join(address, count)
+    try:
+        remote = ray.remote(num_cpus=1)(Server).options(runtime_env={"env_vars": ONE_THREAD})
+        actors = [remote.remote(work, start) for _ in range(count)]
+        submits = [lambda task, actor=actor: actor.run.remote(task).future() for actor in actors]
+        yield submits, ray.exceptions.RayActorError  # the worker or its machine died
+    finally:
+        ray.shutdown()
 
 
 @contextlib.contextmanager
@@ -118,19 +144,21 @@ def _unheard_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _send(pipe, what: Any) -> None:
-    with contextlib.suppress(OSError):  # the process has died, which the next answer tells
-        pipe.send(what)
-
-
-def _serve(pipe) -> None:
-    """What a worker process does: take tasks from the pipe until it closes."""
+def _enter() -> None:
+    """Prepare a worker process, before the modules of `work` are loaded."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(ONE_THREAD)  # before the modules of `work` are loaded
-    with contextlib.suppress(EOFError, OSError):  # the first process is gone, and nobody waits for more
-        server = Server(*pipe.recv())
-        while True:
-            pipe.send(server.run(pipe.recv()))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what it put into folders goes with it
+    os.environ.update(ONE_THREAD)
+
+
+def _serve(work: Callable, start: Callable[[], None] | None, task: Any) -> tuple[bool, Any]:
+    """Do a task in a worker process."""
+    global _server
+    _server = _server or Server(work, start)
+    try:
+        return _server.run(task)
+    except SystemExit:
+        os._exit(143)  # the pool would take it for what comes of the task
 
 
 class Server:
@@ -139,11 +167,10 @@ class Server:
     def __init__(self, work: Callable, start: Callable[[], None] | None):
         self.work, self.start = work, start
 
-    def ready(self) -> None:
-        """Return; a worker that answers this is there."""
-
     def run(self, task: Any) -> tuple[bool, Any]:
-        """Return (True, result) or (False, error that any process can read)."""
+        """Return (True, result) or (False, error that any process can read); `...` asks for no more."""
+        if task is ...:
+            return True, None
         try:
             self._start()
             return True, self.work(task)
@@ -162,46 +189,7 @@ class Server:
             self.start = None
 
 
-def _unwrap(answer: tuple[bool, Any]) -> Any:
-    done, what = answer
-    if not done:
-        raise what
-    return what
-
-
-def _over_ray(tasks, work, workers, start, address) -> Iterator[Any]:
-    ray = _join(address, workers)
-    try:
-        remote = ray.remote(num_cpus=1)(Server).options(runtime_env={"env_vars": ONE_THREAD})
-        actors = [remote.remote(work, start) for _ in range(workers)]
-        # a worker gets tasks once it answers: one that the cluster has no place for holds nothing up
-        busy = {actor.ready.remote(): (actor, None) for actor in actors}
-        waiting, free, left = deque(range(len(tasks))), [], len(tasks)
-        while left:
-            while waiting and free:
-                actor, number = free.pop(0), waiting.popleft()
-                busy[actor.run.remote(tasks[number])] = (actor, number)
-            if not busy:
-                raise OSError(ALL_DIED)
-            reference = ray.wait(list(busy))[0][0]
-            actor, number = busy.pop(reference)
-            try:
-                answer = ray.get(reference)
-            except ray.exceptions.RayActorError as error:  # the worker or its machine died
-                if number is None and not (busy or free):
-                    raise OSError(f"{NO_START} ({_last_line(error)})") from error
-                waiting.extend(() if number is None else (number,))
-                continue
-            free.append(actor)
-            if number is not None:
-                left -= 1
-                yield _unwrap(answer)
-    finally:
-        ray.shutdown()
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1].strip()
+_server: Server | None = None  # of a worker process
 
 
 def _join(address: str, workers: int) -> Any:

@@ -46,7 +46,7 @@ class Action:
     end: float | int
     prompt: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (math.isfinite(self.start) and math.isfinite(self.end)):
             raise ValueError(f"Times {self.start} to {self.end} are not finite; give seconds of the clip.")
         if self.start < 0:

@@ -134,7 +134,7 @@ print(f"mean |cos| of random pairs in 512 dimensions: {cosine.abs().mean():.3f}"
 # does** says which floor. A little noise makes it less perfect.
 
 # %%
-from iad.training.table import as_table, identity_terms, label_rows, move_points
+from loss_table import as_table, identity_terms, label_rows, move_points
 
 pillar = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]])
 floor = torch.tensor([0.5, 1.25, 2.0])
@@ -151,7 +151,7 @@ figures.draw_motion({"f: colour = person, shape = action": f.flatten(0, 1)[None]
 
 # %% [markdown]
 # What we hope for: all $i$ of one person in one place (four points on one floor), all $a$ of one action in one
-# place (three points on one line). `identity_terms` (in `iad/training/table.py`) rolls the table to find for every face
+# place (three points on one line). `identity_terms` (in `loss_table.py`) rolls the table to find for every face
 # *the same person in another action* and *another person in the same action*, and hands these pairs to the functions of
 # `iad/decoupling.py`:
 #

@@ -84,7 +84,7 @@ print({name: sum(p.numel() for p in model[name].parameters()) for name in ("deco
 # `split_table` splits a table of faces (people down, actions across). Before any training:
 
 # %%
-from iad.training.table import identity_terms, split_table, text_terms
+from loss_table import identity_terms, split_table, text_terms
 
 rows = table[:8, 0]
 split = split_table(model["decoupler"], vector[rows], tokens[rows])

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from PIL import Image
+from pillow_heif import from_pillow
 
 import iad
 
@@ -74,7 +75,9 @@ def encode_pictures() -> list[bytes]:
         buffer = io.BytesIO()
         Image.fromarray(NOISE[0]).convert(mode).save(buffer, kind, exif=exif)
         found.append(buffer.getvalue())
-    return found
+    buffer = io.BytesIO()
+    from_pillow(Image.fromarray(NOISE[0])).save(buffer, exif=exif.tobytes())
+    return [*found, buffer.getvalue()]
 
 
 def encode_videos() -> list[bytes]:

@@ -14,16 +14,17 @@ from twins_animator import _tokenizer, write_id_animator
 from twins_faces import write_clip
 
 from iad.cli import main
-from iad.full_size import evaluating, measuring, sizes
-from iad.full_size.accept import Acceptance, accept
+from iad.config import ARMS
+from iad.full_size import acceptance, measuring
+from iad.full_size.acceptance import accept, evaluate_full_size
+from iad.full_size.arcface import ArcFace
 from iad.full_size.caching import CACHES
-from iad.full_size.curricular import CurricularFace, load_curricular
-from iad.full_size.evaluating import evaluate_full_size
 from iad.full_size.id_animator import TEMPLATE
-from iad.full_size.judging import Judges, load_judges, prepare_chip
+from iad.full_size.judging import CUR, Judges, create_curricular, cut_chip, load_curricular, load_judges
 from iad.full_size.measuring import Measurements, Meter, accept_random
 from iad.full_size.sizes import Scale
 from iad.media.photos import load_image
+from iad.request import Request
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 NOBODY = {"FaceSim-Arc": "InsightFace is not installed.", "CLIPScore": "CLIP is not here."}
@@ -43,7 +44,7 @@ def test_a_rehearsal_measures_everything_and_names_what_fails(tmp_path, monkeypa
     def create(**changes):
         raise torch.OutOfMemoryError("more than there is")
 
-    monkeypatch.setattr(sizes, "create_consisid", create)
+    monkeypatch.setattr("diffusers.ConsisIDTransformer3DModel", create)
     output = tmp_path / "new"
     words = ["accept", "--tiny", "--device", "cpu", "--steps", "8", "--output", str(output), "--json"]
     assert main(words) == 0
@@ -73,7 +74,7 @@ def test_a_step_of_consisid_is_measured_too():
 def test_tiles_are_smaller_than_the_clip():
     """Else decoding in tiles would measure nothing."""
     scale = Scale.tiny("cpu")
-    vae = scale.build(measuring.create_vae, **scale.vae)
+    vae = scale.build("VAE")
     assert vae.tile_latent_min_height < scale.preset.height // 8
 
 
@@ -91,7 +92,7 @@ def test_a_clip_is_broken_off_between_two_steps(monkeypatch):
     meter.until = 0
     monkeypatch.setattr(meter, "start", lambda: None)  # it has begun
     row = measuring._attempt("a clip", make, meter)
-    assert "minutes are over" in row.note
+    assert "minutes are over" in row["note"]
 
 
 @without_cuda
@@ -107,18 +108,18 @@ def test_without_a_gpu_it_says_so_in_a_sentence(tmp_path, capsys, words, said):
 
 def test_every_arm_makes_a_clip_or_says_why_not(folder, tmp_path):
     animator = write_id_animator(tmp_path / "animator")
-    asked = Acceptance(
-        ASTRONAUT,
-        tmp_path / "out",
-        model=str(folder),
+    told = []
+    accept(
+        Request(ASTRONAUT, "nods", num_inference_steps=3, num_frames=9, height=64, width=64),
+        str(folder),
+        arms=ARMS,
+        output=tmp_path / "out",
+        tell=told.append,
+        load=lambda **_: Judges(missing=NOBODY),
         baselines={"id-animator": animator, "consisid": tmp_path},
         device="cpu",
         memory="full",
-        steps=3,
-        size={"num_frames": 9, "height": 64, "width": 64},
     )
-    told = []
-    accept(asked, tell=told.append, load=lambda **_: Judges(missing=NOBODY))
     report, text = read(tmp_path / "out")
     iad, consisid, ours = report["rows"]
     assert [row["arm"] for row in told] == ["iad", "consisid", "id-animator"]
@@ -134,7 +135,7 @@ def test_every_arm_makes_a_clip_or_says_why_not(folder, tmp_path):
 class Detector:
     """Sees two faces, the larger one in the whole picture; none in a black one, whatever is around it."""
 
-    def detect(self, picture):
+    def detect(self, picture, *, input_size):
         high, wide = picture.shape[:2]
         if picture[high // 2, wide // 2].max() == 0:
             return np.zeros((0, 5)), np.zeros((0, 5, 2))
@@ -144,6 +145,8 @@ class Detector:
 
 class Arcface:
     """Embeds the mean colour."""
+
+    output_shape = (1, 3)
 
     def get(self, picture, face):
         assert face.kps[0, 0] > 2  # of the larger face
@@ -155,7 +158,8 @@ def paint(*colour):
 
 
 def test_faces_are_compared_as_consisid_compares_them():
-    judges = Judges(faces=SimpleNamespace(detector=Detector(), arcface=Arcface()), missing={})
+    models = {"detection": Detector(), "recognition": Arcface()}
+    judges = Judges(faces=ArcFace(SimpleNamespace(models=models)), missing={})
     clip = np.stack([paint(200, 100, 100)] * 16 + [paint(100, 200, 100)] * 8 + [paint(0, 0, 0)] * 8)
     said = judges.judge(clip, paint(250, 100, 100), "nods")
     assert said == {"faces": 0.75, "facesim_arc": pytest.approx(8 / 12)}  # 8, 4 and 4 of sixteen frames
@@ -170,8 +174,8 @@ def test_the_second_recogniser_sees_the_face_where_insightface_puts_it():
     picture = np.zeros((400, 400, 3), np.uint8)
     eye = np.linalg.inv(theirs) @ [100, 120, 1]
     x, y = np.rint(eye[:2]).astype(int)
-    picture[y - 4 : y + 5, x - 4 : x + 5] = (255, 0, 0)  # blue, in BGR
-    chip = prepare_chip(picture, points)[0]
+    picture[y - 4 : y + 5, x - 4 : x + 5] = (0, 0, 255)
+    chip = cut_chip(picture, points)[0]
     assert chip.shape == (3, 112, 112) and chip[2, 60, 50] == 1 and chip[0, 60, 50] == -1
     rows, columns = torch.nonzero(chip[2] > 0, as_tuple=True)
     assert abs(rows.float().mean() - 59.75) < 0.5 and abs(columns.float().mean() - 49.75) < 0.5
@@ -179,17 +183,18 @@ def test_the_second_recogniser_sees_the_face_where_insightface_puts_it():
 
 def test_curricularface_says_what_the_published_code_says(tmp_path):
     # These numbers are of TFace's model_irse.py (IR-18), its weights filled by the same rule.
-    network = fill_by_rule(CurricularFace((2, 2, 2, 2)))
+    network = fill_by_rule(create_curricular((2, 2, 2, 2)))
     with torch.no_grad():
         said = network(make_gradient(112) * 2 - 1)[0]
     assert said[:5].tolist() == pytest.approx([0.2264, 0.5547, 0.3956, -0.0524, -0.3493], abs=1e-3)
     assert said.norm().item() == pytest.approx(7.5416, abs=1e-3)
     with torch.device("meta"):
-        whole = CurricularFace()
+        whole = create_curricular()
     assert round(sum(p.numel() for p in whole.parameters()) / 1e6, 1) == 65.2
-    torch.save(network.state_dict(), tmp_path / "small.bin")
+    (tmp_path / CUR).parent.mkdir()
+    torch.save(network.state_dict(), tmp_path / CUR)
     with pytest.raises(ValueError, match="keys are missing"):
-        load_curricular(tmp_path / "small.bin")
+        load_curricular(tmp_path)
 
 
 def test_clipscore_is_that_of_the_frames_and_the_words(tmp_path):
@@ -217,7 +222,7 @@ def test_clipscore_is_that_of_the_frames_and_the_words(tmp_path):
 
 
 def test_the_arms_are_compared_over_people(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluating, "PROMPTS", ("smiles", "nods"))
+    monkeypatch.setattr(acceptance, "PROMPTS", ("smiles", "nods"))
     seen = []
 
     class Brightness(Judges):
@@ -233,9 +238,9 @@ def test_the_arms_are_compared_over_people(folder, tmp_path, monkeypatch):
         photos=[photo, brighter],
         seeds=1,
         output=tmp_path,
-        load=lambda: Brightness(faces=True, clip=True, missing={"FaceSim-Cur": "not here"}),
+        load=lambda: Brightness(clip=True, missing={"FaceSim-Cur": "not here"}),
         device="cpu",
-        num_inference_steps=1,
+        settings={"num_inference_steps": 1},
     )
     one, other = photo.mean() / 100, brighter.mean() / 100
     half = 1.96 * abs(other - one) / 2  # of two people: the deviation is the difference by root two

@@ -39,13 +39,13 @@ from iad.media.video import read_video, stream_video
 from iad.media.video import save as save_video
 from iad.text import Action, parse_prompt
 from iad.training import stages
-from iad.training.budget import LoopConfig, Options
 from iad.training.encoder_stages import EncoderStage
 from iad.training.footage import CAPTIONS, read_captions
 from iad.training.footage_clips import Clips
-from iad.training.loop import fit
+from iad.training.full_size_run import read_facts
+from iad.training.loop import STATE, fit, read_arrays, read_progress
 from iad.training.pool import load_pool
-from iad.training.state import STATE, read_arrays, read_facts, read_progress
+from iad.training.timetable import LoopConfig, Options
 
 SPARE = 400_000_000  # bytes that an input may take
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from iad.faces.gaze import measure_gaze
-from iad.geometry.calibration import (
+from iad.geometry.coefficients import COLUMN
+from iad.geometry.driving import (
     LIDS,
     WEIGHT_GAIN,
     close_in_blinks,
@@ -14,7 +15,6 @@ from iad.geometry.calibration import (
     observe,
     steady,
 )
-from iad.geometry.coefficients import COLUMN
 
 RNG = np.random.default_rng(0)
 

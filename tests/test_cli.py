@@ -1,6 +1,5 @@
 """The command line keeps its contract: files and JSON; or one sentence and exit code 2."""
 
-import inspect
 import json
 import pickle
 import subprocess
@@ -19,6 +18,7 @@ from iad.commands.evaluate import SUITES
 from iad.config import ARMS, CONTROLS, PRESETS
 from iad.media import video
 from iad.request import Request
+from iad.training.timetable import Options
 
 PORTRAIT = str(ASTRONAUT)
 
@@ -161,7 +161,7 @@ def _draw(name, size, mode="RGB"):
     ("name", "make", "complaint"),
     [
         ("absent.jpg", lambda _: None, "no file"),
-        ("words.jpg", _write("words.jpg", b"words"), "not a JPEG, PNG or WebP"),
+        ("words.jpg", _write("words.jpg", b"words"), "not a JPEG, PNG, WebP or HEIC"),
         ("empty.jpg", _write("empty.jpg", b""), "empty"),
         ("cut.jpg", _write("cut.jpg", Path(PORTRAIT).read_bytes()[:9000]), "cut short"),
         ("tiny.png", _draw("tiny.png", (8, 8)), "8 x 8 pixels"),
@@ -355,35 +355,16 @@ def test_decouple_writes_embeddings_and_a_picture(pipeline, tmp_path):
 
 def test_train_passes_its_words_on(tmp_path, monkeypatch):
     calls = []
-    import iad.training
-
-    monkeypatch.setattr(iad.training, "run", lambda *a, **k: calls.append((a, k)), raising=False)
+    monkeypatch.setattr("iad.training.stages.train", lambda stage, **given: calls.append((stage, given)))
     words = ["train", "joint", "--arm", "iad", "consisid", "--data", str(tmp_path), "--minutes", "2"]
     words += ["--without", "orthogonality", "swap", "--seed", "3", "--steps", "9", "--resume"]
     assert main([*words, "--output", str(tmp_path / "run")]) == 0
-    ((stage,), options) = calls[0]
-    assert stage == "joint" and options == {
-        "preset": "mini", "arms": ("iad", "consisid"), "data": tmp_path, "minutes": 2, "resume": True,
-        "without": ("orthogonality", "swap"), "seed": 3, "max_steps": 9, "output": tmp_path / "run",
-    }  # fmt: skip
-
-
-def test_train_leaves_what_is_not_said_to_the_training(tmp_path, monkeypatch):
-    calls = []
-    import iad.training
-
-    monkeypatch.setattr(iad.training, "run", lambda *a, **k: calls.append(k), raising=False)
-    assert main(["train", "encoder", "--output", str(tmp_path / "run")]) == 0
-    assert not {"minutes", "without", "max_steps"} & set(calls[0]) and calls[0]["arms"] == ("iad",)
-
-
-def test_train_asks_for_nothing_that_training_does_not_take(tmp_path, monkeypatch):
-    import iad.training
-
-    real, calls = inspect.signature(iad.training.run), []
-    monkeypatch.setattr(iad.training, "run", lambda *a, **k: calls.append(real.bind(*a, **k)))
-    words = ["train", "joint", "--without", "swap", "--steps", "9", "--minutes", "2"]
-    assert main([*words, "--output", str(tmp_path / "run")]) == 0 and calls
+    given = {"data": tmp_path, "minutes": 2, "resume": True, "seed": 3, "max_steps": 9}
+    given |= {"arms": ("iad", "consisid"), "without": ("orthogonality", "swap")}
+    options = Options(output=tmp_path / "run", **given)
+    assert calls.pop() == ("joint", {"preset": "mini", "options": options})
+    assert main(["train", "encoder", "--output", str(tmp_path / "run")]) == 0  # nothing said
+    assert calls == [("encoder", {"preset": "mini", "options": Options(output=tmp_path / "run")})]
 
 
 def test_evaluate_passes_its_words_on(tmp_path, monkeypatch, capsys):

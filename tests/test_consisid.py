@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from iad.full_size import consisid_faces
-from iad.full_size.bisenet import FaceParser, load_face_parser
-from iad.full_size.consisid import ConsisID, fetch_consisid, load_consisid, load_pipeline
+from iad.full_size.arcface import ArcFace
+from iad.full_size.consisid import ConsisID, fetch_consisid, load_consisid, load_pipeline, write_long_prompt
 from iad.full_size.consisid_faces import (
     EVA,
     PACK,
@@ -25,9 +25,8 @@ from iad.full_size.consisid_faces import (
     prepare_face,
     shrink,
 )
-from iad.full_size.eva import EvaConfig, EvaTower, load_eva
+from iad.full_size.face_networks import EvaConfig, EvaTower, FaceParser, load_eva, load_face_parser
 from iad.full_size.forms import RequestDefaults
-from iad.full_size.prompts import write_long_prompt
 from iad.full_size.published import check_tokenizer
 from iad.request import Request
 
@@ -36,13 +35,13 @@ REQUEST = Request(
 )
 
 
-class GivenAntelope:
+class GivenArcFace(ArcFace):
     """A recogniser without InsightFace: the embedding is a projection of the photo, the points are given."""
 
     def __init__(self, points=TEMPLATE):
         self.points = np.float32(points)
 
-    def find(self, photo):
+    def find(self, photo, *, side):
         small = cv2.resize(photo, (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32).ravel() / 255
         weights = np.random.default_rng(0).standard_normal((small.size, 512)).astype(np.float32)
         return small @ weights, self.points
@@ -81,7 +80,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reader(folder):
     home = folder / "face_encoder"
-    return FaceReader(GivenAntelope(), load_eva(home / EVA), load_face_parser(home / PARSER))
+    return FaceReader(GivenArcFace(), load_eva(home / EVA), load_face_parser(home / PARSER))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +171,7 @@ def test_the_backdrop_turns_white_and_the_tower_sees_no_colour(folder, face):
     assert 0.02 < backdrop.mean() < 0.98
     assert (face.image[backdrop] == 255).all()
     assert np.abs(face.image[~backdrop].astype(int) - photo[~backdrop]).max() <= 1
-    turned = FaceReader(GivenAntelope(), load_eva(home / EVA), parser)
+    turned = FaceReader(GivenArcFace(), load_eva(home / EVA), parser)
     seen = []
     turned.tower.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     turned.read(photo)
@@ -198,11 +197,9 @@ def test_of_several_photos_the_embeddings_are_averaged(reader):
 
 
 def test_a_photo_without_a_face_is_named(reader):
-    class SeesNone(GivenAntelope):
-        def find(self, photo):
-            if photo.mean() < 1:
-                raise ValueError(consisid_faces.NO_FACE)
-            return super().find(photo)
+    class SeesNone(GivenArcFace):
+        def find(self, photo, *, side):
+            return None if photo.mean() < 1 else super().find(photo, side=side)
 
     blind = FaceReader(SeesNone(), reader.tower, reader.parser)
     with pytest.raises(ValueError, match="Photo 2 of 2: No face found"):
@@ -279,16 +276,17 @@ def test_memory_modes_make_the_same_clip(folder, reader, face, clip, mode):
 
 
 def test_its_transformer_has_no_step_caches(consisid):
-    from iad.full_size.caching import enable_cache
+    from iad.full_size.caching import step_cache
 
-    with pytest.raises(ValueError, match="has no step caches"):
-        enable_cache(consisid.pipeline.transformer, "first-block", steps=2)
+    refused = pytest.raises(ValueError, match="has no step caches")
+    with refused, step_cache(consisid.pipeline, "first-block", steps=2):
+        pass
 
 
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is neither a folder nor a hub id"):
         fetch_consisid(tmp_path / "absent")
-    with pytest.raises(ValueError, match="is no ConsisID"):
+    with pytest.raises(ValueError, match=r"model_index\.json is missing or unreadable"):
         fetch_consisid(tmp_path)
     (tmp_path / "model_index.json").write_text('{"_class_name": "CogVideoXPipeline"}')
     with pytest.raises(ValueError, match="holds a CogVideoXPipeline, not a ConsisIDPipeline"):
@@ -329,7 +327,7 @@ def test_a_published_tokenizer_asks_for_its_packages(tmp_path, monkeypatch, abse
 
 
 def test_insightface_has_no_stand_in(folder, monkeypatch):
-    monkeypatch.setattr(consisid_faces.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "insightface.app", None)
     with pytest.raises(ValueError, match="pip install.*insightface.*non-commercial research only"):
         load_consisid(folder)
 
@@ -353,7 +351,7 @@ def test_the_whole_system_runs_from_a_photo(tmp_path, photo, monkeypatch):
     from iad.media.photos import load_image
 
     folder = write_consisid(tmp_path / "ConsisID-preview")
-    monkeypatch.setattr(twins_faces, "SIDE", consisid_faces.DETECTION_SIZE[0])
+    monkeypatch.setattr(twins_faces, "SIDE", consisid_faces.DETECTION_SIDE)
     twins_faces.write_antelope(folder / "face_encoder" / PACK)
     system, pixels = load_consisid(folder, memory="full", device="cpu"), load_image(photo)
     made = system.generate([pixels], REQUEST)

@@ -7,9 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from iad.geometry.calibration import LIDS, POSE_GAIN, WEIGHT_GAIN
 from iad.geometry.coefficients import GAZE
-from iad.geometry.driving import FPS, LONGEST, read_driver
+from iad.geometry.driving import FPS, LIDS, LONGEST, POSE_GAIN, WEIGHT_GAIN, read_driver
 from iad.media.video import stream_video
 
 

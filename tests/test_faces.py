@@ -16,9 +16,9 @@ from PIL import Image
 
 from iad.faces import alignment, crop, detect_faces, find_face, finding, load_image, track_face
 from iad.faces.detectors import detect_any
+from iad.faces.finding import MEAN_FACE as MEAN_SHAPE
+from iad.faces.finding import distance_to_face
 from iad.faces.framing import BOX_TO_SIDE, Box, box_in, frame_box
-from iad.faces.shape import MEAN_FACE as MEAN_SHAPE
-from iad.faces.shape import distance_to_face
 from iad.media.photos import brighten, gain_for, luminance
 
 PORTRAIT = cut_portrait()
@@ -49,13 +49,13 @@ def _encode(image, **options):
 @pytest.mark.parametrize(
     ("name", "data", "complaint"),
     [
-        ("notes.jpg", b"these are words, not pixels", "not a JPEG, PNG or WebP"),
+        ("notes.jpg", b"these are words, not pixels", "not a JPEG, PNG, WebP or HEIC"),
         ("empty.png", b"", "is empty"),
         ("cut.jpg", PORTRAIT.read_bytes()[:5000], "cut short"),
         ("header.png", b"\x89PNG\r\n\x1a\n" + bytes(40), "damaged"),
         ("small.png", _encode(np.zeros((8, 8, 3), np.uint8), format="PNG"), "8 x 8 pixels"),
         ("weights.pkl", pickle.dumps({"a": 1}), "pickle"),
-        ("picture.gif", _encode(np.zeros((64, 64), np.uint8), format="GIF"), "not a JPEG, PNG or WebP"),
+        ("picture.gif", _encode(np.zeros((64, 64), np.uint8), format="GIF"), "not a JPEG, PNG, WebP or HEIC"),
         ("bytes.jpg", b"\xff\xd8\xff" + bytes(30_000_001), "30 MB"),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",

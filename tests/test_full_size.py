@@ -12,8 +12,8 @@ from iad.checkpoint import preset_from_dict
 from iad.config import PRESETS, FullSizePreset
 from iad.faces import Face
 from iad.full_size.base import load_base, read_preset
+from iad.full_size.encoder import score_clip
 from iad.full_size.forms import single_out
-from iad.full_size.scoring import score_clip
 from iad.media.photos import load_image
 from iad.models.adapters import is_adapter_key
 from iad.text import parse_prompt
@@ -225,7 +225,7 @@ def test_another_kind_of_pipeline_is_refused(folder, tmp_path):
     other = shutil.copytree(folder, tmp_path / "other")
     index = json.loads((other / "model_index.json").read_text())
     (other / "model_index.json").write_text(json.dumps(index | {"_class_name": "WanPipeline"}))
-    with pytest.raises(ValueError, match="holds a WanPipeline; .*CogVideoXPipeline"):
+    with pytest.raises(ValueError, match="holds a WanPipeline, not a CogVideoXPipeline"):
         IaDPipeline.from_pretrained(other)
 
 

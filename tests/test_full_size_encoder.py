@@ -14,10 +14,10 @@ from twins_faces import POINTS, write_antelope, write_clip
 
 from iad.config import DecouplerConfig, FaceConfig, FullSizePreset
 from iad.decoupling import Decoupler
+from iad.full_size import arcface
 from iad.full_size import encoder as room
-from iad.full_size import recogniser
+from iad.full_size.arcface import find_models, five_points, load_arcface
 from iad.full_size.encoder import load_clip, load_face_encoder, load_mini_encoder
-from iad.full_size.recogniser import find_models, five_points, load_recogniser
 from iad.models.autoencoder import to_tensor
 from iad.portraits.collection import load_collection
 
@@ -105,7 +105,7 @@ def test_the_mini_kind_says_what_minis_encoder_says(faces):
 
 def test_people_differ_more_than_a_persons_actions_do(faces):
     rows = faces.find(person=range(8), take=0)
-    found = load_face_encoder(FaceConfig("mini")).recognise(to_tensor(faces.crops[rows]))
+    found = load_face_encoder(FaceConfig("mini"))(to_tensor(faces.crops[rows])).embedding
     cosine, person = found @ found.T, torch.as_tensor(faces.person[rows])
     same = person[:, None] == person[None]
     assert cosine[same].mean() > 0.8
@@ -131,14 +131,6 @@ def test_nothing_of_the_encoder_stays_behind_when_it_moves(small, faces):
     assert cosine_similarity(before.vector, half.vector).min() > 0.98
     moved = encoder.to("meta")(crops)
     assert moved.tokens.device.type == moved.vector.device.type == "meta"
-
-
-def test_recognising_does_not_wait_for_clip(small, faces):
-    crops = show(faces, person=1, take=0)
-    encoder = load_face_encoder(SmallClip("clip"), clip=small)
-    wanted = encoder(crops).embedding
-    encoder.clip.forward = None  # calling it would fail
-    assert torch.equal(encoder.recognise(crops), wanted)
 
 
 def test_pictures_reach_clip_as_its_training_prepared_them(small, photo):
@@ -213,10 +205,10 @@ def spoil(folder, change):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (lambda f: (f / "pytorch_model.bin").unlink(), "pytorch_model.bin is missing"),
+        (lambda f: (f / "pytorch_model.bin").unlink(), "pytorch_model.bin"),
         (lambda f: (f / "config.json").unlink(), r"incomplete \(config.json\)"),
-        (lambda f: (f / "config.json").write_text("{half"), "no readable config.json"),
-        (lambda f: (f / "pytorch_model.bin").write_bytes(b"PK half"), "cannot be read"),
+        (lambda f: (f / "config.json").write_text("{half"), "config.json"),
+        (lambda f: (f / "pytorch_model.bin").write_bytes(b"PK half"), "cannot be loaded"),
         (
             lambda f: spoil(f, lambda s: s.pop("visual_projection.weight")),
             r"1 .*visual_projection.weight",
@@ -262,15 +254,14 @@ def test_an_insightface_that_does_not_start_is_explained(monkeypatch):
 
     stand_in(monkeypatch, app=Broken("insightface.app"))
     with pytest.raises(ValueError, match=r"does not start \(libGL.so.1.*'clip'"):
-        load_recogniser()
+        load_arcface()
 
 
-def stand_in(monkeypatch, *, app=None, fetch=None, offers=("CPUExecutionProvider",)):
-    """Put a stand-in for InsightFace and ONNX Runtime where the real ones would be imported from."""
+def stand_in(monkeypatch, *, app=None, fetch=None):
+    """Put a stand-in for InsightFace where the real one would be imported from."""
     utils = types.SimpleNamespace(ensure_available=fetch)
     modules = {"insightface": types.SimpleNamespace(), "insightface.app": app, "insightface.utils": utils}
-    runtime = types.SimpleNamespace(get_available_providers=lambda: list(offers))
-    for name, module in (modules | {"onnxruntime": runtime}).items():
+    for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
 
 
@@ -295,8 +286,8 @@ APP = types.SimpleNamespace(FaceAnalysis=Analysis)
 @pytest.fixture
 def home(monkeypatch, tmp_path):
     """Give an InsightFace folder that is still empty, and an environment that accepts nothing."""
-    monkeypatch.setattr(recogniser, "PACKS", tmp_path / "home")
-    monkeypatch.delenv(recogniser.ACCEPT, raising=False)
+    monkeypatch.setattr(arcface, "PACKS", tmp_path / "home")
+    monkeypatch.delenv(arcface.ACCEPT, raising=False)
     return tmp_path / "home"
 
 
@@ -304,9 +295,9 @@ def home(monkeypatch, tmp_path):
 def test_nothing_is_fetched_before_the_licence_is_accepted(value, home, monkeypatch):
     stand_in(monkeypatch, app=APP, fetch=lambda *a, **k: pytest.fail("it was fetched"))
     if value:
-        monkeypatch.setenv(recogniser.ACCEPT, value)
+        monkeypatch.setenv(arcface.ACCEPT, value)
     with pytest.raises(ValueError, match=r"non-commercial research only.*IAD_ACCEPT_INSIGHTFACE=1"):
-        load_recogniser()
+        load_arcface()
     assert not home.exists()
 
 
@@ -321,13 +312,13 @@ def test_an_accepted_licence_is_shown_and_the_nested_archive_is_used(by_flag, ho
 
     stand_in(monkeypatch, app=APP, fetch=fetch)
     if not by_flag:
-        monkeypatch.setenv(recogniser.ACCEPT, "1")
-    assert load_recogniser(accept_licence=by_flag).dim == 512
+        monkeypatch.setenv(arcface.ACCEPT, "1")
+    assert load_arcface(accept_licence=by_flag).dim == 512
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.index("non-commercial research only") < said.err.index("download_path")
     stand_in(monkeypatch, app=APP, fetch=lambda *a, **k: pytest.fail("it was fetched twice"))
-    assert load_recogniser().dim == 512
+    assert load_arcface().dim == 512
 
 
 def test_a_failed_download_is_explained(home, monkeypatch):
@@ -336,21 +327,18 @@ def test_a_failed_download_is_explained(home, monkeypatch):
 
     stand_in(monkeypatch, app=APP, fetch=fetch)
     with pytest.raises(ValueError, match=r"could not fetch antelopev2 \(ConnectionError\).*antelopev2.zip"):
-        load_recogniser(accept_licence=True)
+        load_arcface(accept_licence=True)
 
 
 def test_a_gpu_is_never_silently_a_cpu(home, monkeypatch, tmp_path):
     (tmp_path / "a.onnx").touch()
     stand_in(monkeypatch, app=APP)
-    load_recogniser(tmp_path, device="cpu")
-    with pytest.raises(ValueError, match=r"built for the CPU alone; install onnxruntime-gpu"):
-        load_recogniser(tmp_path, device="cuda")
-    stand_in(monkeypatch, app=APP, offers=("CUDAExecutionProvider", "CPUExecutionProvider"))
+    load_arcface(tmp_path, device="cpu")
     with pytest.raises(ValueError, match=r"did not load; install onnxruntime-gpu"):
-        load_recogniser(tmp_path, device="cuda:1")
+        load_arcface(tmp_path, device="cuda:1")
     monkeypatch.setattr(Analysis, "runs_on", "CUDAExecutionProvider")
-    load_recogniser(tmp_path, device="cuda:1")
-    assert recogniser.choose_providers("cuda:1")[0] == ("CUDAExecutionProvider", {"device_id": 1})
+    load_arcface(tmp_path, device="cuda:1")
+    assert arcface.choose_providers("cuda:1")[0] == ("CUDAExecutionProvider", {"device_id": 1})
 
 
 def test_a_pack_is_found_flat_or_nested_and_an_empty_one_explained(tmp_path):
@@ -417,7 +405,7 @@ def test_the_chip_lies_as_arcface_wants_it(score, tmp_path, monkeypatch):
     own = np.array(POINTS, np.float32) + np.float32([0.06, -0.04])
     for place, point in zip((slice(36, 42), slice(42, 48), 30, 48, 54), own, strict=True):
         marks[0, place] = point
-    loaded = load_recogniser(write_antelope(tmp_path, score=score))
+    loaded = load_arcface(write_antelope(tmp_path, score=score))
     chips = []
     monkeypatch.setattr(
         loaded.arcface, "get_feat", lambda given: chips.extend(given) or np.zeros((1, 512), "f")
@@ -442,7 +430,7 @@ def test_a_spoilt_pack_is_explained(fault, said, tmp_path):
     folder = write_antelope(tmp_path)
     fault(folder)
     with pytest.raises(ValueError, match=said):
-        load_recogniser(folder)
+        load_arcface(folder)
 
 
 @needs_insightface
@@ -452,4 +440,4 @@ def test_the_real_runtime_admits_that_it_has_no_gpu(pack):
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has a GPU provider")
     with pytest.raises(ValueError, match="install onnxruntime-gpu"):
-        load_recogniser(pack, device="cuda")
+        load_arcface(pack, device="cuda")

@@ -1,6 +1,6 @@
 """Full-size training on a tiny base: the loss falls, the base stays, and a killed run goes on exactly."""
 
-import importlib.util
+import importlib.metadata
 import json
 import os
 import signal
@@ -50,6 +50,11 @@ def options(folder, **changes):
     return FullSizeOptions(given.pop("preset", SMALL), folder / "videos", folder / "out", **given)
 
 
+def create_loss(folder, **changes):
+    """Build what is trained, untrained yet."""
+    return full_size_loss.create_loss(options(folder, **changes), folder / "base", device=torch.device("cpu"))
+
+
 def losses(output):
     return [{k: v for k, v in line.items() if k != "minutes"} for line in read_lines(output, "log.jsonl")]
 
@@ -62,7 +67,7 @@ def test_the_loss_falls(whole, folder):
     """Against the untrained model on the same batches, for the noise levels of a few steps differ widely."""
     lines = losses(whole[0])
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
-    facts = full_size_run.state.read_facts(whole[0])
+    facts = full_size_run.read_facts(whole[0])
     given = options(folder, batch=facts["batch"], seed=facts["seed"])
     untrained = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
     clips, before = Clips(folder / "videos", SMALL), []
@@ -75,7 +80,7 @@ def test_the_loss_falls(whole, folder):
 
 
 def test_adapters_learn_to_denoise_one_clip(folder):
-    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder)
     clips = Clips(folder / "videos", SMALL)
     batch = clips.batch(clips.draw(0, rank=0, world=1, batch=2, split=2, seed=0))
     batch["keep_identity"][:] = batch["keep_action"][:] = 1
@@ -98,8 +103,7 @@ def test_adapters_change_and_the_base_does_not(whole, folder):
     after = whole[1].transformer.state_dict()
     assert {key for key in after if not is_adapter_key(key)} == stock.keys()
     assert all(torch.equal(after[key], value) for key, value in stock.items())
-    given = options(folder)
-    before = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
+    before = create_loss(folder)
     learned = dict(whole[1].named_parameters())
     trained = [name for name, p in before.named_parameters() if p.requires_grad]
     same = [name for name in trained if torch.equal(learned[name], before.get_parameter(name))]
@@ -108,7 +112,7 @@ def test_adapters_change_and_the_base_does_not(whole, folder):
 
 
 def test_velocity_errors_are_the_clean_videos_errors_weighted_as_cogvideox_does(folder):
-    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder)
     clips = Clips(folder / "videos", SMALL)
     batch = clips.batch(clips.draw(1, rank=0, world=1, batch=2, split=2, seed=0))
     told = []
@@ -125,7 +129,7 @@ def test_velocity_errors_are_the_clean_videos_errors_weighted_as_cogvideox_does(
 
 
 def test_targets_never_see_their_own_action(folder):
-    model = full_size_loss.create_loss(options(folder), folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder)
     clips = Clips(folder / "videos", SMALL)
     draw = next(d for d in (clips.draw(k, rank=0, world=1, batch=2, split=2, seed=0) for k in range(40))
                 if clips.batch(d)["driver"] is not None)  # fmt: skip
@@ -237,10 +241,9 @@ def _free_port():
 
 
 def test_a_checkpoint_of_other_parts_is_refused(whole, folder):
-    given = options(folder, preset=smaller(decoupler=SMALL.decoupler.__class__(4, 16, 2, 2, 8, 4)))
-    model = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
-    with pytest.raises(ValueError, match=r"does not fit: \d+ weights are missing"):
-        full_size_loss.state.load_trained(whole[0], model)
+    model = create_loss(folder, preset=smaller(decoupler=SMALL.decoupler.__class__(4, 16, 2, 2, 8, 4)))
+    with pytest.raises(ValueError, match=r"do not fit this model: \d+ keys are missing"):
+        full_size_run.load_trained(whole[0], model)
 
 
 def test_clips_of_another_base_are_refused(folder, tmp_path):
@@ -254,20 +257,22 @@ def test_clips_of_another_base_are_refused(folder, tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"lora_rank": 4}, "pip install peft"),
-        ({"track": "wandb"}, "pip install wandb"),
+        ({"lora_rank": 4}, "peft is not installed; install it"),
+        ({"track": "wandb"}, "wandb is not installed; install it"),
         ({"track": "abacus"}, "wandb, tensorboard"),
     ],
 )
 def test_missing_packages_are_named(folder, monkeypatch, wanted, words):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    def find(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", find)
     with pytest.raises(ValueError, match=words):
         full_size_run.train_full_size(options(folder, **wanted))
 
 
 def test_terms_can_be_left_out(folder):
-    given = options(folder, without=("L_TA", "retention"))
-    model = full_size_loss.create_loss(given, folder / "base", device=torch.device("cpu"))
+    model = create_loss(folder, without=("L_TA", "retention"))
     clips = Clips(folder / "videos", SMALL)
     terms = model(clips.batch(clips.draw(0, rank=0, world=1, batch=1, split=4, seed=0)))
     assert terms["L_TA"].item() == 0

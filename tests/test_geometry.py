@@ -9,9 +9,9 @@ from skimage.data import astronaut
 
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN
-from iad.geometry.composite import PAINTED
 from iad.geometry.fit import WORST_FIT, fit_head, project
 from iad.geometry.head import load_geometry, rotation_matrices, save_geometry
+from iad.geometry.renderer import PAINTED
 from iad.geometry.surroundings import part_backdrop
 from iad.portraits.morphable import load_head
 from iad.portraits.tiny import create_tiny_head

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from iad.geometry.animation import AnimatedPhoto
-from iad.geometry.calibration import LIDS, POSE_GAIN
 from iad.geometry.coefficients import COLUMN
+from iad.geometry.driving import LIDS, POSE_GAIN
 from iad.geometry.live import Live
 
 EYES = np.zeros((68, 2), np.float32)

@@ -3,9 +3,8 @@
 import torch
 
 from iad.config import PRESETS
-from iad.models.autoencoder import create_autoencoder
+from iad.models.autoencoder import PATCH, create_autoencoder, principal_components
 from iad.models.encoders import create_face_encoder
-from iad.models.patches import PATCH, principal_components
 
 
 def _patches(count=400):

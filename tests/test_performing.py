@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from made_up_weights import load_average
 
 from iad.config import PRESETS, TRACK
 from iad.performing import code_to_track, perform_prompt, track_to_code
@@ -13,19 +14,18 @@ from iad.performing.gestures import (
     RHYTHMS,
     Deed,
     draw_gesture,
+    enliven,
     gesture_of,
     mirror,
     play_take,
     release_after,
 )
-from iad.performing.hearing import MOST_WORDS, WINDOW, cut_windows, hear
-from iad.performing.idling import enliven
 from iad.performing.motions import Typical
 from iad.performing.network import BEYOND, DEEDS, SIDES, Performer
+from iad.performing.performance import MOST_WORDS, WINDOW, cut_windows, hear
 from iad.text import NEUTRAL_PROMPT, create_text_encoder
 from iad.training.performer_stage import PerformingStage
 from iad.training.stages import Options, train
-from iad.training.state import load_average
 
 TINY = PRESETS["tiny"]
 

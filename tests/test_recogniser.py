@@ -14,9 +14,9 @@ from iad.config import TRACK
 from iad.faces import find_face, recogniser
 from iad.faces.recogniser import DIM, cut_chip, load_recogniser
 from iad.media.photos import load_image
-from iad.models.matching import find_height, match
+from iad.models.closed_form import Recognised, join
 from iad.models.reading import as_landmarker, load_mini_reader
-from iad.models.recognised import Recognised, join
+from iad.models.scoring import find_height, match
 from iad.plots.comparison import cosines
 from iad.portraits.photo import PhotoPerson
 from iad.portraits.tiny import create_tiny_head, draw_person

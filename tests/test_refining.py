@@ -16,8 +16,9 @@ from iad.geometry.moving import MovingFace
 from iad.geometry.refining import SIDE, Repair, _add, create_refiner, cut, cut_look, eye_distance, place
 from iad.models.parts import create_parts, load_parts, split_parts
 from iad.models.reading import create_reader
-from iad.training.loop import LoopConfig, fit
+from iad.training.loop import fit
 from iad.training.refiner_stage import SIZE, Pairs, RefinerStage, fit_of_frame, run, show_photo
+from iad.training.timetable import LoopConfig
 
 
 @pytest.fixture(scope="module")

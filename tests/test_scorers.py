@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from made_up import ASTRONAUT, make_pool
+from made_up_weights import load_average
 from PIL import Image
 
 from iad import checkpoint
@@ -25,10 +26,8 @@ from iad.training.judges import (
     View,
     cut,
 )
-from iad.training.loop import LoopConfig, fit
 from iad.training.pool import Pool, load_pool
 from iad.training.stages import Options, train
-from iad.training.state import load_average
 
 TINY = PRESETS["tiny"]
 
@@ -176,17 +175,6 @@ def test_the_two_recognisers_begin_and_end_apart(trained, frames):
 def test_judges_of_mini_are_small():
     state = create_scorers(PRESETS["mini"]).state_dict()
     assert sum(tensor.numel() for tensor in state.values()) * 2 < 6e6
-
-
-def test_a_killed_judge_resumes_as_if_it_had_not_been(tmp_path):
-    pool = load_pool(make_pool(tmp_path / "clips"))
-    for name, stops in {"whole": [8], "killed": [4, 8]}.items():
-        for k, stop in enumerate(stops):
-            stage = RecogniserStage(TINY, pool, judge="cur", batch_size=8)
-            fit(stage, LoopConfig(output=tmp_path / name, resume=k > 0, warmup=1, max_steps=stop))
-    whole, killed = (load_average(tmp_path / name) for name in ("whole", "killed"))
-    assert float(whole["margin.t"]) != 0
-    assert all(torch.allclose(whole[k], killed[k], atol=1e-5) for k in whole)
 
 
 def test_people_without_a_name_teach_no_recogniser(tmp_path):

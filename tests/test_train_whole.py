@@ -22,8 +22,8 @@ from iad.portraits.morphable import find_head
 from iad.portraits.photo import find_people, load_photo_people
 from iad.training import packs
 from iad.training.pool import load_pool
-from iad.training.rendering import Background
 from iad.training.timetable import Amounts
+from iad.training.whole import Background
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 PEOPLE = 12

@@ -3,12 +3,13 @@
 import json
 import resource
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from made_up import make_pool
-from made_up_weights import add_reader_and_performer
+from made_up_weights import add_reader_and_performer, load_average
 from safetensors.torch import load, load_file
 
 from iad import IaDPipeline
@@ -17,12 +18,12 @@ from iad.config import PRESETS
 from iad.models.parts import create_parts, split_parts
 from iad.training import stages
 from iad.training.encoder_stages import AutoencoderStage, EncoderStage
-from iad.training.loop import LoopConfig, Paused, fit
+from iad.training.judges import RecogniserStage
+from iad.training.loop import Paused, fit, read_progress
 from iad.training.packs import MOST_SHARDS, SHARD_BYTES
 from iad.training.pool import PARTS, load_pool, open_prepared
 from iad.training.stages import Options, train
-from iad.training.state import load_average, read_progress
-from iad.training.timetable import PLAN, choose_stages, share_minutes
+from iad.training.timetable import PLAN, LoopConfig, choose_stages, share_minutes
 
 ORDER = ("autoencoder", "encoder", "decoupler", "base", "adapters")
 
@@ -69,20 +70,15 @@ def test_a_new_code_is_of_the_clips_and_an_old_one_stays(trained):
     again = folder / "again"
     shutil.copytree(folder / "weights", again / "weights")
     other = make_pool(again / "clips", groups=2)
-    train("autoencoder", preset="tiny", options=Options(other, again, max_steps=1))
+    train("autoencoder", preset="tiny", options=Options(data=other, output=again, max_steps=1))
     assert torch.equal(load_part(again / "weights", "autoencoder")["project.weight"], state["project.weight"])
-
-
-def test_the_trained_folder_is_a_pipeline(trained):
-    folder, _ = trained
-    pipeline = IaDPipeline.from_pretrained(folder / "weights")
-    assert pipeline.preset.name == "tiny"
 
 
 def test_the_trained_split_has_three_parts(trained):
     """Training ends by finding a residual; the three parts are f, and their shares are a whole."""
     folder, seen = trained
     pipeline = IaDPipeline.from_pretrained(folder / "weights")
+    assert pipeline.preset.name == "tiny"
     for stage in ("decoupler", "adapters"):
         decoupler = pipeline.parts["decoupler"]
         state = load(seen[stage]["decoupling.safetensors"])
@@ -129,19 +125,20 @@ class Killed(BaseException):
     """What no code catches."""
 
 
-@pytest.mark.parametrize("stage", [AutoencoderStage, EncoderStage])
+@pytest.mark.parametrize("stage", [AutoencoderStage, EncoderStage, partial(RecogniserStage, judge="cur")])
 def test_a_run_killed_at_any_step_ends_in_the_same_bits(tmp_path, stage):
-    pool, make_batch = load_pool(make_pool(tmp_path / "clips")), stage.batch
+    pool = load_pool(make_pool(tmp_path / "clips"))
 
     def train_until(kill: int | None, *, resume: bool) -> None:
         torch.manual_seed(0)
         learner = stage(PRESETS["tiny"], pool, batch_size=4)
+        make_batch = learner.batch
 
         def batch(step: int):
             if step == kill:
                 raise Killed
             torch.rand(kill or 1)  # others may draw numbers, too
-            return make_batch(learner, step)
+            return make_batch(step)
 
         learner.batch = batch
         fit(learner, LoopConfig(output=tmp_path / "run", resume=resume, warmup=3, max_steps=5, log_every=1))

@@ -10,6 +10,7 @@ import torch
 from iad.plots.style import ACTION, IDENTITY, PAPER, SERIES, to_rgb
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks"))
+from loss_table import as_table, identity_terms, move_points, split_table, text_terms  # noqa: E402
 from tutorial_figures import (  # noqa: E402
     attention_weights,
     cell_box,
@@ -176,8 +177,6 @@ def test_directions_and_points_are_drawn():
 
 
 def test_points_go_where_a_term_draws_them():
-    from iad.training.table import move_points
-
     torch.manual_seed(0)
     facial, start = torch.randn(3, 4, 2), torch.randn(3, 4, 2)
     motion = move_points(facial, start, weights={"agreement": 1.0}, steps=150)
@@ -190,8 +189,6 @@ def test_points_go_where_a_term_draws_them():
 
 
 def test_the_perfect_table_satisfies_every_term():
-    from iad.training.table import as_table, identity_terms
-
     pillar = torch.tensor([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [-1.0, -1.0, 0.0], [-1.0, 1.0, 0.0]])
     floor = torch.tensor([[0.0, 0.0, 0.5], [0.0, 0.0, 1.0], [0.0, 0.0, 2.0]])
     action = floor.expand(4, 3, 3)
@@ -206,8 +203,6 @@ def test_the_perfect_table_satisfies_every_term():
 
 
 def test_table_faults_are_told_in_a_sentence():
-    from iad.training.table import as_table, identity_terms, move_points
-
     with pytest.raises(ValueError, match="two people and two actions, got 1 and 3"):
         identity_terms(as_table(torch.randn(1, 3, 2), torch.randn(1, 3, 2)))
     with pytest.raises(ValueError, match="Unknown terms shrinking; choose from orthogonality"):
@@ -215,8 +210,6 @@ def test_table_faults_are_told_in_a_sentence():
 
 
 def test_words_are_compared_with_the_faces_that_show_them():
-    from iad.training.table import text_terms
-
     told = torch.eye(4)
     code = told.expand(3, 4, 4) + 0.01 * torch.randn(3, 4, 4)
     right, wrong = text_terms(code, told), text_terms(code, told.roll(1, 0))
@@ -227,7 +220,6 @@ def test_words_are_compared_with_the_faces_that_show_them():
 def test_a_table_is_split_face_by_face():
     from iad.config import get_preset
     from iad.decoupling import create_decoupling
-    from iad.training.table import split_table
 
     preset = get_preset("tiny")
     decoupler = create_decoupling(preset)["decoupler"].eval()

@@ -66,7 +66,7 @@ def _transformer(height: int, width: int, frames: int):
 
 def write_eva(file: Path, *, seed: int = 0) -> Path:
     """Write EVA02-CLIP's file: the picture tower under `visual.`, rotary angles and the scale beside it."""
-    from iad.full_size.eva import EvaConfig, EvaTower
+    from iad.full_size.face_networks import EvaConfig, EvaTower
 
     torch.manual_seed(seed)
     tower = EvaTower(EvaConfig(size=56, width=WIDTH, layers=24, head_dim=16, hidden=85, output=POOLED))
@@ -81,11 +81,11 @@ def write_eva(file: Path, *, seed: int = 0) -> Path:
 
 def write_face_parser(file: Path, *, width: int = 4, seed: int = 0) -> Path:
     """Write BiSeNet's file, with the two outputs that only its training needed."""
-    from iad.full_size.bisenet import FaceParser, Output
+    from iad.full_size.face_networks import FaceParser, create_output
 
     torch.manual_seed(seed)
     parser = FaceParser(width)
-    parser.conv_out16, parser.conv_out32 = Output(width), Output(width)
+    parser.conv_out16, parser.conv_out32 = create_output(width), create_output(width)
     for parameter in parser.parameters():
         torch.nn.init.normal_(parameter, mean=float(parameter.ndim == 1), std=0.3)
     torch.save(parser.state_dict(), file)

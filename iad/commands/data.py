@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from iad.checks import check_name, check_number
+from iad.checks import check_name
 
 
 def download(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -48,9 +48,6 @@ def render(arguments: argparse.Namespace) -> dict[str, Any]:
     """Render a pool of clips."""
     from iad.media.video import check_folder
 
-    check_number(arguments.clips, "--clips", low=1, high=10**8)
-    check_number(arguments.workers, "--workers", low=1, high=1024)
-    check_number(arguments.seed, "--seed", low=0, high=2**63 - 1)
     output = check_folder(arguments.output)
 
     from iad.portraits.clips import render_pool
@@ -88,7 +85,6 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     if not isinstance(preset, FullSizePreset):
         raise ValueError(f"{arguments.preset!r} is trained on rendered clips; run: python -m iad data render")
     check_name(arguments.face_encoder, get_args(FaceEncoderName), what="face encoder")
-    check_number(arguments.workers, "--workers", low=1, high=1024)
     if not Path(arguments.folder).is_dir():
         raise ValueError(f"There is no folder '{arguments.folder}'; give one with videos and captions.jsonl.")
 
@@ -115,8 +111,6 @@ def preview(arguments: argparse.Namespace) -> dict[str, Any]:
     """Render a few clips into one picture."""
     from iad.media.video import check_output
 
-    check_number(arguments.count, "--count", low=1, high=256)
-    check_number(arguments.seed, "--seed", low=0, high=2**63 - 1)
     output = check_output(arguments.output, (".png",))
 
     from iad.portraits.clips import preview as show

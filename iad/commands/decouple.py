@@ -1,13 +1,14 @@
-"""`python -m iad decouple`: faces split into identity, action and residual, and compared."""
+"""`python -m iad decouple` and `verify`: what is in a face, and in a file."""
 
 import argparse
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from iad.checks import check_apart, check_model
-from iad.commands.loading import Progress, check_photo
+from iad.commands.generate import Progress, check_photo
 
 REPORT_SUFFIXES = (".png", ".npz", ".json")
 
@@ -76,3 +77,15 @@ def _print_report(report: dict[str, Any]) -> None:
             print(titles[kind])
             for row in report[kind]:
                 print("  " + " ".join(f"{value:6.2f}" for value in row))
+
+
+def verify(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Say what a file says of its making, and how far that can be believed."""
+    from iad.media.provenance import verify as verify_file
+
+    report = asdict(verify_file(arguments.file))
+    if not arguments.json:
+        print(f"{report['file']}: {report['summary']}")
+        for name, value in report["settings"].items():
+            print(f"  {name}: {value}")
+    return report

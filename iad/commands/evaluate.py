@@ -1,6 +1,7 @@
-"""`python -m iad evaluate`: the tables that compare the arms."""
+"""`python -m iad evaluate` and `accept`: the tables that compare the arms, and what a GPU makes of them."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     arms = tuple(dict.fromkeys(arguments.arms or ())) or None
     for arm in arms or ():
         check_name(arm, EVERY_ARM, what="arm")
-    check_number(arguments.workers, "--workers", low=1, high=1024)
     check_number(arguments.people, "--people", low=2, high=10_000)
-    check_number(arguments.seeds, "--seeds", low=1, high=1000)
     check_settings({"detail_scale": arguments.detail_scale}, name=as_option)
     check_apart(arguments.output, [arguments.model])
     output = check_folder(arguments.output)
@@ -63,14 +62,12 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
 def _evaluate_full_size(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the arms of a full-size model by outside judges; it has one suite."""
     from iad.config import ARMS
-    from iad.full_size.evaluating import evaluate_full_size
+    from iad.full_size.acceptance import evaluate_full_size
     from iad.media.video import check_folder
 
     arms = tuple(dict.fromkeys(arguments.arms or ARMS))
     for arm in arms:
         check_name(arm, ARMS, what="arm at full size")
-    check_number(arguments.people, "--people", low=1, high=10_000)
-    check_number(arguments.seeds, "--seeds", low=1, high=1000)
     check_apart(arguments.output, [arguments.model])
     output, photos = check_folder(arguments.output), _list_photos(arguments.people)
     report = evaluate_full_size(
@@ -109,3 +106,60 @@ def check_ablations(folder: str) -> Path:
             f"{folder} holds no ablations; name the folder 'ablations' of: python -m iad train ablations"
         )
     return path
+
+
+def accept(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure by random weights, or make and judge a clip an arm; report.md and report.json say what came."""
+    output = Path(arguments.output)
+    report = (_accept_random if arguments.random or arguments.tiny else _accept_published)(arguments, output)
+    if not arguments.json:
+        print(f"{output / 'report.md'}: the table to paste")
+    return {"output": str(output), "report": report}
+
+
+def _accept_random(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
+    from iad.full_size.measuring import CLIP_STEPS, accept_random
+    from iad.full_size.reporting import check_cuda
+    from iad.full_size.sizes import Scale
+
+    if arguments.tiny:
+        scale = Scale.tiny(arguments.device)
+    else:
+        check_cuda(arguments.device, instead="rehearse it by --tiny")
+        scale = Scale.true(arguments.device)
+    steps = arguments.steps or CLIP_STEPS
+    return accept_random(scale, minutes=arguments.minutes, output=output, tell=_tell, clip_steps=steps)
+
+
+def _accept_published(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
+    from iad.config import ARMS
+    from iad.full_size.acceptance import PROMPT
+    from iad.full_size.acceptance import accept as try_out
+    from iad.full_size.reporting import check_cuda
+    from iad.installation import EXAMPLES
+    from iad.media.photos import load_image
+    from iad.request import Request
+
+    for arm in arguments.arms or ():
+        check_name(arm, ARMS, what="arm")
+    check_cuda(arguments.device, instead="--tiny rehearses the part with random weights")
+    reference = Path(arguments.reference or EXAMPLES / "person-003.png")
+    load_image(reference)
+    check_apart(output, [reference])
+    baselines = {"consisid": arguments.consisid, "id-animator": arguments.id_animator}
+    return try_out(
+        Request(reference, arguments.prompt or PROMPT, num_inference_steps=arguments.steps),
+        arguments.model,
+        arms=tuple(dict.fromkeys(arguments.arms or ARMS)),
+        output=output,
+        tell=_tell,
+        adapter=arguments.adapter,
+        baselines={arm: place for arm, place in baselines.items() if place},
+        memory=arguments.memory,
+        device=arguments.device,
+        accept_licence=arguments.accept_licence,
+    )
+
+
+def _tell(row: dict[str, Any]) -> None:
+    print(", ".join(f"{k} {v}" for k, v in row.items() if v not in (None, "")), file=sys.stderr, flush=True)

@@ -1,13 +1,14 @@
-"""`python -m iad generate`: a video portrait of the person in a photo."""
+"""`python -m iad generate`, `batch` and `demo`: video portraits of the people in photos."""
 
 import argparse
+import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_apart, check_model
-from iad.commands.loading import Progress, check_driver, check_photo
+from iad.checks import check_apart, check_model, check_number, list_given
 from iad.config import is_full_size
 from iad.request import OPTIONS, Request, as_option, check_settings, find_longest, refuse
 
@@ -53,8 +54,7 @@ def _check(arguments: argparse.Namespace, *, small: bool) -> tuple[Request, Path
     request = Request(arguments.reference, arguments.prompt, **settings)
     request.check_for(small=small, name=as_option)
     if small:
-        names, unsaid = (*LARGE, "baseline"), (None, False, "auto")
-        refuse([as_option(n) for n in names if getattr(arguments, n) not in unsaid], small=True)
+        refuse(list_given(arguments, "a large model only"), small=True)
     parse_prompt(request.prompt, duration=request.duration or find_longest(arguments.model))
     output = check_output(arguments.output)
     check_apart(output, [*arguments.reference, arguments.action_reference])
@@ -86,3 +86,94 @@ def _describe(result: Any, output: Path, arm: str, load_seconds: float) -> dict[
         "notes": list(result.notes),
         "made_of": dict(result.made_of),
     }
+
+
+def batch(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Make every clip of a request file that is not there yet."""
+    from iad.batch import run
+    from iad.media.provenance import check_signing
+
+    check_signing()
+    check_model(arguments.model)
+    with Progress("batch") as progress:
+        summary = run(
+            arguments.requests,
+            output=arguments.output,
+            model=arguments.model,
+            workers=arguments.workers,
+            device=arguments.device,
+            ray=arguments.ray,
+            tell=progress.tell,
+            callback=progress,
+        )
+    if summary.failed:
+        raise ValueError(
+            f"{summary.failed} of {summary.requests} requests failed; the reasons are in '{summary.results}'."
+        )
+    if not arguments.json:
+        print(f"{summary.results.parent}: {summary.made} clips made, {summary.skipped} already there")
+    return asdict(summary) | {"results": str(summary.results), "seconds": round(summary.seconds, 3)}
+
+
+def demo(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Open the app; returns when it is closed."""
+    if arguments.device != "auto":
+        from iad.full_size.memory import find_device
+
+        os.environ["IAD_DEVICE"] = str(find_device(arguments.device))
+
+    from iad.demo import launch
+
+    launch(port=arguments.port)
+    return {"port": arguments.port}
+
+
+def check_photo(file: str, face: int | None = None) -> None:
+    """Make sure that a photo can be read and shows face number `face`."""
+    from iad.faces import detect_faces, load_image
+
+    photo = load_image(file)
+    try:
+        faces = detect_faces(photo)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    check_number(face, f"--face of '{file}'", low=0, high=len(faces) - 1)
+
+
+def check_driver(file: str, *, small: bool = True) -> None:
+    """Make sure that an action reference is a video or a photo; for a small model one that shows a face."""
+    from iad.media.photos import load_image
+    from iad.media.video import VIDEO_SUFFIXES, read_video
+
+    if Path(file).suffix.lower() in VIDEO_SUFFIXES:
+        read_video(file, 1)
+    elif small:
+        check_photo(file)
+    else:
+        load_image(file)
+
+
+class Progress:
+    """A progress bar on stderr, moved by `progress(step, total)`."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.bar = None
+
+    def __enter__(self) -> "Progress":
+        from tqdm import tqdm
+
+        self.bar = tqdm(desc=self.title, file=sys.stderr, leave=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def __call__(self, step: int, total: int) -> None:
+        """Show `step` of `total`."""
+        self.bar.total = total
+        self.bar.update(step - self.bar.n)
+
+    def tell(self, sentence: str) -> None:
+        """Print a sentence above the bar."""
+        self.bar.write(sentence, file=sys.stderr)

@@ -7,50 +7,37 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_name, check_number
+from iad.checks import check_name, list_given
 
 DEVICES = ("auto", "cuda", "cpu")
 FULL_SIZE_STAGE = "iad"
-FULL_SIZE_OPTIONS = (
-    "base", "adapter", "batch", "accumulate", "learning_rate", "lora_rank", "track",
-    "no_gradient_checkpointing",
-)  # fmt: skip
-
-
-WHOLE_OPTIONS = ("pack", "pause", "shards", "ablations")
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one stage, or all."""
     _choose_device(arguments.device)
 
-    from iad import training
     from iad.config import ARMS, CONTROLS, FullSizePreset, get_preset
-    from iad.training.timetable import WHOLE
+    from iad.training.timetable import STAGES, WHOLE
 
-    check_name(arguments.stage, (*training.STAGES, WHOLE, FULL_SIZE_STAGE), what="stage")
+    check_name(arguments.stage, (*STAGES, WHOLE, FULL_SIZE_STAGE), what="stage")
     arms = tuple(dict.fromkeys(arguments.arm or ["iad"]))
     for arm in arms:
         check_name(arm, (*ARMS, *CONTROLS), what="arm")
     preset = get_preset(arguments.preset)
-    check_number(arguments.minutes, "--minutes", low=0.01, high=1e6)
-    check_number(arguments.seed, "--seed", low=0, high=2**32 - 1)
-    check_number(arguments.steps, "--steps", low=1, high=10**9)
     if isinstance(preset, FullSizePreset) != (arguments.stage == FULL_SIZE_STAGE):
         raise ValueError(
             f"The stage {arguments.stage!r} is not one of {arguments.preset!r}; a full-size preset has "
-            f"{FULL_SIZE_STAGE!r} alone, a small one {', '.join(training.STAGES)}, or all of them: {WHOLE!r}."
+            f"{FULL_SIZE_STAGE!r} alone, a small one {', '.join(STAGES)}, or all of them: {WHOLE!r}."
         )
-    given = [name for name in WHOLE_OPTIONS if getattr(arguments, name)]
+    given = list_given(arguments, "$whole only")
     if given and arguments.stage != WHOLE:
-        names = ", ".join(f"--{name}" for name in given)
-        raise ValueError(f"{names}: only training everything takes these; leave them out.")
+        raise ValueError(f"{', '.join(given)}: only training everything takes these; leave them out.")
     if isinstance(preset, FullSizePreset):
         return _train_full_size(arguments, preset)
-    given = [name for name in FULL_SIZE_OPTIONS if getattr(arguments, name)]
+    given = list_given(arguments, "at full size only")
     if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ValueError(f"{names}: only training at full size takes these; leave them out.")
+        raise ValueError(f"{', '.join(given)}: only training at full size takes these; leave them out.")
     if arguments.data and not Path(arguments.data).is_dir():
         raise ValueError(f"There is no folder '{arguments.data}'; render clips: python -m iad data render")
     if arguments.stage == WHOLE:
@@ -75,25 +62,26 @@ def _choose_device(name: str) -> None:
 
 
 def _train_stage(arguments: argparse.Namespace, arms: tuple[str, ...]) -> dict[str, Any]:
-    from iad import training
     from iad.media.video import check_folder
+    from iad.training import stages
+    from iad.training.timetable import Options
 
+    if arms != ("iad",) and (arguments.stage != "joint" or "iad" not in arms):
+        raise ValueError(
+            f"Other arms learn beside 'iad' in the stage 'joint', not in {arguments.stage!r} alone."
+        )
     output = check_folder(arguments.output)
-    given = {
-        "minutes": arguments.minutes,
-        "without": tuple(arguments.without) if arguments.without else None,
-        "max_steps": arguments.steps,
-    }
-    training.run(
-        arguments.stage,
-        preset=arguments.preset,
-        arms=arms,
+    options = Options(
+        output=output,
         data=arguments.data and Path(arguments.data),
+        arms=arms,
+        without=tuple(arguments.without or ()),
+        max_steps=arguments.steps,
         seed=arguments.seed,
         resume=arguments.resume,
-        output=output,
-        **{name: value for name, value in given.items() if value is not None},
+        **({} if arguments.minutes is None else {"minutes": arguments.minutes}),
     )
+    stages.train(arguments.stage, preset=arguments.preset, options=options)
     return {"stage": arguments.stage, "arms": list(arms), "seed": arguments.seed, "output": str(output)}
 
 
@@ -108,7 +96,6 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.without:
         raise ValueError("--without is of one stage; --ablations also trains the split without each term.")
-    check_number(arguments.pause, "--pause", low=0.01, high=1e6)
     if arguments.pack and not Path(arguments.pack).is_file():
         raise ValueError(f"There is no pack '{arguments.pack}'; write one with: python -m iad data pack")
     output = check_folder(arguments.output)
@@ -116,11 +103,12 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
     from iad.training.whole import Whole, train_whole
 
     paths = {name: getattr(arguments, name) for name in ("data", "pack", "shards")}
-    same = ("preset", "minutes", "steps", "seed", "resume", "pause", "ablations")
+    same = ("preset", "minutes", "seed", "resume", "pause", "ablations")
     report = train_whole(
         Whole(
             output=output,
             arms=tuple(dict.fromkeys(arguments.arm or (*ARMS, *CONTROLS))),
+            max_steps=arguments.steps,
             command=shlex.join(["python", "-m", "iad", *sys.argv[1:]]),
             **{name: Path(path) for name, path in paths.items() if path},
             **{name: getattr(arguments, name) for name in same},
@@ -137,9 +125,6 @@ def _train_full_size(arguments: argparse.Namespace, preset: Any) -> dict[str, An
 
     if tuple(arguments.arm or ["iad"]) != ("iad",):
         raise ValueError("At full size only 'iad' is trained; the other arms are the published systems.")
-    for option, low in (("batch", 1), ("accumulate", 1), ("lora_rank", 1)):
-        check_number(getattr(arguments, option), f"--{option.replace('_', '-')}", low=low, high=4096)
-    check_number(arguments.learning_rate, "--learning-rate", low=1e-8, high=1)
     if arguments.track:
         check_name(arguments.track, ("wandb", "tensorboard"), what="tracker")
     if not arguments.data or not Path(arguments.data).is_dir():

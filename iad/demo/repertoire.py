@@ -9,9 +9,8 @@ from jaxtyping import Float32, UInt8
 from iad.demo.examples import digest, make_thumbnail
 from iad.demo.studio import Studio
 from iad.demo.uploads import open_photo
-from iad.geometry.coefficients import COEFFICIENTS
+from iad.geometry.coefficients import COEFFICIENTS, track_to_code
 from iad.performing.actions import Performed, perform
-from iad.performing.units import track_to_code
 
 SIDE = 112  # pixels of a picture
 SHOWN = {  # what is asked for: the named action that is drawn

@@ -6,13 +6,13 @@ y down. The framing is FFHQ's (Karras et al. 2019): eyes and mouth decide the sq
 is removed.
 
 `detectors` holds the native detectors and keeps threads apart, `searching` looks for faces from the cheapest
-look to the dearest, `framing` cuts squares, `doubts` writes the notes, `finding` puts them together, and
-`glasses` looks for some.
+look to the dearest, `framing` cuts squares, `finding` puts them together and writes the notes, and `gaze`
+looks at eyes and for glasses.
 """
 
 from iad.faces.finding import Face, Landmarker, find_face, track_face
 from iad.faces.framing import CROP_SIZE, Box, alignment, crop
-from iad.faces.glasses import wears_glasses
+from iad.faces.gaze import wears_glasses
 from iad.faces.searching import detect_faces
 from iad.media.photos import load_image
 

@@ -146,24 +146,19 @@ def load_recogniser(name: str = "auto") -> Recogniser:
     """
     if name == "auto":
         return load_recogniser("insightface" if not _lacks_insightface() else "dlib")
+    if name not in ("dlib", "insightface"):
+        raise ValueError(f"Unknown recogniser {name!r}; choose 'auto', 'dlib' or 'insightface'.")
     with _LOADING:  # two threads that ask at once get one object
-        if name == "dlib":
-            return _load_dlib()
-        if name == "insightface":
-            return _load_insightface()
-    raise ValueError(f"Unknown recogniser {name!r}; choose 'auto', 'dlib' or 'insightface'.")
+        return _load(name)
 
 
 _LOADING = threading.Lock()
 
 
 @functools.cache
-def _load_dlib() -> DlibRecogniser:
-    return DlibRecogniser(find_model("dlib_face_recognition_resnet_model_v1.dat"))
-
-
-@functools.cache
-def _load_insightface() -> Any:
+def _load(name: str) -> Any:
+    if name == "dlib":
+        return DlibRecogniser(find_model("dlib_face_recognition_resnet_model_v1.dat"))
     lack = _lacks_insightface()
     if lack:
         raise ValueError(f"InsightFace cannot be used: {lack}; or choose the recogniser 'dlib'.")

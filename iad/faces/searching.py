@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from iad.faces import scrfd
-from iad.faces.detectors import detect_any, detect_frontal, find_points
+from iad.faces.detectors import detect_any, detect_by_scrfd, detect_frontal, find_points, has_scrfd
 from iad.faces.framing import BOX_TO_SIDE, Box, along, box_in, cut_around, frame_box, from_unit, to_unit
 from iad.media.photos import brighten, gain_for, luminance
 
@@ -48,14 +47,12 @@ def detect_faces(image: UInt8[np.ndarray, "h w 3"], *, thorough: bool = True) ->
     # No look wants more pixels than this.
     copy, to_copy = _turn_upright(image, min(1.0, LARGEST_SIDE / max(image.shape[:2])), 0.0)
     copy = _lighten(copy)
-    if scrfd.is_available():
-        looks = _look_by_scrfd(copy)
-    else:
-        looks = _looks(copy) if thorough else iter([_first_look(copy)])
+    by_dlib = not has_scrfd()
+    looks = (_looks(copy) if thorough else iter([_first_look(copy)])) if by_dlib else _look_by_scrfd(copy)
     boxes = next(filter(None, map(_keep_apart, looks)), [])
     if not boxes:
         raise ValueError(NO_FACE)
-    if not scrfd.is_available():
+    if by_dlib:
         boxes = [_read_roll(copy, box) for box in boxes]
     return sorted((_move(box, to_copy) for box in boxes), key=lambda box: -box.area)
 
@@ -125,7 +122,7 @@ def _turn_to_best(image: UInt8[np.ndarray, "h w 3"], box: Box) -> Box:
 def _look_by_scrfd(image: UInt8[np.ndarray, "h w 3"]) -> Iterator[list[Box]]:
     for angle in (0, 90, -90, 180):
         picture, to_picture = _turn_upright(image, 1.0, angle)
-        yield [_move(box, to_picture) for box in scrfd.detect(picture)]
+        yield [_move(box, to_picture) for box in detect_by_scrfd(picture)]
 
 
 def _confirm_best(image: UInt8[np.ndarray, "h w 3"], doubted: list[Box], sure: list[Box]) -> list[Box]:

@@ -1,7 +1,5 @@
-"""The published CogVideoX with IaD's adapters on its transformer, and the folder that holds the adapters."""
+"""The published CogVideoX and its T5, IaD's adapters on its transformer, and the folder that holds these."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,10 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from iad import checkpoint
-from iad.config import BaseConfig, FullSizePreset
+from iad.config import BaseConfig, FullSizePreset, TextConfig
 from iad.decoupling import create_split
+from iad.full_size.hub import check_kind, read_json
+from iad.full_size.published import fill_module, load_cogvideox
 from iad.models.adapters import is_adapter_key
 from iad.models.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel
+from iad.text import TextEncoder, TextStates
 
 ADAPTER_FOLDER = "iad"  # within a saved pipeline
 SHARD_SIZE = "2GB"
@@ -29,14 +30,8 @@ def read_preset(folder: Path, preset: FullSizePreset) -> FullSizePreset:
     Raises:
         ValueError: the folder holds no CogVideoX text-to-video model.
     """
-    index = _read_json(folder / "model_index.json")
-    if index.get("_class_name") != "CogVideoXPipeline":
-        raise ValueError(
-            f"{folder} holds a {index.get('_class_name', 'pipeline of an unknown kind')}; IaD's adapters "
-            "belong to a CogVideoX text-to-video model (CogVideoXPipeline)."
-        )
-    config = _read_json(folder / "transformer" / "config.json")
-    vae = _read_json(folder / "vae" / "config.json")
+    check_kind(folder, "CogVideoXPipeline")
+    config, vae = (read_json(folder / part / "config.json") for part in ("transformer", "vae"))
     if config.get("patch_size_t"):
         raise ValueError(f"{folder} holds a CogVideoX 1.5, whose patches span frames; use CogVideoX-5b.")
     side = 2 ** (len(vae["block_out_channels"]) - 1)  # pixels of a latent
@@ -58,7 +53,9 @@ def read_preset(folder: Path, preset: FullSizePreset) -> FullSizePreset:
     )
 
 
-def load_base(folder: Path, preset: FullSizePreset, *, dtype: torch.dtype = torch.float32, **components):
+def load_base(
+    folder: Path, preset: FullSizePreset, *, dtype: torch.dtype = torch.float32, **components: Any
+) -> Any:
     """Load the base with untrained adapters on its transformer: it makes what the base makes, to the bit.
 
     Args:
@@ -70,25 +67,13 @@ def load_base(folder: Path, preset: FullSizePreset, *, dtype: torch.dtype = torc
     Raises:
         ValueError: weights of a part are missing or cannot be read.
     """
-    import diffusers
-    from transformers import T5EncoderModel
+    from diffusers import CogVideoXDPMScheduler
 
-    from iad.full_size.published import check_tokenizer, load_network
-
-    check_tokenizer(folder / "tokenizer")
-    kinds = {
-        "transformer": diffusers.CogVideoXTransformer3DModel,
-        "vae": diffusers.AutoencoderKLCogVideoX,
-        "text_encoder": T5EncoderModel,
-    }
-    for name in kinds.keys() - components.keys():
-        components[name] = load_network(kinds[name], folder / name, dtype=dtype)
-    pipeline = diffusers.CogVideoXPipeline.from_pretrained(folder, dtype=dtype, **components)
+    kinds = ("CogVideoXPipeline", "CogVideoXTransformer3DModel")
+    pipeline = load_cogvideox(*kinds, folder, dtype=dtype, **components)
     # what its authors sample the 5B model with; the published folder names another, and other spacing
     pipeline.register_modules(
-        scheduler=diffusers.CogVideoXDPMScheduler.from_config(
-            pipeline.scheduler.config, timestep_spacing="trailing"
-        )
+        scheduler=CogVideoXDPMScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
     )
     if pipeline.transformer is not None:
         with torch.random.fork_rng(devices=[]):
@@ -124,10 +109,9 @@ def save_adapter(
 ) -> None:
     """Write decoupler, T and adapters, which is all that training changes; the base stays where it is."""
     folder, learned = Path(folder), {key: split[key] for key in ("decoupler", "text_action")}
-    own = {k: v for k, v in transformer.state_dict().items() if is_adapter_key(k)}
     checkpoint.save_preset(folder, preset)
     checkpoint.save_part(folder, SPLIT, nn.ModuleDict(learned).state_dict(), shard_size=SHARD_SIZE)
-    checkpoint.save_part(folder, ADAPTERS, own, shard_size=SHARD_SIZE)
+    checkpoint.save_part(folder, ADAPTERS, _adapters_of(transformer), shard_size=SHARD_SIZE)
 
 
 def load_adapter_preset(folder: Path) -> FullSizePreset:
@@ -163,7 +147,7 @@ def load_split(split: nn.ModuleDict, folder: Path) -> None:
     Raises:
         ValueError: weights are missing, altered, extra or misshapen.
     """
-    _fill(split, checkpoint.load_part(folder, SPLIT), what=f"{SPLIT!r} weights in {folder}")
+    fill_module(split, checkpoint.load_part(folder, SPLIT), folder)
 
 
 def load_adapters(transformer: nn.Module, folder: Path) -> None:
@@ -172,13 +156,12 @@ def load_adapters(transformer: nn.Module, folder: Path) -> None:
     Raises:
         ValueError: weights are missing, altered, extra or misshapen.
     """
-    own = {k: v for k, v in transformer.state_dict().items() if is_adapter_key(k)}
-    state = checkpoint.load_part(folder, ADAPTERS)
+    own, state = _adapters_of(transformer), checkpoint.load_part(folder, ADAPTERS)
     checkpoint.check_fit(own, state, what=f"{ADAPTERS!r} weights in {folder}")
     transformer.load_state_dict(state, strict=False)
 
 
-def load_lora(pipeline, folder: Path) -> None:
+def load_lora(pipeline: Any, folder: Path) -> None:
     """Put the LoRA on the base's attention that an adapter folder may hold.
 
     Raises:
@@ -191,7 +174,7 @@ def load_lora(pipeline, folder: Path) -> None:
     pipeline.load_lora_weights(folder, weight_name=LORA_FILE)
 
 
-def save_base(pipeline, folder: Path) -> None:
+def save_base(pipeline: Any, folder: Path) -> None:
     """Write the base as diffusers does, without the adapters: any program that knows CogVideoX reads it."""
     from accelerate import init_empty_weights
     from diffusers import CogVideoXPipeline, CogVideoXTransformer3DModel
@@ -205,15 +188,29 @@ def save_base(pipeline, folder: Path) -> None:
     CogVideoXPipeline(**{**pipeline.components, "transformer": stock}).save_pretrained(folder)
 
 
-def _fill(module: nn.Module, state: Mapping[str, Tensor], *, what: str) -> None:
-    checkpoint.check_fit(module.state_dict(), state, what=what)
-    module.load_state_dict(dict(state))
+
+def _adapters_of(transformer: nn.Module) -> dict[str, Tensor]:
+    return {k: v for k, v in transformer.state_dict().items() if is_adapter_key(k)}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} is missing or unreadable; the folder is no whole copy of a model, download it again."
-        ) from error
+class T5TextEncoder(TextEncoder):
+    """The T5 of a CogVideoX pipeline, wherever its memory mode has put it; T and the base both read it."""
+
+    def __init__(self, config: TextConfig, pipeline: Any):
+        super().__init__(config)
+        self.pipeline = pipeline
+
+    @torch.no_grad()
+    def encode(self, texts: list[str]) -> TextStates:
+        """Encode texts, padded or cut to `tokens` tokens."""
+        whole = [len(self.pipeline.tokenizer(text).input_ids) for text in texts]
+        states, _ = self.pipeline.encode_prompt(
+            texts, do_classifier_free_guidance=False, max_sequence_length=self.tokens
+        )
+        lengths = torch.tensor(whole, device=states.device)
+        mask = torch.arange(self.tokens, device=states.device)[None] < lengths[:, None]
+        return TextStates(states.float(), mask, tuple(length > self.tokens for length in whole))
+
+    def to(self, device: torch.device | str) -> "T5TextEncoder":
+        """Stay where the memory mode has put it."""
+        return self

@@ -28,12 +28,12 @@ COMPILED_PARTS = ("norm1", "attn1", "norm2", "ff")  # of a CogVideoX block
 
 @contextmanager
 def step_cache(
-    transformer, name: str | None, *, steps: int, ratios: Sequence[float] | None = None
+    pipeline: Any, name: str | None, *, steps: int, ratios: Sequence[float] | None = None
 ) -> Iterator[None]:
-    """Cache steps while one clip is made; None caches nothing.
+    """Cache steps while one clip is made, and forget it before the next; None caches nothing.
 
     Args:
-        transformer: the denoiser of a pipeline.
+        pipeline: of diffusers, whose transformer may have step caches.
         name: one of `CACHES`.
         steps: denoising steps of the clip.
         ratios: what `measure_ratios` found on this checkpoint, for "mag". Without them the first clip is used
@@ -45,43 +45,25 @@ def step_cache(
     if name is None:
         yield
         return
+    transformer = pipeline.transformer
     _check_cache(transformer, name)
-    if name == "mag" and not (ratios or transformer.__dict__.get(_RATIOS)):
+    ratios = ratios or transformer.__dict__.get(_RATIOS)
+    if name == "mag" and not ratios:
         print("The cache 'mag' measures its ratios on this clip; the next is quicker.", file=sys.stderr)
         with measure_ratios(transformer) as measured:
             yield
         transformer.__dict__[_RATIOS] = measured
         return
-    enable_cache(transformer, name, steps=steps, ratios=ratios)
+    _register_block()
+    transformer.enable_cache(_configure(pipeline, name, steps, ratios))
     try:
         yield
     finally:
-        disable_cache(transformer)
-
-
-def enable_cache(transformer, name: str, *, steps: int, ratios: Sequence[float] | None = None) -> None:
-    """Cache steps from now on; prefer `step_cache`, which forgets one clip before the next."""
-    _check_cache(transformer, name)
-    ratios = ratios or transformer.__dict__.get(_RATIOS)
-    if name == "mag" and not ratios:
-        raise ValueError(
-            "The cache 'mag' needs ratios measured on this checkpoint, and none are published for CogVideoX; "
-            "make a clip within iad.full_size.caching.step_cache, which measures them, or choose first-block."
-        )
-    _register_block()
-    transformer.enable_cache(_configure(transformer, name, steps, ratios))
-
-
-def disable_cache(transformer) -> None:
-    """Compute every step again."""
-    transformer.disable_cache()
-    watch = transformer.__dict__.pop("_timestep_watch", None)
-    if watch:
-        watch.remove()
+        transformer.disable_cache()
 
 
 @contextmanager
-def measure_ratios(transformer) -> Iterator[list[float]]:
+def measure_ratios(transformer: nn.Module) -> Iterator[list[float]]:
     """Fill a list with what MagCache needs, one number a step, while a clip is made without caches.
 
     A number says how much the blocks added, relative to the step before, on average over the tokens.
@@ -107,7 +89,7 @@ def measure_ratios(transformer) -> Iterator[list[float]]:
             hook.remove()
 
 
-def compile_blocks(transformer) -> bool:
+def compile_blocks(transformer: nn.Module) -> bool:
     """Compile what repeats in the blocks where that pays; tell whether it was done.
 
     Only CUDA has kernels to fuse, and ZeroGPU gives every call a fresh process, which must not compile.
@@ -118,7 +100,7 @@ def compile_blocks(transformer) -> bool:
     return True
 
 
-def compile_parts(transformer, *, backend: str | Callable = "inductor") -> None:
+def compile_parts(transformer: nn.Module, *, backend: str | Callable = "inductor") -> None:
     """Compile part by part, not whole blocks.
 
     Each block looks its own keys and values up: whole, it would be compiled anew for every place, and after
@@ -129,7 +111,7 @@ def compile_parts(transformer, *, backend: str | Callable = "inductor") -> None:
             getattr(block, part).compile(backend=backend)
 
 
-def _check_cache(transformer, name: str) -> None:
+def _check_cache(transformer: nn.Module, name: str) -> None:
     if name not in CACHES:
         raise ValueError(f"Unknown cache {name!r}; choose one of {', '.join(CACHES)}.")
     kind = type(transformer).__name__
@@ -139,7 +121,7 @@ def _check_cache(transformer, name: str) -> None:
         )
 
 
-def _configure(transformer, name: str, steps: int, ratios: Sequence[float] | None) -> Any:
+def _configure(pipeline: Any, name: str, steps: int, ratios: Sequence[float] | None) -> Any:
     from diffusers import hooks
 
     if name == "first-block":
@@ -157,20 +139,8 @@ def _configure(transformer, name: str, steps: int, ratios: Sequence[float] | Non
     return hooks.PyramidAttentionBroadcastConfig(
         spatial_attention_block_skip_range=PAB_RANGE,
         spatial_attention_timestep_skip_range=PAB_TIMESTEPS,
-        current_timestep_callback=_watch_timestep(transformer),
+        current_timestep_callback=lambda: int(pipeline.current_timestep),
     )
-
-
-def _watch_timestep(transformer: nn.Module):
-    """Return a function that says at which timestep the transformer is."""
-    seen = {"timestep": 0}
-
-    def enter(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        timestep = kwargs["timestep"] if "timestep" in kwargs else args[2]
-        seen["timestep"] = int(timestep.flatten()[0])
-
-    transformer._timestep_watch = transformer.register_forward_pre_hook(enter, with_kwargs=True)
-    return lambda: seen["timestep"]
 
 
 def _register_block() -> None:

@@ -5,9 +5,6 @@ authors do (`consisid_faces`), and everything else is `ConsisIDPipeline`'s own. 
 without facial keypoints, so none are given. Short prompts are written out, as its authors ask for long ones.
 """
 
-import json
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,19 +13,18 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from iad.full_size.arcface import check_licence, import_insightface
 from iad.full_size.consisid_faces import (
     EVA,
     PACK,
     PARSER,
-    DiffusersFaceReader,
     FaceCondition,
     FaceReader,
-    check_insightface,
     load_face_reader,
     prepare_face,
 )
-from iad.full_size.forms import RequestDefaults, check_frames, check_sides, to_diffusers
-from iad.full_size.hub import fetch_model, is_hub_id
+from iad.full_size.forms import RequestDefaults, to_diffusers
+from iad.full_size.hub import check_kind, fetch_model, is_hub_id
 from iad.full_size.memory import (
     apply_memory,
     check_mode,
@@ -36,8 +32,7 @@ from iad.full_size.memory import (
     find_device,
     refuse_without_cuda,
 )
-from iad.full_size.prompts import write_long_prompt
-from iad.full_size.published import check_tokenizer, explain, load_network
+from iad.full_size.published import load_cogvideox
 from iad.request import Request
 
 REPOSITORY = "BestWishYsh/ConsisID-preview"
@@ -52,6 +47,14 @@ FILES = (
 FPS = 8
 STEPS = 50
 GUIDANCE_SCALE = 6.0
+LONG = 40  # words; a prompt of so many is left as it was written
+_WRITTEN_OUT = (
+    "The video captures one person, head and shoulders, facing the camera: {prompt}. The face is clearly "
+    "visible and evenly lit, and every movement of the eyes, the brows and the mouth can be seen as the "
+    "expression changes. Soft daylight brings out the texture of skin and hair. The background is calm and "
+    "slightly out of focus, and the camera stays where it is. The overall atmosphere of the video is natural "
+    "and lifelike."
+)
 
 
 class ConsisID:
@@ -61,18 +64,10 @@ class ConsisID:
         pipeline: a `ConsisIDPipeline`, already where it shall run.
         faces: prepares the photos.
         memory: how the pipeline is kept in memory.
-        dtype: of what the pipeline computes.
     """
 
-    def __init__(
-        self,
-        pipeline: Any,
-        faces: FaceReader | DiffusersFaceReader,
-        *,
-        memory: str = "full",
-        dtype: torch.dtype = torch.float32,
-    ):
-        self.pipeline, self.faces, self.memory, self.dtype = pipeline, faces, memory, dtype
+    def __init__(self, pipeline: Any, faces: FaceReader, *, memory: str = "full"):
+        self.pipeline, self.faces, self.memory = pipeline, faces, memory
         pipeline.set_progress_bar_config(disable=True)  # the callback tells
 
     @property
@@ -110,7 +105,7 @@ class ConsisID:
         from PIL import Image
 
         self._check(request)
-        place = {"device": self.pipeline._execution_device, "dtype": self.dtype}
+        place = {"device": self.pipeline._execution_device, "dtype": self.pipeline.text_encoder.dtype}
         with explain_out_of_memory(self.memory):
             made = self.pipeline(
                 image=Image.fromarray(face.image),
@@ -123,10 +118,7 @@ class ConsisID:
 
     def _check(self, request: Request) -> None:
         own, frames, height, width = self.defaults, request.num_frames, request.height, request.width
-        if not self.pipeline.transformer.config.use_learned_positional_embeddings:
-            check_frames(frames, most=own.num_frames)
-            check_sides(height, width)
-        elif (frames, height, width) != (own.num_frames, own.height, own.width):
+        if (frames, height, width) != (own.num_frames, own.height, own.width):
             raise ValueError(  # of fewer frames diffusers would compute positions that it never learned
                 f"ConsisID learned its positions for {own.num_frames} frames of {own.width} x {own.height} "
                 f"pixels and makes no others; {frames} of {width} x {height} were asked for: leave them out."
@@ -152,15 +144,15 @@ def load_consisid(
     Raises:
         ValueError: InsightFace is missing, its licence is not accepted, or the folder is no whole ConsisID.
     """
-    check_insightface()
+    import_insightface()
     place = find_device(device)
     check_mode(memory, place)
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     folder = fetch_consisid(source, accept_licence=accept_licence)
     refuse_without_cuda(folder, device=place)
-    faces = load_face_reader(folder, device=str(place), dtype=dtype)
+    faces = load_face_reader(folder, device=place, dtype=dtype)
     pipeline = load_pipeline(folder, dtype=dtype)
-    return ConsisID(pipeline, faces, memory=apply_memory(pipeline, memory, device=place), dtype=dtype)
+    return ConsisID(pipeline, faces, memory=apply_memory(pipeline, memory, device=place))
 
 
 def fetch_consisid(source: str | Path | None = None, *, accept_licence: bool = False) -> Path:
@@ -173,11 +165,11 @@ def fetch_consisid(source: str | Path | None = None, *, accept_licence: bool = F
     revision = REVISION if str(source) == REPOSITORY else None
     folder = Path(source).expanduser()
     if folder.is_dir():
-        _check_kind(folder)
-    elif is_hub_id(source):
-        _check_licence(str(source), revision, accept_licence)
+        check_kind(folder, "ConsisIDPipeline")
+    elif is_hub_id(source) and not _is_here(str(source), revision):
+        check_licence(accept_licence, where=f"with {source}, which holds them")
     folder = fetch_model(source, revision=revision, files=FILES)
-    _check_kind(folder)
+    check_kind(folder, "ConsisIDPipeline")
     return folder
 
 
@@ -185,49 +177,23 @@ def load_pipeline(folder: Path, *, dtype: torch.dtype = torch.float32) -> Any:
     """Load the `ConsisIDPipeline` of a folder into main memory.
 
     Raises:
-        ValueError: weights are broken or belong to another model.
+        ValueError: weights are missing, broken or of another model.
     """
-    import diffusers
-    from transformers import T5EncoderModel
-
-    check_tokenizer(folder / "tokenizer")
-    networks = {
-        name: load_network(kind, folder / name, dtype=dtype)
-        for name, kind in (
-            ("transformer", diffusers.ConsisIDTransformer3DModel),
-            ("vae", diffusers.AutoencoderKLCogVideoX),
-            ("text_encoder", T5EncoderModel),
-        )
-    }
-    load = diffusers.ConsisIDPipeline.from_pretrained
-    try:
-        return load(folder, dtype=dtype, local_files_only=True, **networks)
-    except Exception as error:  # of diffusers, transformers, tokenizers and safetensors
-        raise ValueError(explain(error, folder)) from error
+    return load_cogvideox("ConsisIDPipeline", "ConsisIDTransformer3DModel", folder, dtype=dtype)
 
 
-def _check_kind(folder: Path) -> None:
-    try:
-        kind = json.loads((folder / "model_index.json").read_text()).get("_class_name")
-    except (OSError, json.JSONDecodeError, AttributeError) as error:
-        raise ValueError(
-            f"{folder} is no ConsisID (no readable model_index.json); give the folder of {REPOSITORY}."
-        ) from error
-    if kind != "ConsisIDPipeline":
-        raise ValueError(f"{folder} holds a {kind}, not a ConsisIDPipeline; give the folder of {REPOSITORY}.")
+def write_long_prompt(prompt: str) -> str:
+    """Write a short prompt out, as ConsisID's authors let GPT-4o do; a long one stays as it is.
+
+    ConsisID "works well with long and well-described prompts". The fixed text of the same build adds nothing
+    but a plain portrait.
+    """
+    prompt = prompt.strip()
+    return prompt if len(prompt.split()) >= LONG else _WRITTEN_OUT.format(prompt=prompt.rstrip("."))
 
 
-def _check_licence(source: str, revision: str | None, accepted: bool) -> None:
-    """The repository carries antelopev2, which has a licence of its own."""
+def _is_here(repository: str, revision: str | None) -> bool:
+    """Tell whether a repository's antelopev2, which has a licence of its own, was fetched before."""
     from huggingface_hub import try_to_load_from_cache
 
-    from iad.full_size.recogniser import ACCEPT, LICENCE
-
-    if isinstance(try_to_load_from_cache(source, FACE_FILES[-1], revision=revision), str):
-        return
-    if not accepted and os.environ.get(ACCEPT) != "1":
-        raise ValueError(
-            f"{LICENCE} {source} holds them and is not here yet; accept this with {ACCEPT}=1 and it is "
-            "fetched."
-        )
-    print(LICENCE, file=sys.stderr)
+    return isinstance(try_to_load_from_cache(repository, FACE_FILES[-1], revision=revision), str)

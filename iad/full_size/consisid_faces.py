@@ -1,44 +1,34 @@
 """Photos -> what the real ConsisID is told of a person.
 
-Two embeddings, five hidden layers of a picture tower, and the face itself on white. Where every package of
-ConsisID's authors is installed beside a CUDA device, diffusers prepares the face with them; elsewhere
-`FaceReader` takes the same steps with the same published weights, less torchvision. One step differs: it
-aligns the face by the five points of antelopev2's detector, theirs by RetinaFace's.
+Two embeddings, five hidden layers of a picture tower, and the face itself on white. diffusers' own way
+takes the same steps by packages that cannot stand beside ours: see `face_networks`. One step differs: the
+face is aligned by the five points of antelopev2's detector, there by RetinaFace's.
 """
 
 import contextlib
-import importlib.util
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from iad.full_size.bisenet import FaceParser, load_face_parser
-from iad.full_size.eva import EvaTower, load_eva
+from iad.full_size.arcface import ArcFace, load_arcface
+from iad.full_size.face_networks import EvaTower, FaceParser, load_eva, load_face_parser
 
 EVA = "EVA02_CLIP_L_336_psz14_s6B.pt"
 PARSER = "parsing_bisenet.pth"
 PACK = "models/antelopev2"
-PACKAGES = ("torchvision", "insightface", "facexlib", "consisid_eva_clip")  # of diffusers' own preparation
-NEEDS_INSIGHTFACE = (
-    "The real ConsisID reads faces with InsightFace, and nothing stands in for it; install it with: "
-    "pip install --no-deps insightface, and pip install onnx onnxruntime scikit-image (its weights are "
-    "licensed for non-commercial research only)."
-)
 NO_FACE = "No face found in the photo; use a sharp, well-lit, frontal photo that shows the whole face."
 
 ANTELOPE_DIM = 512
 LONGEST = 1024  # pixels of a photo's longer side
-DETECTION_SIZE = (640, 640)
+DETECTION_SIDE = 640
 CROP = 512
 # Where facexlib puts both eyes, the nose and both corners of the mouth in a crop of 512 pixels.
 TEMPLATE = ((192.98138, 239.94708), (318.90277, 240.1936), (256.63416, 314.01935), (201.26117, 371.41043),
@@ -56,56 +46,20 @@ class FaceCondition:
     image: UInt8[np.ndarray, "512 512 3"]  # the aligned face in colour, on white
 
 
-@runtime_checkable
-class Antelope(Protocol):
-    """A recogniser with a detector of its own."""
-
-    def find(
-        self, photo: UInt8[np.ndarray, "h w 3"]
-    ) -> tuple[Float32[np.ndarray, "e"], Float32[np.ndarray, "5 2"]]:
-        """Return the embedding and the five points of the largest face."""
-        ...
-
-
-class InsightFaceAntelope:
-    """InsightFace's antelopev2 on whole photos.
-
-    It runs on the CPU, which takes a tenth of a second a photo and spares onnxruntime-gpu.
-    """
-
-    def __init__(self, folder: Path):
-        from iad.full_size.recogniser import load_recogniser
-
-        recogniser = load_recogniser(folder, device="cpu", accept_licence=True)
-        self.detector, self.arcface = recogniser.detector, recogniser.arcface
-
-    def find(
-        self, photo: UInt8[np.ndarray, "h w 3"]
-    ) -> tuple[Float32[np.ndarray, "e"], Float32[np.ndarray, "5 2"]]:
-        """Return the embedding, as long as the network gives it, and the five points of the largest face."""
-        picture = np.ascontiguousarray(photo[..., ::-1])  # it wants BGR
-        boxes, points = self.detector.detect(picture, input_size=DETECTION_SIZE)
-        if not len(boxes):
-            raise ValueError(NO_FACE)
-        largest = int(np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of scikit-image, at how InsightFace calls it
-            who = self.arcface.get(picture, SimpleNamespace(kps=points[largest]))
-        return np.float32(who), np.float32(points[largest])
-
-
 class FaceReader:
-    """ConsisID's preparation of a face, without torchvision.
+    """ConsisID's preparation of a face.
 
     Args:
-        antelope: tells who it is, and where eyes, nose and mouth are.
+        arcface: antelopev2, which tells who it is, and where eyes, nose and mouth are.
         tower: EVA02-CLIP's.
         parser: tells the face from its backdrop.
         device: where the two networks work; between faces they wait in main memory.
     """
 
-    def __init__(self, antelope: Antelope, tower: EvaTower, parser: FaceParser, *, device: str = "cpu"):
-        self.antelope, self.tower, self.parser, self.device = antelope, tower, parser, device
+    def __init__(
+        self, arcface: ArcFace, tower: EvaTower, parser: FaceParser, *, device: torch.device | str = "cpu"
+    ):
+        self.arcface, self.tower, self.parser, self.device = arcface, tower, parser, device
 
     @torch.no_grad()
     def read(self, photo: UInt8[np.ndarray, "h w 3"]) -> FaceCondition:
@@ -115,7 +69,10 @@ class FaceReader:
             ValueError: no face is found.
         """
         photo = shrink(photo)
-        who, points = self.antelope.find(photo)
+        found = self.arcface.find(photo, side=DETECTION_SIDE)
+        if found is None:
+            raise ValueError(NO_FACE)
+        who, points = found
         crop = torch.from_numpy(align(photo, points)).to(self.device)
         crop = rearrange(crop, "h w c -> 1 c h w").float() / 255
         with self._at_work():
@@ -128,45 +85,15 @@ class FaceReader:
         )
 
     @contextlib.contextmanager
-    def _at_work(self):
-        networks = (self.tower, self.parser)
+    def _at_work(self) -> Iterator[None]:
         try:
-            yield [network.to(self.device) for network in networks]
+            self.tower.to(self.device), self.parser.to(self.device)
+            yield
         finally:
-            for network in networks:
-                network.to("cpu")
+            self.tower.to("cpu"), self.parser.to("cpu")
 
 
-class DiffusersFaceReader:
-    """diffusers' own preparation, with ConsisID's packages; it wants CUDA."""
-
-    def __init__(self, folder: Path, *, device: str, dtype: torch.dtype):
-        from diffusers.pipelines.consisid.consisid_utils import prepare_face_models
-
-        align_helper, arcface, tower, analysis, mean, std = prepare_face_models(str(folder), device, dtype)
-        self._models = (align_helper, tower, arcface, mean, std, analysis, device, dtype)
-
-    @torch.no_grad()
-    def read(self, photo: UInt8[np.ndarray, "h w 3"]) -> FaceCondition:
-        """Describe the largest face of an upright photo.
-
-        Raises:
-            ValueError: no face is found.
-        """
-        from diffusers.pipelines.consisid.consisid_utils import process_face_embeddings_infer
-
-        try:
-            id_cond, hidden, image, _ = process_face_embeddings_infer(*self._models, photo)
-        except (IndexError, RuntimeError) as error:  # its list of faces is empty
-            if isinstance(error, RuntimeError) and "align face" not in str(error):
-                raise
-            raise ValueError(NO_FACE) from error
-        return FaceCondition(id_cond, tuple(hidden), np.asarray(image))
-
-
-def prepare_face(
-    reader: FaceReader | DiffusersFaceReader, photos: list[UInt8[np.ndarray, "_ _ 3"]]
-) -> FaceCondition:
+def prepare_face(reader: FaceReader, photos: list[UInt8[np.ndarray, "_ _ 3"]]) -> FaceCondition:
     """Describe one person from one or several photos.
 
     Of several, both embeddings are averaged, the tower's brought back to length one; the hidden layers and
@@ -193,38 +120,18 @@ def prepare_face(
 
 
 def load_face_reader(
-    folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> FaceReader | DiffusersFaceReader:
+    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> FaceReader:
     """Load what prepares faces from `face_encoder/` of a ConsisID folder.
+
+    antelopev2 runs on the CPU, which takes a tenth of a second a photo and spares onnxruntime-gpu.
 
     Raises:
         ValueError: InsightFace is not installed, or a file is missing or broken.
     """
-    check_insightface()
-    if device.startswith("cuda") and has_their_packages():
-        return DiffusersFaceReader(folder, device=device, dtype=dtype)
     home = folder / "face_encoder"
     tower, parser = load_eva(home / EVA).to(dtype), load_face_parser(home / PARSER)
-    return FaceReader(InsightFaceAntelope(home / PACK), tower, parser, device=device)
-
-
-def check_insightface() -> None:
-    """Refuse where InsightFace is not installed.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not all(map(importlib.util.find_spec, ("insightface", "onnxruntime"))):
-        raise ValueError(NEEDS_INSIGHTFACE)
-
-
-def has_their_packages() -> bool:
-    """Tell whether diffusers can prepare faces itself; it runs InsightFace on CUDA alone."""
-    if not all(map(importlib.util.find_spec, PACKAGES)):
-        return False
-    import onnxruntime
-
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return FaceReader(load_arcface(home / PACK, accept_licence=True), tower, parser, device=device)
 
 
 def shrink(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "y x 3"]:

@@ -1,30 +1,34 @@
 """The frozen face encoder of a full-size model: who it is by a recogniser, what it shows by CLIP's patches.
 
 In: crops in [0, 1] in the framing of `iad.faces`, of any size. Out: what is split, as `iad.models.encoders`
-gives it for mini. Every part of the global vector has mean square one, as mini's has, so that none drowns
-another.
+gives it for mini, and how the encoder that conditioned a clip judges it (`judging` has independent judges).
+Every part of the global vector has mean square one, as mini's has, so that none drowns another.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, layer_norm, normalize, rms_norm
+from torch.nn.functional import cosine_similarity, interpolate, layer_norm, normalize, rms_norm
 
 from iad import checkpoint
 from iad.config import FaceConfig, Preset
-from iad.full_size.published import fill_module, read_published
-from iad.full_size.recogniser import Recogniser, load_recogniser
-from iad.models.autoencoder import to_uint8
-from iad.models.encoders import FaceEncoder, FacialFeatures, create_face_encoder
+from iad.faces import Face
+from iad.full_size.arcface import ArcFace, load_arcface
+from iad.full_size.hub import fetch_model
+from iad.full_size.published import load_network
+from iad.models.autoencoder import to_tensor, to_uint8
+from iad.models.encoders import FaceEncoder, create_face_encoder
+from iad.models.splitting import Splitting
 
 MINI = checkpoint.WEIGHTS / "mini"
 CLIP = "openai/clip-vit-large-patch14-336"
 CLIP_REVISION = "ce19dc912ca5cd21c8a653c79e251e808ccabcd1"
 CLIP_FILES = ("config.json", "pytorch_model.bin")  # published without safetensors
-CLIP_BYTES = 1_711_974_081  # both of its towers; the text tower is not loaded
 BATCH = 8  # crops that CLIP sees at a time
 
 
@@ -85,7 +89,7 @@ class FullFaceEncoder(nn.Module):
         *,
         size: int,
         clip: ClipVision | None = None,
-        recogniser: Recogniser | None = None,
+        recogniser: ArcFace | None = None,
     ):
         super().__init__()
         self.mini, self.size, self.clip, self.recogniser = mini, size, clip, recogniser
@@ -94,26 +98,17 @@ class FullFaceEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, crops: Float[Tensor, "b 3 s s"]) -> FullFaceFeatures:
         """Describe aligned crops in [0, 1]."""
-        own, who = self._recognise(crops)
-        parts = [own.vector] if self.recogniser is None else [rms_norm(who, who.shape[-1:])]
-        tokens = own.tokens
-        if self.clip is not None:
-            pooled, tokens = self.clip(crops.to(own.vector.device))
-            parts.append(rms_norm(pooled, pooled.shape[-1:]))
-        return FullFaceFeatures(torch.cat(parts, dim=1).float(), tokens.float(), normalize(who).float())
-
-    @torch.no_grad()
-    def recognise(self, crops: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b g"]:
-        """Return the embedding alone, without waiting for CLIP."""
-        return normalize(self._recognise(crops)[1]).float()
-
-    def _recognise(self, crops: Tensor) -> tuple[FacialFeatures, Tensor]:
         weight = next(self.mini.parameters())
         own = self.mini(_resize(crops.to(weight.device), self.size).to(weight.dtype))
-        if self.recogniser is None:
-            return own, own.embedding
-        who = self.recogniser.embed(to_uint8(crops), own.landmarks.float().cpu().numpy())
-        return own, torch.from_numpy(who).to(own.vector)
+        who, tokens, parts = own.embedding, own.tokens, [own.vector]
+        if self.recogniser is not None:
+            rows = self.recogniser.embed(to_uint8(crops), own.landmarks.float().cpu().numpy())
+            who = torch.from_numpy(rows).to(own.vector)
+            parts = [rms_norm(who, who.shape[-1:])]
+        if self.clip is not None:
+            pooled, tokens = self.clip(crops.to(weight.device))
+            parts.append(rms_norm(pooled, pooled.shape[-1:]))
+        return FullFaceFeatures(torch.cat(parts, dim=1).float(), tokens.float(), normalize(who).float())
 
 
 def load_face_encoder(
@@ -138,7 +133,7 @@ def load_face_encoder(
     """
     recogniser, vision = None, None
     if face.name == "insightface":
-        recogniser = load_recogniser(pack, device=str(device), accept_licence=accept_licence)
+        recogniser = load_arcface(pack, device=str(device), accept_licence=accept_licence)
     if face.name != "mini":
         vision = load_clip(clip)
     preset = checkpoint.load_preset(MINI)
@@ -159,7 +154,7 @@ def load_mini_encoder() -> FaceEncoder:
     return encoder.eval().requires_grad_(False)
 
 
-def _sizes(preset: Preset, vision: ClipVision | None, recogniser: Recogniser | None) -> tuple[int, int, int]:
+def _sizes(preset: Preset, vision: ClipVision | None, recogniser: ArcFace | None) -> tuple[int, int, int]:
     if vision is None:
         return preset.vector_dim, preset.token_dim, preset.token_grid
     config, own = vision.model.config, preset.vector_dim if recogniser is None else recogniser.dim
@@ -175,37 +170,75 @@ def load_clip(source: str | Path | None = None) -> ClipVision:
     Raises:
         ValueError: it cannot be fetched or read, or weights are missing or of other shapes.
     """
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    from iad.full_size.hub import fetch_model
+    from transformers import CLIPVisionModelWithProjection
 
     if source is None:
-        folder = fetch_model(CLIP, revision=CLIP_REVISION, files=CLIP_FILES, needs_bytes=CLIP_BYTES)
+        folder = fetch_model(CLIP, revision=CLIP_REVISION, files=CLIP_FILES)
     else:
         folder = fetch_model(source, files=("config.json", "*.safetensors", "pytorch_model.bin*"))
-    try:
-        config = CLIPVisionConfig.from_pretrained(folder, local_files_only=True)
-    except OSError as error:
-        raise ValueError(f"{folder} has no readable config.json of a CLIP; download {CLIP} again.") from error
-    state = _read_picture_half(folder)
-    # built so, its 0.3 billion weights are not drawn at random first
-    model = CLIPVisionModelWithProjection.from_pretrained(
-        None, config=config, state_dict=state, ignore_mismatched_sizes=True
-    )
-    fill_module(model, state, folder)  # says what is missing or misshapen
-    return ClipVision(model)
-
-
-def _read_picture_half(folder: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    converted = folder / "model.safetensors"
-    state = load_file(converted) if converted.exists() else read_published(folder / "pytorch_model.bin")
-    state.pop("vision_model.embeddings.position_ids", None)  # older releases stored 0, 1, 2, ...
-    return {k: v for k, v in state.items() if k.startswith(("vision_model.", "visual_projection."))}
+    return ClipVision(load_network(CLIPVisionModelWithProjection, folder, dtype=torch.float32))
 
 
 def _resize(crops: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 s s"]:
     if crops.shape[-1] == size:
         return crops
     return interpolate(crops.float(), size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+@torch.inference_mode()
+def score_clip(
+    splitting: Splitting,
+    frames: UInt8[np.ndarray, "f h w 3"],
+    faces: list[Face],
+    code: Tensor | None,
+    *,
+    split: bool = True,
+) -> dict[str, Any]:
+    """Judge one frame a latent frame, as `Result.scores` has it; the other frames carry no likeness (NaN).
+
+    Args:
+        splitting: whose encoder and decoupler judge.
+        frames: of the clip.
+        faces: of the reference photos.
+        code: action codes (1, t, c) that were asked for; None where the system heard the words alone.
+        split: the decoupler is trained, so what it says counts.
+    """
+    stride = splitting.preset.frames_per_latent
+    picks = range(0, len(frames), stride)
+    crops = {k: crop for k in picks if (crop := _find_crop(splitting, frames[k])) is not None}
+    pictures = np.stack([*crops.values(), *(face.image for face in faces)])
+    features = splitting.parts["encoder"](to_tensor(pictures).to(splitting.device))
+    likeness, shown = np.full(len(frames), np.nan, np.float32), len(crops)
+    scores = {"identity": likeness, "detected": shown / len(picks)}
+    if crops:
+        reference = features.embedding[shown:].mean(0, keepdim=True)
+        cosines = cosine_similarity(features.embedding[:shown], reference)
+        likeness[list(crops)] = cosines.float().cpu().numpy()
+    if split:
+        scores |= _compare_actions(splitting, features, np.array(list(crops), int) // stride, code)
+    return scores
+
+
+def _compare_actions(
+    splitting: Splitting, features: FullFaceFeatures, places: np.ndarray, code: Tensor | None
+) -> dict[str, Any]:
+    """Compare what frames at these latent places do with what the photos do, and with what was asked for."""
+    decoupler, shown = splitting.parts["decoupler"], len(places)
+    split = splitting.centre(decoupler(features.vector, features.tokens))
+    shares = [float(share[shown:].mean()) for share in split.shares()]
+    scores = {"identity_share": shares[0], "action_share": shares[1]}
+    if not shown:
+        return scores
+    actions, photo = split.action[:shown].flatten(1), split.action[shown:].flatten(1).mean(0, keepdim=True)
+    scores["copied"] = float(cosine_similarity(actions, photo).mean())
+    if code is not None:
+        wanted = decoupler.expand(code[0, torch.from_numpy(places)]) - decoupler.mean_action
+        scores["action"] = float(cosine_similarity(actions, wanted.flatten(1)).mean())
+    return scores
+
+
+def _find_crop(splitting: Splitting, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"] | None:
+    try:
+        return splitting.find_face(frame).image
+    except ValueError:
+        return None

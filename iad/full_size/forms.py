@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -29,25 +29,6 @@ class RequestDefaults:
     def complete(self, request: Request) -> Request:
         """Fill in what a request leaves to the system."""
         return replace(request, **{k: v for k, v in asdict(self).items() if getattr(request, k) is None})
-
-
-@runtime_checkable
-class RealBaseline(Protocol):
-    """A published system that takes the same request as IaD."""
-
-    defaults: RequestDefaults
-
-    def generate(
-        self,
-        photos: list[UInt8[np.ndarray, "_ _ 3"]],
-        request: Request,
-        callback: Callable[[int, int], None] | None = None,
-    ) -> UInt8[np.ndarray, "f h w 3"]:
-        """Make a clip of the person in the photos, to a request that leaves nothing open.
-
-        The same seed on the same machine makes the same frames.
-        """
-        ...
 
 
 def to_diffusers(

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from iad.checkpoint import check_fit
 from iad.full_size.published import read_published
 
 ADAPTERS = ("animator.safetensors", "animator.ckpt")  # the first that is there is read
@@ -24,7 +25,7 @@ TOKENS = 16
 RANK = 128  # of the LoRA
 HEAD_DIM = 64  # of the resampler
 DEPTH = 4
-SHOWN = 5  # keys in one message
+SHOWN = 5  # keys in one warning
 
 _RESAMPLER, _ATTENTION = "image_proj_model.", "adapter_modules."
 _BY_PART = {"image_proj": _RESAMPLER, "face_adapter": _ATTENTION}  # the file's other form
@@ -63,46 +64,6 @@ def read_adapter(file: Path) -> dict[str, Tensor]:
     return weights
 
 
-def check_adapter(
-    state: Mapping[str, Tensor], unet: nn.Module, *, token_dim: int, file: Path
-) -> dict[str, Tensor]:
-    """Refuse an adapter that was made for another model; return the weights that this one has a place for.
-
-    Others are left out with a warning on stderr, as the published code leaves them out without one.
-
-    Args:
-        state: the weights by published name.
-        unet: a `UNetMotionModel`.
-        token_dim: width of the image encoder's patches.
-        file: where the weights come from, for the message.
-
-    Raises:
-        ValueError: keys are missing or misshapen; at most five are named.
-    """
-    shapes = list_shapes(unet, token_dim=token_dim)
-    faults = [f"{name} is missing" for name in shapes if name not in state]
-    for name, wanted in shapes.items():
-        if name in state and tuple(state[name].shape) != wanted:
-            faults.append(f"{name} is {tuple(state[name].shape)}, not {wanted}")
-    if faults:
-        raise ValueError(
-            f"{file} does not fit the base model and image encoder: {_count(faults)} missing or misshapen "
-            f"({_name(faults, '; ')}); download it again, and use Stable Diffusion 1.5 with CLIP ViT-H/14."
-        )
-    extra = [name for name in state if name not in shapes]
-    if extra:
-        print(f"{file}: {_count(extra)} extra and left out ({_name(extra, ', ')}).", file=sys.stderr)
-    return {name: state[name] for name in shapes}
-
-
-def _count(keys: list[str]) -> str:
-    return "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
-
-
-def _name(keys: list[str], between: str) -> str:
-    return between.join(keys[:SHOWN]) + (f"{between}..." if len(keys) > SHOWN else "")
-
-
 def list_shapes(unet: nn.Module, *, token_dim: int) -> dict[str, tuple[int, ...]]:
     """List the shape of every weight that an adapter for this UNet has, by published name."""
     shapes = {
@@ -139,8 +100,28 @@ def list_places(unet: nn.Module) -> dict[int, str]:
     return {k: name.removesuffix(".processor") for k, name in enumerate(names) if ".attn2." in name}
 
 
-def install_adapter(pipeline: Any, state: Mapping[str, Tensor]) -> None:
-    """Condition an `AnimateDiffPipeline` on faces; `check_adapter` comes first."""
+def install_adapter(pipeline: Any, state: Mapping[str, Tensor], *, file: Path) -> None:
+    """Condition an `AnimateDiffPipeline` on faces.
+
+    Weights that have no place here are left out with a warning on stderr, as the published code leaves them
+    out without one.
+
+    Args:
+        pipeline: whole, without adapter.
+        state: the adapter's weights by published name.
+        file: where they come from, for messages.
+
+    Raises:
+        ValueError: keys are missing or misshapen; at most five are named.
+    """
+    shapes = list_shapes(pipeline.unet, token_dim=pipeline.image_encoder.config.hidden_size)
+    wanted = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    extra = [name for name in state if name not in wanted]
+    if extra:
+        named = ", ".join(extra[:SHOWN]) + (", ..." if len(extra) > SHOWN else "")
+        print(f"{file}: {len(extra)} keys are extra and left out ({named}).", file=sys.stderr)
+    state = {name: value for name, value in state.items() if name in wanted}
+    check_fit(wanted, state, what=f"weights in {file}")
     places = list_places(pipeline.unet)
     for index, place in places.items():
         _add_lora(pipeline.unet.get_submodule(place), state, f"{_ATTENTION}{index}.")

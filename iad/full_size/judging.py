@@ -5,10 +5,10 @@ points; frames without a face left out of the mean; cosines below zero counted a
 before CLIP sees a frame. None of these networks conditions a clip. What is missing is named, the rest judges.
 """
 
-import warnings
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,36 +16,36 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
-from iad.full_size import consisid, curricular
+from iad.full_size import consisid
+from iad.full_size.arcface import ArcFace, load_arcface
 from iad.full_size.hub import fetch_model
 from iad.full_size.id_animator import CROP_SIZE, align
-from iad.full_size.recogniser import load_recogniser
+from iad.full_size.published import fill_module, load_network, read_published
 
 FRAMES = 16
 PACK = "buffalo_l"
-CUR = f"face_encoder/{curricular.FILE}"
+CUR = "face_encoder/glint360k_curricular_face_r101_backbone.bin"
 CLIP = "openai/clip-vit-base-patch32"
 CLIP_REVISION = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
 CLIP_FILES = ("config.json", "preprocessor_config.json", "pytorch_model.bin", "tokenizer_config.json",
               "vocab.json", "merges.txt", "special_tokens_map.json")  # fmt: skip
+SIDE = 112  # pixels of the face that CurricularFace sees
+WIDTHS = (64, 128, 256, 512)
+UNITS = (3, 13, 30, 3)  # residual units of each width
 CHIP = 224  # pixels of an aligned face, before CurricularFace sees half of them
 MARGIN = 0.25  # grey, around a frame in which no face is found at first
 
 
+@dataclass(frozen=True)
 class Judges:
-    """Whatever judges there are.
+    """Whatever judges there are."""
 
-    Args:
-        faces: InsightFace's detector and recogniser, as `load_recogniser` gives them.
-        cur: the network of `load_curricular`.
-        clip: CLIP and its processor.
-        missing: what is not here, in a sentence by name.
-    """
-
-    def __init__(self, *, faces: Any = None, cur: Any = None, clip: Any = None, missing: dict[str, str]):
-        self.faces, self.cur, self.clip, self.missing = faces, cur, clip, missing
+    missing: Mapping[str, str]  # what is not here, in a sentence by name
+    faces: ArcFace | None = None  # buffalo_l
+    cur: nn.Module | None = None  # see `create_curricular`
+    clip: Any = None  # CLIP and its processor
 
     @torch.inference_mode()
     def judge(
@@ -63,30 +63,24 @@ class Judges:
         reference, found = self._see(photo), [self._see(frame) for frame in frames]
         seen = [face for face in found if face]
         said = {"faces": len(seen) / len(found)}
-        for name, place in (("facesim_arc", 0), ("facesim_cur", 1)):
-            if name == "facesim_cur" and self.cur is None:
-                continue
-            cosines = [_cosine(reference[place], face[place]) for face in seen] if reference else []
+        for name in ("facesim_arc", "facesim_cur")[: 1 if self.cur is None else 2]:
+            cosines = [_cosine(reference[name], face[name]) for face in seen] if reference else []
             said[name] = float(np.mean(np.maximum(cosines, 0))) if cosines else float("nan")
         return said
 
-    def _see(self, picture: UInt8[np.ndarray, "h w 3"]) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """Return ArcFace's and CurricularFace's embedding of the largest face; None where there is none."""
-        picture = np.ascontiguousarray(picture[..., ::-1])  # InsightFace wants BGR
-        boxes, points = self.faces.detector.detect(picture)
-        if not len(boxes):
+    def _see(self, picture: UInt8[np.ndarray, "h w 3"]) -> dict[str, np.ndarray]:
+        """Return each recogniser's embedding of the largest face; nothing where there is none."""
+        found = self.faces.find(picture)
+        if found is None:
             high, wide = (round(MARGIN * side) for side in picture.shape[:2])
-            grey = {"borderType": cv2.BORDER_CONSTANT, "value": (128,) * 3}
-            picture = cv2.copyMakeBorder(picture, high, high, wide, wide, **grey)
-            boxes, points = self.faces.detector.detect(picture)
-        if not len(boxes):
-            return None
-        sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        marks = np.float32(points[int(np.argmax(sizes))])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of scikit-image, at how InsightFace calls it
-            who = self.faces.arcface.get(picture, SimpleNamespace(kps=marks))
-        return who, None if self.cur is None else self.cur(prepare_chip(picture, marks))[0].numpy()
+            picture = np.pad(picture, ((high, high), (wide, wide), (0, 0)), constant_values=128)
+            found = self.faces.find(picture)
+        if found is None:
+            return {}
+        seen = {"facesim_arc": found[0]}
+        if self.cur is not None:
+            seen["facesim_cur"] = self.cur(cut_chip(picture, found[1]))[0].numpy()
+        return seen
 
     def _compare_words(self, frames: np.ndarray, prompt: str) -> float:
         model, processor = self.clip
@@ -95,13 +89,12 @@ class Judges:
         return float(model(**inputs).logits_per_image.mean())
 
 
-def prepare_chip(
+def cut_chip(
     picture: UInt8[np.ndarray, "h w 3"], points: Float[np.ndarray, "5 2"]
 ) -> Float[Tensor, "1 3 112 112"]:
-    """Align a face of a BGR picture as ArcFace wants it, RGB in [-1, 1]."""
+    """Cut a face out as ArcFace wants it, in [-1, 1]."""
     matrix = CHIP * align(points) - [[0, 0, CHIP / CROP_SIZE / 2]]  # to where pixels have their centres
-    chip = cv2.warpAffine(picture, matrix, (CHIP, CHIP))[..., ::-1]
-    small = cv2.resize(np.ascontiguousarray(chip), (curricular.SIDE,) * 2)
+    small = cv2.resize(cv2.warpAffine(picture, matrix, (CHIP, CHIP)), (SIDE, SIDE))
     return rearrange(torch.from_numpy(small).float() / 127.5 - 1, "h w c -> 1 c h w")
 
 
@@ -117,32 +110,24 @@ def load_judges(
     """
     missing: dict[str, str] = {}
 
-    def attempt(name: str, load: Callable[[], Any]) -> Any:
+    def attempt(what: str, load: Callable[..., Any], *given: Any, **named: Any) -> Any:
         try:
-            return load()
+            return load(*given, **named)
         except ValueError as error:
-            missing[name] = str(error)
+            missing[what] = str(error)
             return None
 
-    faces = attempt("FaceSim-Arc", lambda: load_recogniser(name=PACK, accept_licence=accept_licence))
+    faces = attempt("FaceSim-Arc", load_arcface, name=PACK, accept_licence=accept_licence)
     cur = None
     if faces is None:
         missing["FaceSim-Cur"] = "FaceSim-Cur aligns faces by buffalo_l, as FaceSim-Arc does."
     else:
-        cur = attempt("FaceSim-Cur", lambda: _load_cur(consisid_folder))
-    return Judges(faces=faces, cur=cur, clip=attempt("CLIPScore", lambda: _load_clip(clip)), missing=missing)
-
-
-def _load_cur(folder: Path | None) -> curricular.CurricularFace:
-    if folder is None:
-        folder = fetch_model(consisid.REPOSITORY, revision=consisid.REVISION, files=(CUR,))
-    return curricular.load_curricular(folder / CUR)
+        cur = attempt("FaceSim-Cur", load_curricular, consisid_folder)
+    return Judges(faces=faces, cur=cur, clip=attempt("CLIPScore", _load_clip, clip), missing=missing)
 
 
 def _load_clip(folder: Path | None) -> tuple[Any, Any]:
     from transformers import CLIPModel, CLIPProcessor
-
-    from iad.full_size.published import load_network
 
     if folder is None:
         folder = fetch_model(CLIP, revision=CLIP_REVISION, files=CLIP_FILES)
@@ -151,3 +136,63 @@ def _load_clip(folder: Path | None) -> tuple[Any, Any]:
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
+class Unit(nn.Module):
+    """A residual unit, whose first convolution normalises what comes in."""
+
+    def __init__(self, width: int, out: int, stride: int):
+        super().__init__()
+        self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)
+        if width != out:
+            shortcut = nn.Conv2d(width, out, 1, stride, bias=False)
+            self.shortcut_layer = nn.Sequential(shortcut, nn.BatchNorm2d(out))
+        self.res_layer = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.Conv2d(width, out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.PReLU(out),
+            nn.Conv2d(out, out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out),
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """Halve the sides with a stride of 2."""
+        return self.res_layer(x) + self.shortcut_layer(x)
+
+
+def create_curricular(units: tuple[int, ...] = UNITS) -> nn.Sequential:
+    """Build CurricularFace's IR-101 (arXiv 2004.00288) with random weights: faces in [-1, 1] -> embeddings.
+
+    The network of TFace's `model_irse.py` under the names of ConsisID's file, which holds its weights.
+
+    Args:
+        units: how many residual units there are of each width.
+    """
+    first, body = nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False), []
+    for width, out, count in zip((WIDTHS[0], *WIDTHS), WIDTHS, units, strict=False):
+        body += [Unit(width, out, 2), *(Unit(out, out, 1) for _ in range(count - 1))]
+    last, left = WIDTHS[-1], SIDE // 2 ** len(WIDTHS)
+    outwards = (nn.BatchNorm2d(last), nn.Dropout(0.4), nn.Flatten(), nn.Linear(last * left**2, 512))
+    return nn.Sequential(
+        OrderedDict(
+            input_layer=nn.Sequential(first, nn.BatchNorm2d(WIDTHS[0]), nn.PReLU(WIDTHS[0])),
+            body=nn.Sequential(*body),
+            output_layer=nn.Sequential(*outwards, nn.BatchNorm1d(512, affine=False)),
+        )
+    )
+
+
+def load_curricular(folder: Path | None = None) -> nn.Sequential:
+    """Read CurricularFace's weights out of ConsisID's folder, or fetch them; nothing in the file is run.
+
+    Raises:
+        ValueError: the file is missing, broken or of another network.
+    """
+    if folder is None:
+        folder = fetch_model(consisid.REPOSITORY, revision=consisid.REVISION, files=(CUR,))
+    with torch.device("meta"):
+        network = create_curricular()
+    network.to_empty(device="cpu")
+    fill_module(network, read_published(folder / CUR), folder / CUR)
+    return network.eval().requires_grad_(False)

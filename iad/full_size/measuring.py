@@ -10,32 +10,21 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from iad.full_size.caching import CACHES, compile_blocks, measure_ratios, step_cache
-from iad.full_size.memory import GB
+from iad.full_size.hub import GB
 from iad.full_size.reporting import describe_machine, write_report
-from iad.full_size.sizes import LATENT_STRIDE, SYSTEMS, Scale, create_t5, create_vae
+from iad.full_size.sizes import LATENT_STRIDE, SYSTEMS, Scale
 
 REPEATS = 3  # of what is timed; the median counts
 CLIP_STEPS = 12  # of a clip, enough for every cache to begin
 GUIDANCE = 6.0
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement; memory is that of the device's allocator, at most and of the weights alone."""
-
-    what: str
-    seconds: float | None = None
-    peak_gb: float | None = None
-    weights_gb: float | None = None
-    note: str = ""
 
 
 class TimeOver(Exception):
@@ -122,7 +111,7 @@ class Measurements:
 
     def time_decoding(self, *, tiled: bool) -> tuple[float, str]:
         """Time the way from latents to frames."""
-        preset, vae = self.scale.preset, self.scale.build(create_vae, **self.scale.vae)
+        preset, vae = self.scale.preset, self.scale.build("VAE")
         vae.enable_slicing()
         if tiled:
             vae.enable_tiling()
@@ -135,14 +124,14 @@ class Measurements:
 
     def time_text(self) -> tuple[float, str]:
         """Time the text encoder on a prompt and on none."""
-        text, tokens = self.scale.build(create_t5, **self.scale.text), self.scale.preset.text.tokens
+        text, tokens = self.scale.build("T5"), self.scale.preset.text.tokens
         self.meter.weigh()
         words = torch.ones(2, tokens, dtype=torch.long, device=text.device)
         return self.meter.time(lambda: text(words), repeats=REPEATS), f"2 prompts of {tokens} tokens"
 
     @cached_property
-    def clip_maker(self) -> tuple[nn.Module, Callable[[], Tensor]]:
-        """IaD's transformer, and a function that denoises one clip with it as the pipeline does."""
+    def clip_maker(self) -> tuple[Any, Callable[[], Tensor]]:
+        """A pipeline of IaD's transformer alone, and a function that denoises one clip with it."""
         from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline
 
         model, inputs = self.scale.build_system("IaD")
@@ -169,18 +158,17 @@ class Measurements:
             "callback_on_step_end": check,
             "output_type": "latent",
         }
-        return model, lambda: pipeline(**asked, generator=torch.Generator().manual_seed(0)).frames
+        return pipeline, lambda: pipeline(**asked, generator=torch.Generator().manual_seed(0)).frames
 
     def time_clip(self, cache: str | None) -> tuple[float, str]:
         """Time a clip without decoding, and how far a cache makes its latents drift."""
-        model, make = self.clip_maker
+        pipeline, make = self.clip_maker
         self.meter.weigh()
-        ratios = None
+        ratios, made = None, []
         if cache == "mag":  # what a first clip would tell
-            with measure_ratios(model) as ratios:
+            with measure_ratios(pipeline.transformer) as ratios:
                 make()
-        made = []
-        with step_cache(model, cache, steps=self.clip_steps, ratios=ratios):
+        with step_cache(pipeline, cache, steps=self.clip_steps, ratios=ratios):
             seconds = self.meter.time(lambda: made.append(make().float()))
         if cache is None:
             self._truth = made[0]
@@ -200,24 +188,6 @@ class Measurements:
         return seconds, f"{first:.0f} s for the first"
 
 
-def measure(
-    scale: Scale, *, minutes: float, tell: Callable[[Row], None], clip_steps: int = CLIP_STEPS
-) -> list[Row]:
-    """Measure all that the minutes allow.
-
-    Args:
-        scale: where, and how large.
-        minutes: after so many nothing new is begun, and what repeats is broken off.
-        tell: is told every row at once.
-        clip_steps: denoising steps of the clips.
-    """
-    meter, rows = Meter(scale.device, minutes=minutes), []
-    for what, work in Measurements(scale, meter, clip_steps=clip_steps).plan():
-        rows.append(_attempt(what, work, meter))
-        tell(rows[-1])
-    return rows
-
-
 def accept_random(
     scale: Scale,
     *,
@@ -226,33 +196,41 @@ def accept_random(
     tell: Callable[[dict[str, Any]], None] = lambda row: None,
     clip_steps: int = CLIP_STEPS,
 ) -> dict[str, Any]:
-    """Measure a scale by random weights, for so many minutes at most; see `measure`."""
+    """Measure all that the minutes allow; the report grows with every row.
+
+    Args:
+        scale: where, and how large.
+        minutes: after so many nothing new is begun, and what repeats is broken off.
+        output: the folder of the report.
+        tell: is told every row at once.
+        clip_steps: denoising steps of the clips.
+    """
     report = {
         "kind": "random weights",
         "machine": describe_machine(str(scale.device)),
         "rows": [],
-        "notes": [] if not scale.base else ["Tiny twins: these numbers say nothing of the true size."],
+        "notes": ["Tiny twins: these numbers say nothing of the true size."] if scale.twin else [],
     }
     output.mkdir(parents=True, exist_ok=True)
-
-    def note(row: Row) -> None:
-        report["rows"].append(asdict(row))
+    meter = Meter(scale.device, minutes=minutes)
+    for what, work in Measurements(scale, meter, clip_steps=clip_steps).plan():
+        report["rows"].append(_attempt(what, work, meter))
         write_report(output, report)
         tell(report["rows"][-1])
-
-    measure(scale, minutes=minutes, tell=note, clip_steps=clip_steps)
     return report
 
 
 @torch.inference_mode()
-def _attempt(what: str, work: Callable[[], tuple[float, str]], meter: Meter) -> Row:
-    """Measure, or say in a sentence why not."""
+def _attempt(what: str, work: Callable[[], tuple[float, str]], meter: Meter) -> dict[str, Any]:
+    """Measure, or say in a sentence why not; memory is that of the device's allocator."""
+    row = {"what": what, "seconds": None, "peak_gb": None, "weights_gb": None, "note": ""}
     try:
         meter.start()
         seconds, note = work()
-        return Row(what, round(seconds, 4), meter.peak_gb(), meter.weights_gb, note)
+        row |= {"seconds": round(seconds, 4), "note": note}
     except torch.OutOfMemoryError:
-        return Row(what, None, meter.peak_gb(), meter.weights_gb, "out of memory")
+        row["note"] = "out of memory"
     except Exception as error:  # of kernels, compilers and drivers; what follows is measured all the same
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Row(what, note=reason[:200])
+        return row | {"note": reason[:200]}
+    return row | {"peak_gb": meter.peak_gb(), "weights_gb": meter.weights_gb}

@@ -11,6 +11,7 @@ Works on any diffusers pipeline. What a mode needs is estimated from the sizes o
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,15 +23,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from iad.full_size.folder import read_weights
+from iad.full_size.hub import GB, count_parameters
 from iad.models.adapters import ADAPTER_KEYS
 
 MEMORY_MODES = ("auto", "full", "offload", "sequential", "int8", "fp8")
 LADDER = ("full", "offload", "int8", "fp8", "sequential")  # from the fastest to the smallest
+SMALLER = {"full": ("offload",), "offload": ("int8", "fp8"), "int8": ("sequential",), "fp8": ("sequential",)}
 CPU_MODES = ("full", "sequential", "int8", "fp8")
 DENOISERS = ("transformer", "unet")
 
-GB = 10**9
 WORKING = 5 * GB  # 49 frames of 720x480: as much as the VAE takes to decode a tile of them
 DECODING = 22 * GB  # beside the weights: what decoding such a clip in one piece takes
 SPARE = 1.05  # estimates are no measurements
@@ -47,23 +48,17 @@ class Needs:
     parts: dict[str, int]
     working: int
 
-    @property
-    def denoiser(self) -> int:
-        """Bytes of the part that runs at every step."""
-        return next((self.parts[name] for name in DENOISERS if name in self.parts), 0)
-
     def by_mode(self) -> dict[str, int]:
         """Estimate the device memory that each mode needs."""
-        parts = self.parts
-        others = [size for name, size in parts.items() if name not in DENOISERS]
-        small = max([round(self.denoiser * ONE_BYTE), *others], default=0)
-        layer = round(max(parts.values(), default=0) * ONE_LAYER) + parts.get("vae", 0)
+        sizes, whole = self.parts, sum(self.parts.values())
+        small = [round(size * ONE_BYTE) if name in DENOISERS else size for name, size in sizes.items()]
+        largest = max(sizes.values(), default=0)
         weights = {
-            "full": sum(parts.values()),
-            "offload": max(parts.values(), default=0),
-            "int8": small,
-            "fp8": small,
-            "sequential": min(layer, sum(parts.values())),
+            "full": whole,
+            "offload": largest,
+            "int8": max(small, default=0),
+            "fp8": max(small, default=0),
+            "sequential": min(round(largest * ONE_LAYER) + sizes.get("vae", 0), whole),
         }
         return {mode: weights[mode] + self.working for mode in LADDER}
 
@@ -78,10 +73,10 @@ class MemoryChoice:
 
 def read_needs(folder: Path) -> Needs:
     """Estimate from a folder, before anything is loaded, what a pipeline needs in two bytes a weight."""
-    return _needs({name: 2 * w.parameters for name, w in read_weights(folder).items() if name})
+    return _needs({name: 2 * count for name, count in count_parameters(folder).items() if name})
 
 
-def measure_needs(pipeline) -> Needs:
+def measure_needs(pipeline: Any) -> Needs:
     """Measure the parts of a pipeline in memory."""
     modules = {n: part for n, part in pipeline.components.items() if isinstance(part, nn.Module)}
     return _needs({name: sum(p.nbytes for p in module.parameters()) for name, module in modules.items()})
@@ -112,16 +107,12 @@ def choose_memory(needs: Needs, *, device: str | torch.device) -> MemoryChoice:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return how many bytes a new model may take."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    import psutil  # comes with accelerate
-
-    return psutil.virtual_memory().available
+    """Return how many bytes of a CUDA device a new model may take."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
-def apply_memory(pipeline, mode: str, *, device: str | torch.device | None = None) -> str:
+def apply_memory(pipeline: Any, mode: str, *, device: str | torch.device | None = None) -> str:
     """Set a freshly loaded pipeline up in a memory mode, once.
 
     Args:
@@ -141,11 +132,15 @@ def apply_memory(pipeline, mode: str, *, device: str | torch.device | None = Non
         choice = choose_memory(measure_needs(pipeline), device=device)
         print(choice.reason, file=sys.stderr)
         mode = choice.mode
-    if mode in ("int8", "fp8"):
-        denoiser = next(getattr(pipeline, name) for name in DENOISERS if hasattr(pipeline, name))
-        (_quantize if mode == "int8" else _cast)(denoiser)
-    if mode == "sequential":
-        _offload_layers(pipeline, device)
+    denoiser = next((getattr(pipeline, name) for name in DENOISERS if hasattr(pipeline, name)), None)
+    if mode == "int8":
+        _quantize(denoiser)
+    elif mode == "fp8":  # cast back, layer by layer, to compute
+        types = {"storage_dtype": torch.float8_e4m3fn, "compute_dtype": denoiser.dtype}
+        denoiser.enable_layerwise_casting(**types, skip_modules_pattern=_KEPT)
+    if mode == "sequential":  # the VAE, which is small and tiled, stays on the device
+        layers = {"offload_type": "leaf_level", "use_stream": device.type == "cuda", "exclude_modules": "vae"}
+        pipeline.enable_group_offload(onload_device=device, offload_device=torch.device("cpu"), **layers)
     elif mode == "full" or device.type == "cpu":
         pipeline.to(device)
     else:
@@ -201,8 +196,7 @@ def refuse_without_cuda(folder: Path, *, device: str | torch.device | None = Non
     """
     if find_device(device).type != "cpu":
         return
-    weights = read_weights(folder)
-    parameters = max((weights[name].parameters for name in DENOISERS if name in weights), default=0)
+    parameters = max((n for part, n in count_parameters(folder).items() if part in DENOISERS), default=0)
     if parameters > LARGEST_ON_CPU:
         least = read_needs(folder).by_mode()["sequential"] / GB
         raise ValueError(
@@ -212,21 +206,9 @@ def refuse_without_cuda(folder: Path, *, device: str | torch.device | None = Non
         )
 
 
-def out_of_memory_advice(mode: str) -> str:
-    """Say which mode to try next, in one sentence."""
-    one_byte = "int8" if find_spec("torchao") else "fp8"
-    after = {"full": "offload", "offload": one_byte, "int8": "sequential", "fp8": "sequential"}
-    if mode not in after or not torch.cuda.is_available():
-        return (
-            f"Out of memory in the memory mode {mode!r}; make fewer frames or smaller sides, close what else "
-            "uses the device, or use a larger one."
-        )
-    return f"Out of memory in the memory mode {mode!r}; try --memory {after[mode]}."
-
-
 @contextmanager
 def explain_out_of_memory(mode: str) -> Iterator[None]:
-    """Turn running out of memory into advice.
+    """Turn running out of memory into advice: the next mode, where this machine can do it.
 
     Raises:
         ValueError: memory ran out; what was held is let go first.
@@ -242,37 +224,21 @@ def explain_out_of_memory(mode: str) -> Iterator[None]:
         return
     gc.collect()  # past the handler, so that the frames that held the tensors are gone
     torch.cuda.empty_cache()
-    raise ValueError(out_of_memory_advice(mode))
+    smaller = [other for other in SMALLER.get(mode, ()) if other != "int8" or find_spec("torchao")]
+    advice = "make fewer frames or smaller sides, close what else uses the device, or use a larger one."
+    if smaller and torch.cuda.is_available():
+        advice = f"try --memory {smaller[0]}."
+    raise ValueError(f"Out of memory in the memory mode {mode!r}; {advice}")
 
 
 def _quantize(denoiser: nn.Module) -> None:
     """Keep the weights of linear layers in eight bits, a scale for each row."""
-    import re
-
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
     def chosen(module: nn.Module, name: str) -> bool:
         return isinstance(module, nn.Linear) and not any(re.search(part, name) for part in _KEPT)
 
     quantize_(denoiser.requires_grad_(False), Int8WeightOnlyConfig(), filter_fn=chosen)
-
-
-def _cast(denoiser: Any) -> None:
-    """Keep weights in float8 and cast them back, layer by layer, to compute."""
-    denoiser.enable_layerwise_casting(
-        storage_dtype=torch.float8_e4m3fn, compute_dtype=denoiser.dtype, skip_modules_pattern=_KEPT
-    )
-
-
-def _offload_layers(pipeline, device: torch.device) -> None:
-    """Bring each layer to the device when it computes; the VAE, which is small and tiled, stays there."""
-    pipeline.enable_group_offload(
-        onload_device=device,
-        offload_device=torch.device("cpu"),
-        offload_type="leaf_level",
-        use_stream=device.type == "cuda",
-        exclude_modules="vae",
-    )
 
 
 def _tile(vae: Any, device: torch.device, mode: str) -> None:

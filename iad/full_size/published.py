@@ -54,17 +54,52 @@ def load_network(kind: Any, folder: Path, **settings: Any) -> nn.Module:
     """Load a network of diffusers or transformers; left alone they would fill gaps with arbitrary memory.
 
     Raises:
-        ValueError: its folder cannot be read, or weights are missing.
+        ValueError: its folder cannot be read, or weights are missing or misshapen.
     """
     try:
         network, report = kind.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, **settings
+            folder, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True, **settings
         )
     except Exception as error:  # of diffusers, transformers, torch and safetensors
         raise ValueError(explain(error, folder)) from error
-    missing = {name: torch.empty(0) for name in report["missing_keys"]}
+    misshapen = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
+    missing = {name: torch.empty(0) for name in (*report["missing_keys"], *misshapen)}
     check_fit(missing, {}, what=f"weights in {folder}")
     return network.eval().requires_grad_(False)
+
+
+def load_cogvideox(
+    kind: str, transformer: str, folder: Path, *, dtype: torch.dtype, **components: Any
+) -> Any:
+    """Load a pipeline of CogVideoX's kin into main memory, each of its networks whole or not at all.
+
+    Args:
+        kind: the pipeline's class in diffusers.
+        transformer: its transformer's.
+        folder: as diffusers saves it.
+        dtype: of all weights.
+        components: parts to take instead of the folder's; `vae=None` leaves one out.
+
+    Raises:
+        ValueError: weights are missing, broken or of another model.
+    """
+    import diffusers
+    from transformers import T5EncoderModel
+
+    check_tokenizer(folder / "tokenizer")
+    kinds = {
+        "transformer": getattr(diffusers, transformer),
+        "vae": diffusers.AutoencoderKLCogVideoX,
+        "text_encoder": T5EncoderModel,
+    }
+    for name in kinds.keys() - components.keys():
+        components[name] = load_network(kinds[name], folder / name, dtype=dtype)
+    try:
+        return getattr(diffusers, kind).from_pretrained(
+            folder, dtype=dtype, local_files_only=True, **components
+        )
+    except Exception as error:  # of diffusers, transformers and tokenizers
+        raise ValueError(explain(error, folder)) from error
 
 
 def check_tokenizer(folder: Path) -> None:

@@ -13,21 +13,20 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS
-from iad.geometry.composite import round_colours
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS, split_gaze
+from iad.geometry.curves import ease
 from iad.geometry.eyes import GAZE_DEGREES
 from iad.geometry.fit import Fit, fit_head
-from iad.geometry.framing import Square, cut_window, frame_photo
 from iad.geometry.head import Head
 from iad.geometry.moving import MovingFace
+from iad.geometry.renderer import round_colours
 from iad.geometry.rig import create_rig
-from iad.geometry.stage import create_stage
+from iad.geometry.stage import Square, create_stage, cut_window, frame_photo
 from iad.geometry.textures import COVERABLE
 from iad.request import LARGEST
 
-_HALF_PIXEL = np.float32(
-    0.5
-)  # photos' coordinates begin at the first pixel's centre, the drawing's at its edge
+# Photos' coordinates begin at the first pixel's centre, the drawing's at its edge.
+_HALF_PIXEL = np.float32(0.5)
 _OF_MOUTH = tuple(COLUMN[n] for n in COEFFICIENTS if n.startswith(("jaw", "mouth", "cheekPuff", "noseSneer")))
 _OF_EYE = {
     side: tuple(COLUMN[n] for n in COEFFICIENTS if n.startswith("eye") and n.endswith(f"_{side}"))
@@ -37,7 +36,7 @@ _OF_EYE = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """Frames, and where each of their pixels comes from: `PHOTO`, `FILLED` or `PAINTED` of `composite`."""
+    """Frames, and where each of their pixels comes from: `PHOTO`, `FILLED` or `PAINTED` of `renderer`."""
 
     frames: UInt8[np.ndarray, "f s s 3"]
     source: UInt8[np.ndarray, "f s s"]
@@ -87,12 +86,8 @@ class AnimatedPhoto:
     def own_track(self) -> Float[np.ndarray, " 60"]:
         """The photo's own expression, gaze and pose: the row that draws the photo as it is."""
         own = np.concatenate([self.fit.expression, self.fit.pose]).astype(np.float32)
-        left, up = self._face(384).textures.gaze / GAZE_DEGREES
-        for name, weight in (
-            ("Out_L", left), ("In_R", left), ("In_L", -left), ("Out_R", -left), ("Up_L", up), ("Up_R", up),
-            ("Down_L", -up), ("Down_R", -up),
-        ):  # fmt: skip
-            own[COLUMN[f"eyeLook{name}"]] = np.clip(weight, 0, 1)
+        for column, amount in split_gaze(*self._face(384).textures.gaze / GAZE_DEGREES):
+            own[column] = min(amount, 1)
         return own
 
     def landmarks(self, track: Float[np.ndarray, "f k"]) -> Float[np.ndarray, "f 68 2"]:
@@ -137,8 +132,7 @@ class AnimatedPhoto:
         u, v = np.meshgrid((columns - left) / side, (rows - top) / side)
         edges = [u if left > 0.5 else 1 + u, 1 - u if left + side < width - 0.5 else 1 + u]
         edges += [v if top > 0.5 else 1 + v, 1 - v if top + side < height - 0.5 else 1 + v]
-        share = np.clip(np.minimum.reduce(edges) / 0.08, 0, 1)[..., None]
-        share = share * share * (3 - 2 * share)
+        share = ease(np.minimum.reduce(edges) / 0.08)[..., None]
         window = (slice(first[1], last[1]), slice(first[0], last[0]))
         whole = np.repeat(self._photo[None], len(frames), axis=0)
         size = frames.shape[1]
@@ -180,7 +174,7 @@ class AnimatedPhoto:
             return self._faces[size]
 
 
-def _look_up(frame, columns, rows, scale: float):
+def _look_up(frame: np.ndarray, columns: np.ndarray, rows: np.ndarray, scale: float) -> np.ndarray:
     """Sample a frame, which the photo shows `scale` times as large."""
     if scale < 1:
         frame = cv2.GaussianBlur(frame, (0, 0), 0.5 * (1 / scale - 1) + 1e-3)

@@ -1,4 +1,6 @@
-"""Smooth closed curves through a few landmarks."""
+"""Smooth closed curves through a few landmarks, and smooth steps from 0 to 1."""
+
+from typing import Any
 
 import numpy as np
 from einops import rearrange
@@ -14,3 +16,9 @@ def round_off(polygon: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "m d"]:
         + (3 * polygon - before - 3 * after + beyond) * t**3
     )  # fmt: skip
     return rearrange(curve, "t n xy -> (n t) xy")
+
+
+def ease(value: np.ndarray | np.floating | float, low: float = 0.0, high: float = 1.0) -> Any:
+    """Go from 0 at `low` to 1 at `high`, with no corner at either."""
+    value = np.clip((value - low) / (high - low), 0, 1)
+    return value * value * (3 - 2 * value)

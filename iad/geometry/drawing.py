@@ -14,23 +14,23 @@ from jaxtyping import Float, UInt8
 from iad.config import EXPRESSIONS
 from iad.faces import Face, wears_glasses
 from iad.geometry.animation import AnimatedPhoto
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN, GAZE
-from iad.geometry.composite import PAINTED
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, COLUMNS, GAZE
 from iad.geometry.fit import WORST_FIT
 from iad.geometry.head import Head
 from iad.geometry.refining import Refiner, Repair
+from iad.geometry.renderer import PAINTED
 from iad.media.photos import brighten
 
 TURN = np.float32([20.0, 24.0, 20.0])  # degrees that a head is turned from where the photo has it, at most
 FARTHEST = np.float32([26.0, 34.0, 45.0])  # degrees from frontal, unless the photo itself is beyond
-SMILE = [COLUMN["mouthSmile_L"], COLUMN["mouthSmile_R"]]
+SMILE = COLUMNS["mouthSmile"]
 JAW = COLUMN["jawOpen"]
 LOWER_FACE = [k for k, name in enumerate(COEFFICIENTS) if name.startswith(("jaw", "mouth", "cheekSquint"))]
-BROWS = [(COLUMN[f"browInnerUp_{side}"], COLUMN[f"browOuterUp_{side}"]) for side in "LR"]
+BROWS = list(zip(COLUMNS["browInnerUp"], COLUMNS["browOuterUp"], strict=True))
 BROWS_UP = 1.4  # both weights of a brow together; beyond, the shade of the sockets is drawn out into smears
 # Seen from the front the head's own cheeks hardly swell, and its jaw hardly slides.
 STRONGER = np.ones(60, np.float32)
-STRONGER[[COLUMN["cheekPuff_L"], COLUMN["cheekPuff_R"]]] = 2.0
+STRONGER[COLUMNS["cheekPuff"]] = 2.0
 STRONGER[[COLUMN["jawLeft"], COLUMN["jawRight"]]] = 1.6
 SIDEWAYS = [COLUMN["mouthLeft"], COLUMN["mouthRight"]]
 NARROWER = 0.4  # of both at once in a full pucker: the head narrows a mouth by a fifth, people by a third

@@ -62,7 +62,7 @@ def rotation_matrices(pose: Float[np.ndarray, "f 3"]) -> Float[np.ndarray, "f 3 
     pitch, yaw, roll = np.radians(np.asarray(pose, np.float64)).T
     zero, one = np.zeros_like(pitch), np.ones_like(pitch)
 
-    def matrix(*rows):
+    def matrix(*rows: tuple) -> np.ndarray:
         return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
     (cp, sp), (cy, sy), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (pitch, yaw, roll))

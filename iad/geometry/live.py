@@ -9,15 +9,13 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from iad.geometry.animation import AnimatedPhoto, Drawn
-from iad.geometry.calibration import find_rest, move_about, observe, settle
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, COLUMNS, EXPRESSIONS
 from iad.geometry.drawing import adapt
-from iad.geometry.driving import FindFace, FollowFace
+from iad.geometry.driving import FindFace, FollowFace, find_rest, move_about, observe, settle
 
 RepairFrames = Callable[[Drawn, Float32[np.ndarray, "f 60"]], UInt8[np.ndarray, "f s s 3"]]
 SIZE = 256
 REMEMBERED = 600  # frames of a driver by which the face at rest is known
-_BOTH = ("_L", "_R")
 
 # What a slider moves, at 1. Gaze is the person's own left and up; eyes and brows go both ways.
 SLIDERS: Mapping[str, Mapping[str, float]] = MappingProxyType({
@@ -109,6 +107,5 @@ def slide(**sliders: float) -> Float32[np.ndarray, " 60"]:
             known = ", ".join((*SLIDERS, *POSE))
             raise ValueError(f"There is no slider {name!r}; choose from {known}, or a coefficient's name.")
         for shape, weight in SLIDERS[name].items():
-            for column in [shape] if shape in COLUMN else [shape + side for side in _BOTH]:
-                track[COLUMN[column]] += weight * value
+            track[COLUMNS[shape]] += weight * value
     return track

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from iad.geometry.curves import round_off
+from iad.geometry.curves import ease, round_off
 from iad.geometry.rig import MOUTH, Rig
-from iad.geometry.teeth import LOWER, TONGUE, UPPER, ease
+from iad.geometry.teeth import LOWER, TONGUE, UPPER
 
 
 def clear_lips(
@@ -230,7 +230,7 @@ def measure_light(
     return lips, bright * (1 + (hue - 1) * 0.27)
 
 
-def _within(photo, polygon) -> Float[np.ndarray, "n 3"]:
+def _within(photo: np.ndarray, polygon: np.ndarray) -> Float[np.ndarray, "n 3"]:
     mask = np.zeros(photo.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)
     return photo[mask > 0] if mask.any() else photo.reshape(-1, 3)

@@ -12,15 +12,14 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from iad.geometry.coefficients import COLUMN, EXPRESSIONS
-from iad.geometry.composite import SKIPPED, average_blocks, paint_window
-from iad.geometry.cutout import cut_out, outline
+from iad.geometry.curves import ease
 from iad.geometry.fit import Fit
 from iad.geometry.head import Head, rotation_matrices
 from iad.geometry.mouth import part_lips, soften_rim
-from iad.geometry.renderer import find_triangles, rasterize
+from iad.geometry.renderer import SKIPPED, average_blocks, find_triangles, paint_window, rasterize
 from iad.geometry.rig import EYE_L, MOUTH, Rig, create_rig
 from iad.geometry.stage import create_stage
-from iad.geometry.surroundings import create_grid, part_backdrop
+from iad.geometry.surroundings import create_grid, cut_out, outline, part_backdrop
 from iad.geometry.teeth import draw_teeth
 from iad.geometry.textures import correct_pixels, create_textures
 
@@ -110,7 +109,7 @@ class MovingFace:
     def draw(
         self, weights: Float[np.ndarray, " 60"], plate: Float[np.ndarray, "s s k"], *, finer: int = 1
     ) -> tuple[Float[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
-        """Draw one frame over a backdrop; returns colours, and where each comes from (see `composite`).
+        """Draw one frame over a backdrop; returns colours, and where each comes from (see `renderer`).
 
         Args:
             weights: One row of a track.
@@ -177,7 +176,9 @@ class MovingFace:
         return cut_out(small.clip(0, 255).astype(np.uint8), face * factor, skull * factor)
 
     def _paint(
-        self, alike, xy, depth, attributes, looks, plate, under, origin, factor, frame, source, finer
+        self, alike: float, xy: np.ndarray, depth: np.ndarray, attributes: np.ndarray, looks: np.ndarray,
+        plate: np.ndarray, under: np.ndarray, origin: np.ndarray, factor: int, frame: np.ndarray,
+        source: np.ndarray, finer: list,
     ) -> Int[np.ndarray, "h w"]:
         """Paint one window, but not those that are painted finer; returns the triangle seen at each pixel."""
         textures, height, width = self.textures, factor * frame.shape[0], factor * frame.shape[1]
@@ -223,8 +224,7 @@ def hold_still(rig: Rig, covered: frozenset[str]) -> Float[np.ndarray, " r"]:
         away = rig.neutral - rig.neutral[rig.landmarks[first : first + 6]].mean(axis=0)
         # Frames reach down to the cheeks, and up to the brows.
         away = away / np.where(away > 0, np.float32([3.0, 2.3, 9]), np.float32([3.0, 2.7, 9]))
-        near = np.clip((1.4 - np.linalg.norm(away, axis=1)) / 0.5, 0, 1)
-        near = near * near * (3 - 2 * near)
+        near = ease((1.4 - np.linalg.norm(away, axis=1)) / 0.5)
         if name in covered:
             held = np.maximum(held, near)
         elif "glasses" in covered:

@@ -17,7 +17,8 @@ from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
 from iad.config import EXPRESSIONS, TRACK, Preset, RefinerConfig
 from iad.geometry.animation import AnimatedPhoto, Drawn
 from iad.geometry.coefficients import POSE_LIMITS
-from iad.geometry.composite import FILLED, PAINTED
+from iad.geometry.curves import ease
+from iad.geometry.renderer import FILLED, PAINTED
 
 SIDE = 96  # pixels of a look
 REACH = 0.72  # half its side, in eye distances
@@ -174,8 +175,7 @@ class Repair:
         still[:, EXPRESSIONS:] = self.own[EXPRESSIONS:]
         away = (self.photo.landmarks(still) - self.marks)[:, _MOUTH] / self._length
         change = np.linalg.norm(away - away.mean(1, keepdims=True), axis=2).mean(1)
-        share = np.clip((change - _CALM) / (_BUSY - _CALM), 0, 1)
-        return (share * share * (3 - 2 * share)).astype(np.float32)
+        return ease(change, _CALM, _BUSY).astype(np.float32)
 
 
 def eye_distance(marks: Float[np.ndarray, "68 2"]) -> float:

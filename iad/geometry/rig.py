@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.spatial import cKDTree
 
-from iad.geometry.curves import round_off
+from iad.geometry.curves import ease, round_off
 from iad.geometry.head import Head
 from iad.geometry.teeth import lay_teeth
 
@@ -129,7 +129,9 @@ def _within(vertex: Int[np.ndarray, "*n"], span: slice) -> Bool[np.ndarray, "*n"
     return (vertex >= span.start) & (vertex < span.stop)
 
 
-def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarray, expression) -> tuple:
+def _find_lids(
+    head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarray, expression: np.ndarray
+) -> tuple:
     """Return `lids` and `upper_lid`, left (the person's own) first; blinks in `expression` are completed."""
     lids, upper_lid = np.zeros((2, len(vertex)), np.float32), np.zeros(len(vertex), np.float32)
     points = head.neutral[vertex[skin]]
@@ -145,14 +147,16 @@ def _find_lids(head: Head, vertex: np.ndarray, skin: slice, landmarks: np.ndarra
         rim = rims[np.sign(rims[:, 0]) == np.sign(curve[0, 0])]
         share = np.maximum(share, np.clip(1.8 - _distance(points, np.concatenate([rim, curve])) / 0.6, 0, 1))
         share[sockets] = 1
-        lids[side, skin] = share * share * (3 - 2 * share)
+        lids[side, skin] = ease(share)
         above = blink[:, 1] < -0.05 * max(travel.max(), 1e-6)
         upper_lid[skin] += np.clip(-blink[:, 1] / max(0.15 * travel.max(), 1e-6), 0.3 * sockets, 1)
         _complete_blink(points, blink, above & ~sockets, ~above & ~sockets, curve)
     return lids, upper_lid
 
 
-def _complete_blink(points, blink, above, below, curve) -> None:
+def _complete_blink(
+    points: np.ndarray, blink: np.ndarray, above: np.ndarray, below: np.ndarray, curve: np.ndarray
+) -> None:
     """Let the upper lid come down right to the lower one, all along the eye, in place."""
     shut = points + blink
     places = np.linspace(*np.quantile(curve[:, 0], [0.02, 0.98]), 15)

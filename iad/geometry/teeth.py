@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from iad.geometry.curves import ease
 from iad.geometry.head import Head
 
 UPPER, LOWER, TONGUE = range(3)
@@ -19,10 +20,8 @@ _LIFTS = {"jawOpen": -0.5, "mouthSmile": 0.1, "mouthUpperUp": 0.15}
 _RISE = (0.045, 0.02)  # how the biting edges of both rows curve up along the arch, as smiles do
 _HEIGHT = 2.0  # head units from the biting edge to beyond the gums
 _HALF = 4.2  # head units along the arch from its middle to its end
-_WIDTHS = (
-    (0.86, 0.68, 0.78, 0.70, 0.68, 0.9),
-    (0.55, 0.60, 0.68, 0.70, 0.70, 0.9),
-)  # upper, lower, from the middle
+# Of the upper and the lower teeth, from the middle.
+_WIDTHS = (0.86, 0.68, 0.78, 0.70, 0.68, 0.9), (0.55, 0.60, 0.68, 0.70, 0.70, 0.9)
 
 
 def lay_teeth(head: Head) -> tuple[Head, Float[np.ndarray, "s 3"]]:
@@ -146,15 +145,9 @@ def draw_teeth(height: int = 96, width: int = 480) -> Float[np.ndarray, "2 h w 4
         cover = ease((up - edge + 0.04) / 0.1) * ease((gum - up) / 0.16)
         # Teeth are round: they shade off to both sides, deepest where two part at edge and gum.
         gap = 0.18 + 0.1 * ease((edge + 0.25 - up) / 0.3) + 0.1 * ease((up - 0.8) / 0.4)
-        white = 1 - 0.1 * across**4 - 0.2 * ease((np.abs(across) - 1 + gap) / gap) + 0.03 * chance
+        white = 1 - 0.06 * across**4 - 0.11 * ease((np.abs(across) - 1 + gap) / gap) + 0.03 * chance
         white = white * (1 - 0.14 * ease((up - 0.55) / 0.7)) * (1 - 0.1 * ease((edge + 0.22 - up) / 0.22))
         yellow = 0.04 + 0.09 * ease((up - 0.4) / 0.8) + 0.05 * eye_tooth + 0.25 * (1 - white)
         tint = np.stack([white, white * (1 - 0.45 * yellow), white * (1 - yellow)], axis=-1)
         rows.append(np.concatenate([tint * np.ones((*cover.shape, 1)), cover[..., None]], axis=-1))
     return np.stack(rows).astype(np.float32)
-
-
-def ease(value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Go from 0 to 1 with no corner at either."""
-    value = np.clip(value, 0, 1)
-    return value * value * (3 - 2 * value)

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import RBFInterpolator
 
-from iad.geometry.coefficients import COLUMN, EXPRESSIONS
+from iad.geometry.coefficients import COLUMN, COLUMNS, EXPRESSIONS
+from iad.geometry.curves import ease
 from iad.geometry.eyes import GAZE_DEGREES, IRIS_RADIUS, create_eye_textures
 from iad.geometry.mouth import clear_lips, colour_mouth, colour_teeth, measure_light, open_mouth, shade_mouth
 from iad.geometry.renderer import rasterize
@@ -25,7 +26,7 @@ class Textures:
     Attributes:
         photo: Without what lies between its lips; the fourth channel is its matte.
         inside: What lies between its lips; the fourth channel says how surely it does.
-        still: Attributes that no action changes; see `composite.paint_window`.
+        still: Attributes that no action changes; see `renderer.paint_window`.
         normals: Of the neutral face.
         mouth: Colour of the mouth's flesh in full light.
         tooth_colour: Of a white tooth in full light.
@@ -56,26 +57,26 @@ class Textures:
     grey: bool
 
     def attributes(
-        self, rig: Rig, positions: Float[np.ndarray, "r 3"], turn, weights
+        self, rig: Rig, positions: Float[np.ndarray, "r 3"], turn: np.ndarray, weights: np.ndarray
     ) -> Float[np.ndarray, "r 10"]:
-        """Return every vertex's attributes in a frame; see `composite.paint_window`."""
+        """Return every vertex's attributes in a frame; see `renderer.paint_window`."""
         attributes = self.still.copy()
         skin = rig.spans[SKIN]
         for side, name in enumerate(_SIDES):
             down = weights[COLUMN[f"eyeBlink_{name}"]] + 0.7 * weights[COLUMN[f"eyeLookDown_{name}"]]
             if down > 0.05 and COVERABLE[1 + side] not in self.covered:
                 # Lashes hang over the lower lid only when the upper one has come down.
-                early, late = _smooth(down, 0.05, 0.5), _smooth(down, 0.65, 0.95)
+                early, late = ease(down, 0.05, 0.5), ease(down, 0.65, 0.95)
                 shut = late + (early - late) * rig.upper_lid[skin]
                 attributes[skin, 3] += shut * rig.lids[side, skin]
         facing = self.normals @ turn[2]
-        attributes[skin, 2] *= np.maximum(_smooth(facing[skin], 0.1, 0.4), rig.inner[skin])
+        attributes[skin, 2] *= np.maximum(ease(facing[skin], 0.1, 0.4), rig.inner[skin])
         mouth = rig.spans[MOUTH]
         attributes[mouth, 3:6], attributes[mouth, 8] = shade_mouth(rig, self.mouth, positions)
         return attributes
 
     def looks(self, weights: Float[np.ndarray, " 60"]) -> Float[np.ndarray, "2 9"]:
-        """Return how each eye looks in a frame; see `composite.paint_window`."""
+        """Return how each eye looks in a frame; see `renderer.paint_window`."""
         rows = []
         for side, name in enumerate(_SIDES):
             at = {way: float(weights[COLUMN[f"eyeLook{way}_{name}"]]) for way in ("In", "Out", "Up", "Down")}
@@ -86,15 +87,10 @@ class Textures:
             place = self.irises_at[side] + self.ball_radius * np.sin(angles)
             shut = weights[COLUMN[f"eyeBlink_{name}"]]
             rows.append([
-                *place, *self.ball_to_iris.ravel(), 1 - 0.35 * _smooth(shut, 0.3, 1.0),
-                _smooth(shut, 0.8, 0.95), float(COVERABLE[1 + side] in self.covered),
+                *place, *self.ball_to_iris.ravel(), 1 - 0.35 * ease(shut, 0.3, 1.0),
+                ease(shut, 0.8, 0.95), float(COVERABLE[1 + side] in self.covered),
             ])  # fmt: skip
         return np.array(rows, np.float32)
-
-
-def _smooth(value, low: float, high: float):
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def correct_pixels(
@@ -161,7 +157,7 @@ def create_textures(
         lips = clear_lips(pixels, rig, landmarks[60:68], margin=0.012 * width)
     skin = rig.spans[SKIN]
     seen = _visibility(rig, stage, normals, camera, pixels, bounds)
-    twin = _smooth(seen[rig.twin] - seen, 0.1, 0.5) * _smooth(np.abs(rig.neutral[:, 0]), 1.6, 2.6)
+    twin = ease(seen[rig.twin] - seen, 0.1, 0.5) * ease(np.abs(rig.neutral[:, 0]), 1.6, 2.6)
     still[:, :2] = pixels
     still[skin, :2] = lips[skin]
     still[skin, 2] = (np.maximum(np.maximum(seen, twin), rig.inner) * _region(rig, stage, shape))[skin]
@@ -196,10 +192,10 @@ def create_textures(
     )
 
 
-def _close_lids(rig, shape, pixels) -> Float[np.ndarray, "r 2"]:
+def _close_lids(rig: Rig, shape: np.ndarray, pixels: np.ndarray) -> Float[np.ndarray, "r 2"]:
     """Return where in the photo with closed eyes each vertex is: lids that are down among what stays."""
     shut = np.zeros(EXPRESSIONS, np.float32)
-    shut[[COLUMN["eyeBlink_L"], COLUMN["eyeBlink_R"]]] = 1
+    shut[COLUMNS["eyeBlink"]] = 1
     down, closed = (shape + rig.offsets(shut[None])[0])[:, :2], pixels.copy()
     for lids in rig.lids:
         stays, moves = (lids > 0) & (rig.upper_lid < 0.3), (lids > 0) & (rig.upper_lid >= 0.3)
@@ -208,7 +204,9 @@ def _close_lids(rig, shape, pixels) -> Float[np.ndarray, "r 2"]:
     return closed
 
 
-def _place_irises(rig, shape, balls, still, centres, radius) -> tuple[np.ndarray, np.ndarray]:
+def _place_irises(
+    rig: Rig, shape: np.ndarray, balls: np.ndarray, still: np.ndarray, centres: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return where irises rest on their balls when the person looks straight ahead, and the photo's gaze.
 
     What both eyes share against a straight look is the gaze; what they do not, the eyes' own places.
@@ -230,7 +228,9 @@ def _place_irises(rig, shape, balls, still, centres, radius) -> tuple[np.ndarray
     return (rest + shift - common).astype(np.float32), gaze.astype(np.float32)
 
 
-def _visibility(rig, stage, normals, camera, pixels, bounds) -> Float[np.ndarray, " r"]:
+def _visibility(
+    rig: Rig, stage: Stage, normals: np.ndarray, camera: np.ndarray, pixels: np.ndarray, bounds: tuple
+) -> Float[np.ndarray, " r"]:
     """Return how well the photo shows each vertex: it may turn away, be hidden, or lie beyond the edge."""
     skin = rig.material == SKIN
     # Drawn small: only which surface is in front matters.
@@ -241,21 +241,21 @@ def _visibility(rig, stage, normals, camera, pixels, bounds) -> Float[np.ndarray
     column, row = np.clip(places, 0, np.array(size[::-1]) - 1).astype(int).T
     behind = (depths[row, column, 0] - camera[:, 2]) / stage.fit.scale
     edge = np.minimum(pixels - bounds[:2], np.array(bounds[2:]) - pixels).min(axis=1) / stage.fit.scale
-    seen = _smooth(normals @ stage.fit.rotation[2], 0.2, 0.65) * (1 - _smooth(behind, 0.3, 0.8))
+    seen = ease(normals @ stage.fit.rotation[2], 0.2, 0.65) * (1 - ease(behind, 0.3, 0.8))
     for _ in range(3):
         seen = rig.neighbours @ seen
-    return (seen * _smooth(edge, 0.1, 0.6)).astype(np.float32)
+    return (seen * ease(edge, 0.1, 0.6)).astype(np.float32)
 
 
-def _region(rig, stage, shape) -> Float[np.ndarray, " r"]:
+def _region(rig: Rig, stage: Stage, shape: np.ndarray) -> Float[np.ndarray, " r"]:
     """Fade the face out under the chin, at the hairline and at the ears, where the photo does better."""
-    below = _smooth(shape[:, 1], stage.chin - 2.0, stage.chin - 0.2)
+    below = ease(shape[:, 1], stage.chin - 2.0, stage.chin - 0.2)
     brow = float(shape[rig.landmarks[[19, 24]], 1].mean())
-    front = _smooth(rig.neutral[:, 2], 2.0, 4.5)
-    return below * front * (1 - _smooth(shape[:, 1], brow + 3.5, brow + 5.5))
+    front = ease(rig.neutral[:, 2], 2.0, 4.5)
+    return below * front * (1 - ease(shape[:, 1], brow + 3.5, brow + 5.5))
 
 
-def _compare_sides(layer, still, weight) -> Float[np.ndarray, " 3"]:
+def _compare_sides(layer: np.ndarray, still: np.ndarray, weight: np.ndarray) -> Float[np.ndarray, " 3"]:
     """Return the ratio of colours between vertices seen askance and their twins."""
     chosen = np.flatnonzero(weight > 0.05)
     if len(chosen) < 20:

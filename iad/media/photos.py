@@ -6,8 +6,10 @@ known, and no metadata gets through.
 """
 
 import io
+import math
 import os
 import re
+import struct
 import warnings
 from pathlib import Path
 
@@ -16,12 +18,17 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from PIL import ExifTags, Image
 
+from iad.media.files import find_file
 from iad.media.provenance import DAMAGE, MOST_PIXELS
 
 SMALLEST_SIDE = 48
 LARGEST_SIDE = 16_384  # OpenCV's warps end at 32,767
 MOST_BYTES = 30_000_000
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP")  # that Pillow reads by itself; HEIC, which phones write, needs pillow-heif
+READ = "a JPEG, PNG, WebP or HEIC"  # in words
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # what follows ftyp in its first bytes
+_BROKEN = (*DAMAGE, ValueError, RuntimeError)  # libheif's own are RuntimeErrors
+_NO_WHITE = ("I", "F", "La")  # of Pillow's modes
 # Values of the camera's orientation; an 8 was turned left.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -37,7 +44,7 @@ def load_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
     """Read a photo upright and without its metadata.
 
     Args:
-        source: a JPEG, PNG or WebP file, a PIL picture, or a uint8 array (h, w), (h, w, 3) or (h, w, 4).
+        source: a JPEG, PNG, WebP or HEIC file, a PIL picture, or a uint8 array of 1, 3 or 4 channels.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -61,13 +68,7 @@ def load_image(source: ImageSource) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file '{path}'; check the path of the photo.")
-    if not path.is_file():
-        raise ValueError(f"'{path}' is not a file; give the path of a JPEG, PNG or WebP photo.")
-    size = path.stat().st_size
-    if size == 0:
-        raise ValueError(f"'{path.name}' is empty; give a JPEG, PNG or WebP photo.")
+    size = find_file(path, f"{READ} photo").stat().st_size
     if size > MOST_BYTES:
         raise ValueError(
             f"'{path.name}' has {size / 1e6:.0f} MB, at most {MOST_BYTES // 10**6} are read; save it smaller."
@@ -80,22 +81,31 @@ def _read_bytes(path: Path) -> bytes:
 
 def _decode(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
-        raise ValueError(
-            f"{name} is a pickle or an archive, which is never opened; give a JPEG, PNG or WebP photo."
-        )
-    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    if not (data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or is_webp):
-        raise ValueError(f"{name} is not a JPEG, PNG or WebP picture; convert it to one of these.")
+        raise ValueError(f"{name} is a pickle or an archive, which is never opened; give {READ} photo.")
+    heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC
+    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    if not (heic or webp or data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))):
+        raise ValueError(f"{name} is not {READ} picture; convert it to one of these.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+            picture = _open_heic(data) if heic else Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(name, "")) from error
-    except (*DAMAGE, ValueError) as error:
+    except _BROKEN as error:
         raise ValueError(f"{name} is damaged and cannot be opened; save the photo again.") from error
     _check_size(picture.size, name)
     return _to_rgb(picture, name)
+
+
+def _open_heic(data: bytes) -> Image.Image:
+    """Open a phone's photo, which libheif turns upright by itself."""
+    from pillow_heif import HeifImageFile
+
+    for size in re.finditer(rb"ispe\0{4}(.{8})", data, re.DOTALL):  # of what it is cut from, too
+        if math.prod(struct.unpack(">II", size[1])) > MOST_PIXELS:
+            raise Image.DecompressionBombError
+    return HeifImageFile(io.BytesIO(data))
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:
@@ -130,6 +140,9 @@ def _from_array(array: Shaped[np.ndarray, "..."]) -> Image.Image:
 
 def _to_rgb(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
     """Decode, turn upright, lay transparency on white."""
+    if picture.mode in _NO_WHITE:
+        mode = picture.mode
+        raise ValueError(f"{name} is of mode {mode}, which has no white of its own; convert it to RGB.")
     try:
         picture.load()
         turn = _UPRIGHT.get(_find_orientation(picture))
@@ -140,7 +153,7 @@ def _to_rgb(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    except (*DAMAGE, ValueError) as error:
+    except _BROKEN as error:
         raise ValueError(f"{name} is damaged or cut short; save or download the photo again.") from error
 
 
@@ -150,7 +163,7 @@ def _find_orientation(picture: Image.Image) -> int | None:
         warnings.simplefilter("ignore")  # of the library, about the notes
         try:
             found = picture.getexif().get(ExifTags.Base.Orientation)
-        except (*DAMAGE, ValueError):
+        except _BROKEN:
             return None
     return found if isinstance(found, int) else None
 

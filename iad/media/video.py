@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from iad.media.files import SUFFIXES, check_folder, check_output, unwritten, write_whole
+from iad.media.files import SUFFIXES, check_folder, check_output, find_file, unwritten, write_whole
 from iad.media.provenance import (
     MIME,
     STATEMENT,
@@ -41,7 +41,8 @@ from iad.media.provenance import (
     write_record,
 )
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")  # what is taken for a video, not a photo
+# What is taken for a video, not a photo.
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".3gp", ".webm", ".mkv", ".avi", ".gif")
 
 MOST_PIXELS = 10_000_000  # a frame that is read: 4K has 9
 MOST_A_SECOND = 300  # frames that are read
@@ -189,7 +190,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
         FileNotFoundError: there is no such file.
         ValueError: it is not a readable .mp4, .gif or .png.
     """
-    path = _check_input(path)
+    path = find_file(path, "a video")
     try:
         with path.open("rb") as file:
             comment = inspect(file).comment
@@ -215,7 +216,7 @@ def read_video(
         FileNotFoundError: there is no such file.
         ValueError: it is no video, it is damaged, or its frames are too large or too many.
     """
-    with _open_video(_check_input(path)) as (_, stream):
+    with _open_video(find_file(path, "a video")) as (_, stream):
         rate = float(stream.average_rate or 25)
     frames: list[np.ndarray] = []
     shown = None
@@ -233,7 +234,7 @@ def read_video(
 
 
 def stream_video(
-    path: str | os.PathLike, *, largest: int | None = None
+    path: str | os.PathLike, *, largest: int | None = None, most_fps: float | None = None
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
     """Yield every frame of a video, upright, with the seconds since the first by its time stamp.
 
@@ -243,15 +244,16 @@ def stream_video(
     Args:
         path: as of `read_video`.
         largest: as of `read_video`.
+        most_fps: leave out frames of what was taken faster, such as slow motion.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no video, shows no frame, or its frames are too large or too many.
     """
-    path = _check_input(path)
+    path = find_file(path, "a video")
     import av
 
-    first, now, size = None, 0.0, None
+    first, now, size, slot = None, 0.0, None, -1
     with _open_video(path) as (container, stream):
         step = 1 / float(stream.average_rate or 25)
         try:
@@ -266,6 +268,10 @@ def stream_video(
                 if first is None:
                     first = stamp
                 now = stamp
+                if most_fps:  # time stamps are rounded, so the slots' middles count
+                    before, slot = slot, math.floor((now - first) * most_fps + 0.5)
+                    if slot == before:
+                        continue
                 picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
                 picture = _shrink(np.ascontiguousarray(picture), largest)
                 size = size or picture.shape[1::-1]
@@ -286,15 +292,6 @@ def _shrink(picture: UInt8[np.ndarray, "h w 3"], largest: int | None) -> UInt8[n
     if scale >= 1:
         return picture
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
-def _check_input(path: str | os.PathLike) -> Path:
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file '{path}'; check its path.")
-    if not path.is_file() or path.stat().st_size == 0:
-        raise ValueError(f"'{path}' is a folder or empty; give a video file.")
-    return path
 
 
 @contextlib.contextmanager

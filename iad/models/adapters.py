@@ -43,31 +43,21 @@ class AdapterStates:
         return AdapterStates(identity, action, patch, *scales, self.frames)
 
 
-@dataclass(frozen=True)
-class AdapterConfig:
-    """What the adapters of one transformer look at."""
-
-    token_dim: int
-    queries: int  # identity tokens a person
-    action_queries: int  # action tokens a latent frame
-    heads: int
-    inner: int  # width of the attention, all heads
-    grid: tuple[int, int]  # patches of a latent frame, down and across
-    focus: bool = True  # heads have a place to look at first
-    local: bool = True  # that place begins as a patch's own cells
-    patch: bool = False  # a patch is told its own cells before the first block
-
-
 class IdentityPatch(nn.Module):
     """Tells every patch the identity tokens of its own cells, without it having to look for them.
 
     The tokens of a square of cells are joined, so that none is averaged away: what attention alone loses.
+
+    Args:
+        grid: patches of a latent frame, down and across.
+        numbers: of all tokens of a person.
+        dim: width of the transformer.
     """
 
-    def __init__(self, config: AdapterConfig, dim: int):
+    def __init__(self, grid: tuple[int, int], numbers: int, dim: int):
         super().__init__()
-        self.rows, self.columns = config.grid
-        joined = config.queries // (self.rows * self.columns) * config.token_dim
+        self.rows, self.columns = grid
+        joined = numbers // (self.rows * self.columns)
         self.norm = nn.LayerNorm(joined)
         self.hidden, self.out = nn.Linear(joined, 2 * dim), nn.Linear(2 * dim, dim)
 

@@ -3,9 +3,10 @@
 In: frames in [0, 1], `b f 3 h w`. Out: latents `b t c y x` of unit variance, 16 times smaller; one latent
 frame is `frames_per_latent` video frames stacked in the channels. The code is linear and never trained, so it
 is known before any training, and the decoder can be improved at any time without touching what was trained on
-latents.
+latents. The face encoder's tokens hold such a code, too.
 """
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -13,7 +14,20 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle, silu
 
 from iad.config import AutoencoderConfig, Preset
-from iad.models.patches import PATCH, principal_components
+
+PATCH = 16  # pixels that a code stands for, both ways
+
+
+def principal_components(
+    patches: Float[Tensor, "n 3 p p"], count: int
+) -> tuple[Float[Tensor, "c 3 p p"], Float[Tensor, "c 1 1 1"], Float[Tensor, "3 p p"]]:
+    """Return the `count` strongest axes of patches, the spread along each, and the mean patch."""
+    flat = patches.flatten(1)
+    mean = flat.mean(0)
+    _, spread, axes = torch.linalg.svd(flat - mean, full_matrices=False)
+    scale = spread[:count] / len(flat) ** 0.5
+    shape = patches.shape[1:]
+    return axes[:count].unflatten(1, shape), scale[:, None, None, None], mean.unflatten(0, shape)
 
 
 class ResidualBlock(nn.Module):
@@ -118,11 +132,11 @@ def decode_latents(
     return rearrange(frames, "(b f) c h w -> b f c h w", b=latents.shape[0])
 
 
-def to_tensor(frames) -> Float[Tensor, "*b 3 h w"]:
+def to_tensor(frames: np.ndarray | Tensor) -> Float[Tensor, "*b 3 h w"]:
     """Turn uint8 frames (..., h, w, 3) into float channels-first ones in [0, 1]."""
     return torch.as_tensor(frames).movedim(-1, -3).float() / 255
 
 
-def to_uint8(frames: Float[Tensor, "*b 3 h w"]):
+def to_uint8(frames: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
     """Turn float channels-first frames in [0, 1] into a uint8 array (..., h, w, 3)."""
     return (frames.clamp(0, 1) * 255).round().byte().movedim(-3, -1).cpu().numpy()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pixel_shuffle
 
 from iad.config import LANDMARKS, TRACK, EncoderConfig, Preset
-from iad.models.patches import PATCH, principal_components
+from iad.models.autoencoder import PATCH, principal_components
 
 POSE_SCALE = 15.0  # degrees; head pose is divided by it, so that it is of the order of the coefficients
 THUMBNAIL_CELL = 8  # pixels of the thumbnail a token tells of, both ways
@@ -53,6 +53,16 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
+def create_trunk(channels: tuple[int, ...], blocks: tuple[int, ...]) -> nn.Sequential:
+    """Build a residual network at 1/4, 1/8 and 1/16 of a crop."""
+    layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, channels[0], 3, padding=1)]
+    for level, (width, depth) in enumerate(zip(channels, blocks, strict=True)):
+        if level:
+            layers.append(nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1))
+        layers += [ResidualBlock(width) for _ in range(depth)]
+    return nn.Sequential(*layers)
+
+
 class FaceEncoder(nn.Module):
     """A small residual network at 1/4, 1/8 and 1/16 of the crop, with four heads, and a fixed patch code.
 
@@ -68,14 +78,8 @@ class FaceEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, *, size: int):
         super().__init__()
-        channels, grid = config.channels, size // 16
-        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, channels[0], 3, padding=1)]
-        for level, (width, depth) in enumerate(zip(channels, config.blocks, strict=True)):
-            if level:
-                layers.append(nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1))
-            layers += [ResidualBlock(width) for _ in range(depth)]
-        self.trunk = nn.Sequential(*layers)
-        self.width = width = channels[-1]
+        self.trunk, grid = create_trunk(config.channels, config.blocks), size // 16
+        self.width = width = config.channels[-1]
         self.patches = nn.Conv2d(3, config.components, PATCH, stride=PATCH).requires_grad_(False)
         self.squeeze = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 32, 1), nn.Flatten())
         flat = 32 * grid * grid

@@ -14,22 +14,22 @@ from iad.geometry.refining import create_refiner
 from iad.models.adapters import is_adapter_key
 from iad.models.autoencoder import create_autoencoder
 from iad.models.baselines import Baseline, create_baseline
+from iad.models.closed_form import Recognised
 from iad.models.encoders import create_face_encoder
 from iad.models.reading import create_reader
-from iad.models.recognised import Recognised
 from iad.models.transformer import create_transformer
 from iad.performing import Performer
 
-PREFIXES = {  # weight file -> the network it belongs to; "decoupling-heads" holds several
-    "autoencoder": "autoencoder.",
-    "encoder": "encoder.",
-    "reader": "reader.",
-    "recogniser": "recogniser.",
-    "refiner": "refiner.",
-    "performing": "performer.",
-    "decoupling": "decoupler.",
-    "base": "transformer.",
-    "adapters-iad": "transformer.",
+NETWORKS = {  # weight file -> the network that it fills; "decoupling-heads" holds several
+    "recogniser": "recogniser",
+    "autoencoder": "autoencoder",
+    "encoder": "encoder",
+    "reader": "reader",
+    "performing": "performer",
+    "refiner": "refiner",
+    "decoupling": "decoupler",
+    "base": "transformer",
+    "adapters-iad": "transformer",
 }
 OPTIONAL = ("recogniser", "refiner", "decoupling-heads")  # the last only teach the split
 
@@ -51,20 +51,11 @@ def create_parts(preset: Preset) -> nn.ModuleDict:
 
 def split_parts(parts: nn.ModuleDict) -> dict[str, dict[str, Tensor]]:
     """Sort weights into files: the base transformer and the adapters stay apart."""
-    transformer = parts["transformer"].state_dict()
-    heads = {k: m for k, m in parts.items() if f"{k}." not in PREFIXES.values()}
-    recogniser = {"recogniser": parts["recogniser"].state_dict()} if "recogniser" in parts else {}
-    return recogniser | {
-        "autoencoder": parts["autoencoder"].state_dict(),
-        "encoder": parts["encoder"].state_dict(),
-        "reader": parts["reader"].state_dict(),
-        "performing": parts["performer"].state_dict(),
-        "refiner": parts["refiner"].state_dict(),
-        "decoupling": parts["decoupler"].state_dict(),
-        "decoupling-heads": nn.ModuleDict(heads).state_dict(),
-        "base": {k: v for k, v in transformer.items() if not is_adapter_key(k)},
-        "adapters-iad": {k: v for k, v in transformer.items() if is_adapter_key(k)},
-    }
+    files = {file: parts[name].state_dict() for file, name in NETWORKS.items() if name in parts}
+    for file in ("base", "adapters-iad"):
+        files[file] = {k: v for k, v in files[file].items() if is_adapter_key(k) == (file == "adapters-iad")}
+    heads = {name: module for name, module in parts.items() if name not in NETWORKS.values()}
+    return files | {"decoupling-heads": nn.ModuleDict(heads).state_dict()}
 
 
 def open_parts(preset: Preset, folder: Path) -> nn.ModuleDict:
@@ -107,7 +98,8 @@ def read_parts(
             continue
         loaded = checkpoint.load_part(folder, name)
         checkpoint.check_fit(expected, loaded, what=f"{name!r} weights in {folder}")
-        state |= {PREFIXES.get(name, "") + k: v for k, v in loaded.items()}
+        prefix = f"{NETWORKS[name]}." if name in NETWORKS else ""
+        state |= {prefix + k: v for k, v in loaded.items()}
     return state
 
 

@@ -1,4 +1,4 @@
-"""Conditions -> latents, in one step, and how far guidance goes beyond what the denoiser is told.
+"""Conditions -> latents in one step, and frames of clips of any length.
 
 The conditions almost determine a clip. So mini's denoiser is no sampler: at the last timestep of the
 schedule, where the published model begins from pure noise, it predicts the clip itself. It begins from zeros,
@@ -8,16 +8,22 @@ Three rows are predicted side by side: *told* hears everything, *free* is the sa
 *nobody* has no identity. v = nobody + s_i (free - nobody) + s (told - free), with s the guidance scale and
 s_i the identity guidance scale (classifier-free guidance for two conditions, arXiv 2211.09800, equation 3);
 a row whose weight is zero is left out.
+
+The transformer knows clips of one length: a longer one is drawn in windows that share some latent frames, and
+where two overlap, one fades into the other.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
 
 from iad.config import Preset
 from iad.models.adapters import AdapterStates
+from iad.models.autoencoder import decode_latents, to_uint8
 from iad.models.baselines import crop_condition
 from iad.models.transformer import IaDTransformer3DModel
 
@@ -96,3 +102,53 @@ def _adapt(
         identity_scale=guidance.identity_scale * torch.tensor([1.0, 1.0, 0.0])[:rows],
         action_scale=guidance.action_scale * torch.tensor([1.0, 0.0, 0.0])[:rows],
     )
+
+
+OVERLAP = 2  # latent frames that two windows share
+
+
+def denoise(
+    transformer: nn.Module,
+    autoencoder: nn.Module,
+    make_conditions: Callable[[slice], Conditions],
+    *,
+    preset: Preset,
+    guidance: Guidance,
+    latent_frames: int,
+    callback: Callable[[int, int], None] | None = None,
+) -> UInt8[np.ndarray, "f h w 3"]:
+    """Draw `latent_frames` latent frames, in as many windows as they need.
+
+    Args:
+        transformer: the base with an arm's adapters.
+        autoencoder: decodes latents.
+        make_conditions: gives the conditions of a window, a slice of latent frames.
+        preset: the model size.
+        guidance: how strongly.
+        latent_frames: of the whole clip.
+        callback: called with (windows drawn, all windows) after each.
+    """
+    windows = list_windows(latent_frames, preset.latent_frames)
+    stack = preset.frames_per_latent
+    sums = np.zeros((latent_frames * stack, preset.size, preset.size, 3), np.float32)
+    weights = np.zeros((latent_frames * stack, 1, 1, 1), np.float32)
+    for number, window in enumerate(windows):
+        conditions, count = make_conditions(window), window.stop - window.start
+        latents = predict(transformer, conditions, guidance, preset=preset, frames=count)
+        frames = to_uint8(decode_latents(autoencoder, latents, stack)[0])
+        rows = slice(window.start * stack, window.stop * stack)
+        fade = np.minimum(np.arange(len(frames)) + 1, np.arange(len(frames))[::-1] + 1)[:, None, None, None]
+        sums[rows] += fade * frames
+        weights[rows] += fade
+        if callback:
+            callback(number + 1, len(windows))
+    return np.rint(sums / weights).astype(np.uint8)
+
+
+def list_windows(latent_frames: int, longest: int) -> list[slice]:
+    """Cover latent frames by windows of at most `longest` that share `OVERLAP` or more."""
+    if latent_frames <= longest:
+        return [slice(0, latent_frames)]
+    hop = max(1, longest - OVERLAP)
+    starts = [*range(0, latent_frames - longest, hop), latent_frames - longest]
+    return [slice(start, start + longest) for start in starts]

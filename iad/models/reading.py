@@ -20,7 +20,7 @@ from iad.config import EXPRESSIONS, LANDMARKS, TRACK, Preset, ReaderConfig
 from iad.faces import CROP_SIZE, Face, Landmarker, alignment, crop
 from iad.geometry.coefficients import COLUMN
 from iad.media.photos import brighten
-from iad.models.encoders import POSE_SCALE, ResidualBlock
+from iad.models.encoders import POSE_SCALE, ResidualBlock, create_trunk
 
 READ_SIZE = 256  # pixels of a crop, both sides
 CLOSE_SIZE = 64  # pixels of a close look, both sides
@@ -75,12 +75,7 @@ class FaceReader(nn.Module):
     def __init__(self, config: ReaderConfig):
         super().__init__()
         channels = config.channels
-        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, channels[0], 3, padding=1)]
-        for level, (width, depth) in enumerate(zip(channels, config.blocks, strict=True)):
-            if level:
-                layers.append(nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1))
-            layers += [ResidualBlock(width) for _ in range(depth)]
-        self.trunk = nn.Sequential(*layers)
+        self.trunk = create_trunk(channels, config.blocks)
         self.squeeze = nn.Sequential(
             nn.GroupNorm(8, channels[-1]), nn.SiLU(), nn.Conv2d(channels[-1], 32, 1), nn.Flatten()
         )
@@ -183,7 +178,7 @@ def as_landmarker(reader: FaceReader) -> Landmarker:
     """Return the callable that `iad.faces.find_face` wants: a glance at a crop, uint8 (128, 128, 3)."""
 
     @torch.inference_mode()
-    def landmarker(crop):
+    def landmarker(crop: np.ndarray) -> np.ndarray:
         return reader.glance(_to_pixels(crop, reader))[0].float().cpu().numpy()
 
     return landmarker

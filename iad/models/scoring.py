@@ -2,6 +2,12 @@
 
 The frames are looked at as any photo is: found, read and recognised anew. So a picture that breaks scores
 low, whoever drew it. A few frames of a clip are judged; likeness in between is interpolated.
+
+How well words say what a face does is told by their codes, compared where the words' action is at its
+height (`match`): a face's code (c,) and what T says a prompt looks like over time (f, c), both relative
+to a calm face, and a weight for every number, such that an action's usual squared height is about one,
+make a similarity. It is 1 where the face does what the words say at least as strongly, 0 where it does
+something else or nothing, below 0 where it does the opposite.
 """
 
 import functools
@@ -12,8 +18,42 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from iad.faces import Face
+
+NEAR_HEIGHT = 0.9  # frames this near to the farthest count: a nod swings to both sides
+CALM = 0.35  # words whose height, every number weighing alike, stays below say that nothing is done
+
+
+def find_height(told: Float[Tensor, "f c"], weight: Float[Tensor, " c"]) -> Float[Tensor, "k c"]:
+    """Keep the frames that are farthest from calm: at first every action looks like none."""
+    height = _length(told, weight)
+    return told[height >= NEAR_HEIGHT * height.max()]
+
+
+def match(code: Float[Tensor, " c"], told: Float[Tensor, "k c"], weight: Float[Tensor, " c"]) -> float:
+    """Compare a face with the frames from `find_height`; the best counts.
+
+    It is the cosine, lessened by 2 |c| |t| / (|c|^2 + |t|^2) where the face falls short of the words. So it
+    rises as a face goes on doing what the words say, and a hint of a smile is not taken for a smile.
+    """
+    face, words = _length(code, weight), _length(told, weight)
+    alike = weight.mean().expand(len(weight))  # gaze is action, though ill read
+    if float(_length(told, alike).max()) < CALM:
+        return float(1 - _fullness(face))
+    cosine = (told * weight) @ code / (words * face).clamp(min=1e-9)
+    return float((cosine * _fullness(face / words)).max())
+
+
+def _length(code: Float[Tensor, "*f c"], weight: Float[Tensor, " c"]) -> Float[Tensor, "*f"]:
+    return (code.pow(2) * weight).sum(-1).sqrt()
+
+
+def _fullness(ratio: Tensor) -> Tensor:
+    ratio = ratio.clamp(max=1.0)
+    return 2 * ratio / (1 + ratio.pow(2))
+
 
 JUDGED = 4  # frames of a clip
 MISSING = 0.0  # likeness of a frame without a face
@@ -75,14 +115,11 @@ class Judge:
             "detected": len(tracks) / len(picks),
         }
 
-    def _see(self, frame: UInt8[np.ndarray, "s s 3"], identities: Float[np.ndarray, "n d"]):
+    def _see(self, frame: UInt8[np.ndarray, "s s 3"], identities: Float[np.ndarray, "n d"]) -> Any:
         face = self.look(frame)
         if face is None:
             return None
         embedding = self.embed(frame, face)
-        cosines = (
-            identities
-            @ embedding
-            / np.maximum(np.linalg.norm(identities, axis=1) * np.linalg.norm(embedding), 1e-9)
-        )
+        lengths = np.linalg.norm(identities, axis=1) * np.linalg.norm(embedding)
+        cosines = identities @ embedding / np.maximum(lengths, 1e-9)
         return float(cosines.mean()), face.track

@@ -19,9 +19,9 @@ from iad.faces.recogniser import DIM, load_recogniser
 from iad.media.photos import brighten, load_image
 from iad.media.video import VIDEO_SUFFIXES, read_video
 from iad.models.autoencoder import to_tensor
-from iad.models.matching import find_height, match
+from iad.models.closed_form import Recognised, join
 from iad.models.reading import FaceReader, as_landmarker, load_mini_reader, read_face
-from iad.models.recognised import Recognised, join
+from iad.models.scoring import find_height, match
 from iad.performing import frame_times, perform_prompt, track_to_code
 from iad.request import Request, spell_out
 from iad.result import DecoupledFace, Result

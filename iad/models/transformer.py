@@ -7,6 +7,8 @@ picture is the portrait that the tokens were read from). All output layers start
 adapter is exactly the base model. Nothing of it depends on the denoising step: `adapt` runs once per video.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,7 +21,6 @@ from torch import Tensor, nn
 from iad.config import Preset
 from iad.decoupling import Attention
 from iad.models.adapters import (
-    AdapterConfig,
     AdapterStates,
     IdentityPatch,
     KeysValues,
@@ -29,10 +30,15 @@ from iad.models.adapters import (
 )
 
 FOCUS = 4.0  # how much less a head looks at a query one cell away, in logits
-ADAPTER_SETTINGS = (
-    "token_dim", "queries", "action_queries", "adapter_interval", "adapter_heads", "adapter_head_dim",
-    "focus", "local", "patch", "crop",
-)  # fmt: skip
+
+
+def _show_base_settings(init: Callable[..., None]) -> Callable[..., None]:
+    """Let `init(self, ..., **base)` show the base's settings, which diffusers reads off the signature."""
+    *own, _ = inspect.signature(init).parameters.values()
+    stock = inspect.signature(CogVideoXTransformer3DModel.__init__).parameters.values()
+    base = [p.replace(kind=p.KEYWORD_ONLY) for p in stock if p.name != "self"]
+    init.__signature__ = inspect.Signature([*own, *base])
+    return init
 
 
 class IaDBlock(CogVideoXBlock):
@@ -40,23 +46,32 @@ class IaDBlock(CogVideoXBlock):
 
     index: int | None = None  # place in `AdapterStates`; None in a block without adapter
 
-    def add_adapter(self, config: AdapterConfig, *, dim: int, index: int) -> None:
-        """Create the cross-attentions, and in the first block what tells patches of their cells."""
+    def add_adapter(self, config: Any, index: int) -> None:
+        """Create the cross-attentions, and in the first block what tells patches of their cells.
+
+        Args:
+            config: of the transformer.
+            index: how many adapted blocks come before.
+        """
         self.index, width = index, config.token_dim
-        self.identity_attention = Attention(dim, width, config.heads, config.inner)
+        dim = config.num_attention_heads * config.attention_head_dim
+        heads = config.adapter_heads or config.num_attention_heads
+        inner = heads * (config.adapter_head_dim or config.attention_head_dim)
+        grid = config.sample_height // config.patch_size, config.sample_width // config.patch_size
+        self.identity_attention = Attention(dim, width, heads, inner)
         self.identity_slots = nn.Parameter(torch.randn(config.queries, width) * 0.5)
         self.identity_focus = self.identity_patch = None
         if config.focus:
-            self.identity_focus = nn.Parameter(torch.full((config.heads,), FOCUS if config.local else 0.0))
-            distance = squared_distance(config.grid, config.queries, config.heads)
+            self.identity_focus = nn.Parameter(torch.full((heads,), FOCUS if config.local else 0.0))
+            distance = squared_distance(grid, config.queries, heads)
             self.register_buffer("distance", distance, persistent=False)
         last = [self.identity_attention.to_out]
         if config.action_queries:
-            self.action_attention = Attention(dim, width, config.heads, config.inner)
+            self.action_attention = Attention(dim, width, heads, inner)
             self.action_slots = nn.Parameter(torch.randn(config.action_queries, width) * 0.5)
             last.append(self.action_attention.to_out)
         if config.patch and not index:
-            self.identity_patch = IdentityPatch(config, dim)
+            self.identity_patch = IdentityPatch(grid, config.queries * width, dim)
             last.append(self.identity_patch.out)
         for layer in last:
             nn.init.zeros_(layer.weight)
@@ -117,36 +132,10 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
     _repeated_blocks = ["IaDBlock"]
 
     @register_to_config
+    @_show_base_settings
     def __init__(
         self,
-        num_attention_heads: int = 30,
-        attention_head_dim: int = 64,
-        in_channels: int = 16,
-        out_channels: int | None = 16,
-        flip_sin_to_cos: bool = True,
-        freq_shift: int = 0,
-        time_embed_dim: int = 512,
-        ofs_embed_dim: int | None = None,
-        text_embed_dim: int = 4096,
-        num_layers: int = 30,
-        dropout: float = 0.0,
-        attention_bias: bool = True,
-        sample_width: int = 90,
-        sample_height: int = 60,
-        sample_frames: int = 49,
-        patch_size: int = 2,
-        patch_size_t: int | None = None,
-        temporal_compression_ratio: int = 4,
-        max_text_seq_length: int = 226,
-        activation_fn: str = "gelu-approximate",
-        timestep_activation_fn: str = "silu",
-        norm_elementwise_affine: bool = True,
-        norm_eps: float = 1e-5,
-        spatial_interpolation_scale: float = 1.875,
-        temporal_interpolation_scale: float = 1.0,
-        use_rotary_positional_embeddings: bool = False,
-        use_learned_positional_embeddings: bool = False,
-        patch_bias: bool = True,
+        *,
         token_dim: int = 192,
         queries: int = 64,
         action_queries: int = 64,
@@ -157,10 +146,8 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
         local: bool = True,
         patch: bool = False,
         crop: bool = False,
+        **base: Any,
     ):
-        base = dict(locals())
-        for own in ("self", "__class__", *ADAPTER_SETTINGS):
-            del base[own]
         super().__init__(**base)
         if crop:
             self.patch_embed.proj = WidenedPatch.over(self.patch_embed.proj)
@@ -170,22 +157,8 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
 
     def add_adapters(self) -> None:
         """Create the adapters anew; before they are trained they change nothing."""
-        c = self.config
-        heads = c.adapter_heads or c.num_attention_heads
-        config = AdapterConfig(
-            token_dim=c.token_dim,
-            queries=c.queries,
-            action_queries=c.action_queries,
-            heads=heads,
-            inner=heads * (c.adapter_head_dim or c.attention_head_dim),
-            grid=(c.sample_height // c.patch_size, c.sample_width // c.patch_size),
-            focus=c.focus,
-            local=c.local,
-            patch=c.patch,
-        )
-        dim = c.num_attention_heads * c.attention_head_dim
-        for index, block in enumerate(self.transformer_blocks[:: c.adapter_interval]):
-            block.add_adapter(config, dim=dim, index=index)
+        for index, block in enumerate(self.transformer_blocks[:: self.config.adapter_interval]):
+            block.add_adapter(self.config, index)
 
     @classmethod
     def over(cls, base: CogVideoXTransformer3DModel, **adapters: int | bool) -> "IaDTransformer3DModel":
@@ -239,6 +212,12 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
             action_scale=_scale(action_scale, identity),
             frames=frames,
         )
+
+
+ADAPTER_SETTINGS = tuple(
+    inspect.signature(IaDTransformer3DModel.__init__).parameters.keys()
+    - inspect.signature(CogVideoXTransformer3DModel.__init__).parameters.keys()
+)
 
 
 def _project(attention: Attention, tokens: Tensor, slots: Tensor) -> KeysValues:

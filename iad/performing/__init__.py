@@ -4,10 +4,9 @@ In come a prompt or a timeline, a length and a seed; out comes a `Performance`: 
 weights and the head's pose at 24 frames a second, how sure T is of each segment, and notes.
 """
 
-from iad.performing.latents import TextAction, frame_times
-from iad.performing.network import Performer
+from iad.geometry.coefficients import code_to_track, track_to_code
+from iad.performing.network import Performer, TextAction, frame_times
 from iad.performing.performance import Performance, perform_prompt, perform_segments
-from iad.performing.units import code_to_track, track_to_code
 
 __all__ = [
     "Performance",

@@ -7,14 +7,17 @@ tilt to picture right. Everyday prompts such as "turns left" leave open whose le
 the person's own.
 """
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS, POSE_LIMITS
+from iad.geometry.coefficients import COEFFICIENTS, COLUMN, COLUMNS, EXPRESSIONS, POSE_LIMITS, split_gaze
+from iad.geometry.curves import ease
 from iad.performing import motions
 
 Tempo = Literal["slow", "normal", "quick"]
@@ -22,19 +25,13 @@ Tempo = Literal["slow", "normal", "quick"]
 RATES: dict[str, float] = {"slow": 0.65, "normal": 1.0, "quick": 1.5}
 SLIGHT, NORMAL, STRONG = 0.45, 0.8, 1.0  # intensities that "slightly", no adverb and "broadly" stand for
 
-# A coefficient named without its side means both sides.
-COLUMNS = {name: [i] for name, i in COLUMN.items()} | {
-    name[:-2]: [i, COLUMN[name[:-2] + "_R"]] for name, i in COLUMN.items() if name.endswith("_L")
-}
-
 
 @dataclass(frozen=True)
 class ActionProgram:
     """An action over time: a held face, and a motion that comes on top of it.
 
     Attributes:
-        held: weights and degrees at intensity 1; above 1 where a milder performance must still be complete
-            (eyes closed at 0.8 must be closed). A name without its side means both sides.
+        held: weights and degrees at intensity 1. A name without its side means both sides.
         motion: takes seconds since the start and the tempo's rate, gives curves that are added.
         onset: seconds from rest to the held face at normal tempo.
     """
@@ -72,7 +69,7 @@ class Performed:
     intensity: float | int = NORMAL
     tempo: Tempo = "normal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         unknown = [name for name in self.actions if name not in ACTIONS]
         if unknown or not self.actions:
             raise ValueError(f"Unknown actions {unknown}; name at least one of: {', '.join(ACTIONS)}.")
@@ -84,85 +81,16 @@ class Performed:
             raise ValueError(f"Tempo is {self.tempo!r}; choose from {', '.join(get_args(Tempo))}.")
 
 
-def _gaze(*, left: float = 0, right: float = 0, up: float = 0, down: float = 0) -> dict[str, float]:
-    """Turn both eyes; left and right are the person's own."""
-    weights = {
-        "eyeLookOut_L": left, "eyeLookIn_R": left, "eyeLookOut_R": right, "eyeLookIn_L": right,
-        "eyeLookUp": up, "eyeLookDown": down,
-    }  # fmt: skip
-    return {name: weight for name, weight in weights.items() if weight}
+def _read_actions() -> dict[str, ActionProgram]:
+    """Read the table beside this file."""
+    rows = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    return {
+        name: ActionProgram(**row | {"motion": getattr(motions, row["motion"]) if "motion" in row else None})
+        for name, row in rows.items()
+    }
 
 
-# Combinations after the action units of the Facial Action Coding System, strengthened where the head's shapes
-# are weak (mouthFrown moves half as far as mouthSmile).
-ACTIONS: dict[str, ActionProgram] = {
-    "neutral": ActionProgram(),
-    "smile": ActionProgram({"mouthSmile": 1.2, "cheekSquint": 0.8, "eyeSquint": 0.3, "mouthDimple": 0.3}),
-    "grin": ActionProgram({
-        "mouthSmile": 1.2, "cheekSquint": 0.9, "eyeSquint": 0.45, "mouthUpperUp": 0.55,
-        "mouthLowerDown": 0.6, "mouthStretch": 0.3, "jawOpen": 0.1}),
-    "laugh": ActionProgram({
-        "mouthSmile": 1.1, "cheekSquint": 0.9, "cheekRaiser": 0.4, "eyeSquint": 0.7, "mouthUpperUp": 0.4,
-        "browInnerUp": 0.15}, motions.laugh, onset=0.3),
-    "smirk": ActionProgram({"eyeSquint": 0.25}, motions.smirk),
-    "frown": ActionProgram({
-        "mouthFrown": 1.3, "mouthShrugLower": 0.45, "browDown": 0.75, "mouthStretch": 0.2}),
-    "pout": ActionProgram({
-        "mouthShrugLower": 1.2, "mouthPucker": 0.75, "mouthFrown": 0.5, "browInnerUp": 0.5, "pitch": -4}),
-    "pucker": ActionProgram({"mouthPucker": 1.3, "mouthFunnel": 0.12, "cheekSquint": 0.15}),
-    "lips pressed": ActionProgram({
-        "mouthPress": 0.9, "mouthRollLower": 0.8, "mouthRollUpper": 0.7, "mouthDimple": 0.3}),
-    "mouth open": ActionProgram({"jawOpen": 0.62, "mouthLowerDown": 0.2}),
-    "talk": ActionProgram({}, motions.talk, onset=0.1),
-    "shout": ActionProgram({
-        "jawOpen": 0.72, "mouthUpperUp": 0.6, "mouthLowerDown": 0.7, "mouthStretch": 0.4, "browDown": 0.9,
-        "eyeSquint": 0.5, "noseSneer": 0.6, "cheekSquint": 0.5}, onset=0.3),
-    "yawn": ActionProgram({
-        "jawOpen": 0.85, "eyeBlink": 1.0, "browInnerUp": 0.5, "browOuterUp": 0.3, "noseSneer": 0.3,
-        "cheekSquint": 0.5, "pitch": 6}, onset=0.6),
-    "surprised": ActionProgram({
-        "browInnerUp": 1.1, "browOuterUp": 1.1, "eyeWide": 1.25, "jawOpen": 0.38, "mouthFunnel": 0.15,
-        "pitch": 2}, onset=0.28),
-    "angry": ActionProgram({
-        "browDown": 1.25, "eyeSquint": 0.6, "noseSneer": 0.9, "mouthPress": 0.9, "mouthFrown": 0.7,
-        "mouthRollLower": 0.4, "mouthShrugLower": 0.3, "jawForward": 0.3, "pitch": -6}),
-    "sad": ActionProgram({
-        "browInnerUp": 1.25, "mouthFrown": 1.1, "mouthShrugLower": 0.35, "eyeSquint": 0.25,
-        "eyeLookDown": 0.5, "pitch": -6}, onset=0.5),
-    "cry": ActionProgram({
-        "browInnerUp": 1.2, "browDown": 0.4, "eyeBlink": 0.85, "eyeSquint": 0.8, "cheekSquint": 0.8,
-        "mouthFrown": 0.9, "mouthStretch": 0.9, "mouthLowerDown": 0.5, "noseSneer": 0.3},
-        motions.sob, onset=0.5),
-    "disgusted": ActionProgram({
-        "noseSneer": 1.0, "mouthUpperUp": 0.3, "browDown": 0.75, "eyeSquint": 0.6, "cheekSquint": 0.5,
-        "mouthFrown": 0.4, "mouthShrugLower": 0.3, "yaw": 3, "pitch": 2}),
-    "afraid": ActionProgram({
-        "browInnerUp": 1.2, "browOuterUp": 0.5, "eyeWide": 1.25, "mouthStretch": 1.0, "mouthLowerDown": 0.4,
-        "pitch": 4}, motions.tremble),
-    "skeptical": ActionProgram({"mouthPress": 0.4, "mouthDimple": 0.3, "mouthFrown": 0.3}, motions.one_brow),
-    "wink left": ActionProgram({}, motions.wink_left, onset=0.1),
-    "wink right": ActionProgram({}, motions.wink_right, onset=0.1),
-    "blink": ActionProgram({}, motions.blink, onset=0.05),
-    "eyes closed": ActionProgram({"eyeBlink": 1.4}, onset=0.3),
-    "squint": ActionProgram({"eyeSquint": 1.25, "eyeBlink": 0.45, "cheekSquint": 0.6, "browDown": 0.5}),
-    "eyes wide": ActionProgram({"eyeWide": 1.25, "browOuterUp": 0.3, "browInnerUp": 0.3}, onset=0.3),
-    "look left": ActionProgram(_gaze(left=1.1) | {"yaw": 4}, onset=0.28),
-    "look right": ActionProgram(_gaze(right=1.1) | {"yaw": -4}, onset=0.28),
-    "look up": ActionProgram(
-        _gaze(up=1.2) | {"pitch": 4, "browOuterUp": 0.25, "browInnerUp": 0.25}, onset=0.28),
-    "look down": ActionProgram(_gaze(down=1.15) | {"pitch": -4}, onset=0.28),
-    "brows raised": ActionProgram({"browInnerUp": 1.25, "browOuterUp": 1.25, "eyeWide": 0.5}, onset=0.3),
-    "brows furrowed": ActionProgram({"browDown": 1.25, "eyeSquint": 0.5, "noseSneer": 0.3}),
-    "nod": ActionProgram({}, motions.nod, onset=0.1),
-    "shake": ActionProgram({}, motions.shake, onset=0.1),
-    "tilt left": ActionProgram({"roll": 16}),
-    "tilt right": ActionProgram({"roll": -16}),
-    "turn left": ActionProgram({"yaw": 19}),
-    "turn right": ActionProgram({"yaw": -19}),
-    "head up": ActionProgram({"pitch": 16}),
-    "head down": ActionProgram(_gaze(down=0.35) | {"pitch": -17}),
-}  # fmt: skip
-
+ACTIONS = _read_actions()
 EIGHT_BASIC = ("smile", "mouth open", "eyes closed", "brows raised", "frown", "pucker", "turn left", "nod")
 
 
@@ -201,18 +129,22 @@ def perform(
     return settle(track)
 
 
-def _envelope(seconds, segment: Performed, *, onset: float, clip: float, rng) -> np.ndarray:
+def _envelope(
+    seconds: np.ndarray, segment: Performed, *, onset: float, clip: float, rng: motions.Chance
+) -> np.ndarray:
     """Rise to 1 and fall to 0 over a few tenths of a second, centred near the segment's ends."""
     rate = RATES[segment.tempo]
     # Within a clip the rise begins a little early, so that it meets the fall of what came before.
     begin = segment.start - (0.12 if segment.start > 0 else rng.uniform(0, 0.1))
-    rise = motions.smoothstep((seconds - begin) / max(onset / rate, min(onset, 0.28)))  # two frames or more
+    rise = ease((seconds - begin) / max(onset / rate, min(onset, 0.28)))  # two frames or more
     if segment.end >= clip - 0.05:
         return rise
-    return rise * motions.smoothstep((segment.end + 0.15 - seconds) * rate / 0.35)
+    return rise * ease((segment.end + 0.15 - seconds) * rate / 0.35)
 
 
-def _idle(seconds, *, length: float, free: np.ndarray, calm: bool, rng) -> np.ndarray:
+def _idle(
+    seconds: np.ndarray, *, length: float, free: np.ndarray, calm: bool, rng: motions.Chance
+) -> np.ndarray:
     """Blink, breathe and look about a little. `free` (f,) is 1 where the eyes have nothing else to do."""
     track = np.zeros((len(seconds), len(COEFFICIENTS)), dtype=np.float32)
     if rng.random() < (1.0 if calm else 1 - np.exp(-0.25 * length)):
@@ -222,12 +154,10 @@ def _idle(seconds, *, length: float, free: np.ndarray, calm: bool, rng) -> np.nd
     for name, degrees, hertz in (("pitch", 0.4, 0.3), ("yaw", 0.5, 0.17), ("roll", 0.3, 0.21)):
         wave = np.sin(2 * np.pi * (hertz * seconds + rng.random()))
         track[:, COLUMN[name]] = rng.normal(0, 0.6) + degrees * wave
-    shift = motions.smoothstep((seconds - rng.uniform(0.2, max(length, 0.3))) / 0.15)
-    for toward, away in (("left", "right"), ("up", "down")):
-        gaze = free * (rng.normal(0, 0.05) + rng.normal(0, 0.07) * shift)
-        for direction, amount in ((toward, gaze.clip(0)), (away, (-gaze).clip(0))):
-            for name in _gaze(**{direction: 1.0}):
-                track[:, COLUMNS[name]] += amount[:, None]
+    shift = ease((seconds - rng.uniform(0.2, max(length, 0.3))) / 0.15)
+    gaze = (free * (rng.normal(0, 0.05) + rng.normal(0, 0.07) * shift) for _ in range(2))
+    for column, amount in split_gaze(*gaze):
+        track[:, column] += amount
     return track
 
 
@@ -246,13 +176,3 @@ def settle(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 60"]:
     for name in ("mouthPress", "mouthRollLower", "mouthRollUpper"):  # lips cannot be pressed in an open mouth
         weights[:, COLUMNS[name]] *= (1 - 3 * jaw).clip(0)
     return settled
-
-
-def mirror_segments(segments: list[Performed]) -> list[Performed]:
-    """Rename "left" to "right" and back, for captions of mirrored clips."""
-    other = {"left": "right", "right": "left"}
-    return [
-        Performed(tuple(" ".join(other.get(word, word) for word in name.split()) for name in segment.actions),
-                  segment.start, segment.end, segment.intensity, segment.tempo)
-        for segment in segments
-    ]  # fmt: skip

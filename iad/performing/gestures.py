@@ -3,7 +3,8 @@
     57 weights, pose / 15 degrees | how much of each rhythm | onset, tempo, delay, release
 
 In come gestures with their times (`Deed`), out comes a track at any length and frame rate. What the numbers
-do is decided here and by `iad.performing.motions`; which numbers a sentence asks for, T has learned.
+do is decided here and by `iad.performing.motions`; which numbers a sentence asks for, T has learned. A living
+face besides blinks, sways and glances, drawn from a seed (`enliven`), but for eyes that a gesture uses.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +14,78 @@ import numpy as np
 from jaxtyping import Float
 
 from iad.config import EXPRESSIONS, TRACK
-from iad.geometry.coefficients import mirror_track
+from iad.geometry.coefficients import POSE_UNIT, code_to_track, mirror_track, split_gaze
+from iad.geometry.curves import ease
 from iad.performing import motions
-from iad.performing.actions import ACTIONS, COLUMNS, limit, settle
-from iad.performing.idling import enliven
-from iad.performing.motions import Chance, Motion, Typical, smoothstep
-from iad.performing.units import POSE_UNIT, code_to_track
+from iad.performing.actions import ACTIONS, COEFFICIENTS, COLUMNS, limit, settle
+from iad.performing.motions import Chance, Motion, Typical
+
+IN_USE = 0.15  # weight of a coefficient of the eyes from which on they are taken
+AROUND = 0.3  # seconds before and after, in which they are left alone too
+BLINK_EVERY = 3.2  # seconds, about
+SWAY = {  # degrees and hertz
+    "pitch": ((0.35, 0.27), (0.3, 0.11)),
+    "yaw": ((0.45, 0.13), (0.3, 0.071)),
+    "roll": ((0.3, 0.17), (0.15, 0.31)),
+}
+
+_EYES = [k for k, name in enumerate(COEFFICIENTS) if name.startswith(("eyeBlink", "eyeLook", "eyeWide"))]
+_STEADY = [k for k, name in enumerate(COEFFICIENTS[:EXPRESSIONS]) if not name.startswith("eye")]
+
+
+def enliven(track: Float[np.ndarray, "f 60"], *, fps: float | int, seed: int) -> Float[np.ndarray, "f 60"]:
+    """Let the face of a track blink, breathe and look about; the same seed, the same life."""
+    rng, seconds = np.random.default_rng((seed, 7)), np.arange(len(track)) / fps
+    free = _free_eyes(track, fps)
+    lived = track.copy()
+    waver = 0.025 * np.sin(2 * np.pi * (0.6 * seconds + rng.random()))  # a held face is never quite still
+    lived[:, _STEADY] *= 1 + waver[:, None]
+    for name, waves in SWAY.items():
+        for degrees, hertz in waves:
+            swing = np.sin(2 * np.pi * (hertz * seconds + rng.random()))
+            lived[:, COEFFICIENTS.index(name)] += degrees * rng.uniform(0.6, 1.3) * swing
+    blinks = _blink(seconds, free, rng)
+    for side in "LR":
+        lid = lived[:, COEFFICIENTS.index(f"eyeBlink_{side}")]
+        lid[:] = np.maximum(lid, blinks)
+    for column, amount in split_gaze(*_glance(seconds, rng)):
+        lived[:, column] += free * amount
+    return settle(lived)
+
+
+def _free_eyes(track: np.ndarray, fps: float | int) -> np.ndarray:
+    """Tell from 0 to 1 how free the eyes are at each frame."""
+    used = (track[:, _EYES].max(1) > IN_USE).astype(np.float32)
+    reach = round(AROUND * fps)
+    padded = np.pad(used, 2 * reach, mode="edge")
+    near = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(1)
+    return 1 - np.lib.stride_tricks.sliding_window_view(near, 2 * reach + 1).mean(1)
+
+
+def _blink(seconds: np.ndarray, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Close quickly and open more slowly, now and then; a blink is whole or not at all."""
+    blinks, length = np.zeros(len(seconds)), seconds[-1]
+    at = rng.uniform(0.4, max(0.5, min(2.5, length - 0.5)))
+    while at < length:
+        if free[np.searchsorted(seconds, at)] > 0.99:
+            shut = ease((seconds - at) / 0.1) * ease((at + 0.34 - seconds) / 0.18)
+            blinks = np.maximum(blinks, shut)
+        at += max(0.9, BLINK_EVERY * np.exp(rng.normal(0, 0.4)))
+    return blinks
+
+
+def _glance(seconds: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rest the gaze near the camera, elsewhere every second or two; to the left, and up."""
+    across, along, at = np.zeros(len(seconds)), np.zeros(len(seconds)), 0.0
+    where = (rng.normal(0, 0.04), rng.normal(0, 0.03))
+    across, along = across + where[0], along + where[1]
+    while at < seconds[-1]:
+        at += rng.uniform(0.8, 2.6)
+        there = (rng.normal(0, 0.07), rng.normal(0, 0.04))
+        moved = ease((seconds - at) / 0.07)
+        across, along = (old + moved * (new - old) for old, new in zip((across, along), there, strict=True))
+    return across, along
+
 
 FPS = 24
 FIRST = 0.06  # seconds that a clip is at rest before its first deed
@@ -155,12 +222,12 @@ def _envelope(seconds: np.ndarray, deed: Deed, *, clip: float | int) -> np.ndarr
     # Within a clip the rise begins a little early, so that it meets the fall of what came before.
     begin = deed.start + deed.delay + (-0.12 if deed.start > 0 else FIRST)
     whole = max(deed.onset / deed.rate, min(deed.onset, 0.28))  # two frames of 8 a second or more
-    rise, end = smoothstep((seconds - begin) / whole), deed.end
+    rise, end = ease((seconds - begin) / whole), deed.end
     if deed.hold is not None:
         end = min(end, begin + 0.5 * whole + deed.hold)
     if end >= clip - 0.05:
         return rise
-    return rise * smoothstep((end + 0.15 - seconds) * deed.rate / 0.35)
+    return rise * ease((end + 0.15 - seconds) * deed.rate / 0.35)
 
 
 def play_take(

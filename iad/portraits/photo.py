@@ -16,13 +16,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from iad.geometry.coefficients import EXPRESSIONS, mirror_track
-from iad.geometry.composite import round_colours
-from iad.geometry.cutout import cut_out, outline
 from iad.geometry.fit import Fit
-from iad.geometry.framing import continue_photo
 from iad.geometry.head import MIRRORED_LANDMARKS, Head
 from iad.geometry.moving import MovingFace
-from iad.geometry.renderer import downsample
+from iad.geometry.renderer import downsample, round_colours
+from iad.geometry.stage import continue_photo
+from iad.geometry.surroundings import cut_out, outline
 from iad.portraits import read_arrays
 from iad.portraits.morphable import cache_folder
 

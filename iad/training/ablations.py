@@ -19,9 +19,9 @@ from torch import Tensor
 from iad import checkpoint
 from iad.config import Preset
 from iad.decoupling import IdentityWeights, TextWeights
-from iad.training.budget import Clock, Options
 from iad.training.decoupler_stage import DecouplerStage
-from iad.training.loop import Learner, to_device, to_numbers
+from iad.training.loop import Clock, Learner, to_device, to_numbers
+from iad.training.timetable import Options
 
 T = TypeVar("T")
 Make = Callable[[IdentityWeights, TextWeights], DecouplerStage]
@@ -76,8 +76,6 @@ def thin(items: Sequence[T], most: int) -> list[T]:
     """Keep at most `most` items, evenly spread, the first and the last among them."""
     if len(items) <= most:
         return list(items)
-    if most < 2:
-        raise ValueError(f"At most {most} items cannot hold the first and the last; keep 2 or more.")
     return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
 
 
@@ -86,15 +84,7 @@ class Variant(Learner):
 
     def __init__(self, name: str, stage: DecouplerStage, options: Options):
         super().__init__(stage, options.loop("ablations", part=name))
-        self.name, self.log = name, []
-
-    def learn(self, batch: Any, step: int, *, left: float) -> dict[str, Tensor]:
-        """Learn from one batch."""
-        terms = super().learn(batch, step, left=left)
-        if step % LOG_EVERY == 0:
-            del terms["gradient"]
-            self.log.append({"step": step} | to_numbers(terms))
-        return terms
+        self.name, self.folder, self.log = name, self.config.output, []
 
 
 def create_variants(
@@ -126,7 +116,6 @@ def train_ablations(
     variants = create_variants(make, options, names=names)
     draw = variants[0].stage.batch
     shown = [draw(SNAPSHOT_STEP + k) for k in range(SNAPSHOT_BATCHES)]
-    folder = options.output / "ablations"
     bar = tqdm(total=round(options.minutes * 60), unit="s", desc=f"{len(variants)} ablations", mininterval=5)
     clock, step, taken, over = Clock(variants[0].config, spent=0.0, fresh=True), 0, 0, False
     while not over:
@@ -134,23 +123,26 @@ def train_ablations(
         if over or 1 - left >= taken / (SNAPSHOTS - 1):
             taken += 1
             for variant in variants:  # a run that is cut off leaves what it had here
-                save_snapshot(folder / variant.name, variant, shown, step)
-                _save_log(folder / variant.name, variant, options, step)
+                save_snapshot(variant, shown, step)
+                _save_log(variant, options, step)
         if not over:
             batch = draw(step)
             for variant in variants:
-                variant.learn(batch, step, left=left)
+                terms = variant.learn(batch, step, left=left)
+                if step % LOG_EVERY == 0:
+                    del terms["gradient"]
+                    variant.log.append({"step": step} | to_numbers(terms))
             step += 1
             bar.n = min(bar.total, round(clock.elapsed()))
             bar.set_postfix(step=step)
     bar.close()
     for variant in variants:  # once: finding what to erase takes as long as many steps
-        _save_weights(folder / variant.name, variant, preset, options)
-    return folder
+        _save_weights(variant, preset, options)
+    return options.output / "ablations"
 
 
 @torch.no_grad()
-def save_snapshot(folder: Path, variant: Variant, batches: Sequence[Any], step: int) -> None:
+def save_snapshot(variant: Variant, batches: Sequence[Any], step: int) -> None:
     """Keep, small and in float16, the split of some faces of some people, with the truth about them."""
     variant.stage.model.eval()
     rows: dict[str, list[Tensor]] = {}
@@ -170,8 +162,8 @@ def save_snapshot(folder: Path, variant: Variant, batches: Sequence[Any], step: 
     variant.stage.model.train()
     tensors = {key: torch.cat(values).contiguous() for key, values in rows.items()}
     tensors = {k: v.half() if v.is_floating_point() else v.to(torch.int32) for k, v in tensors.items()}
-    (folder / "snapshots").mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / "snapshots" / f"{step:07d}.safetensors")
+    (variant.folder / "snapshots").mkdir(parents=True, exist_ok=True)
+    save_file(tensors, variant.folder / "snapshots" / f"{step:07d}.safetensors")
 
 
 def project(rows: Float[Tensor, "n d"], *, dim: int = SNAPSHOT_DIM) -> Float[Tensor, "n k"]:
@@ -182,17 +174,17 @@ def project(rows: Float[Tensor, "n d"], *, dim: int = SNAPSHOT_DIM) -> Float[Ten
     return rows @ axes.to(rows.device)
 
 
-def _save_log(folder: Path, variant: Variant, options: Options, steps: int) -> None:
+def _save_log(variant: Variant, options: Options, steps: int) -> None:
     lines = [json.dumps(line) for line in thin(variant.log, LOG_LINES)]
-    (folder / "log.jsonl").write_text("".join(line + "\n" for line in lines))
+    (variant.folder / "log.jsonl").write_text("".join(line + "\n" for line in lines))
     facts = {"without": ABLATIONS[variant.name], "steps": steps, "seed": options.seed}
     facts |= {"L_ID": vars(variant.stage.identity_weights), "L_TA": vars(variant.stage.text_weights)}
-    (folder / "ablation.json").write_text(json.dumps(facts, indent=1))
+    (variant.folder / "ablation.json").write_text(json.dumps(facts, indent=1))
 
 
-def _save_weights(folder: Path, variant: Variant, preset: Preset, options: Options) -> None:
+def _save_weights(variant: Variant, preset: Preset, options: Options) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         variant.stage.centre(variant.stage.model)
-    checkpoint.save_preset(folder, preset)
-    checkpoint.save_part(folder, "decoupling", variant.stage.model.state_dict())
+    checkpoint.save_preset(variant.folder, preset)
+    checkpoint.save_part(variant.folder, "decoupling", variant.stage.model.state_dict())

@@ -5,11 +5,13 @@ with the track within a person (`DecouplerStage.centre`).
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import torch
 from einops import rearrange
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -31,19 +33,13 @@ CENTRE_FRAMES = 2  # of each of their two takes
 ERASED = 32  # directions at most: what tracks explain has hardly more
 
 
-class Groups:
-    """Finds for every clip of a pool the same person in another take and another person in the same take."""
-
-    def __init__(self, pool: Pool):
-        places: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
-        for index, record in enumerate(pool.records):
-            places[record["group"]][record["slot"], record["take"]] = index
-        whole = [place for place in places.values() if len(place) == 4]
-        # (groups, slot, take)
-        self.index = np.array([[[p[s, t] for t in (0, 1)] for s in (0, 1)] for p in whole]).reshape(-1, 2, 2)
-
-    def __len__(self) -> int:
-        return len(self.index)
+def group_clips(pool: Pool) -> Int[np.ndarray, "groups slot take"]:
+    """Find the clips of every whole group of a pool: two people, each in the same two takes."""
+    places: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+    for index, record in enumerate(pool.records):
+        places[record["group"]][record["slot"], record["take"]] = index
+    whole = [place for place in places.values() if len(place) == 4]
+    return np.array([[[p[s, t] for t in (0, 1)] for s in (0, 1)] for p in whole], int).reshape(-1, 2, 2)
 
 
 class DecouplerStage(Stage):
@@ -64,17 +60,17 @@ class DecouplerStage(Stage):
         text_weights: TextWeights = TextWeights(),
     ):
         self.preset, self.pool, self.prepared, self.seed = preset, pool, prepared, seed
-        self.groups, self.count = Groups(pool), groups
+        self.groups, self.count = group_clips(pool), groups
         self.identity_weights, self.text_weights = identity_weights, text_weights
         self.weights = autoencoder.weights()[:, None, None]
-        names = sorted({str(r["identity"] or f"{r['group']}-{r['slot']}") for r in pool.records})
-        self.person = {name: i for i, name in enumerate(names)}
+        names = [str(r["identity"] or f"{r['group']}-{r['slot']}") for r in pool.records]
+        self.person = torch.from_numpy(np.unique(names, return_inverse=True)[1])  # of every clip
         self.model = idea.create_decoupling(preset)
 
     def batch(self, step: int) -> dict[str, Any]:
         """Draw groups: two takes of one person, the same of another; references, portraits and words."""
         rng = np.random.default_rng((self.seed, step))
-        picks = self.groups.index[rng.integers(len(self.groups), size=self.count)]  # (g, slot, take)
+        picks = self.groups[rng.integers(len(self.groups), size=self.count)]  # (g, slot, take)
         first, second = rearrange(picks[:, 0], "g t -> (t g)"), rearrange(picks[:, 1], "g t -> (t g)")
         count = self.preset.latent_frames
         moments = np.sort(rng.permutation(count)[: min(MOMENTS, count)])
@@ -87,7 +83,7 @@ class DecouplerStage(Stage):
             "references": [self.features(rows, at) for rows, at in references],
             "neutral": [self.read("neutral", rows) for rows in (first, second)],
             "frame": self.read("latents", first, k * self.preset.frames_per_latent),
-            "person": torch.tensor([[self._person(i) for i in rows] for rows in (first, second)]),
+            "person": torch.stack([self.person[rows] for rows in (first, second)]),
             "coefficients": self._coefficients(first)[:, moments],
             "same": self._same(first),
             "text": self.text_batch(first, rng),
@@ -102,8 +98,12 @@ class DecouplerStage(Stage):
         shown = Split(*(getattr(clip, key)[rows, batch["place"]] for key in FIELDS))
         split = self.model["decoupler"]
         other, references = split(*batch["other"]), [split(*r) for r in batch["references"]]
-        terms = self._identity_terms(shown, other, references, batch)
-        return self._sum(terms | self._text_terms(clip.code, batch))
+        terms = self._identity_terms(shown, other, references, batch) | self._text_terms(clip.code, batch)
+        loss_id, loss_ta = (
+            sum(weight * terms[key] for key, weight in vars(weights).items() if weight and key in terms)
+            for weights in (self.identity_weights, self.text_weights)
+        )
+        return {"total": loss_id + loss_ta, "L_ID": loss_id, "L_TA": loss_ta} | terms
 
     def _identity_terms(
         self, shown: Split, other: Split, references: list[Split], batch: dict[str, Any]
@@ -126,15 +126,10 @@ class DecouplerStage(Stage):
             "portrait": sum(portraits) / 2,
             "picture": self._error("picture", shown.facial, batch["frame"]),
             "agreement": idea.agreement(shown.action, other.action),
-            "independence": self._independence(shown, other),
+            # over one person of each group at a time, for the two share their takes
+            "independence": sum(idea.independence(*s.code.split(takes)) for s in (shown, other)) / 2,
             "swap": idea.swap(first, other.action, shown.facial),
         }
-
-    def _independence(self, shown: Split, other: Split) -> Tensor:
-        """Compare both takes of a person, over one person of each group at a time: two share their takes."""
-        takes = len(shown.code) // 2
-        pairs = [idea.independence(split.code[:takes], split.code[takes:]) for split in (shown, other)]
-        return sum(pairs) / 2
 
     def _error(self, head: Literal["portrait", "picture"], tokens: Tensor, latents: Tensor) -> Tensor:
         """Compare latents with what a head reads from tokens; token k tells of cell k of a grid."""
@@ -144,7 +139,7 @@ class DecouplerStage(Stage):
         read = rearrange(cells, "b (y x) (c p q) -> b c (y p) (x q)", y=side, p=cell, q=cell)
         return (self.weights.to(self.device) * (read - latents).pow(2)).mean()
 
-    def _text_terms(self, code: Tensor, batch) -> dict[str, Tensor]:
+    def _text_terms(self, code: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
         text_code = self.model["text_action"](**batch["text"])[:, batch["moments"]]
         read, truth = self.model["coefficients"], batch["coefficients"]
         return {
@@ -152,13 +147,6 @@ class DecouplerStage(Stage):
             "match": idea.text_match(code, text_code),
             "grounding": (mse_loss(read(code), truth) + mse_loss(read(text_code), truth)) / 2 * 10,
         }
-
-    def _sum(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        loss_id, loss_ta = (
-            sum(weight * terms[key] for key, weight in vars(weights).items() if weight and key in terms)
-            for weights in (self.identity_weights, self.text_weights)
-        )
-        return {"total": loss_id + loss_ta, "L_ID": loss_id, "L_TA": loss_ta} | terms
 
     def text_batch(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw for every clip a caption, or its timeline of prompts, as input of T."""
@@ -185,20 +173,16 @@ class DecouplerStage(Stage):
             "times": torch.stack(times),
         }
 
-    def features(self, rows, k=None) -> tuple[Tensor, Tensor]:
+    def features(self, rows: Iterable[SupportsIndex], k: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
         """Return what the encoder said of these clips, at one latent frame `k` of each or at all."""
         return self.read("global", rows, k), self.read("tokens", rows, k)
 
-    def read(self, name: str, rows, k=None) -> Tensor:
+    def read(self, name: str, rows: Iterable[SupportsIndex], k: np.ndarray | None = None) -> Tensor:
         """Return prepared arrays of these clips, at one place `k` of each or whole."""
         arrays = [self.prepared.get(name, i) for i in rows]
         if k is not None:
             arrays = [array[j] for array, j in zip(arrays, k, strict=True)]
         return torch.from_numpy(np.stack(arrays).astype(np.float32))
-
-    def _person(self, index: SupportsIndex) -> int:
-        record = self.pool.records[index]
-        return self.person[str(record["identity"] or f"{record['group']}-{record['slot']}")]
 
     def _coefficients(self, rows: np.ndarray) -> Tensor:
         track = self.pool.tracks[rows][:, :: self.preset.frames_per_latent].copy()
@@ -220,7 +204,7 @@ class DecouplerStage(Stage):
         rng, decoupler = np.random.default_rng(self.seed), model["decoupler"]
         decoupler.erase_from.zero_()
         decoupler.erase_to.zero_()
-        clips = self.groups.index.reshape(-1, 2)  # (person of a group, take)
+        clips = self.groups.reshape(-1, 2)  # (person of a group, take)
         clips = clips[rng.permutation(len(clips))[:CENTRE_PEOPLE]]
         rows = np.repeat(clips, CENTRE_FRAMES, axis=1).flatten()
         k = rng.integers(self.preset.latent_frames, size=len(rows))
@@ -247,5 +231,5 @@ class DecouplerStage(Stage):
             "action": split.action.flatten(1),
             "code": split.code,
             "coefficients": torch.from_numpy(self.pool.tracks[rows, frame]),
-            "person": torch.tensor([self._person(i) for i in rows]),
+            "person": self.person[rows],
         }

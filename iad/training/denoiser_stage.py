@@ -6,9 +6,8 @@ same take; never from the target's own frames, which would hand over the answer.
 a step, so that the base they share favours none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from iad.config import Preset
-from iad.media.video import save_picture
 from iad.models.adapters import is_adapter_key
 from iad.models.autoencoder import decode_latents, to_uint8
 from iad.models.baselines import RECIPES, Recipe, create_baseline, crop_condition
@@ -168,21 +166,20 @@ class DenoiserStage(Stage):
                 codes[~by_word] = self.split.split_frames(driver).code
         return codes
 
-    def picture(self, model: nn.Module, path: Path) -> None:
+    def picture(self, model: nn.Module) -> Sequence[Iterable[np.ndarray]]:
         """Show three clips, each with its reference first: the target, then every arm's from words alone."""
         rows = self.rows[:: max(1, len(self.rows) // 3)][:3]
         trained, self.model, self.split.model = self.model, model, model
         drawn = {arm: self._picture(rows, arm) for arm in self.arms}
         self.model, self.split.model = trained, trained
-        stack = self.preset.frames_per_latent
-        sheets = []
+        sheet, stack = [], self.preset.frames_per_latent
         for k, i in enumerate(rows):
             view = self.pool.clip(self.partner[i][0])[8 % self.preset.frames]
-            sheets.append(np.concatenate([view, *self.pool.clip(i)[::2]], axis=1))
+            sheet.append([view, *self.pool.clip(i)[::2]])
             for latents in drawn.values():
                 frames = decode_latents(self.autoencoder, latents[k : k + 1].to(self.device), stack)
-                sheets.append(np.concatenate([view, *to_uint8(frames[0])[::2]], axis=1))
-        save_picture(path, np.concatenate(sheets))
+                sheet.append([view, *to_uint8(frames[0])[::2]])
+        return sheet
 
     def _picture(self, rows: np.ndarray, arm: str) -> Tensor:
         """Predict clips of the same people's other take, from words alone."""
@@ -213,7 +210,7 @@ def _partners(split: DecouplerStage) -> dict[int, tuple[int, int]]:
     """Map every clip to (the same person in the other take, the other person in the same take)."""
     return {
         int(group[slot, take]): (int(group[slot, 1 - take]), int(group[1 - slot, take]))
-        for group in split.groups.index
+        for group in split.groups
         for slot in (0, 1)
         for take in (0, 1)
     }

@@ -171,10 +171,9 @@ def prepare_footage(
         for number, found in tqdm(tracked, total=len(tasks), desc="clips", unit="clip"):
             entry = todo[number]
             if isinstance(found, str):
-                records[SKIPPED].add({"video": entry.video, "reason": found, "key": keys[entry.video]})
+                records[SKIPPED].add(entry.video, {"reason": found})
             else:
-                line = _store(output, entry, found, encoders) | {"key": keys[entry.video]}
-                records[INDEX].add(line)
+                records[INDEX].add(entry.video, _store(output, entry, found, encoders))
     return _finish(folder, output, entries, records) | {"reused": len(done)}
 
 
@@ -204,7 +203,7 @@ class _Records:
     """A JSONL file that grows a line at a time and is put in order at the end."""
 
     def __init__(self, path: Path, keys: dict[str, str]):
-        self.path, self.lines = path, {}
+        self.path, self.keys, self.lines = path, keys, {}
         for line in path.read_text().splitlines() if path.exists() else ():
             try:
                 values = json.loads(line)
@@ -214,8 +213,9 @@ class _Records:
                 self.lines[values["video"]] = values
         self.write(list(self.lines))
 
-    def add(self, values: dict[str, Any]) -> None:
-        self.lines[values["video"]] = values
+    def add(self, video: str, values: dict[str, Any]) -> None:
+        values = {"video": video} | values | {"key": self.keys[video]}
+        self.lines[video] = values
         with self.path.open("a") as file:
             file.write(json.dumps(values) + "\n")
 
@@ -229,9 +229,8 @@ class _Encoders:
     """The frozen networks that clips are read with: VAE, text encoder, face encoder."""
 
     def __init__(self, preset: FullSizePreset, base, *, device: str | None, accept_licence: bool):
-        from iad.full_size.base import load_base
+        from iad.full_size.base import T5TextEncoder, load_base
         from iad.full_size.encoder import load_face_encoder
-        from iad.full_size.text import T5TextEncoder
 
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
@@ -291,7 +290,6 @@ def _store(output: Path, entry: Entry, clip: TrackedClip, encoders: _Encoders) -
     write_whole(output / name, save(tensors))
     row = {sentence: k for k, sentence in enumerate(entry.sentences)}
     return {
-        "video": entry.video,
         "clip": name,
         "caption": entry.caption,
         "person": entry.person,

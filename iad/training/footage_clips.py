@@ -6,6 +6,7 @@ its own video; its action from words, or from another clip with the same words: 
 
 import json
 from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,30 +58,13 @@ class Clips:
         self.silence = read_tensors(folder / EMPTY)["states"].float()
         names = [f"clip {k}" if person is None else person for k, person in enumerate(people)]
         self.person = np.unique(names, return_inverse=True)[1]
-        self.partners = self._partners()
-        self.drivers = self._drivers()
+        self.partners = _list_others(self.person.tolist())
+        # the clips in which the same is done; other people's where there are any
+        alike = enumerate(_list_others(self.action))
+        self.drivers = [[j for j in js if self.person[j] != self.person[k]] or js for k, js in alike]
 
     def __len__(self) -> int:
         return len(self.records)
-
-    def _partners(self) -> list[list[int]]:
-        """List for every clip the other clips of the same person."""
-        rows = defaultdict(list)
-        for k, person in enumerate(self.person):
-            rows[person].append(k)
-        return [[j for j in rows[person] if j != k] for k, person in enumerate(self.person)]
-
-    def _drivers(self) -> list[list[int]]:
-        """List for every clip the others in which the same is done; other people's where there are any."""
-        rows = defaultdict(list)
-        for k, action in enumerate(self.action):
-            rows[action].append(k)
-        drivers = []
-        for k, action in enumerate(self.action):
-            same = [j for j in rows[action] if j != k]
-            others = [j for j in same if self.person[j] != self.person[k]]
-            drivers.append(others or same)
-        return drivers
 
     def draw(self, step: int, *, rank: int, world: int, batch: int, split: int, seed: int) -> Draw:
         """Deal the targets of one step: every process another share of a new permutation each epoch."""
@@ -187,6 +171,14 @@ class Clips:
                 rows = file.get_slice(name)
                 tensor = torch.cat([rows[k : k + 1] for k in which])
         return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _list_others(labels: Sequence[Hashable]) -> list[list[int]]:
+    """List for every place the other places with the same label."""
+    rows = defaultdict(list)
+    for k, label in enumerate(labels):
+        rows[label].append(k)
+    return [[j for j in rows[label] if j != k] for k, label in enumerate(labels)]
 
 
 def _adopt(preset: FullSizePreset, settings: dict[str, Any]) -> FullSizePreset:

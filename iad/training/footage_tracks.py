@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from iad.faces import Face, crop, find_face
+from iad.faces import Face, Landmarker, crop, find_face
 from iad.media.video import read_video
 from iad.models.reading import as_landmarker, load_mini_reader
 from iad.training.augment import degrade, recolour, reframe
@@ -163,7 +163,7 @@ def _find(frame: UInt8[np.ndarray, "h w 3"]) -> Face | None:
 
 
 @functools.cache
-def load_landmarker():
+def load_landmarker() -> Landmarker:
     """Load what aligns the faces: the glance of mini's reader, which ships with the project."""
     return as_landmarker(load_mini_reader())
 

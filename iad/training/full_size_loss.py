@@ -7,7 +7,7 @@ videos: orthogonality, invariance, retention and independence, contrast and matc
 portrait and picture want coefficients or renders that are known, which footage does not come with: off here.
 """
 
-import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,17 @@ from torch import Tensor, nn
 
 from iad import checkpoint
 from iad import decoupling as idea
+from iad.checks import check_name
 from iad.config import FullSizePreset
-from iad.decoupling import IdentityWeights, Split, TextWeights
+from iad.decoupling import Split
 from iad.full_size import base as full_size
+from iad.installation import check_installed
 from iad.models.adapters import is_adapter_key
 from iad.models.closed_form import fit_erasure
-from iad.models.transformer import IaDTransformer3DModel
-from iad.training import state
 from iad.training.ablations import weights_without
 from iad.training.denoiser_stage import LAMBDA_ID, LAMBDA_TA
 from iad.training.footage_clips import MOMENTS, Clips, flatten_moments
+from iad.training.loop import STATE, part_of
 
 TRACKERS = ("wandb", "tensorboard")
 LORA = "lora_"  # in the names of its weights
@@ -68,39 +69,36 @@ class FullSizeLoss(nn.Module):
 
     Args:
         preset: the model size.
-        transformer: the base with adapters.
         split: "decoupler" and "text_action".
-        pipeline: a stock `CogVideoXPipeline` around the transformer; gives schedule and rotary positions.
-        identity_weights: of the terms of L_ID; zero switches one off.
-        text_weights: of the terms of L_TA.
+        pipeline: a stock `CogVideoXPipeline` around the transformer with adapters; gives schedule and rotary
+            positions, too.
+        without: terms of the loss that are switched off.
     """
 
     def __init__(
         self,
         preset: FullSizePreset,
-        transformer: IaDTransformer3DModel,
         split: nn.ModuleDict,
         *,
         pipeline: Any,
-        identity_weights: IdentityWeights = IdentityWeights(),
-        text_weights: TextWeights = TextWeights(),
+        without: Sequence[str] = (),
     ):
         super().__init__()
-        self.transformer, self.split, self.dtype = transformer, split, transformer.dtype
+        self.transformer, self.split, self.dtype = pipeline.transformer, split, pipeline.transformer.dtype
         self.preset, self.scheduler, self._pipeline = preset, pipeline.scheduler, pipeline
-        self.identity_weights, self.text_weights = identity_weights, text_weights
+        self.weights = weights_without(without)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return L_diffusion, the terms of L_ID and L_TA, both sums, and the total."""
         with torch.autocast(
             batch["latents"].device.type, torch.bfloat16, enabled=self.dtype != torch.float32
         ):
-            found = self._diffusion(batch)
+            terms = {"diffusion": self._diffusion(batch)}
             compared = self._compare(batch["split"])
-        terms = {"diffusion": found} | self._split_terms(**compared)
+        terms |= self._split_terms(*compared, batch["split"])
         loss_id, loss_ta = (  # terms of weight zero stay in the graph, for DDP wants every gradient
             sum(weight * terms[key] for key, weight in vars(weights).items() if key in terms)
-            for weights in (self.identity_weights, self.text_weights)
+            for weights in self.weights
         )
         total = terms["diffusion"] + LAMBDA_ID * loss_id + LAMBDA_TA * loss_ta
         return {"total": total, "L_ID": loss_id, "L_TA": loss_ta} | terms
@@ -148,18 +146,13 @@ class FullSizeLoss(nn.Module):
         code = self.split["decoupler"](*flatten_moments(features)).code
         return rearrange(code, "(b m) c -> b m c", b=len(features[0]))
 
-    def _compare(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def _compare(self, batch: dict[str, Any]) -> tuple[Split, Split, Tensor]:
         """Split faces of clips at some moments, and another view of each person; let T tell the same."""
-        return {
-            "seen": self.split["decoupler"](*flatten_moments(batch["clip"])),
-            "other": self.split["decoupler"](*batch["other"]),
-            "told": self.split["text_action"](**batch["text"])[:, batch["moments"]].float(),
-            "person": batch["person"],
-            "same": batch["same"],
-        }
+        seen, other = (self.split["decoupler"](*x) for x in (flatten_moments(batch["clip"]), batch["other"]))
+        return seen, other, self.split["text_action"](**batch["text"])[:, batch["moments"]].float()
 
     def _split_terms(
-        self, seen: Split, other: Split, told: Tensor, person: Tensor, same: Tensor
+        self, seen: Split, other: Split, told: Tensor, batch: dict[str, Any]
     ) -> dict[str, Tensor]:
         """Return the terms that footage allows, in full precision."""
         clips, moments = told.shape[:2]
@@ -172,9 +165,9 @@ class FullSizeLoss(nn.Module):
         return {
             "orthogonality": idea.orthogonality(identity, action),
             "invariance": idea.invariance(one, again),
-            "retention": idea.retention(one, again, person),
+            "retention": idea.retention(one, again, batch["person"]),
             "independence": idea.independence(codes[place, place % moments], its_code),
-            "contrast": idea.text_contrast(codes, told, same),
+            "contrast": idea.text_contrast(codes, told, batch["same"]),
             "match": idea.text_match(codes, told),
         }
 
@@ -185,16 +178,9 @@ def check_packages(options: FullSizeOptions) -> None:
     Raises:
         ValueError: which one is missing.
     """
-    if options.lora_rank and importlib.util.find_spec("peft") is None:
-        raise ValueError("LoRA needs peft, which is not installed; pip install peft, or leave LoRA out.")
-    if options.track not in (None, *TRACKERS):
-        known = ", ".join(TRACKERS)
-        raise ValueError(f"Runs cannot be tracked by {options.track!r}; choose one of {known}.")
-    if options.track and importlib.util.find_spec(options.track) is None:
-        raise ValueError(
-            f"{options.track} is not installed; pip install {options.track}, or leave the tracking out: "
-            "log.jsonl holds the same numbers."
-        )
+    if options.track:
+        check_name(options.track, TRACKERS, what="tracker")
+    check_installed(*(["peft"] if options.lora_rank else []), *([options.track] if options.track else []))
 
 
 def fit_preset(folder: Path, clips: Clips) -> FullSizePreset:
@@ -221,9 +207,8 @@ def choose_dtype(device: torch.device) -> torch.dtype:
 def create_loss(options: FullSizeOptions, folder: Path, *, device: torch.device) -> FullSizeLoss:
     """Load the base from its folder, put adapters on it, and let nothing of the base be trained."""
     preset = options.preset
-    dtype = choose_dtype(device)
     unused = dict.fromkeys(("vae", "text_encoder", "tokenizer"))
-    pipeline = full_size.load_base(folder, preset, dtype=dtype, **unused)
+    pipeline = full_size.load_base(folder, preset, dtype=choose_dtype(device), **unused)
     split = full_size.create_full_split(preset, seed=options.seed)
     transformer = pipeline.transformer
     if options.adapter:
@@ -236,15 +221,7 @@ def create_loss(options: FullSizeOptions, folder: Path, *, device: torch.device)
         _add_lora(transformer, options)
     for name, parameter in transformer.named_parameters():
         parameter.requires_grad_(is_adapter_key(name) or LORA in name)
-    identity_weights, text_weights = weights_without(options.without)
-    model = FullSizeLoss(
-        preset,
-        transformer,
-        split,
-        pipeline=pipeline,
-        identity_weights=identity_weights,
-        text_weights=text_weights,
-    )
+    model = FullSizeLoss(preset, split, pipeline=pipeline, without=options.without)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()  # small steps vanish in bfloat16
@@ -264,7 +241,7 @@ def _add_lora(transformer: nn.Module, options: FullSizeOptions) -> None:
 
 def write_adapter(options: FullSizeOptions, clips: Clips, *, device: torch.device) -> Path:
     """Write the adapter folder from the last checkpoint, whatever the model was wrapped in."""
-    weights = state.read_trained(options.output)
+    weights = part_of(checkpoint.read_tensors(options.output / STATE), "model.")
     parts = {
         part: {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
         for part in ("split.", "transformer.")
@@ -294,15 +271,11 @@ def centre(decoupler: nn.Module, clips: Clips, *, seed: int) -> None:
     rows = rng.permutation(len(clips))[:CENTRE_CLIPS].tolist()
     count = clips.preset.latent_frames
     moments = sorted({round(k) for k in np.linspace(0, count - 1, MOMENTS).tolist()})
-    identity, action = [], []
-    for row in rows:
-        features = flatten_moments(clips.faces([row], moments))
-        part = decoupler(*(x.to(device) for x in features))
-        identity.append(part.identity)
-        action.append(part.action)
-    together = torch.cat(identity)
+    faces = (flatten_moments(clips.faces([row], moments)) for row in rows)
+    parts = [decoupler(*(x.to(device) for x in features)) for features in faces]
+    together = torch.cat([part.identity for part in parts])
     decoupler.mean_identity.copy_(together.mean(0))
-    decoupler.mean_action.copy_(torch.cat(action).mean(0))
+    decoupler.mean_action.copy_(torch.cat([part.action for part in parts]).mean(0))
     person = torch.from_numpy(clips.person[rows]).to(device).repeat_interleave(len(moments))
     most = decoupler.erase_from.shape[1]
     rank = min(most, len(person.unique()) // PEOPLE_A_DIRECTION)

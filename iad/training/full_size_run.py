@@ -2,7 +2,9 @@
 
 `accelerate launch --config_file examples/accelerate/ddp.yaml -m iad train iad --preset cogvideox-5b ...` runs
 on many GPUs; without `accelerate launch` it takes the one that is there. Killed, it goes on from its last
-checkpoint as if nothing had been: the same batches, the same noise, the same steps.
+checkpoint as if nothing had been: the same batches, the same noise, the same steps. A checkpoint has what is
+trained alone, gathered from all processes under names that do not depend on how the model was wrapped; its
+few facts stand in the header.
 """
 
 import json
@@ -13,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from iad.training import state
+from iad.checkpoint import check_fit, open_tensors, read_tensors, write_whole
 from iad.training.footage import fetch_base
 from iad.training.footage_clips import Clips
 from iad.training.full_size_loss import (
@@ -25,7 +29,7 @@ from iad.training.full_size_loss import (
     fit_preset,
     write_adapter,
 )  # fmt: skip
-from iad.training.loop import cut_log, to_device
+from iad.training.loop import STATE, append_line, cut_log, part_of, to_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -52,16 +56,16 @@ def train_full_size(options: FullSizeOptions) -> Path:
         base = fetch_base(options.preset, options.base, parts=("scheduler", "transformer", "vae"))
     options = replace(options, preset=fit_preset(base, clips))
     model = create_loss(options, base, device=accelerator.device)
-    facts = state.read_facts(options.output) if options.resume else None
+    facts = read_facts(options.output) if options.resume else None
     if facts:
-        state.load_trained(options.output, model)
+        load_trained(options.output, model)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, options.learning_rate, BETAS, weight_decay=WEIGHT_DECAY)
     model, optimizer = accelerator.prepare(model, optimizer)
     if facts and is_deepspeed(accelerator):
         accelerator.print("DeepSpeed keeps its own optimiser, whose moments start anew; the rest goes on.")
     elif facts:
-        state.load_moments(options.output, model, optimizer.optimizer)
+        load_moments(options.output, model, optimizer.optimizer)
     run = _Run(options, clips, accelerator, model, optimizer)
     run.train(_begin(options, facts, run.facts(0), accelerator))
     if accelerator.is_main_process:
@@ -192,14 +196,77 @@ class _Run:
         self.accelerator.log(found, step=step)
         bar.set_postfix(total=f"{found['total']:.4f}")
         if self.accelerator.is_main_process:
-            minutes = round((time.monotonic() - self.begun) / 60, 3)
-            with (self.options.output / "log.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, "minutes": minutes} | found) + "\n")
+            append_line(self.options.output / "log.jsonl", step, time.monotonic() - self.begun, found)
 
     def _save(self, step: int) -> None:
         model, optimizer = self.model, self.optimizer.optimizer
         if is_deepspeed(self.accelerator):
             model, optimizer = self.accelerator.unwrap_model(model), None
         main = self.accelerator.is_main_process
-        state.save_wrapped(self.options.output, model, optimizer, facts=self.facts(step), main=main)
+        save_wrapped(self.options.output, model, optimizer, facts=self.facts(step), main=main)
         self.accelerator.wait_for_everyone()
+
+
+def save_wrapped(
+    output: Path, model: nn.Module, optimizer: Optimizer | None, *, facts: dict[str, Any], main: bool
+) -> None:
+    """Write what is trained of a wrapped model, and its optimiser; every process calls, `main` writes.
+
+    Args:
+        output: the training's folder.
+        model: as `accelerate` wrapped it; shards are gathered.
+        optimizer: None where it is kept by somebody else.
+        facts: small values of JSON, such as the step.
+        main: this process writes.
+    """
+    from torch.distributed.checkpoint import state_dict as gathered
+
+    options = gathered.StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    trained = {name.removeprefix("module.") for name, p in model.named_parameters() if p.requires_grad}
+    state = gathered.get_model_state_dict(model, options=options)
+    tensors = {f"model.{name}": value for name, value in state.items() if name in trained}
+    if optimizer is not None:
+        moments = gathered.get_optimizer_state_dict(model, optimizer, options=options).get("state", {})
+        for name, values in moments.items():
+            tensors |= {f"optimizer.{name}:{key}": torch.as_tensor(v) for key, v in values.items()}
+    if main:
+        (output / STATE).parent.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        write_whole(output / STATE, save(tensors, metadata={"facts": json.dumps(facts)}))
+
+
+def read_facts(output: Path) -> dict[str, Any] | None:
+    """Return what was noted beside the last checkpoint of a wrapped model; None where there is none."""
+    if not (output / STATE).exists():
+        return None
+    with open_tensors(output / STATE) as file:
+        facts = (file.metadata() or {}).get("facts")
+    if facts is None:
+        raise ValueError(f"{output / STATE} is no checkpoint of a full-size model; delete it to begin anew.")
+    return json.loads(facts)
+
+
+def load_trained(output: Path, model: nn.Module) -> None:
+    """Fill what is trained from the last checkpoint, before the model is wrapped.
+
+    Raises:
+        ValueError: it was made with other parts or sizes.
+    """
+    state = part_of(read_tensors(output / STATE), "model.")
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    check_fit(trained, state, what=f"weights of the checkpoint in {output}")
+    model.load_state_dict(state, strict=False)
+
+
+def load_moments(output: Path, model: nn.Module, optimizer: Optimizer) -> None:
+    """Fill the optimiser of a wrapped model from the last checkpoint."""
+    from torch.distributed.checkpoint import state_dict as gathered
+
+    state: dict[str, dict[str, Tensor]] = {}
+    for key, value in part_of(read_tensors(output / STATE), "optimizer.").items():
+        name, what = key.rsplit(":", 1)
+        state.setdefault(name, {})[what] = value
+    options = gathered.StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
+    groups = gathered.get_optimizer_state_dict(model, optimizer, options=options)["param_groups"]
+    whole = {"state": state, "param_groups": groups}
+    gathered.set_optimizer_state_dict(model, optimizer, whole, options=options)

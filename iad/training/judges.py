@@ -6,7 +6,7 @@ itself, with its own seed. The losses are ArcFace's additive angular margin (arX
 CurricularFace's, whose weight of hard negatives grows with a running mean of the cosines (arXiv 2004.00288).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, SupportsIndex
@@ -18,16 +18,16 @@ from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, normalize, one_hot, relu, smooth_l1_loss
+from torch.utils.data import default_collate
 
 from iad import checkpoint
 from iad.config import EXPRESSIONS, LANDMARKS, TRACK, Preset
-from iad.media.video import save_picture
 from iad.models.autoencoder import to_tensor
 from iad.models.encoders import POSE_SCALE
 from iad.training.augment import degrade, recolour, reframe, roll_of
-from iad.training.budget import Options
 from iad.training.loop import Stage, fit
 from iad.training.pool import Pool, load_pool
+from iad.training.timetable import Options
 
 Judge = Literal["arc", "cur", "action"]
 JUDGES: tuple[Judge, ...] = ("arc", "cur", "action")
@@ -244,13 +244,14 @@ class RecogniserStage(Stage):
         right = (logits.argmax(dim=1) == person).float().mean()
         return {"total": cross_entropy(logits, person), "right": right, "t": self.model["margin"].t}
 
-    def picture(self, model: nn.Module, path: Path) -> None:
+    def picture(self, model: nn.Module) -> Sequence[Iterable[np.ndarray]]:
         """Show faces of one batch above the nearest other face of that batch."""
         batch = self.batch(0)
         found = model[self.judge](to_tensor(batch["face"].to(self.device)))
         near = (found @ found.T).fill_diagonal_(-1).argmax(dim=1).cpu()
         faces = batch["face"].numpy()
-        save_picture(path, np.vstack([np.hstack(faces[:12]), np.hstack(faces[near[:12]])]))
+        return faces[:12], faces[near[:12]]
+
 
 class ActionStage(Stage):
     """Trains the regressor: squared errors in units of each coefficient's spread, and landmarks.
@@ -277,8 +278,7 @@ class ActionStage(Stage):
         """Draw augmented views, their action and their landmarks."""
         rng = np.random.default_rng((self.seed, step))
         picks = self.clips[rng.integers(len(self.clips), size=self.batch_size)]
-        rows = [_sample(self.pool, i, HEAD, rng) for i in picks]
-        return {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
+        return default_collate([_sample(self.pool, i, HEAD, rng) for i in picks])
 
     def losses(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Compare with the truth; errors of 1 would be no better than always saying the mean."""
@@ -293,12 +293,13 @@ class ActionStage(Stage):
         }
         return {"total": terms["expression"] + 0.3 * terms["pose"] + 0.3 * terms["landmarks"]} | terms
 
-    def picture(self, model: nn.Module, path: Path) -> None:
+    def picture(self, model: nn.Module) -> Sequence[Iterable[np.ndarray]]:
         """Show views above bars of their true (upper) and found (lower) coefficients."""
         batch, net = self.batch(0), model["action"]
         found = net.track(to_tensor(batch["view"][:8].to(net.mean.device)))
-        bars = [_bars((x.cpu() / net.spread.cpu()).numpy(), HEAD.pixels) for x in (batch["track"][:8], found)]
-        save_picture(path, np.concatenate([np.hstack(batch["view"][:8].numpy()), *bars]))
+        bars = [_bars(x.cpu() / net.spread.cpu(), HEAD.pixels) for x in (batch["track"][:8], found)]
+        return batch["view"][:8].numpy(), *bars
+
 
 def _sample(pool: Pool, index: SupportsIndex, view: View, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw one frame of a clip as a judge may meet it, with the action and the landmarks that it shows."""
@@ -316,10 +317,10 @@ def _sample(pool: Pool, index: SupportsIndex, view: View, rng: np.random.Generat
     return {"view": picture, "track": track, "landmarks": landmarks.astype(np.float32)}
 
 
-def _bars(values: np.ndarray, width: int) -> np.ndarray:
-    levels = (np.clip(values / 3 + 0.5, 0, 1) * 255).astype(np.uint8)  # (n, 60)
-    rows = [cv2.resize(v[None], (width, 12), interpolation=cv2.INTER_NEAREST) for v in levels]
-    return np.repeat(np.concatenate(rows, axis=1)[..., None], 3, axis=-1)
+def _bars(values: Float[Tensor, "n 60"], width: int) -> list[np.ndarray]:
+    levels = ((values / 3 + 0.5).clip(0, 1) * 255).byte().numpy()
+    bars = [cv2.resize(v[None], (width, 12), interpolation=cv2.INTER_NEAREST) for v in levels]
+    return [np.repeat(bar[..., None], 3, axis=-1) for bar in bars]
 
 
 def train_scorers(preset: Preset, options: Options, *, only: Sequence[Judge] = JUDGES) -> Path:
@@ -329,7 +330,7 @@ def train_scorers(preset: Preset, options: Options, *, only: Sequence[Judge] = J
         FileNotFoundError: there is no pool of clips.
         ValueError: no clip names its person.
     """
-    pool = load_pool(options.data)
+    pool = load_pool(options.clips)
     whole = sum(SHARES[judge] for judge in only)
     for judge in only:
         if judge == "action":

@@ -3,35 +3,45 @@
 A stage brings its modules, its batches and its losses; the loop brings the optimiser, the averaged weights,
 the budget, the log, the checkpoints and the pictures. Batches and noise follow from seed and step alone, and
 so does the learning rate where steps bound a run: killed at any moment and resumed, it ends in the same bits.
+A checkpoint is one safetensors file, whole or not at all: weights, averaged weights, optimiser and step.
 """
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import cv2
+import numpy as np
 import torch
+from jaxtyping import UInt8
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
-from iad.training.budget import Clock, LoopConfig, get_device
-from iad.training.state import STATE, restore_state, save_state
+from iad.checkpoint import open_tensors, read_tensors, write_tensors
+from iad.media.video import save_picture
+from iad.training.timetable import Clock, LoopConfig, get_device
 
+T = TypeVar("T")
+STATE = "checkpoint/state.safetensors"
 AVERAGE_EVERY = 4  # steps
 EMA_DECAY = 0.996
 CHECKPOINTS = 4  # of a run that steps bound, beside those that are due by the clock
 PREFETCHED = 4  # batches of each process that makes them
+MOST_STEPS = 10**9  # of a run
 
 
 class Paused(Exception):  # noqa: N818 (nothing went wrong)
     """Training was asked to stop and left a checkpoint; its words say where."""
 
 
-class Stage:
+class Stage(Dataset):
     """What a stage of training offers; pictures and snapshots only where it has some."""
 
     name: str
@@ -50,8 +60,13 @@ class Stage:
         """Return the loss terms by name, of a batch on the model's device; "total" is what is minimised."""
         raise NotImplementedError
 
-    def picture(self, model: nn.Module, path: Path) -> None:
-        """Save a contact sheet of what `model` can do now."""
+    def __getitem__(self, step: int) -> Any:
+        """Make the batch of one step for a loader of data."""
+        return self.batch(step)
+
+    def picture(self, model: nn.Module) -> Sequence[Iterable[UInt8[np.ndarray, "h w 3"]]]:
+        """Return the rows of a contact sheet of what `model` can do now."""
+        return ()
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
         """Return small tensors to keep for the curves of the tutorials."""
@@ -176,9 +191,10 @@ class _Run:
     def show(self, *kinds: Literal["picture", "snapshot"]) -> None:
         """Write pictures or snapshots of the averaged model."""
         model, name = self.average.module.eval(), f"{self.step:07d}"
-        if "picture" in kinds:
+        if "picture" in kinds and len(rows := self.stage.picture(model)):
             (self.config.output / "pictures").mkdir(exist_ok=True)
-            self.stage.picture(model, self.config.output / "pictures" / f"{name}.png")
+            sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+            save_picture(self.config.output / "pictures" / f"{name}.png", sheet)
         if "snapshot" in kinds and (tensors := self.stage.snapshot(model)):
             (self.config.output / "snapshots").mkdir(exist_ok=True)
             half = {key: value.half().contiguous().cpu() for key, value in tensors.items()}
@@ -186,9 +202,14 @@ class _Run:
         model.train()
 
     def _log(self, terms: dict[str, Tensor]) -> None:
-        line = {"step": self.step, "minutes": round(self.clock.elapsed() / 60, 3)} | to_numbers(terms)
-        with (self.config.output / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        log = self.config.output / "log.jsonl"
+        append_line(log, self.step, self.clock.elapsed(), to_numbers(terms))
+
+
+def append_line(log: Path, step: int, seconds: float, numbers: dict[str, float]) -> None:
+    """Add a step's numbers to a log."""
+    with log.open("a") as file:
+        file.write(json.dumps({"step": step, "minutes": round(seconds / 60, 3)} | numbers) + "\n")
 
 
 def to_numbers(terms: dict[str, Any]) -> dict[str, float]:
@@ -196,23 +217,13 @@ def to_numbers(terms: dict[str, Any]) -> dict[str, float]:
     return {name: round(float(torch.as_tensor(value).detach()), 6) for name, value in terms.items()}
 
 
-class _Steps(IterableDataset):
-    """Batches of a stage from a step on, made by several processes in turn."""
-
-    def __init__(self, stage: Stage, start: int):
-        self.stage, self.start = stage, start
-
-    def __iter__(self) -> Iterator[Any]:
-        worker = get_worker_info()
-        return (self.stage.batch(step) for step in count(self.start + worker.id, worker.num_workers))
-
-
 def _make_batches(stage: Stage, start: int, workers: int) -> Iterator[Any]:
     """Return the batches of all steps from `start` on, in order."""
     if not workers:
         return (stage.batch(step) for step in count(start))
     more = {"collate_fn": _as_it_is, "worker_init_fn": _work_alone, "prefetch_factor": PREFETCHED}
-    return iter(DataLoader(_Steps(stage, start), batch_size=None, num_workers=workers, **more))
+    steps = range(start, start + MOST_STEPS)
+    return iter(DataLoader(stage, batch_size=None, sampler=steps, num_workers=workers, **more))
 
 
 def _work_alone(_: int) -> None:
@@ -233,3 +244,96 @@ def cut_log(path: Path, step: int) -> None:
     if path.exists():
         lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
         path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+
+
+def save_state(
+    output: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    step: int,
+    seconds: float,
+) -> None:
+    """Write everything that a resumed run needs below `output`."""
+    tensors = {f"model.{k}": v for k, v in _once(model).items()}
+    tensors |= {f"average.{k}": v for k, v in _once(average.module).items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    tensors |= {"average_count": average.n_averaged, "step": torch.tensor(step)}
+    tensors["seconds"] = torch.tensor(seconds, dtype=torch.float64)
+    (output / STATE).parent.mkdir(exist_ok=True)
+    write_tensors(output / STATE, tensors)
+
+
+def _once(model: nn.Module) -> dict[str, Tensor]:
+    """Return a model's state with weights that several of its parts share under their first name only."""
+    names = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
+    return {k: v for k, v in model.state_dict().items() if k in names}
+
+
+def restore_state(
+    output: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Go on from the last checkpoint, if there is one; returns its step and the seconds spent until then.
+
+    Tensors of another shape (a table of persons that grew) start anew.
+
+    Raises:
+        ValueError: the checkpoint is damaged.
+    """
+    if not (output / STATE).exists():
+        return 0, 0.0
+    trained = optimizer.param_groups[0]["params"]
+    tensors = read_tensors(output / STATE, device=str(trained[0].device))
+    if not {"step", "average_count"} <= tensors.keys():
+        raise ValueError(f"{output / STATE} is no checkpoint of a small model; delete it to begin anew.")
+    own = model.state_dict()
+    for module, prefix in ((model, "model."), (average.module, "average.")):
+        found = part_of(tensors, prefix).items()
+        fitting = {k: v for k, v in found if k in own and own[k].shape == v.shape}
+        module.load_state_dict(fitting, strict=False)
+    average.n_averaged.copy_(tensors["average_count"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in part_of(tensors, "optimizer.").items():
+        index, name = key.split(".")
+        if value.ndim == 0 or value.shape == trained[int(index)].shape:
+            state.setdefault(int(index), {})[name] = value
+    state = {index: values for index, values in state.items() if len(values) == 3}
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(tensors["step"]), float(tensors.get("seconds", 0.0))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Read an npz that can be made again; None where it is missing or damaged."""
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def keep_arrays(path: Path, kind: type[T], make: Callable[[], T], *, anew: bool = False) -> T:
+    """Open a dataclass of arrays; make it first where it is missing, damaged or another, or `anew`."""
+    arrays = None if anew else read_arrays(path)
+    if arrays and arrays.keys() == {field.name for field in fields(kind)}:
+        return kind(**arrays)
+    made = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("part.npz")
+    np.savez(part, **vars(made))
+    part.replace(path)  # so that what is there is whole
+    return made
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return what has such names, without their beginning."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def read_progress(output: Path) -> tuple[int, float]:
+    """Return the steps and the seconds of the last checkpoint below `output`; nothing where there is none."""
+    if not (output / STATE).exists():
+        return 0, 0.0
+    with open_tensors(output / STATE) as file:
+        return int(file.get_tensor("step")), float(file.get_tensor("seconds"))

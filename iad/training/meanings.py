@@ -109,6 +109,23 @@ class Meaning:
         return not self.sides[:, :_SHOWN].any()
 
 
+@dataclass(frozen=True)
+class Spoken:
+    """A sentence and the deeds that it tells, in order; none where it names no facial action.
+
+    `beyond` are kinds of things that are named and not shown (`iad.performing.network.BEYOND`).
+    """
+
+    text: str
+    deeds: tuple[Meaning, ...]
+    beyond: frozenset[str] = frozenset()
+
+    @property
+    def sure(self) -> bool:
+        """Tell whether a facial action is named, be it that the face is calm."""
+        return bool(self.deeds)
+
+
 def mean(entry: Entry, manner: Manner = Manner(), *, side: int | None = None) -> Meaning:  # noqa: B008
     """Say what an entry means, done in a manner, with the side (0 left, 1 right) where one is said."""
     sides = (entry.sides if side is None else entry.sides[[side, side]]).copy()

@@ -16,6 +16,7 @@ import subprocess
 import time
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save
@@ -34,9 +34,8 @@ from iad.checkpoint import write_whole
 from iad.portraits.morphable import find_head
 from iad.portraits.photo import find_people, leave_out_broken, load_photo_people
 from iad.text import find_minilm
-from iad.training.budget import get_device
-from iad.training.state import read_progress
-from iad.training.timetable import PLAN, count_cores
+from iad.training.loop import read_arrays, read_progress
+from iad.training.timetable import PLAN, count_cores, get_device
 
 SHIPPED = checkpoint.WEIGHTS / "mini"
 GEOMETRY_LICENCE = "GEOMETRY_LICENSE"
@@ -58,21 +57,15 @@ def write_pack(output: Path) -> dict[str, int]:
         FileNotFoundError: head, photo people or sentence encoder are not on this machine.
         OSError: it cannot be written.
     """
-    sizes: dict[str, int] = {}
-    part = output.with_name(output.name + ".part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
-            for name, content in _list_contents():
-                # what is compressed already does not get smaller
-                stored = name.endswith((".webp", ".npz"))
-                file.writestr(name, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
-                kind = name.split("/")[0] if "/" in name else "note"
-                kind = "fits" if name == "people/fits.npz" else kind
-                sizes[kind] = sizes.get(kind, 0) + file.getinfo(name).compress_size
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-    return sizes
+    sizes, whole = Counter[str](), BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in _list_contents():
+            stored = name.endswith((".webp", ".npz"))  # what is compressed already does not get smaller
+            file.writestr(name, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
+            kind = {NOTE: "note", "people/fits.npz": "fits"}.get(name, name.split("/")[0])
+            sizes[kind] += file.getinfo(name).compress_size
+    write_whole(output, whole.getvalue())
+    return dict(sizes)
 
 
 def _list_contents() -> Iterator[tuple[str, bytes]]:
@@ -109,16 +102,11 @@ def _halve_twice(path: Path) -> bytes:
     state: dict[str, Tensor] = {}
     for name, tensor in load_file(path).items():
         if tensor.ndim == 2 and tensor.is_floating_point():
-            state[name], state[name + SCALE] = quantise(tensor.float())
+            scale = tensor.float().abs().amax(1, keepdim=True).clamp(min=1e-12) / LEVELS
+            state[name], state[name + SCALE] = (tensor.float() / scale).round().to(torch.int8), scale
         else:
             state[name] = tensor.half() if tensor.is_floating_point() else tensor
     return save(state)
-
-
-def quantise(matrix: Float[Tensor, "r c"]) -> tuple[Int[Tensor, "r c"], Float[Tensor, "r 1"]]:
-    """Round a matrix to 255 levels a row; returns the levels and what one is worth."""
-    scale = matrix.abs().amax(1, keepdim=True).clamp(min=1e-12) / LEVELS
-    return (matrix / scale).round().to(torch.int8), scale
 
 
 def unpack(pack: Path, folder: Path) -> None:
@@ -198,8 +186,11 @@ def pack(output: Path, folder: Path, journal: dict[str, Any]) -> Path:
                 checkpoint.save_part(folder, part, checkpoint.load_part(weights, part), half=True)
         shutil.copyfile(SHIPPED / GEOMETRY_LICENCE, folder / GEOMETRY_LICENCE)
     _copy_logs(output, folder)
-    for name in ("clips", "stills"):
-        journal.setdefault("data", {})[name] = _count(output, name)
+    clips, stills = output / "clips", read_arrays(output / "clips" / "stills" / "stills.npz")
+    journal["data"] = {
+        "clips": sum(len(path.read_text().splitlines()) for path in clips.glob("*.jsonl")),
+        "stills": 0 if stills is None else len(stills["person"]),
+    }
     write_whole(folder / "README.md", write_card(output, folder, journal).encode())
     return folder
 
@@ -213,18 +204,6 @@ def _copy_logs(output: Path, folder: Path) -> None:
         write_whole(folder / "logs" / f"{name}.jsonl", "".join(kept).encode())
     if (output / "ablations").is_dir():
         shutil.copytree(output / "ablations", folder / "ablations", dirs_exist_ok=True)
-
-
-def _count(output: Path, kind: str) -> int:
-    if kind == "clips":
-        return sum(len(path.read_text().splitlines()) for path in (output / "clips").glob("*.jsonl"))
-    path = output / "clips" / "stills" / "stills.npz"
-    if not path.exists():
-        return 0
-    import numpy as np
-
-    with np.load(path) as file:
-        return len(file["person"])
 
 
 def write_card(output: Path, folder: Path, journal: dict[str, Any]) -> str:
@@ -288,20 +267,17 @@ def write_shards(folder: Path, output: Path) -> list[Path]:
     output.mkdir(parents=True, exist_ok=True)
     for old in output.glob(f"{folder.name}.zip*"):
         old.unlink()
-    archive = output / f"{folder.name}.zip"
+    archive, files = BytesIO(), []
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             file.write(path, Path(folder.name) / path.relative_to(folder))
-    size, files = archive.stat().st_size, []
-    if size > SHARD_BYTES * MOST_SHARDS:
-        archive.unlink()
+    if (size := archive.tell()) > SHARD_BYTES * MOST_SHARDS:
         raise ValueError(
             f"{folder} has {size / 2**20:.0f} MiB packed, more than {MOST_SHARDS} files of 16 MiB hold; copy "
             "the folder itself."
         )
-    with archive.open("rb") as file:
-        for number in range(1, math.ceil(size / SHARD_BYTES) + 1):
-            files.append(output / f"{archive.name}.{number:03d}")
-            files[-1].write_bytes(file.read(SHARD_BYTES))
-    archive.unlink()
+    archive.seek(0)
+    while content := archive.read(SHARD_BYTES):
+        files.append(output / f"{folder.name}.zip.{len(files) + 1:03d}")
+        files[-1].write_bytes(content)
     return files

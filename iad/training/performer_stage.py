@@ -21,13 +21,13 @@ from tqdm import tqdm
 from iad import checkpoint
 from iad.config import EXPRESSIONS, TRACK, Preset
 from iad.performing.gestures import NUMBERS, RHYTHMS
-from iad.performing.hearing import WINDOW_TOKENS, Heard, cut_windows, join_windows
 from iad.performing.network import BEYOND, NOISE, STEPS, Performer
+from iad.performing.performance import WINDOW_TOKENS, Heard, cut_windows, join_windows
 from iad.text import TextEncoder, load_text_encoder
-from iad.training.budget import Options, enlarge, get_device
 from iad.training.loop import Stage, fit
 from iad.training.meanings import draw_takes
 from iad.training.spoken import Spoken, draw_scene, draw_spoken
+from iad.training.timetable import Options, enlarge, get_device
 
 # Sentences; a short run has fewer blocks, for they have to be encoded first.
 BLOCKS, BLOCK = 100, 1024

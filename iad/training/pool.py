@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from iad.config import Preset
-from iad.models.autoencoder import to_tensor
-from iad.models.patches import PATCH
+from iad.models.autoencoder import PATCH, to_tensor
+from iad.text import TextEncoder
 
 PATCH_FRAMES = 1200  # frames whose patches give the linear code
 ARRAYS = ("frames", "tracks", "landmarks", "portraits")
@@ -189,7 +189,7 @@ def forget(folder: Path) -> None:
             path.unlink()
 
 
-def prepare_text(folder: Path, sentences: list[str], text_encoder) -> None:
+def prepare_text(folder: Path, sentences: list[str], text_encoder: TextEncoder) -> None:
     """Write the token states of all sentences of a pool: `text.states.npy`, `text.masks.npy`, `text.txt`."""
     from tqdm import tqdm
 

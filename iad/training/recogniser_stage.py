@@ -9,8 +9,7 @@ them takes most of the time.
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,18 +19,17 @@ from torch import Tensor, nn
 from iad.faces import Face, alignment
 from iad.faces.recogniser import Recogniser, load_recogniser
 from iad.models.autoencoder import to_tensor
-from iad.models.closed_form import fit_explained
+from iad.models.closed_form import DIRECTIONS, Recognised, fit_explained
 from iad.models.encoders import POSE_SCALE
 from iad.models.reading import FaceReader, read_face
-from iad.models.recognised import DIRECTIONS, Recognised
 from iad.performing.actions import ACTIONS, EXPRESSIONS, Performed, perform
 from iad.portraits.clips import SECONDS, draw_segments, is_held_out, usable_photos
 from iad.portraits.morphable import Head, load_head
 from iad.portraits.photo import Look, PhotoPerson, PhotoRecord
 from iad.training.augment import degrade
-from iad.training.budget import Options
+from iad.training.loop import keep_arrays
 from iad.training.pool import Pool
-from iad.training.state import read_arrays
+from iad.training.timetable import Options
 
 SIZE = 256  # pixels of a view, both sides
 RANDOM, HEIGHTS = 4, 5  # views of each: moments of takes, and single actions where they are strongest
@@ -222,20 +220,17 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Options) -> Reco
     """Fit everything about the recogniser's token."""
     if "recogniser" not in parts:
         raise ValueError("This preset's tokens are not as wide as the recogniser's embedding; use 'mini'.")
-    folder = options.output / "recogniser"
-    folder.mkdir(parents=True, exist_ok=True)
-    parts.eval()
-    recognised = parts["recogniser"]
-    views = _load_views(folder / "views.npz") if options.resume else None
-    if views is None:
+    recognised = parts.eval()["recogniser"]
+
+    def view() -> Views:
         people = [record for record, _ in usable_photos() if not is_held_out(record.number)]
         chosen = np.random.default_rng(options.seed).permutation(len(people))[: options.amounts.views]
         shown, recogniser = [people[k] for k in chosen], load_recogniser("dlib")
         bounds = {"seed": options.seed, "minutes": options.minutes}
-        views = embed_people(shown, recogniser, parts["reader"], **bounds)
-        part = folder / "part.npz"
-        np.savez(part, **vars(views))
-        part.replace(folder / "views.npz")
+        return embed_people(shown, recogniser, parts["reader"], **bounds)
+
+    path = options.output / "recogniser" / "views.npz"
+    views = keep_arrays(path, Views, view, anew=not options.resume)
     fit_split(recognised, views)
     true, read, code = (x.clone() for x in read_pool(pool, parts, seed=options.seed))
     recognised.weight.copy_(weigh(true, read))
@@ -243,8 +238,3 @@ def train_recognised(parts: nn.ModuleDict, pool: Pool, options: Options) -> Reco
     r2 = fit_code(recognised, true, code, steps=min(STEPS, options.max_steps or STEPS))
     print(f"{len(set(views.person))} people; R^2 of codes from tracks {r2:.3f}", flush=True)
     return recognised.eval().requires_grad_(False)
-
-
-def _load_views(path: Path) -> Views | None:
-    arrays = read_arrays(path)
-    return Views(**arrays) if arrays and set(arrays) == {f.name for f in fields(Views)} else None

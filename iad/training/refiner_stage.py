@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,7 @@ from iad.config import EXPRESSIONS, TRACK, Preset
 from iad.faces import alignment, crop
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import mirror_track
-from iad.geometry.composite import round_colours
 from iad.geometry.fit import WORST_FIT, Fit
-from iad.geometry.framing import cut_window
 from iad.geometry.head import NECK_PIVOT, Head, load_geometry, rotation_matrices
 from iad.geometry.moving import MovingFace
 from iad.geometry.refining import (
@@ -42,15 +40,15 @@ from iad.geometry.refining import (
     place,
     to_conditions,
 )  # fmt: skip
-from iad.media.video import save_picture
+from iad.geometry.renderer import round_colours
+from iad.geometry.stage import cut_window
 from iad.models.reading import READ_SIZE, FaceReader, read_crop
 from iad.performing.actions import Performed, perform
 from iad.portraits.captions import load_people_words
 from iad.portraits.clips import is_held_out
 from iad.portraits.photo import PhotoRecord, leave_out_broken, load_photo_people
 from iad.spread import create_pool
-from iad.training.loop import Stage
-from iad.training.state import read_arrays
+from iad.training.loop import Stage, keep_arrays
 
 WEIGHTS = {"colour": 1.0, "edges": 1.0, "features": 0.15, "kept": 0.3, "fooled": 0.02, "critic": 0.1}
 CRITIC_FROM = 300  # steps: until then there is nothing to be sharp about
@@ -104,19 +102,15 @@ def load_pairs(
     Raises:
         FileNotFoundError: there are none, and no photo people to make them of.
     """
-    path = folder / "pairs.npz"
-    if (arrays := read_arrays(path)) is not None:
-        return Pairs(**arrays)
-    labelled = load_people_words()
-    records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
-    records = leave_out_broken(records)
-    chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
-    pairs = make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "part.npz"
-    np.savez(part, **vars(pairs))
-    part.replace(path)  # so that pairs which are there are whole
-    return pairs
+
+    def make() -> Pairs:
+        labelled = load_people_words()
+        records = [r for r in load_photo_people() if r.number in labelled and not is_held_out(r.number)]
+        records = leave_out_broken(records)
+        chosen = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
+        return make_pairs(load_geometry(), reader, chosen, seed=seed, people=people, minutes=minutes)
+
+    return keep_arrays(folder / "pairs.npz", Pairs, make)
 
 
 def make_pairs(
@@ -287,12 +281,12 @@ class RefinerStage(Stage):
         change = run(self.model["refiner"], batch)
         counts = 1 - (1 - WITHIN) * (batch["looks"][:, 3:4] > INSIDE).float()
         wrong = truth - before
-        off = (change - wrong) * counts
+        off, kept = (change - wrong) * counts, wrong.abs().mean(1, keepdim=True) / KEPT_WITHIN
         features = (self._features(before + x * counts) for x in (change, wrong))
         terms = {
             "colour": off.abs().mean() * 10,
             "edges": sum(off.diff(dim=axis).abs().mean() for axis in (-1, -2)) * 10,
-            "kept": (change.abs() * torch.exp(-(_mean(wrong.abs()) / KEPT_WITHIN).pow(2))).mean() * 10,
+            "kept": (change.abs() * torch.exp(-kept.pow(2))).mean() * 10,
             "features": torch.stack([(a - b).abs().mean() for a, b in zip(*features, strict=True)]).sum(),
         }
         if step >= CRITIC_FROM:
@@ -311,22 +305,18 @@ class RefinerStage(Stage):
             found.append(x)
         return found[3], found[5]
 
-    def picture(self, model: nn.Module, path: Path) -> None:
+    def picture(self, model: nn.Module) -> Sequence[Iterable[np.ndarray]]:
         """Show the photo's mouth, what geometry draws, what the refiner makes of it, and the truth."""
         rows = {key: value[:12].to(self.device) for key, value in self.batch(0).items()}
         after = rows["looks"][:, :3] + run(model["refiner"], rows)
         columns = torch.stack([rows["photos"][:, :3], rows["looks"][:, :3], after, rows["truths"]])
-        sheet = rearrange(columns, "k (b two) c h w -> (b h) (two k w) c", two=2).clamp(0, 1) * 255
-        save_picture(path, sheet.round().byte().cpu().numpy())
+        sheet = rearrange(columns, "k (b two) c h w -> b (two k) h w c", two=2).clamp(0, 1) * 255
+        return list(sheet.round().byte().cpu().numpy())
 
 
 def run(refiner: Refiner, rows: dict[str, Tensor]) -> Float[Tensor, "b 3 h w"]:
     """Return the change that is made to rows of pairs, each beside its own photo."""
     return refiner(rows["looks"], refiner.encode_photo(rows["photos"]), rows["conditions"])
-
-
-def _mean(x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
-    return x.mean(1, keepdim=True)
 
 
 def _prepare(pairs: Pairs, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -346,5 +336,6 @@ def _prepare(pairs: Pairs, rows: np.ndarray, rng: np.random.Generator) -> dict[s
     for name, picture in pictures.items():
         pixels = rearrange(torch.from_numpy(picture), "b h w c -> b c h w").float() / 255
         colour = (pixels[:, :3] * gain).clamp(0, 1)
-        lit[name] = torch.cat([torch.where(grey, _mean(colour), colour), pixels[:, 3:]], dim=1)
+        colour = torch.where(grey, colour.mean(1, keepdim=True), colour)
+        lit[name] = torch.cat([colour, pixels[:, 3:]], dim=1)
     return lit | {"conditions": torch.from_numpy(conditions).float()}

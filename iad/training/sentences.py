@@ -1,4 +1,4 @@
-"""Gestures put into words: one, several at once, in order, mixed, denied, of one side, in many manners.
+"""Gestures put into words: one, several at once or in order, in many manners; captions of clips.
 
 In come entries of the lexicon and manners; out come texts with what they mean. Words and the shapes of
 sentences are data, in `sentences.json`.
@@ -8,14 +8,19 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from iad.portraits.lexicon import Entry, draw_words, inflect_verb, one_sided
+from iad.performing.actions import ACTIONS, NORMAL, SLIGHT, STRONG, Performed
+from iad.performing.gestures import gesture_of
+from iad.portraits.captions import PersonWords, load_people_words, write_caption
+from iad.portraits.lexicon import Entry, draw_words, inflect_verb, load_lexicon
 from iad.portraits.phrasings import Form, Pronoun, pick
-from iad.training.meanings import Manner, Meaning, mean
+from iad.portraits.scenes import SCENES
+from iad.training.meanings import Manner, Meaning, Spoken, mean
 
 WORDS: dict[str, Any] = json.loads(Path(__file__).with_name("sentences.json").read_text())
 SIDES = ("left", "right")
@@ -273,26 +278,6 @@ class Teller:
             text += self._shape(WORDS["next"][form], more=more)
         return text, meanings
 
-    def mixture(self, first: Entry, second: Entry) -> tuple[str, list[Meaning]]:
-        """Tell a mixture of two feelings."""
-        rng, who = self.rng, pick(self.rng, self.who)
-        one, other = (pick(rng, entry.words["adj"]) for entry in (first, second))
-        texts = [shape.format(one=one, other=other) for shape in WORDS["mixed"]]
-        if first.words["feel"] and second.words["feel"]:
-            feel, more = (pick(rng, entry.words["feel"]) for entry in (first, second))
-            texts += [shape.format(one=feel, other=more) for shape in WORDS["mixed feelings"]]
-        text = pick(rng, [*texts, *2 * [f"{who} {text}" for text in texts]])
-        return text.replace("*", self.called["their"]), [mean(first), mean(second)]
-
-    def eyes_alone(self, upper: Entry, lower: Entry | None) -> tuple[str, Meaning, Meaning | None]:
-        """Tell a feeling that only the eyes show, beside a mouth that does something else or nothing."""
-        rng, who = self.rng, pick(self.rng, self.who)
-        adj, above = pick(rng, upper.words["adj"]).replace("*", self.called["their"]), mean(upper)
-        if lower is None:
-            return self._shape(WORDS["only eyes"], who=who, adj=adj), above, None
-        third, below = self.say(lower, Manner(), form="third")
-        return self._shape(WORDS["eyes apart"], who=who, adj=adj, third=third), above, below
-
     def _name(self, entry: Entry) -> str:
         if entry.words["noun"]:
             return self.fill(pick(self.rng, entry.words["noun"]), Manner())[0]
@@ -303,46 +288,34 @@ class Teller:
     def _verb(self, entry: Entry, form: Form) -> str:
         return inflect_verb(self.fill(pick(self.rng, entry.words["verb"]), Manner())[0], form)
 
-    def beside_denial(self, entry: Entry, denied: Entry) -> tuple[str, Meaning]:
-        """Tell a gesture, and that another is not done."""
-        rng, who = self.rng, pick(self.rng, self.who)
-        if denied.words["still"] and rng.random() < 0.5:
-            said, meaning = self.say(entry, draw_manner(rng, often=0.1), form="third")
-            still = self.fill(pick(rng, denied.words["still"]), Manner())[0]
-            return self._shape(WORDS["still"], who=who, said=said, still=still), meaning
-        noun = self._name(denied)
-        form: AnyForm = "gerund" if rng.random() < 0.25 else "third"
-        said, meaning = self.say(entry, draw_manner(rng, often=0.1), form=form)
-        base, other, never = (self._verb(denied, form) for form in ("base", "gerund", "third"))
-        parts = {"who": who, "said": said, "noun": noun, "base": base, "other": other, "never": never}
-        return self._shape(WORDS["denied"][form], **parts), meaning
 
-    def deny_all(self, first: Entry, second: Entry) -> str:
-        """Say that something is not done, and nothing else."""
-        rng, who = self.rng, pick(self.rng, self.who)
-        parts = {"who": who, "noun": self._name(first), "another": self._name(second)}
-        parts |= {form: self._verb(first, form) for form in ("base", "gerund", "third")}
-        parts |= {"other": self._verb(second, "base"), "also": self._verb(second, "third")}
-        shapes = list(WORDS["nothing"])
-        if first.words["adj"]:
-            parts["adj"] = self.fill(pick(rng, first.words["adj"] + first.words["mood"]), Manner())[0]
-            shapes += WORDS["not so"]
-        if first.words["still"]:
-            parts["still"] = self.fill(pick(rng, first.words["still"]), Manner())[0]
-            shapes += 3 * WORDS["not moved"]
-        return self._shape(shapes, **parts)
+@cache
+def list_people() -> list[PersonWords]:
+    """List the words for the looks of all people of the clips."""
+    return list(load_people_words().values())
 
-    def contradict(self, entry: Entry) -> str:
-        """Say and deny the same."""
-        said = self.fill(pick(self.rng, entry.words["verb"]), Manner())[0]
-        parts = {form: inflect_verb(said, form) for form in ("base", "third", "gerund")}
-        return self._shape(WORDS["contradicting"], who=pick(self.rng, self.who), **parts)
 
-    def one_side_only(self, entry: Entry) -> tuple[str, Meaning]:
-        """Tell a gesture of one side, and that it is not of the other."""
-        side = int(self.rng.integers(2))
-        said = pick(self.rng, one_sided(entry).words["verb"])
-        said = said.replace("@wards", SIDES[side]).replace("@", SIDES[side])
-        said = said.replace("*", self.called["their"]).replace("^", "").replace("+", "")
-        said = " ".join(inflect_verb(said, "third").split())
-        return self._shape(WORDS["one side"], said=said, there=SIDES[1 - side]), mean(entry, side=side)
+def tell_clip(rng: np.random.Generator) -> Spoken:
+    """Caption a clip of the named actions, as the pool of clips does."""
+    person, scene = list_people()[int(rng.integers(len(list_people())))], None
+    if rng.random() < 0.25:
+        scene = str(rng.choice(list(SCENES)))
+    count = int(rng.choice([1, 2], p=[0.75, 0.25]))
+    performed = []
+    for k in range(count):
+        name, strength = str(rng.choice(list(ACTIONS))), float(rng.choice([SLIGHT, NORMAL, STRONG]))
+        performed.append(Performed((name,), float(k), float(k + 1), strength))
+    while "[" in (text := write_caption(person, performed, rng=rng, scene=scene)):
+        pass  # times are read before T hears a word
+    return Spoken(text, tuple(_mean_named(deed, text) for deed in performed))
+
+
+def _mean_named(deed: Performed, text: str) -> Meaning:
+    name, strength = deed.actions[0], deed.intensity / NORMAL
+    if (side := name.rpartition(" ")[2]) in ("left", "right") and side in re.findall(r"\w+", text.lower()):
+        gesture = gesture_of(name)
+        entry = Entry(name, np.stack([gesture, gesture]))
+        return mean(entry, Manner(degree=strength), side=("left", "right").index(side))
+    base = name.removesuffix(" left").removesuffix(" right")
+    own = {"look": "look to one side", "turn": "turn to one side", "tilt": "tilt to one side"}.get(base, base)
+    return mean(load_lexicon()[own if base != name else name], Manner(degree=strength))

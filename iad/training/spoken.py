@@ -5,22 +5,19 @@ and part of the face, amid words about scenes; some are captions of clips. A sha
 surroundings, what hands and body do, mere portraits, or is in another language: T must stay calm at that.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from iad.performing.actions import ACTIONS, NORMAL, SLIGHT, STRONG, Performed
-from iad.performing.gestures import gesture_of
+from iad.performing.actions import ACTIONS
 from iad.portraits import phrasings
-from iad.portraits.captions import PersonWords, load_people_words, locate, write_caption
-from iad.portraits.lexicon import FILE, Entry, draw_words, load_lexicon, one_sided
+from iad.portraits.captions import locate
+from iad.portraits.lexicon import FILE, Entry, draw_words, inflect_verb, load_lexicon, one_sided
 from iad.portraits.phrasings import Pronoun, fill, inflect, pick
 from iad.portraits.scenes import SCENES
-from iad.training.meanings import Manner, Meaning, combine, deny, go_together, mean, overlap, split_face
-from iad.training.sentences import WORDS, Teller, draw_manner
+from iad.training.meanings import Manner, Spoken, combine, deny, go_together, mean, overlap, split_face
+from iad.training.sentences import SIDES, WORDS, AnyForm, Teller, draw_manner, list_people, tell_clip
 
 OFF_TOPIC = 0.15  # share of sentences that name no facial action
 CAPTIONS = 0.12  # share of sentences that are captions of clips
@@ -30,72 +27,21 @@ NEAR_MISSES = FILE.with_name("near_misses.txt")
 _OFTEN = 1.6  # how much likelier a named action is drawn than another gesture
 
 
-@dataclass(frozen=True)
-class Spoken:
-    """A sentence and the deeds that it tells, in order; none where it names no facial action.
-
-    `beyond` are kinds of things that are named and not shown (`iad.performing.network.BEYOND`).
-    """
-
-    text: str
-    deeds: tuple[Meaning, ...]
-    beyond: frozenset[str] = frozenset()
-
-    @property
-    def sure(self) -> bool:
-        """Tell whether a facial action is named, be it that the face is calm."""
-        return bool(self.deeds)
-
-
 def draw_spoken(rng: np.random.Generator) -> Spoken:
     """Draw a sentence of those that T is taught on."""
     if rng.random() < OFF_TOPIC:
         text, beyond = draw_off_topic(rng)
         return Spoken(_decorate(text, rng), (), beyond)
     if rng.random() < CAPTIONS:
-        spoken = _write_caption(rng)
+        spoken = tell_clip(rng)
     else:
         composer = _Composer(rng, pick(rng, ("she", "he", "they")))
         spoken = composer.contradict() if rng.random() < CONTRADICTORY else composer.compose()
     return Spoken(_decorate(spoken.text, rng), spoken.deeds, spoken.beyond)
 
 
-def _write_caption(rng: np.random.Generator) -> Spoken:
-    """Caption a clip of the named actions, as the pool of clips does."""
-    person, scene = list_people()[int(rng.integers(len(list_people())))], None
-    if rng.random() < 0.25:
-        scene = str(rng.choice(list(SCENES)))
-    count = int(rng.choice([1, 2], p=[0.75, 0.25]))
-    performed = []
-    for k in range(count):
-        name, strength = str(rng.choice(list(ACTIONS))), float(rng.choice([SLIGHT, NORMAL, STRONG]))
-        performed.append(Performed((name,), float(k), float(k + 1), strength))
-    while "[" in (text := write_caption(person, performed, rng=rng, scene=scene)):
-        pass  # times are read before T hears a word
-    return Spoken(text, tuple(_mean_named(deed, text) for deed in performed))
-
-
-def _mean_named(deed: Performed, text: str) -> Meaning:
-    name, strength = deed.actions[0], deed.intensity / NORMAL
-    if (side := name.rpartition(" ")[2]) in ("left", "right") and side in re.findall(r"\w+", text.lower()):
-        gesture = gesture_of(name)
-        entry = Entry(name, np.stack([gesture, gesture]))
-        return mean(entry, Manner(degree=strength), side=("left", "right").index(side))
-    base = name.removesuffix(" left").removesuffix(" right")
-    own = {"look": "look to one side", "turn": "turn to one side", "tilt": "tilt to one side"}.get(base, base)
-    return mean(load_lexicon()[own if base != name else name], Manner(degree=strength))
-
-
-@dataclass(frozen=True)
-class _Composer:
-    """Composes a sentence about one person."""
-
-    rng: np.random.Generator
-    pronoun: Pronoun
-
-    @property
-    def teller(self) -> Teller:
-        return Teller(self.rng, self.pronoun)
+class _Composer(Teller):
+    """Draws gestures and composes a sentence of them, about one person."""
 
     def compose(self) -> Spoken:
         """Tell one to four deeds."""
@@ -112,7 +58,10 @@ class _Composer:
     def contradict(self) -> Spoken:
         """Say and deny the same."""
         entry = self._draw(calm=False, with_verb=True)
-        return Spoken(self.teller.contradict(entry), (), frozenset({"contradiction"}))
+        said = self.fill(pick(self.rng, entry.words["verb"]), Manner())[0]
+        parts = {form: inflect_verb(said, form) for form in ("base", "third", "gerund")}
+        text = self._shape(WORDS["contradicting"], who=pick(self.rng, self.who), **parts)
+        return Spoken(text, (), frozenset({"contradiction"}))
 
     def _draw(self, *, calm: bool = True, with_verb: bool = False) -> Entry:
         entries, chances = _list_entries(calm=calm, with_verb=with_verb)
@@ -143,7 +92,7 @@ class _Composer:
     def _one(self) -> Spoken:
         entry, rng = self._draw(), self.rng
         manner = Manner() if entry.name == "neutral" else draw_manner(rng)
-        text, meaning = self.teller.sentence(entry, manner)
+        text, meaning = self.sentence(entry, manner)
         return Spoken(text, (meaning,), self._note(entry))
 
     def _two(self) -> Spoken:
@@ -165,15 +114,22 @@ class _Composer:
                 return None
             entries.append(partner)
         manners = [draw_manner(self.rng, often=often) if often else Manner() for _ in entries]
-        text, meanings = self.teller.at_once(entries, manners)
+        text, meanings = self.at_once(entries, manners)
         return Spoken(text, (combine(meanings),), self._note(*entries))
 
     def _mixed(self) -> Spoken:
         """Tell a mixture of two feelings."""
         pool = [e for e in load_lexicon().values() if e.words["adj"] and e.name != "neutral"]
         first, second = (pool[k] for k in self.rng.choice(len(pool), 2, replace=False))
-        text, meanings = self.teller.mixture(first, second)
-        return Spoken(text, (combine(meanings, mixed=True),), self._note(first, second))
+        who = pick(self.rng, self.who)
+        one, other = (pick(self.rng, entry.words["adj"]) for entry in (first, second))
+        texts = [shape.format(one=one, other=other) for shape in WORDS["mixed"]]
+        if first.words["feel"] and second.words["feel"]:
+            feel, more = (pick(self.rng, entry.words["feel"]) for entry in (first, second))
+            texts += [shape.format(one=feel, other=more) for shape in WORDS["mixed feelings"]]
+        text = pick(self.rng, [*texts, *2 * [f"{who} {text}" for text in texts]])
+        meaning = combine([mean(first), mean(second)], mixed=True)
+        return Spoken(text.replace("*", self.called["their"]), (meaning,), self._note(first, second))
 
     def _parts(self) -> Spoken:
         """Tell a feeling of the eyes alone, or with a mouth that does something else."""
@@ -182,8 +138,13 @@ class _Composer:
         mouths = ("smile", "smile", "grin", "frown", "talk", "pout", "lips pressed", "laugh")
         lower = load_lexicon()[pick(self.rng, mouths)]
         lower = lower if self.rng.random() < 0.75 else None
-        text, above, below = self.teller.eyes_alone(upper, lower)
-        return Spoken(text, (split_face(above, below),))
+        who, adj = pick(self.rng, self.who), pick(self.rng, upper.words["adj"])
+        parts = {"who": who, "adj": adj.replace("*", self.called["their"])}
+        if lower is None:
+            return Spoken(self._shape(WORDS["only eyes"], **parts), (split_face(mean(upper), None),))
+        third, below = self.say(lower, Manner(), form="third")
+        text = self._shape(WORDS["eyes apart"], third=third, **parts)
+        return Spoken(text, (split_face(mean(upper), below),))
 
     def _with_hands(self) -> Spoken:
         """Tell what hands or the body do beside the face."""
@@ -198,22 +159,46 @@ class _Composer:
         denied = self._denied(entry)
         if denied is None:
             return self._one()
-        text, meaning = self.teller.beside_denial(entry, denied)
+        rng, who = self.rng, pick(self.rng, self.who)
+        if denied.words["still"] and rng.random() < 0.5:
+            said, meaning = self.say(entry, draw_manner(rng, often=0.1), form="third")
+            still = self.fill(pick(rng, denied.words["still"]), Manner())[0]
+            text = self._shape(WORDS["still"], who=who, said=said, still=still)
+        else:
+            noun = self._name(denied)
+            form: AnyForm = "gerund" if rng.random() < 0.25 else "third"
+            said, meaning = self.say(entry, draw_manner(rng, often=0.1), form=form)
+            base, other, never = (self._verb(denied, form) for form in ("base", "gerund", "third"))
+            parts = {"who": who, "said": said, "noun": noun, "base": base, "other": other, "never": never}
+            text = self._shape(WORDS["denied"][form], **parts)
         return Spoken(text, (deny(meaning, denied),), self._note(entry))
 
     def _nothing(self) -> Spoken:
         """Deny, and say nothing else."""
         first, second = (self._draw(calm=False, with_verb=True) for _ in range(2))
-        calm = mean(load_lexicon()["neutral"])
-        return Spoken(self.teller.deny_all(first, second), (calm,))
+        rng, who = self.rng, pick(self.rng, self.who)
+        parts = {"who": who, "noun": self._name(first), "another": self._name(second)}
+        parts |= {form: self._verb(first, form) for form in ("base", "gerund", "third")}
+        parts |= {"other": self._verb(second, "base"), "also": self._verb(second, "third")}
+        shapes = list(WORDS["nothing"])
+        if first.words["adj"]:
+            parts["adj"] = self.fill(pick(rng, first.words["adj"] + first.words["mood"]), Manner())[0]
+            shapes += WORDS["not so"]
+        if first.words["still"]:
+            parts["still"] = self.fill(pick(rng, first.words["still"]), Manner())[0]
+            shapes += 3 * WORDS["not moved"]
+        return Spoken(self._shape(shapes, **parts), (mean(load_lexicon()["neutral"]),))
 
     def _not_that_side(self) -> Spoken:
         pool = _sided()
         entry = pool[int(self.rng.integers(len(pool)))]
-        said, meaning = self.teller.one_side_only(entry)
-        who = pick(self.rng, self.teller.who)
+        side, said = int(self.rng.integers(2)), pick(self.rng, one_sided(entry).words["verb"])
+        said = said.replace("@wards", SIDES[side]).replace("@", SIDES[side])
+        said = said.replace("*", self.called["their"]).replace("^", "").replace("+", "")
+        said = " ".join(inflect_verb(said, "third").split())
+        said, who = self._shape(WORDS["one side"], said=said, there=SIDES[1 - side]), pick(self.rng, self.who)
         text = pick(self.rng, (f"{who} {said}", f"{who} {said}", said, f"{who} who {said}"))
-        return Spoken(text, (meaning,), self._note(entry))
+        return Spoken(text, (mean(entry, side=side),), self._note(entry))
 
     def _in_order(self, count: int) -> Spoken:
         entries = [self._draw() for _ in range(count)]
@@ -222,12 +207,12 @@ class _Composer:
             partner = self._partners(entries[-1])
             if partner:
                 return self._last_with(entries, partner)
-        text, meanings = self.teller.in_order(entries, manners)
+        text, meanings = self.in_order(entries, manners)
         return Spoken(text, tuple(meanings), self._note(*entries))
 
     def _last_with(self, entries: Sequence[Entry], partner: Entry) -> Spoken:
-        text, meanings = self.teller.in_order(entries, [Manner()] * len(entries))
-        beside, more = self.teller.say(partner, Manner(), form="gerund")
+        text, meanings = self.in_order(entries, [Manner()] * len(entries))
+        beside, more = self.say(partner, Manner(), form="gerund")
         last = combine([meanings[-1], more])
         return Spoken(f"{text} while {beside}", (*meanings[:-1], last), self._note(*entries, partner))
 
@@ -264,12 +249,6 @@ def _decorate(text: str, rng: np.random.Generator) -> str:
 def is_held_out(index: int) -> bool:
     """Tell whether an off-topic sentence of `off_topic.toml` is kept for evaluation."""
     return index % 4 == 3
-
-
-@cache
-def list_people() -> list[PersonWords]:
-    """List the words for the looks of all people of the clips."""
-    return list(load_people_words().values())
 
 
 def draw_off_topic(rng: np.random.Generator, *, held_out: bool = False) -> tuple[str, frozenset[str]]:

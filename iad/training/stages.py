@@ -17,12 +17,11 @@ from iad.decoupling import IdentityWeights, TextWeights
 from iad.models.parts import arm_part, create_parts, load_parts, split_parts
 from iad.portraits.stills import load_stills
 from iad.text import create_text_encoder, load_text_encoder
-from iad.training.ablations import train_ablations
-from iad.training.budget import Options, enlarge, get_device
+from iad.training.ablations import train_ablations, weights_without
 from iad.training.compact_geometry import make_geometry
 from iad.training.decoupler_stage import DecouplerStage
 from iad.training.denoiser_stage import DenoiserStage
-from iad.training.encoder_stages import AutoencoderStage, EncoderStage
+from iad.training.encoder_stages import AutoencoderStage, EncoderStage, ReaderStage
 from iad.training.judges import train_scorers
 from iad.training.loop import Stage, fit
 from iad.training.performer_stage import train_performing
@@ -37,11 +36,9 @@ from iad.training.pool import (
     sentences_of,
     thin_out,
 )  # fmt: skip
-from iad.training.reader_stage import ReaderStage
 from iad.training.recogniser_stage import train_recognised
 from iad.training.refiner_stage import RefinerStage, load_pairs
-from iad.training.rendering import count_animated
-from iad.training.timetable import PLAN, STAGES
+from iad.training.timetable import PLAN, STAGES, Options, enlarge, get_device
 
 RECOGNISER_CLIPS = 240  # that tell what a track is as a code
 
@@ -50,12 +47,15 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     """Train one stage and add its averaged weights to `options.output / "weights"`; returns that folder.
 
     Raises:
-        ValueError: unknown stage, or weights of an earlier stage are missing.
+        ValueError: unknown stage or loss term, or weights of an earlier stage are missing.
         FileNotFoundError: there is no pool of clips.
     """
     preset = PRESETS[preset] if isinstance(preset, str) else preset
     if stage not in STAGES:
         raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    weights_without(options.without)  # there are such terms
+    if options.without and stage not in ("decoupler", "adapters", "joint"):
+        raise ValueError(f"The stage {stage!r} has no loss terms to leave out; the decoupler's have.")
     _open_many_files()
     torch.manual_seed(options.seed)  # the first weights
     if stage == "geometry":
@@ -67,13 +67,13 @@ def train(stage: str, *, preset: str | Preset, options: Options) -> Path:
     parts = create_parts(preset)
     _load(parts, stage, options)
     bound = f"{options.max_steps} steps" if options.max_steps else f"{options.minutes:.3g} minutes"
-    print(f"Stage {stage!r} of preset {preset.name!r}, {bound}, clips from {options.data}", flush=True)
+    print(f"Stage {stage!r} of preset {preset.name!r}, {bound}, clips from {options.clips}", flush=True)
     if stage == "ablations":
-        make = _make_decoupler(preset, load_pool(options.data), parts, options)
+        make = _make_decoupler(preset, load_pool(options.clips), parts, options)
         return train_ablations(make, preset=preset, options=options)
     checkpoint.save_preset(options.weights, preset)
     if stage == "recogniser":
-        pool = thin_out(load_pool(options.data), RECOGNISER_CLIPS, seed=options.seed)
+        pool = thin_out(load_pool(options.clips), RECOGNISER_CLIPS, seed=options.seed)
         recognised = train_recognised(parts, pool, options)
         checkpoint.save_part(options.weights, "recogniser", recognised.state_dict(), half=True)
     else:
@@ -129,8 +129,7 @@ def _load(parts: nn.ModuleDict, stage: str, options: Options) -> None:
 def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Options) -> Stage:
     given = {"seed": options.seed}
     if stage == "reader":
-        amounts = {"people": options.amounts.people, "animated": count_animated(options.amounts)}
-        stills = load_stills(options.data / "stills", **amounts, **given)
+        stills = load_stills(options.clips / "stills", **options.amounts.stills, **given)
         learner = ReaderStage(preset, stills, batch_size=24 * enlarge(stage), **given)
         if not checkpoint.is_sound(options.weights, stage):
             if checkpoint.has_part(options.weights, "encoder"):  # it has the same trunk, and has seen faces
@@ -138,16 +137,16 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
             return learner
     elif stage == "refiner":
         limits = {"people": options.amounts.people, "minutes": options.minutes / 4}
-        pairs = load_pairs(options.data / "pairs", parts["reader"].eval(), **limits, **given)
+        pairs = load_pairs(options.clips / "pairs", parts["reader"].eval(), **limits, **given)
         learner = RefinerStage(preset, pairs, parts["reader"], batch_size=12 * enlarge(stage), **given)
     elif stage == "autoencoder":
-        pool = load_pool(options.data)
+        pool = load_pool(options.clips)
         learner = AutoencoderStage(preset, pool, batch_size=16 * enlarge(stage), **given)
     elif stage == "encoder":
-        learner = EncoderStage(preset, load_pool(options.data), batch_size=32 * enlarge(stage), **given)
+        learner = EncoderStage(preset, load_pool(options.clips), batch_size=32 * enlarge(stage), **given)
     else:
-        make = _make_decoupler(preset, load_pool(options.data), parts, options)
-        learner = make(options.identity_weights, options.text_weights)
+        make = _make_decoupler(preset, load_pool(options.clips), parts, options)
+        learner = make(*weights_without(options.without))
         if stage != "decoupler":
             _begin_from(learner.model, parts)
             more = {"arms": options.arms, "times": enlarge(stage)}
@@ -165,8 +164,8 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
 
 def _make_decoupler(preset: Preset, pool: Pool, parts: nn.ModuleDict, options: Options):
     """Prepare the pool, and return what makes the decoupler's stage from the weights of both losses."""
-    prepare(options.data, preset, parts)
-    prepared = open_prepared(options.data, pool)
+    prepare(options.clips, preset, parts)
+    prepared = open_prepared(options.clips, pool)
 
     def make(identity_weights: IdentityWeights, text_weights: TextWeights) -> DecouplerStage:
         weights = {"identity_weights": identity_weights, "text_weights": text_weights}

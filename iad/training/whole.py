@@ -3,10 +3,13 @@
 In come a budget and, perhaps, a folder of clips or a carried pack; out comes a folder of weights that
 `IaDPipeline.from_pretrained` reads, with a card. The output folder keeps a journal of what is finished, so
 that a run which was killed goes on where it stood: between stages, or within one from its last checkpoint.
+Clips and stills are made where they are missing: on a CPU first, within their share of the minutes; beside a
+GPU they go on growing while the stages train, and a stage sees what there is when it begins.
 """
 
 import errno
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -14,24 +17,29 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from iad import checkpoint
 from iad.checkpoint import write_whole
 from iad.config import PRESETS
+from iad.portraits.clips import is_rendered, render_pool
+from iad.portraits.morphable import load_head
+from iad.portraits.photo import load_photo_people
+from iad.portraits.stills import load_stills
+from iad.spread import leave_with
 from iad.training import packs
-from iad.training.budget import Options, get_device
 from iad.training.loop import Paused
-from iad.training.rendering import Background, fetch_missing, make_data
 from iad.training.stages import train
 from iad.training.timetable import (
     AMOUNTS,
     RECOGNISER,
     Amounts,
+    Options,
     choose_stages,
     count_cores,
+    get_device,
     list_missing,
     share_minutes,
 )  # fmt: skip
@@ -40,17 +48,18 @@ JOURNAL = "training.json"
 NO_BOUND = 10.0**6  # minutes of a run that steps bound
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 SPARE = 20e6  # bytes: with fewer left on the disk, a file that could not be written lacked space
+MOST_WORKERS = 16  # that make data beside a training
+PAUSE = 0.5  # seconds between two looks for what others make
 
 
-@dataclass(frozen=True)
-class Whole:
+@dataclass(frozen=True, kw_only=True)
+class Whole(Options):
     """What the command line says of a training of everything.
 
     Attributes:
         minutes: of all calls together; None where steps bound it.
-        steps: of every stage; the same steps give the same bits on a CPU.
+        max_steps: of every stage; the same steps give the same bits on a CPU.
         arms: that learn beside iad in the stage joint.
-        data: clips that are there already; else they are made in `output / "clips"`.
         pack: a file that `iad.training.packs.write_pack` wrote; then nothing is fetched.
         pause: minutes after which this call stops, to be resumed.
         shards: also write the result there, as a few files to be carried away.
@@ -58,29 +67,13 @@ class Whole:
         command: as it was typed, for the card.
     """
 
-    output: Path
-    preset: str = "mini"
     minutes: float | None = None
-    steps: int | None = None
-    seed: int = 0
-    arms: tuple[str, ...] = ("iad",)
-    resume: bool = False
-    data: Path | None = None
+    preset: str = "mini"
     pack: Path | None = None
     pause: float | None = None
     shards: Path | None = None
     ablations: bool = False
     command: str = ""
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """All stages, in order."""
-        return choose_stages(ablations=self.ablations)
-
-    @property
-    def amounts(self) -> Amounts:
-        """How much data is made."""
-        return AMOUNTS.get(self.preset, Amounts())
 
 
 def train_whole(whole: Whole) -> dict[str, Any]:
@@ -90,21 +83,21 @@ def train_whole(whole: Whole) -> dict[str, Any]:
         ValueError: a training of another kind is in the folder, or one that is not to be resumed.
         OSError: the disk is full; what is there can be resumed.
     """
-    _check(whole)
-    whole.output.mkdir(parents=True, exist_ok=True)
+    if not (whole.minutes or whole.max_steps):
+        raise ValueError("Say how long everything is trained: --minutes for all stages, or --steps for each.")
+    whole = replace(whole, amounts=AMOUNTS.get(whole.preset, Amounts()))
     journal = _open_journal(whole)
+    whole.output.mkdir(parents=True, exist_ok=True)
     begun, now = time.monotonic(), packs.describe_call(whole.command)
     paused = None
     try:
-        _train_stages(whole, journal, begun)
-    except Paused as words:
-        paused = f"{words}; the same command with --resume goes on."
-    except OSError as error:
-        raise _explain(error, whole) from error
-    finally:
-        journal["calls"].append(now | {"minutes": round((time.monotonic() - begun) / 60, 2)})
-        _save(whole, journal)
-    try:
+        try:
+            _train_stages(whole, journal, begun)
+        except Paused as words:
+            paused = f"{words}; the same command with --resume goes on."
+        finally:
+            journal["calls"].append(now | {"minutes": round((time.monotonic() - begun) / 60, 2)})
+            _save(whole, journal)
         folder = packs.pack(whole.output, whole.output / whole.preset, journal)
         files = packs.write_shards(folder, whole.shards) if whole.shards else []
     except OSError as error:
@@ -113,12 +106,13 @@ def train_whole(whole: Whole) -> dict[str, Any]:
 
 
 def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
-    budget = share_minutes(whole.minutes or NO_BOUND, whole.stages)
+    stages = choose_stages(ablations=whole.ablations)
+    budget = share_minutes(whole.minutes or NO_BOUND, stages)
     if whole.pack:
         packs.unpack(whole.pack, whole.output / "pack")
     checkpoint.save_preset(whole.output / "weights", PRESETS[whole.preset])
     with _make_data(whole, journal, budget["render"]) as background, _listen(whole, begun) as stop:
-        for stage in whole.stages:
+        for stage in stages:
             if stage in journal["finished"]:
                 continue
             if stop():
@@ -128,8 +122,7 @@ def _train_stages(whole: Whole, journal: dict[str, Any], begun: float) -> None:
             start = time.monotonic()
             note = _train_stage(stage, whole, budget[stage], stop)
             minutes = round((time.monotonic() - start) / 60, 2)
-            journal["finished"][stage] = {"date": time.strftime("%Y-%m-%d %H:%M"), "minutes": minutes} | note
-            _save(whole, journal)
+            _save(whole, journal, stage, minutes=minutes, **note)
 
 
 def _make_data(whole: Whole, journal: dict[str, Any], minutes: float) -> Any:
@@ -141,11 +134,10 @@ def _make_data(whole: Whole, journal: dict[str, Any], minutes: float) -> Any:
         return nullcontext()
     folder = whole.output / "clips"
     given: dict[str, Any] = {"seed": whole.seed, "size": PRESETS[whole.preset].size}
-    if get_device().type == "cuda" and not whole.steps:
+    if get_device().type == "cuda" and not whole.max_steps:
         return Background(folder, whole.amounts, minutes=NO_BOUND, **given)
     make_data(folder, whole.amounts, workers=count_cores(), minutes=minutes, **given)
-    journal["finished"]["render"] = {"date": time.strftime("%Y-%m-%d %H:%M")}
-    _save(whole, journal)
+    _save(whole, journal, "render")
     return nullcontext()
 
 
@@ -160,16 +152,12 @@ def _train_stage(stage: str, whole: Whole, minutes: float, stop: Callable[[], bo
     if stage == "recogniser" and (lack := _lacks_recogniser(whole.preset)):
         print(f"The stage 'recogniser' is left out: {lack}", flush=True)
         return {"note": f"left out: {lack}"}
-    options = Options(
-        data=whole.data or whole.output / "clips",
-        output=whole.output,
+    options = replace(
+        whole,
         minutes=minutes,
         total=True,
         resume=True,
-        seed=whole.seed,
-        max_steps=whole.steps,
         arms=whole.arms if stage == "joint" else ("iad",),
-        amounts=whole.amounts,
         checkpoint_minutes=min(4.0, max(minutes / 8, 0.1)),
         should_stop=stop,
         begun=time.monotonic(),
@@ -192,20 +180,14 @@ def _lacks_recogniser(preset: str) -> str:
     return ""
 
 
-def _check(whole: Whole) -> None:
-    if not (whole.minutes or whole.steps):
-        raise ValueError("Say how long everything is trained: --minutes for all stages, or --steps for each.")
-    there = (whole.output / JOURNAL).exists() or (whole.output / "weights").exists()
-    if there and not whole.resume:
+def _open_journal(whole: Whole) -> dict[str, Any]:
+    """Read what is finished, and make sure that it was the same training."""
+    facts = {"preset": whole.preset, "seed": whole.seed, "steps": whole.max_steps, "arms": list(whole.arms)}
+    path = whole.output / JOURNAL
+    if (path.exists() or (whole.output / "weights").exists()) and not whole.resume:
         raise ValueError(
             f"{whole.output} holds a training already; add --resume to go on, or choose another folder."
         )
-
-
-def _open_journal(whole: Whole) -> dict[str, Any]:
-    """Read what is finished, and make sure that it was the same training."""
-    facts = {"preset": whole.preset, "seed": whole.seed, "steps": whole.steps, "arms": list(whole.arms)}
-    path = whole.output / JOURNAL
     if not path.exists():
         return facts | {"minutes": whole.minutes, "finished": {}, "calls": []}
     try:
@@ -219,8 +201,10 @@ def _open_journal(whole: Whole) -> dict[str, Any]:
     return journal | {"minutes": whole.minutes}
 
 
-def _save(whole: Whole, journal: dict[str, Any]) -> None:
+def _save(whole: Whole, journal: dict[str, Any], finished: str = "", **note: Any) -> None:
     """Write the journal; where there is no space for that, the last one tells less, and is right."""
+    if finished:
+        journal["finished"][finished] = {"date": time.strftime("%Y-%m-%d %H:%M")} | note
     try:
         write_whole(whole.output / JOURNAL, json.dumps(journal, indent=1).encode())
     except OSError as error:
@@ -259,3 +243,76 @@ def _explain(error: OSError, whole: Whole) -> OSError:
         f"There is no space left for {whole.output.resolve()}: free some, and the same command with --resume "
         f"goes on where it stood ({os.strerror(error.errno) if error.errno else error})."
     )
+
+
+def fetch_missing() -> None:
+    """Download head and photo people where this machine has none.
+
+    Raises:
+        ConnectionError: there is no network.
+    """
+    try:
+        load_head(), load_photo_people()
+    except FileNotFoundError:
+        from iad.models.reading import as_landmarker, load_mini_reader
+        from iad.portraits.download import download
+
+        download(landmarker=as_landmarker(load_mini_reader()))
+
+
+def make_data(folder: Path, amounts: Amounts, *, size: int, seed: int, workers: int, minutes: float) -> None:
+    """Make clips and stills, each within its part of the minutes; what is there is kept."""
+    more: dict[str, Any] = {"size": size, "seed": seed, "workers": workers, "groups": amounts.groups}
+    begun = time.monotonic()
+    render_pool(folder, clips=amounts.least, minutes=minutes / 3, **more)
+    load_stills(folder / "stills", seed=seed, minutes=minutes / 3, **amounts.stills)
+    left = minutes - (time.monotonic() - begun) / 60
+    if left > 0:
+        render_pool(folder, clips=amounts.clips, minutes=left, **more)
+
+
+class Background:
+    """Makes clips and stills beside a training, in processes of their own that end with it."""
+
+    def __init__(self, folder: Path, amounts: Amounts, **given: Any):
+        self.folder, self.amounts = folder, amounts
+        given |= {"workers": max(1, min(MOST_WORKERS, count_cores() - 1))}
+        context = multiprocessing.get_context("spawn")  # the training may hold a GPU
+        self.process = context.Process(target=_produce, args=(os.getpid(), folder, amounts, given))
+
+    def __enter__(self) -> "Background":
+        self.process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.join()
+
+    def wait_for(self, stage: str) -> None:
+        """Wait until there is enough for a stage to begin with.
+
+        Raises:
+            ValueError: rendering ended without it.
+        """
+        while not self._has_enough(stage):
+            if not self.process.is_alive():
+                raise ValueError(
+                    f"The stage {stage!r} has nothing to learn from: rendering ended early, as said above."
+                )
+            time.sleep(PAUSE)
+
+    def _has_enough(self, stage: str) -> bool:
+        if stage == "reader":
+            return (self.folder / "stills" / "stills.npz").exists()
+        shards = -(-self.amounts.least // (4 * self.amounts.groups))
+        return all(is_rendered(self.folder, shard) for shard in range(shards))
+
+
+def _produce(parent: int, folder: Path, amounts: Amounts, given: dict[str, Any]) -> None:
+    leave_with(parent)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        make_data(folder, amounts, **given)
+    except (OSError, ValueError) as error:
+        print(f"Rendering stopped: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from error

@@ -4,10 +4,10 @@ import io
 import mmap
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from iad.checks import make_printable
+from iad.media.files import find_file
 from iad.media.provenance.containers import MIME, Media, inspect, list_pictures
 from iad.media.provenance.record import SOURCE_TYPE, compute_seal, parse_record
 from iad.media.provenance.signature import Signature, State, read_signature
@@ -45,11 +45,7 @@ def verify(path: str | os.PathLike) -> Verification:
         FileNotFoundError: there is no such file.
         ValueError: it is of another kind or damaged.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file '{path}'; check its path.")
-    if not path.is_file() or path.stat().st_size == 0:
-        raise ValueError(f"'{path}' is a folder or empty; give a video or a picture.")
+    path = find_file(path, "a video or a picture")
     with path.open("rb") as file:
         try:
             media = inspect(file)

@@ -8,7 +8,10 @@ import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -19,24 +22,42 @@ ACCEPT = "IAD_ACCEPT_INSIGHTFACE"
 LICENCE = "The weights of InsightFace's packs are licensed for non-commercial research only."
 DETECTION_SIZE = (320, 320)  # pixels: a face fills the crop
 
-_INSTEAD = "the face encoder 'clip' does without InsightFace"
+_INSTEAD = "the face encoder 'clip' does without InsightFace, ConsisID does not"
 _INSTALL = (
     "InsightFace is not installed; install it with: pip install --no-deps insightface, then pip install onnx "
     "onnxruntime (onnxruntime-gpu on a GPU). Its dependency opencv-python, left out so, wants libGL and "
-    f"overwrites opencv-python-headless. Or choose another encoder: {_INSTEAD}."
+    f"overwrites opencv-python-headless. {LICENCE} And {_INSTEAD}."
 )
 
 
-class Recogniser:
-    """ArcFace on the chip that InsightFace's detector, or else our own landmarks, cut out of a crop.
+class ArcFace:
+    """A detector and a recogniser of InsightFace.
 
     Args:
-        analysis: InsightFace's `FaceAnalysis`, with a detector and a recogniser.
+        analysis: InsightFace's `FaceAnalysis`, with both.
     """
 
-    def __init__(self, analysis: object):
+    def __init__(self, analysis: Any):
         self.detector, self.arcface = analysis.models["detection"], analysis.models["recognition"]
         self.dim = int(self.arcface.output_shape[-1])
+
+    def find(
+        self, photo: UInt8[np.ndarray, "h w 3"], *, side: int | None = None
+    ) -> tuple[Float32[np.ndarray, "e"], Float32[np.ndarray, "5 2"]] | None:
+        """Return the embedding, as long as it is, and the five points of the largest face; None without one.
+
+        Args:
+            photo: RGB.
+            side: of the square, in pixels, that the detector sees of it; None as it was loaded.
+        """
+        picture = np.ascontiguousarray(photo[..., ::-1])  # it wants BGR
+        boxes, points = self.detector.detect(picture, input_size=None if side is None else (side, side))
+        if not len(boxes):
+            return None
+        largest = np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+        marks = np.float32(points[largest])
+        with _without_warnings():
+            return np.float32(self.arcface.get(picture, SimpleNamespace(kps=marks))), marks
 
     def embed(
         self, crops: UInt8[np.ndarray, "b h w 3"], landmarks: Float32[np.ndarray, "b 68 2"]
@@ -57,9 +78,15 @@ class Recogniser:
         _, found = self.detector.detect(picture, max_num=1)
         # a unit square's edge is the outer edge of its first pixel
         points = found[0] if found is not None and len(found) else five_points(marks) * len(crop) - 0.5
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of scikit-image, at how InsightFace calls it
+        with _without_warnings():
             return norm_crop(picture, np.float32(points), self.arcface.input_size[0])
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of scikit-image, at how InsightFace calls it
+        yield
 
 
 def five_points(landmarks: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
@@ -68,13 +95,13 @@ def five_points(landmarks: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"
     return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
 
 
-def load_recogniser(
+def load_arcface(
     pack: str | Path | None = None,
     *,
     name: str = PACK,
     device: str = "cpu",
     accept_licence: bool = False,
-) -> Recogniser:
+) -> ArcFace:
     """Load a pack; where it is missing, fetch it, once its licence is accepted.
 
     Args:
@@ -87,14 +114,14 @@ def load_recogniser(
         ValueError: InsightFace, its GPU runtime or the pack is missing or broken, or the licence is not
             accepted.
     """
-    create = _import_insightface()
-    providers = choose_providers(device)
+    create = import_insightface()
     home = PACKS.expanduser() / "models" / name
     if pack is None and not home.exists():
         _fetch(name, accept_licence)
     folder = find_models(home if pack is None else Path(pack).expanduser())
+    settings = {"allowed_modules": ["detection", "recognition"], "providers": choose_providers(device)}
     try:
-        analysis = create(name=str(folder), allowed_modules=["detection", "recognition"], providers=providers)
+        analysis = create(name=str(folder), **settings)
     except Exception as error:  # a dozen kinds, one of them without a word
         reason = str(error).strip().split("\n")[0] or "no face detector in it"
         raise ValueError(
@@ -104,7 +131,7 @@ def load_recogniser(
         raise ValueError(f"The InsightFace pack in {folder} holds no recogniser; delete and fetch it again.")
     _check_device(analysis, device)
     analysis.prepare(ctx_id=-1 if device == "cpu" else 0, det_size=DETECTION_SIZE)
-    return Recogniser(analysis)
+    return ArcFace(analysis)
 
 
 def find_models(folder: Path) -> Path:
@@ -125,36 +152,29 @@ def find_models(folder: Path) -> Path:
 
 
 def choose_providers(device: str) -> list[str | tuple[str, dict]]:
-    """Name what ONNX Runtime shall run on.
-
-    Raises:
-        ValueError: a GPU is asked for, and the installed ONNX Runtime offers none.
-    """
-    import onnxruntime
-
+    """Name what ONNX Runtime shall run on."""
     kind, _, index = device.partition(":")
-    if kind != "cuda":
-        return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise ValueError(_gpu_lacks("the installed onnxruntime is built for the CPU alone"))
-    return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
+    on_gpu = [("CUDAExecutionProvider", {"device_id": int(index or 0)})] if kind == "cuda" else []
+    return [*on_gpu, "CPUExecutionProvider"]
 
 
-def _check_device(analysis: object, device: str) -> None:
-    """ONNX Runtime falls back to the CPU with a mere warning where CUDA's libraries do not load."""
+def _check_device(analysis: Any, device: str) -> None:
+    """ONNX Runtime falls back to the CPU with a mere warning, for want of a build or of libraries."""
     used = {model.session.get_providers()[0] for model in analysis.models.values()}
     if device.startswith("cuda") and used != {"CUDAExecutionProvider"}:
-        raise ValueError(_gpu_lacks("CUDA's or cuDNN's libraries did not load"))
+        raise ValueError(
+            "InsightFace was asked to run on the GPU, but the installed onnxruntime is built for the CPU "
+            "alone, or CUDA's or cuDNN's libraries did not load; install onnxruntime-gpu for this CUDA (pip "
+            "uninstall onnxruntime, then pip install onnxruntime-gpu), or load the face encoder on 'cpu'."
+        )
 
 
-def _gpu_lacks(reason: str) -> str:
-    return (
-        f"InsightFace was asked to run on the GPU, but {reason}; install onnxruntime-gpu for this CUDA "
-        f"(pip uninstall onnxruntime, then pip install onnxruntime-gpu), or load the face encoder on 'cpu'."
-    )
+def import_insightface() -> Callable[..., Any]:
+    """Import what analyses faces.
 
-
-def _import_insightface():
+    Raises:
+        ValueError: InsightFace is not installed, or does not start.
+    """
     try:
         from insightface.app import FaceAnalysis
     except ImportError as error:
@@ -162,20 +182,29 @@ def _import_insightface():
             raise ValueError(_INSTALL) from error
         reason = str(error).split("\n")[0]
         raise ValueError(
-            f"InsightFace is installed but does not start ({reason}); mend that, or choose: {_INSTEAD}."
+            f"InsightFace is installed but does not start ({reason}); mend that; {_INSTEAD}."
         ) from error
     return FaceAnalysis
 
 
-def _fetch(pack: str, accept_licence: bool) -> None:
-    if not (accept_licence or os.environ.get(ACCEPT) == "1"):
+def check_licence(accepted: bool, *, where: str) -> None:
+    """Show the licence of InsightFace's weights before they are fetched, once it is accepted.
+
+    Raises:
+        ValueError: neither the caller nor the environment accepts it.
+    """
+    if not (accepted or os.environ.get(ACCEPT) == "1"):
         raise ValueError(
-            f"{LICENCE} They are not here yet; accept this with accept_licence=True or {ACCEPT}=1 and they "
-            f"are fetched to {PACKS}, or choose another encoder: {_INSTEAD}."
+            f"{LICENCE} They are not here yet; accept this with accept_licence=True (--accept-licence) or "
+            f"{ACCEPT}=1 and they are fetched {where}. Or {_INSTEAD}."
         )
+    print(LICENCE, file=sys.stderr)
+
+
+def _fetch(pack: str, accept_licence: bool) -> None:
+    check_licence(accept_licence, where=f"to {PACKS}")
     from insightface.utils import ensure_available
 
-    print(LICENCE, file=sys.stderr)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it prints where it loads from
             ensure_available("models", pack, root=str(PACKS.expanduser()))

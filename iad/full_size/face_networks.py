@@ -1,16 +1,18 @@
-"""EVA02-CLIP's picture tower (Sun et al. 2023): a face crop -> one vector and five hidden layers.
+"""ConsisID's two face networks: EVA02-CLIP's picture tower (Sun et al. 2023) and BiSeNet (Yu et al. 2018).
 
-ConsisID looks at faces through it (EVA02-CLIP-L/14 at 336 pixels). It is a vision transformer with rotary
-positions in two dimensions, a gated MLP, and a norm inside each sub-layer. Parameters are called as in the
-published file, less its prefix `visual.`.
+A crop goes in; one vector and five hidden layers come out, and which pixels are the face. Both are written
+out because no library can hold them beside ours: transformers has neither, timm (and so open_clip) imports
+torchvision, which is not everywhere, and facexlib and consisid_eva_clip bring an opencv-python that
+overwrites the headless one. Parameters are called as in the published files; tests hold the numbers.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -107,9 +109,8 @@ class EvaTower(nn.Module):
         self.blocks = nn.ModuleList(EvaBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPS)
         self.head = nn.Linear(config.width, config.output)
-        angles = _angles(config)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        for name, wave in (("cos", torch.cos), ("sin", torch.sin)):
+            self.register_buffer(name, wave(_angles(config)), persistent=False)
 
     def forward(
         self, pictures: Float[Tensor, "b 3 s s"]
@@ -184,3 +185,149 @@ def _config_of(state: dict[str, Tensor], angles: dict[str, Tensor]) -> EvaConfig
         hidden=len(state["blocks.0.mlp.w1.weight"]),
         output=len(state["head.weight"]),
     )
+
+
+CLASSES = 19  # of CelebAMask-HQ
+BACKDROP = (0, 7, 8, 9, 14, 15, 16, 18)  # also ears, earrings, neck, necklace, clothes and hat
+IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet's
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+class FaceParser(nn.Module):
+    """Tells a face from its backdrop: BiSeNet without the outputs that only served its training.
+
+    A ResNet-18 sees the crop at an eighth, a sixteenth and a thirty-second of its size; the coarse views,
+    weighed by what is in the whole picture, are added to the finer ones.
+    """
+
+    def __init__(self, width: int = 64):
+        super().__init__()
+        self.cp, self.ffm = ContextPath(width), Fusion(4 * width)
+        self.conv_out = create_output(4 * width)
+        for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, crops: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        """Score the classes of every pixel of crops in [0, 1]."""
+        scores = self.conv_out(self.ffm(self.cp((crops - self.mean) / self.std)))
+        return F.interpolate(scores, crops.shape[2:], mode="bilinear", align_corners=True)
+
+    def find_backdrop(self, crops: Float[Tensor, "b 3 h w"]) -> Bool[Tensor, "b 1 h w"]:
+        """Tell the pixels that are neither face nor hair."""
+        classes = self(crops).argmax(dim=1, keepdim=True)
+        return torch.isin(classes, torch.tensor(BACKDROP, device=classes.device))
+
+
+class ContextPath(nn.Module):
+    """The fine view, and the coarse ones brought to its scale."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.resnet = _chain(
+            conv1=nn.Conv2d(3, width, 7, 2, padding=3, bias=False),
+            bn1=nn.BatchNorm2d(width),
+            relu=nn.ReLU(),
+            maxpool=nn.MaxPool2d(3, 2, padding=1),
+            layer1=_stage(width, width, 1),
+            layer2=_stage(width, 2 * width, 2),
+            layer3=_stage(2 * width, 4 * width, 2),
+            layer4=_stage(4 * width, 8 * width, 2),
+        )
+        self.arm16, self.arm32 = (ChannelAttention(n * width, 2 * width) for n in (4, 8))
+        self.conv_head32, self.conv_head16 = (_convolve(2 * width, 2 * width) for _ in range(2))
+        self.conv_avg = _convolve(8 * width, 2 * width, size=1)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d y x"]:
+        """Return both views, one after the other in the channels."""
+        eighth = self.resnet[:-2](x)
+        sixteenth = self.resnet.layer3(eighth)
+        last = self.resnet.layer4(sixteenth)
+        coarse = self.arm32(last) + self.conv_avg(_mean(last))
+        middle = self.arm16(sixteenth) + self.conv_head32(F.interpolate(coarse, sixteenth.shape[2:]))
+        return torch.cat([eighth, self.conv_head16(F.interpolate(middle, eighth.shape[2:]))], dim=1)
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn1, self.bn2 = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
+        self.downsample = nn.Sequential()
+        if stride > 1:
+            conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d y x"]:
+        """Add what the convolutions see."""
+        seen = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(seen + self.downsample(x))
+
+
+def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(Residual(inputs, outputs, stride), Residual(outputs, outputs, 1))
+
+
+class ChannelAttention(nn.Module):
+    """Weigh channels by their mean over the picture."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.conv = _convolve(inputs, outputs)
+        self.conv_atten = nn.Conv2d(outputs, outputs, 1, bias=False)
+        self.bn_atten = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Convolve and weigh."""
+        x = self.conv(x)
+        return x * self.bn_atten(self.conv_atten(_mean(x))).sigmoid()
+
+
+class Fusion(nn.Module):
+    """Mix the two views."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.convblk = _convolve(width, width, size=1)
+        self.conv1 = nn.Conv2d(width, width // 4, 1, bias=False)
+        self.conv2 = nn.Conv2d(width // 4, width, 1, bias=False)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Mix, and raise the channels that matter."""
+        x = self.convblk(x)
+        return x + x * self.conv2(F.relu(self.conv1(_mean(x)))).sigmoid()
+
+
+def create_output(width: int) -> nn.Sequential:
+    """Build what tells how well each class fits each pixel."""
+    return _chain(conv=_convolve(width, width), conv_out=nn.Conv2d(width, CLASSES, 1, bias=False))
+
+
+def _convolve(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+    return _chain(conv=conv, bn=nn.BatchNorm2d(outputs), relu=nn.ReLU())
+
+
+def _chain(**parts: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(parts))
+
+
+def _mean(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 1 1"]:
+    return x.mean(dim=(2, 3), keepdim=True)
+
+
+def load_face_parser(file: Path) -> FaceParser:
+    """Read a published face parser.
+
+    Raises:
+        ValueError: the file cannot be read, or holds another model.
+    """
+    helpers = ("conv_out16.", "conv_out32.")
+    state = {k: v for k, v in read_published(file).items() if not k.startswith(helpers)}
+    if "cp.resnet.conv1.weight" not in state:
+        raise ValueError(f"{file} holds no face parser; download that file again.")
+    parser = FaceParser(len(state["cp.resnet.conv1.weight"]))
+    fill_module(parser, state, file)
+    return parser.eval().requires_grad_(False)

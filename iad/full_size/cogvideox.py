@@ -20,18 +20,28 @@ from torch import Tensor, nn
 from iad.config import ARMS, PRESETS, FaceConfig, FullSizePreset
 from iad.faces import Face
 from iad.full_size import base as published
+from iad.full_size.caching import CACHES, compile_blocks, step_cache
+from iad.full_size.consisid import ConsisID, load_consisid
+from iad.full_size.encoder import load_face_encoder, score_clip
 from iad.full_size.forms import (
-    RealBaseline,
     RequestDefaults,
     check_frames,
     check_sides,
     single_out,
     to_diffusers,
 )
-from iad.full_size.scoring import score_clip
+from iad.full_size.hub import fetch_model
+from iad.full_size.id_animator import IDAnimator, load_id_animator
+from iad.full_size.memory import (
+    apply_memory,
+    check_mode,
+    explain_out_of_memory,
+    find_device,
+    refuse_without_cuda,
+)
 from iad.media.photos import load_image
+from iad.models.adapters import AdapterStates
 from iad.models.autoencoder import to_uint8
-from iad.models.reading import as_landmarker
 from iad.models.splitting import Splitting, face_notes
 from iad.request import Request
 from iad.result import Result
@@ -65,15 +75,12 @@ class FullSizePipeline(Splitting):
 
     def __init__(self, preset: FullSizePreset, sources: Sources):
         super().__init__()
-        from iad.full_size.caching import CACHES
-        from iad.full_size.memory import check_mode, find_device
-
         self.preset, self.sources = preset, sources
         self.device = find_device(sources.device)
         check_mode(sources.memory, self.device)
         if sources.cache not in (None, *CACHES):
             raise ValueError(f"Unknown step cache {sources.cache!r}; choose one of {', '.join(CACHES)}.")
-        self._loaded: dict[str, RealBaseline] = {}
+        self._loaded: dict[str, ConsisID | IDAnimator] = {}
 
     @classmethod
     def open(
@@ -95,8 +102,6 @@ class FullSizePipeline(Splitting):
         Raises:
             ValueError: weights are missing, half-downloaded, altered, of another base, or too large.
         """
-        from iad.full_size.hub import fetch_model
-
         preset, base, found = PRESETS.get(str(name)), None, None
         if preset is None:
             base = fetch_model(name)
@@ -117,12 +122,8 @@ class FullSizePipeline(Splitting):
         return pipeline
 
     @cached_property
-    def base(self):
+    def base(self) -> Any:
         """The stock pipeline with our transformer, in its memory mode; loaded when first asked for."""
-        from iad.full_size.caching import compile_blocks
-        from iad.full_size.hub import fetch_model
-        from iad.full_size.memory import apply_memory, refuse_without_cuda
-
         sources, base = self.sources, self.preset.base
         folder = sources.base or fetch_model(base.repo, revision=base.revision)
         refuse_without_cuda(folder, device=self.device)
@@ -140,8 +141,6 @@ class FullSizePipeline(Splitting):
     @cached_property
     def parts(self) -> nn.ModuleDict:
         """Face encoder, decoupler and T; loaded when first asked for."""
-        from iad.full_size.encoder import load_face_encoder
-
         split = published.create_full_split(self.preset)
         if self.sources.adapter is not None:
             published.load_split(split, self.sources.adapter)
@@ -150,18 +149,11 @@ class FullSizePipeline(Splitting):
         return split.eval().requires_grad_(False).to(self.device)
 
     @cached_property
-    def text_encoder(self):
+    def text_encoder(self) -> published.T5TextEncoder:
         """The base's T5."""
-        from iad.full_size.text import T5TextEncoder
+        return published.T5TextEncoder(self.preset.text, self.base)
 
-        return T5TextEncoder(self.preset.text, self.base)
-
-    @cached_property
-    def landmarker(self):
-        """Mini's reader, which ships with the package, finds the landmarks at every size."""
-        return as_landmarker(self.reader)
-
-    def baseline(self, arm: str) -> RealBaseline:
+    def baseline(self, arm: str) -> ConsisID | IDAnimator:
         """Return one of the real baselines, loading it the first time.
 
         Raises:
@@ -170,14 +162,13 @@ class FullSizePipeline(Splitting):
         if self.sources.cache:
             raise ValueError(f"The real {arm} has no step caches here; leave the cache out.")
         if arm not in self._loaded:
-            from iad.full_size.consisid import load_consisid
-            from iad.full_size.id_animator import load_id_animator
-
-            load = {"consisid": load_consisid, "id-animator": load_id_animator}[arm]
+            source = self.sources.baselines.get(arm)
             given = {"memory": self.sources.memory, "device": str(self.device)}
             if arm == "consisid":  # the one that reads faces by InsightFace
-                given["accept_licence"] = self.sources.accept_licence
-            self._loaded[arm] = load(self.sources.baselines.get(arm), **given)
+                licence = self.sources.accept_licence
+                self._loaded[arm] = load_consisid(source, accept_licence=licence, **given)
+            else:
+                self._loaded[arm] = load_id_animator(source, **given)
         return self._loaded[arm]
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -238,11 +229,12 @@ class FullSizePipeline(Splitting):
         return RequestDefaults(p.frames, p.height, p.width, p.fps, p.sampler.steps, p.sampler.guidance_scale)
 
     def _generate(
-        self, faces: list[Face], segments: Sequence[Action], request: Request, callback
+        self,
+        faces: list[Face],
+        segments: Sequence[Action],
+        request: Request,
+        callback: Callable[[int, int], None] | None,
     ) -> tuple[UInt8[np.ndarray, "f h w 3"], Tensor]:
-        from iad.full_size.caching import step_cache
-        from iad.full_size.memory import explain_out_of_memory
-
         check_frames(request.num_frames, most=self.preset.frames)
         check_sides(request.height, request.width)
         latent_frames = self.preset.count_latents(request.num_frames)
@@ -251,7 +243,7 @@ class FullSizePipeline(Splitting):
         else:
             code = self._driving_codes(request.action_reference, latent_frames)
         cache, steps = request.cache or self.sources.cache, request.num_inference_steps
-        cached = step_cache(self.base.transformer, cache, steps=steps)
+        cached = step_cache(self.base, cache, steps=steps)
         with explain_out_of_memory(self.memory), cached:
             clip = self.base(
                 **to_diffusers(request, callback),
@@ -262,7 +254,7 @@ class FullSizePipeline(Splitting):
             ).frames[0]
         return to_uint8(clip.float()), code
 
-    def _adapt(self, faces: list[Face], code: Tensor, request: Request):
+    def _adapt(self, faces: list[Face], code: Tensor, request: Request) -> AdapterStates:
         """Project identity and action once per video; without words, the person is left to themselves."""
         transformer, rows = self.base.transformer, 2 if request.guidance_scale > 1 else 1
         crops = np.stack([face.image for face in faces])
