@@ -137,12 +137,12 @@ print("in both:         ", len(set(faces.person[taught]) & set(faces.person[judg
 # %%
 import torch
 
-from iad.evaluation.probes import fit_components, read_classes
+from iad.evaluation.probes import fit_components, teach_and_ask
 
 teach, judge = torch.from_numpy(taught), torch.from_numpy(judged)
 components = fit_components(f[teach])
 x, y = components(f[teach]), components(f[judge])
-told = read_classes(x, faces.action[taught], y, groups=faces.person[taught])
+told = teach_and_ask(x, faces.action[taught], y, groups=faces.person[taught])
 x.shape, f"right: {(told == faces.action[judged]).mean():.0%}"
 
 # %% [markdown]
@@ -154,7 +154,7 @@ x.shape, f"right: {(told == faces.action[judged]).mean():.0%}"
 
 # %%
 mixed = np.random.default_rng(0).permutation(faces.action[taught])
-nonsense = read_classes(x, mixed, y, groups=faces.person[taught])
+nonsense = teach_and_ask(x, mixed, y, groups=faces.person[taught])
 print(f"taught on the truth       {(told == faces.action[judged]).mean():.2f}")
 print(f"taught on shuffled labels {(nonsense == faces.action[judged]).mean():.2f}")
 print(f"chance                    {1 / len(faces.actions):.2f}")
@@ -206,7 +206,7 @@ face_sheet(shown, ["reference", "", "", "", "", ""] * 3, columns=6, titles=arms)
 # 3. *Who is it?* The probe learns the judges from some of their actions and must know them in the others.
 
 # %%
-from iad.evaluation.measures import create_folds, probe
+from iad.evaluation.probes import create_folds, probe
 
 folds = create_folds(faces.person, SEEDS)
 parts_by_name = {"f": f, "i": parts["identity"], "a": parts["code"], "r": parts["residual"]}

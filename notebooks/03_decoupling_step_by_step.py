@@ -187,7 +187,7 @@ for k, name in enumerate(faces.actions):
 # as in tutorial 2, on people who helped neither to find $B$ nor to teach the probe about themselves.
 
 # %%
-from iad.evaluation.measures import Fold, measure, probe
+from iad.evaluation.probes import Fold, measure, probe
 
 fold = [Fold(taught.numpy(), judged.numpy(), seed=0, control=True)]
 random = torch.linalg.qr(torch.randn(256, 8, generator=torch.Generator().manual_seed(0)))[0]
@@ -260,11 +260,12 @@ pythagoras({"by hand": (i[k].numpy(), a[k].numpy()), "learned": (i_learned[k].nu
 # learned split reads; the closed form is fitted on the people who teach, in every division anew.
 
 # %%
-from iad.evaluation.linear_splits import closed_form_makers
-from iad.evaluation.measures import create_folds
+from iad.evaluation.leakage import create_closed_form, make_part
+from iad.evaluation.probes import create_folds
 
 folds = create_folds(faces.person, SEEDS)
-i_form, a_form = closed_form_makers(parts["facial"], faces, rank=8)
+by_hand = create_closed_form(parts["facial"], faces, 8)
+i_form, a_form = (make_part(by_hand, parts["facial"], part) for part in (0, 1))
 rows = {"f": parts["facial"], "i, by hand": i_form, "i, learned": parts["identity"]}
 rows |= {"a, by hand": a_form, "a, learned (code)": parts["code"]}
 table = {name: probe(make, faces, folds, kinds=("linear",)) for name, make in rows.items()}

@@ -203,7 +203,7 @@ for name, run in runs.items():
 # head pose, or which person) an embedding shows, and is asked about the other eight; then the other way round. See tutorial 2.
 
 # %%
-from iad.evaluation.measures import Fold, measure
+from iad.evaluation.probes import Fold, measure
 
 one, other = (np.isin(faces.person, range(first, first + 8)) for first in (24, 32))
 folds = [Fold(one, other, seed=0, control=True), Fold(other, one, seed=0)]

@@ -149,8 +149,7 @@ print(f"one person, smile and open mouth: {np.mean(other):.2f}")
 # good is this judge itself? Ask it about true pictures first.
 
 # %%
-from iad.evaluation.action_judges import teach_classifier
-from iad.evaluation.metrics import scaled
+from iad.evaluation.metrics import scaled, teach_classifier
 
 tracks = scaled(judges.track(faces.crops)).astype(np.float64)
 others = faces.find(person=range(PEOPLE, faces.people))

@@ -159,7 +159,7 @@ def probe_bars(
     """Draw what probes read from embeddings: a panel a question, a bar an embedding.
 
     Args:
-        found: what `iad.evaluation.measures.measure` returned, for each embedding.
+        found: what `iad.evaluation.probes.measure` returned, for each embedding.
         chance: the questions to show, and what somebody who guesses reaches.
         kind: of reader, "linear" or "mlp".
     """

@@ -160,7 +160,7 @@ def test_files_stay_small():
     "room",
     [
         "config", "request", "media.video", "media.provenance", "faces", "text", "geometry.driving",
-        "plots.comparison", "plots.maps", "plots.history", "plots", "cli",
+        "plots.comparison", "plots.history", "plots", "cli",
     ],
 )
 def test_light_rooms_load_nothing_heavy(room):

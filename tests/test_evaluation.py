@@ -13,26 +13,26 @@ from PIL import Image
 from skimage import data
 
 from iad import IaDPipeline, checkpoint
-from iad.evaluation import action, action_clips, inception_clip, metrics, people, run
-from iad.evaluation.action_clips import pack, unpack
-from iad.evaluation.action_judges import teach_classifier
+from iad.evaluation import action, action_clips, action_page, metrics, outside, run
 from iad.evaluation.action_page import _say_added, to_markdown
-from iad.evaluation.action_plan import Plan, list_wanted, timeline
-from iad.evaluation.cached_pipeline import DRAWN_SIZE, CachedPipeline, cut_framed
+from iad.evaluation.cached_pipeline import DRAWN_SIZE, CachedPipeline, cut_framed, read_segments
 from iad.evaluation.intervals import by_person, interval
+from iad.evaluation.metrics import pack, teach_classifier, unpack
 from iad.evaluation.outside import READINGS, read_landmarks
 from iad.evaluation.people import (
     TUNERS,
+    Plan,
     choose_people,
     choose_reference,
     held_out_people,
+    list_wanted,
     prompt_for,
     reference_of,
+    timeline,
     truth_of,
 )
 from iad.evaluation.report import Journal, start_folder
 from iad.evaluation.summary import compare_rows, summarise
-from iad.evaluation.warp import read_segments
 from iad.geometry.coefficients import COEFFICIENTS
 from iad.geometry.head import load_geometry
 from iad.models.reading import load_mini_reader
@@ -175,9 +175,9 @@ def test_what_consisid_calls_fid_is_a_distance():
     frames, reference = RNG.normal(size=(5, 7)), RNG.normal(size=7)
     zero = np.zeros((7, 7))
     theirs = [metrics.frechet(frame, zero, reference, zero) for frame in frames]
-    assert inception_clip.feature_distance(frames, reference) == pytest.approx(np.mean(theirs))
-    assert inception_clip.feature_distance(reference[None], reference) == 0
-    assert all(isinstance(sentence, str) for sentence in inception_clip.available().values())
+    assert outside.feature_distance(frames, reference) == pytest.approx(np.mean(theirs))
+    assert outside.feature_distance(reference[None], reference) == 0
+    assert all(isinstance(sentence, str) for sentence in outside.available().values())
 
 
 def test_numbers_survive_a_line_of_text():
@@ -293,7 +293,7 @@ def test_a_run_writes_everything(whole):
         assert added[column][0] == pytest.approx(both[0][column][0] - both[1][column][0])
     page = (output / "report.md").read_text()
     named = ("python -m iad evaluate", "cores", "FaceSim-Arc", "ceiling", "What the split itself adds")
-    assert all(text in page for text in named) and page.count(metrics.COPIED) == 2
+    assert all(text in page for text in named) and page.count(action_page.WORDS["copied"]) == 2
     assert (output / "figure.png").exists() and len(list((output / "sheets").iterdir())) == 2
     assert json.loads((output / "report.json").read_text()) == report
 
@@ -373,24 +373,24 @@ def test_the_page_says_what_the_split_adds():
 
 def test_small_groups_are_joined_with_neighbours():
     groups = [("a", range(9)), ("b", range(2)), ("c", range(8)), ("d", ()), ("e", range(30))]
-    joined = people.join_small(groups, 8)
+    joined = action.join_small(groups, 8)
     assert [(name, len(people)) for name, people in joined] == [("a", 9), ("b to c", 10), ("e", 30)]
-    assert people.join_small([("a", range(2)), ("b", range(3))], 8) == [("a to b", [0, 1, 0, 1, 2])]
+    assert action.join_small([("a", range(2)), ("b", range(3))], 8) == [("a to b", [0, 1, 0, 1, 2])]
 
 
 def test_skin_is_measured_on_the_cheeks():
     landmarks = np.random.default_rng(0).uniform(0, 20, (68, 2))
     landmarks[36:42], landmarks[42:48] = (60, 80), (120, 80)
-    for lid, mouth, jaw in people.CHEEKS:
+    for lid, mouth, jaw in action.CHEEKS:
         landmarks[[mouth, jaw]] = landmarks[lid] + (0, 60)
     tones = {}
     for name, colour in (("light", (235, 205, 185)), ("dark", (80, 55, 40))):
         photo = np.full((200, 200, 3), (0, 0, 255), np.uint8)
         cv2.circle(photo, (60, 120), 12, colour, -1)
         cv2.circle(photo, (120, 120), 12, colour, -1)
-        tones[name] = people.measure_skin(photo, landmarks)
+        tones[name] = action.measure_skin(photo, landmarks)
     assert tones["light"] > 41 > -30 > tones["dark"]
-    assert [people.name_tone(angle) for angle in (60, 55, 20, -40)] == ["very light", "light", "tan", "dark"]
+    assert [action.name_tone(angle) for angle in (60, 55, 20, -40)] == ["very light", "light", "tan", "dark"]
 
 
 def test_landmarks_are_read_alike_at_any_size_and_roll():
@@ -461,20 +461,29 @@ def test_what_a_visitor_sees_is_sampled_at_the_judges_rate(drawing):
     assert alone.shape == (8, 128, 128, 3) and len(plain) == 8
 
 
+def _write_page(rows, **facts):
+    settings = {"held_out_words": False, "count": 2, "actions": ["smile"], "seeds": 1}
+    report = dict.fromkeys(("counts", "definitions", "split_adds"), {}) | {"strata": [], "missing": []}
+    report |= {"settings": settings | {"tuning": False}, "summary": {"all": rows}, "strata_too_small": []}
+    return to_markdown(report | facts)
+
+
 def test_method_and_product_are_told_apart():
     row = {"action right": (0.5, 0.4, 0.6)}
     rows = dict.fromkeys(("truth", "iad", "consisid", "drawn", "still", "warp"), row)
-    report = {
-        "settings": {"held_out_words": False, "count": 2, "actions": ["smile"], "seeds": 1,
-                     "tuning": False},
-        "counts": {}, "summary": {"all": rows}, "definitions": {}, "missing": [], "split_adds": {},
-        "strata": [], "strata_too_small": [],
-    }  # fmt: skip
-    method, product = to_markdown(report).split("### The product")
+    method, product = _write_page(rows).split("### The product")
     named = [[name for name in rows if f"| {name} |" in part] for part in (method, product)]
     assert named == [["truth", "iad", "consisid", "still"], ["truth", "drawn", "still", "warp"]]
-    report["summary"] = {"all": {name: row for name, row in rows.items() if name not in ("drawn", "warp")}}
-    assert "### The product" not in to_markdown(report)
+    alone = {name: row for name, row in rows.items() if name not in ("drawn", "warp")}
+    assert "### The product" not in _write_page(alone)
+
+
+def test_the_page_names_failures():
+    rows = {"iad": dict.fromkeys(("action right", "smile"), (0.5, 0.4, 0.6))}
+    told = {"action right": "share", "jitter": "energy"}
+    counts = {"iad": {"clips": 9, "failed": 2}}
+    page = _write_page(rows, counts=counts, definitions=told, missing=["No CLIP."])
+    assert "iad: 2 of 9" in page and "50 % [40, 60]" in page and "No CLIP." in page and "energy" not in page
 
 
 def test_arms_are_measured_without_the_drawing(tmp_path):
@@ -506,20 +515,6 @@ def test_mistakes_are_explained(tmp_path):
         run("beauty", output=tmp_path)
     with pytest.raises(ValueError, match="no weights of the arm 'nobody'"):
         run("action", model="tiny", arms=("nobody",), people=2, output=tmp_path)
-
-
-def test_the_page_names_failures():
-    estimate = (0.5, 0.4, 0.6)
-    report = {
-        "settings": {"held_out_words": False, "count": 2, "actions": ["smile"], "seeds": 1,
-                     "tuning": False},
-        "counts": {"iad": {"clips": 9, "failed": 2}},
-        "summary": {"all": {"iad": {"action right": estimate, "smile": estimate}}},
-        "definitions": {"action right": "share", "jitter": "energy"},
-        "missing": ["No CLIP."], "split_adds": {}, "strata": [], "strata_too_small": [],
-    }  # fmt: skip
-    page = to_markdown(report)
-    assert "iad: 2 of 9" in page and "50 % [40, 60]" in page and "No CLIP." in page and "energy" not in page
 
 
 @pytest.mark.slow

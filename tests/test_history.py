@@ -13,13 +13,14 @@ from iad.plots.history import (
     SHIPPED,
     Snapshot,
     find_actions,
+    flatten,
     list_ablations,
     load_ablation,
     load_curves,
     probe_snapshot,
     smooth,
+    turn_to,
 )
-from iad.plots.maps import flatten, turn_to
 
 SUMS = {"total", "L_ID", "L_TA"}  # of terms
 

@@ -6,6 +6,7 @@ import torch
 
 from iad.decoupling import gaussian_kernel
 from iad.evaluation import probes
+from iad.evaluation.intervals import equal_error_rate
 
 PEOPLE, ACTIONS, WIDTH = 24, 8, 600
 
@@ -26,7 +27,7 @@ def read_action(rows, person, action, kind, *, seed=0):
     taught, asked = probes.halve(person, seed=seed)
     components = probes.fit_components(rows[taught])
     read = {"groups": person[taught], "kind": kind, "seed": seed}
-    told = probes.read_classes(components(rows[taught]), action[taught], components(rows[asked]), **read)
+    told = probes.teach_and_ask(components(rows[taught]), action[taught], components(rows[asked]), **read)
     return float((told == action[asked]).mean())
 
 
@@ -47,7 +48,7 @@ def test_planted_numbers_are_read_and_noise_is_not(kind):
     taught, asked = probes.halve(person, seed=0)
     least = {"linear": 0.9, "mlp": 0.7}[kind]
     for truth, low, high in ((values, least, 1.0), (rng.permutation(values), -0.2, 0.1)):
-        told = probes.read_values(x[taught], truth[taught], x[asked], groups=person[taught], kind=kind)
+        told = probes.teach_and_ask(x[taught], truth[taught], x[asked], groups=person[taught], kind=kind)
         error = ((told - truth[asked]) ** 2).sum() / ((truth[asked] - truth[taught].mean(0)) ** 2).sum()
         assert low < 1 - error <= high
 
@@ -93,23 +94,23 @@ def test_components_are_those_of_the_rows_that_teach(planted):
 
 def test_equal_error_rate_of_known_scores():
     same = np.array([True] * 4 + [False] * 4)
-    assert probes.equal_error_rate(np.array([9, 8, 7, 6, 5, 4, 3, 2.0]), same) == 0
-    assert probes.equal_error_rate(np.array([2, 3, 4, 5, 6, 7, 8, 9.0]), same) == 1
-    assert probes.equal_error_rate(np.array([9, 8, 7, 1, 6, 5, 4, 8.5]), same) == pytest.approx(0.25)
-    assert probes.equal_error_rate(np.ones(8), same) == pytest.approx(0.5)
+    assert equal_error_rate(np.array([9, 8, 7, 6, 5, 4, 3, 2.0]), same) == 0
+    assert equal_error_rate(np.array([2, 3, 4, 5, 6, 7, 8, 9.0]), same) == 1
+    assert equal_error_rate(np.array([9, 8, 7, 1, 6, 5, 4, 8.5]), same) == pytest.approx(0.25)
+    assert equal_error_rate(np.ones(8), same) == pytest.approx(0.5)
     # a pair that counts thrice is three pairs
     scores, weights = np.array([9, 6, 3, 7, 1.0]), np.array([1.0, 1, 1, 3, 1])
     same = np.array([True, True, True, False, False])
     thrice = np.array([9, 6, 3, 7, 7, 7, 1.0]), np.array([True] * 3 + [False] * 4)
-    assert probes.equal_error_rate(scores, same, weights) == pytest.approx(probes.equal_error_rate(*thrice))
-    assert probes.equal_error_rate(scores, same, weights) > probes.equal_error_rate(scores, same)
-    assert np.isnan(probes.equal_error_rate(scores, np.ones(5, bool)))
+    assert equal_error_rate(scores, same, weights) == pytest.approx(equal_error_rate(*thrice))
+    assert equal_error_rate(scores, same, weights) > equal_error_rate(scores, same)
+    assert np.isnan(equal_error_rate(scores, np.ones(5, bool)))
 
 
 def test_equal_error_rate_of_two_overlapping_bells_is_what_the_normal_law_says():
     rng = np.random.default_rng(0)
     scores = np.concatenate([rng.normal(2, 1, 20000), rng.normal(0, 1, 20000)])
-    assert probes.equal_error_rate(scores, np.arange(40000) < 20000) == pytest.approx(0.1587, abs=0.005)
+    assert equal_error_rate(scores, np.arange(40000) < 20000) == pytest.approx(0.1587, abs=0.005)
 
 
 def kernel(*columns):

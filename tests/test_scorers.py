@@ -205,7 +205,7 @@ def test_faults_are_said_in_a_sentence(tmp_path, frames):
 def test_every_absent_outside_judge_is_explained(monkeypatch):
     monkeypatch.setattr(outside.importlib.util, "find_spec", lambda name: None)
     reasons = outside.available()
-    assert set(reasons) == {"dlib", "insightface", "curricularface-ir101"}
+    assert {"dlib", "insightface", "curricularface-ir101"} < set(reasons)
     assert all(reason.count(" ") > 5 for reason in reasons.values())
     for judge in (outside.DlibJudge, outside.InsightFaceJudge):
         with pytest.raises(ValueError, match="not installed"):

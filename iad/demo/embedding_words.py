@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from iad.demo.examples import make_thumbnail
 from iad.demo.figures import show_figure, show_grid
 from iad.plots import face_map, similarity_table
-from iad.plots.maps import flatten
+from iad.plots.history import flatten
 from iad.plots.style import ACTION, IDENTITY
 
 NAMED = 4  # prompts on a face's card

@@ -33,13 +33,14 @@ from iad.plots.history import (
     Curve,
     Snapshot,
     find_actions,
+    flatten,
     list_ablations,
     load_ablation,
     load_curves,
     probe_snapshot,
     smooth,
+    turn_to,
 )
-from iad.plots.maps import flatten, turn_to
 from iad.plots.style import ACTION, IDENTITY, INK, SERIES, to_hex
 
 FULL = "full"

@@ -2,14 +2,15 @@
 
 In comes a model, out come `report.json` and `report.md` (`report`). Where what lives:
 
-    action    `action_plan` lists clips of `people`; `action_clips` makes them by a `cached_pipeline` (or by
-              `warp`) and reads them into a journal; of it `action_judges` and `metrics` make a `summary`
-              for `action_page`. `action` runs all.
-    leakage   `samples` are faces and their embeddings; `measures` asks them by `probes`, beside
-              `linear_splits`; `crossing` swaps identity and action; `leakage_page`. `leakage` runs all.
-    real      a folder of its own: faces as they are, judged by MediaPipe's mesh, and cases that failed once.
+    action    a plan lists clips of `people`; `action_clips` makes them by a `cached_pipeline` (or by a warp)
+              and reads them into a journal; of it `metrics` make a `summary` for `action_page`. `action`
+              runs all.
+    leakage   `samples` are faces and their embeddings, which `probes` ask; `crossing` swaps identity and
+              action; `leakage_page`. `leakage` splits by algebra, too, and runs all.
+    real      faces as they are, of `material`, judged by MediaPipe's `mesh`: `agreement` of what is read,
+              `asked` actions, `driven` clips, `cases` that failed once; `real_page`. `real` runs all.
     speed     one file.
-    judges    `own_judges`, `outside` (dlib, InsightFace), `inception_clip`; all intervals by `intervals`.
+    judges    `own_judges`, `outside` (dlib, InsightFace, Inception, CLIP); all intervals by `intervals`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,6 @@ def run(
     output: str | Path,
     people: int = 64,
     seeds: int = 3,
-    scorers: str | Path | None = None,
     quick: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
@@ -42,10 +42,9 @@ def run(
         output: a folder; what lies there from an interrupted run with the same settings is used.
         people: held-out people; the suite `real` reads so many photos, and animates up to a quarter of them.
         seeds: how often each measurement is repeated.
-        scorers: weights folder of the judges; None takes the model's own, else the shipped ones.
         quick: a small version of the suite `real`, in under a minute.
         options: `ablations`, a folder for the suite `leakage`, and further settings of the suite `action`:
-            see `iad.evaluation.action.run_action` and `iad.evaluation.action_plan.Plan`.
+            see `iad.evaluation.action.run_action` and `iad.evaluation.people.Plan`.
 
     Raises:
         ValueError: an unknown suite, arm or model.
@@ -58,9 +57,8 @@ def run(
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     chosen = SUITES if suite == "all" else (suite,)
-    scorers = None if scorers is None else str(scorers)
     options |= {"arms": arms, "workers": workers}
-    settings = {"people": people, "seeds": seeds, "scorers": scorers, "quick": quick, "options": options}
+    settings = {"people": people, "seeds": seeds, "quick": quick, "options": options}
     reports = {name: _run_one(name, str(model), output, **settings) for name in chosen}
     pages = {name: (output / f"{name}.md").read_text() for name in chosen if (output / f"{name}.md").exists()}
     command = (
@@ -76,13 +74,12 @@ def run(
 
 
 def _run_one(
-    name: str, model: str, output: Path, *, people: int, seeds: int, scorers: str | None, quick: bool, options
+    name: str, model: str, output: Path, *, people: int, seeds: int, quick: bool, options: dict[str, Any]
 ) -> dict[str, Any]:
     if name == "action":
         from iad.evaluation.action import run_action
 
         options = {key: value for key, value in options.items() if key != "ablations"}
-        options |= {"scorers": scorers} if scorers else {}
         return run_action(model=model, output=output, people=people, seeds=seeds, **options)
     if name == "speed":
         from iad.evaluation.speed import run_speed
@@ -92,13 +89,11 @@ def _run_one(
 
     pipe = IaDPipeline.from_pretrained(model, device="cpu")
     if name == "real":
-        from iad.evaluation.real.run import QUICK, choose_amounts, run_real
+        from iad.evaluation.real import QUICK, choose_amounts, run_real
 
         return run_real(pipe, output=output, amounts=QUICK if quick else choose_amounts(people), model=model)
     from iad.evaluation.leakage import run_leakage
-    from iad.evaluation.own_judges import load_scorers
 
-    judges = load_scorers(Path(scorers)) if scorers else None
-    ablations, head = options.get("ablations"), "tiny" if model == "tiny" else "ict"
-    options = {"seeds": range(seeds), "scorers": judges, "head": head, "ablations": ablations}
+    head = "tiny" if model == "tiny" else "ict"
+    options = {"seeds": range(seeds), "head": head, "ablations": options.get("ablations")}
     return run_leakage(pipe, output=output, people=people, **options)

@@ -4,7 +4,6 @@ In comes a `Plan`, a folder and the names of clips; out come records, plain valu
 All numbers of the report are computed from these records alone.
 """
 
-import base64
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,24 +18,28 @@ from PIL import Image
 from iad import checkpoint
 from iad.config import get_preset
 from iad.evaluation import metrics
-from iad.evaluation.action_plan import DRAWN, Plan, Wanted, list_wanted, timeline
-from iad.evaluation.cached_pipeline import CachedPipeline
-from iad.evaluation.inception_clip import InceptionClipJudge
-from iad.evaluation.outside import DlibJudge, InsightFaceJudge, available, read_landmarks
+from iad.evaluation.cached_pipeline import CachedPipeline, animate, fit_reference
+from iad.evaluation.metrics import pack
+from iad.evaluation.outside import DlibJudge, InceptionClipJudge, InsightFaceJudge, available, read_landmarks
 from iad.evaluation.own_judges import Scorers, create_scorers, load_scorers
 from iad.evaluation.people import (
+    DRAWN,
+    Plan,
+    Wanted,
     cast_person,
     choose_reference,
     get_head,
+    list_wanted,
     prompt_for,
     reference_of,
     references_of,
+    timeline,
     truth_of,
 )
-from iad.evaluation.warp import animate, fit_reference
 from iad.faces.detectors import detect_frontal
 from iad.performing.actions import Performed
 from iad.portraits.clips import SECONDS
+from iad.portraits.photo import PhotoPerson
 
 LOOKED_AT = (2, 6, 10, 14)  # of 16 frames: the detector is dear; each speaks for the four around it
 TAKEN = 10  # the frame that dlib's recogniser sees: the action is under way
@@ -62,25 +65,19 @@ class Bench:
 
     @cached_property
     def scorers(self) -> Scorers:
-        """Our judges: the plan's, the model's own, or the shipped ones."""
-        if self.plan.model == "tiny" and self.plan.scorers is None:
+        """Our judges: the model's own, or the shipped ones."""
+        if self.plan.model == "tiny":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 return Scorers(create_scorers(get_preset("tiny")))
-        if self.plan.scorers:
-            return load_scorers(Path(self.plan.scorers))
         own = Path(self.plan.model)
         return load_scorers(own if own.is_dir() and checkpoint.has_part(own, "scorers-arc") else None)
 
     @cached_property
-    def dlib(self) -> DlibJudge | None:
-        """A judge from elsewhere, if its models are installed."""
-        return None if available()["dlib"] else DlibJudge()
-
-    @cached_property
-    def insightface(self) -> InsightFaceJudge | None:
-        """What the literature judges by, if its weights are installed."""
-        return None if available()["insightface"] else InsightFaceJudge()
+    def outsiders(self) -> dict[str, DlibJudge | InsightFaceJudge]:
+        """Recognisers from elsewhere, those that are installed."""
+        judges = {"dlib": DlibJudge, "insightface": InsightFaceJudge}
+        return {name: create() for name, create in judges.items() if not available()[name]}
 
     @cached_property
     def consisid(self) -> InceptionClipJudge:
@@ -88,7 +85,7 @@ class Bench:
         return InceptionClipJudge()
 
     @lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the process
-    def fitted(self, person: int, shown: str):
+    def fitted(self, person: int, shown: str) -> PhotoPerson:
         """The reference as the outsider animates it."""
         return fit_reference(self.head, self.pipe.find_face(self.references(person)[shown]))
 
@@ -103,17 +100,13 @@ class Bench:
         """A person's gallery picture as the recognisers see it: a calm face, of which no clip is made."""
         picture = load_person(self.folder, person)["gallery"][None]
         found = {which: self.scorers.embed(picture, which)[0] for which in ("arc", "cur")}
-        if self.dlib:
-            found["dlib"] = self.dlib.embed(picture)[0]
-        if self.insightface:
-            found["insightface"] = self.insightface.embed(picture)[0]
-        return found
+        return found | {name: judge.embed(picture)[0] for name, judge in self.outsiders.items()}
 
     def read(self, frames: UInt8[np.ndarray, "f h w 3"]) -> dict[str, str]:
         """Read what a clip does, once for each judge of actions, packed."""
         found = {"track": pack(self.scorers.track(frames))}
-        if self.dlib:
-            found["marks"] = pack(read_landmarks(self.dlib.landmarks(frames)))
+        if "dlib" in self.outsiders:
+            found["marks"] = pack(read_landmarks(self.outsiders["dlib"].landmarks(frames)))
         return found
 
 
@@ -182,12 +175,8 @@ def measure_clips(plan: Plan, folder: Path, task: Sequence[Wanted]) -> list[dict
     records: list[dict[str, Any]] = []
     still: dict[str, dict[str, Any]] = {}  # repeated references by what they show: measured once
     for wanted in task:
-        prompt = prompt_for(
-            str(load_person(folder, wanted.person)["presentation"]),
-            wanted.segments,
-            turn=wanted.person,
-            held_out=plan.held_out_words,
-        )
+        presentation, held_out = str(load_person(folder, wanted.person)["presentation"]), plan.held_out_words
+        prompt = prompt_for(presentation, wanted.segments, turn=wanted.person, held_out=held_out)
         named = _name(plan, wanted) | {"prompt": prompt}
         if wanted.row == "still" and named["shown"] in still:
             records.append(still[named["shown"]] | named)
@@ -246,31 +235,21 @@ def _record(
         if which == "arc":
             record["steady"] = metrics.steadiness(embedded)
             record["embedding"] = pack(embedded.mean(0))
-    record |= {
-        "found": float(found.mean()),
-        "jitter": metrics.jitter(frames),
-        "motion": metrics.motion(frames),
-    }
-    if bench.dlib:
-        row = bench.dlib.embed(picks[[TAKEN]])[0]
+    moved = {"jitter": metrics.jitter(frames), "motion": metrics.motion(frames)}
+    record |= {"found": float(found.mean()), **moved}
+    if "dlib" in bench.outsiders:
+        row = bench.outsiders["dlib"].embed(picks[[TAKEN]])[0]
         record |= {"dlib": float(row @ gallery["dlib"]), "dlib_embedding": pack(row)}
         record["dlib_distance"] = float(np.linalg.norm(row - gallery["dlib"]))
     if wanted.seed == 0:
         record["features"] = pack(bench.scorers.features(picks[list(FEATURED)]))
-        record |= _ask_outsiders(bench, picks, gallery, record | {"prompt": prompt})
+        if "insightface" in bench.outsiders:
+            cosines = bench.outsiders["insightface"].embed(picks[list(LOOKED_AT)]) @ gallery["insightface"]
+            record["insightface"] = metrics.similarity(cosines, np.isfinite(cosines))
+        record |= bench.consisid.judge(picks, bench.references(wanted.person)[record["shown"]], prompt)
         if wanted.person < SHOWN:
             keep_strip(bench.folder, wanted, frames)
     return record
-
-
-def _ask_outsiders(bench: Bench, picks: UInt8[np.ndarray, "f h w 3"], gallery, record) -> dict[str, Any]:
-    """Let dearer judges from elsewhere look, those that are installed."""
-    said: dict[str, Any] = {}
-    if bench.insightface:
-        cosines = bench.insightface.embed(picks[list(LOOKED_AT)]) @ gallery["insightface"]
-        said["insightface"] = metrics.similarity(cosines, np.isfinite(cosines))
-    face = bench.references(record["person"])[record["shown"]]
-    return said | bench.consisid.judge(picks, face, record["prompt"])
 
 
 def show_faces(frames: UInt8[np.ndarray, "n h w 3"]) -> Bool[np.ndarray, " n"]:
@@ -290,14 +269,3 @@ def keep_strip(folder: Path, wanted: Wanted, frames: UInt8[np.ndarray, "f h w 3"
     path = strip_file(folder, wanted.key)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(list(frames[list(STRIP)]), axis=1)).save(path, quality=92)
-
-
-def pack(array: Float[np.ndarray, "..."]) -> str:
-    """Write half-precision numbers as text."""
-    return base64.b64encode(np.ascontiguousarray(array, np.float16).tobytes()).decode()
-
-
-def unpack(text: str, columns: int | None = None) -> np.ndarray:
-    """Read what `pack` wrote; `columns` gives back the rows."""
-    flat = np.frombuffer(base64.b64decode(text), np.float16).astype(np.float64)
-    return flat if columns is None else flat.reshape(-1, columns)

@@ -127,6 +127,8 @@ def verify(
         people: who is shown, for the interval; None takes the groups.
         among: pairs that count; None takes all.
     """
+    from sklearn.metrics import roc_auc_score
+
     people = group if people is None else people
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     one, other = np.triu_indices(len(rows), 1)
@@ -139,30 +141,40 @@ def verify(
         times = np.bincount(drawn, minlength=len(names)).astype(float)
         # A pair of one person is drawn as often as the person, a pair of two as often as both.
         weight = np.where(who[one] == who[other], times[who[one]], times[who[one]] * times[who[other]])
-        return _rates(alike, same, weight)
+        rate = equal_error_rate(alike, same, weight)
+        if np.isnan(rate):
+            return np.nan, np.nan
+        return float(roc_auc_score(same, alike, sample_weight=weight)), rate
 
     counts = {"same": int(same.sum()), "different": int((~same).sum())}
     if not all(counts.values()):
         return {"auc": (np.nan,) * 3, "eer": (np.nan,) * 3} | counts
     value = rates(np.arange(len(names)))
     drawn = np.array([rates(d) for d in draw_people(len(names), seed=0, resamples=100)])
-    ends = np.nanpercentile(drawn, (2.5, 97.5), axis=0)
+    ends = np.nanpercentile(drawn, _TAILS, axis=0)
     return {name: (value[k], *ends[:, k].tolist()) for k, name in enumerate(("auc", "eer"))} | counts
 
 
-def _rates(alike, same, weight) -> tuple[float, float]:
-    from sklearn.metrics import roc_auc_score, roc_curve
+def equal_error_rate(
+    scores: Float[np.ndarray, " n"],
+    same: Bool[np.ndarray, " n"],
+    weights: Float[np.ndarray, " n"] | None = None,
+) -> float:
+    """Return the rate at which as many strangers are accepted as own people are refused.
 
-    drawn = weight > 0
-    if len(np.unique(same[drawn])) < 2:
-        return np.nan, np.nan
-    alike, same, weight = alike[drawn], same[drawn], weight[drawn]
-    false, true, _ = roc_curve(same, alike, sample_weight=weight)
-    crossing = int(np.argmin(np.abs(false - (1 - true))))
-    return (
-        float(roc_auc_score(same, alike, sample_weight=weight)),
-        float((false[crossing] + 1 - true[crossing]) / 2),
-    )
+    Args:
+        scores: how alike a pair is; a pair is accepted at a threshold or above.
+        same: whether a pair is one person.
+        weights: how often each pair counts; NaN is returned where one kind of pair does not occur at all.
+    """
+    from sklearn.metrics import roc_curve
+
+    weights = np.ones(len(scores)) if weights is None else weights
+    if not weights[same].sum() or not weights[~same].sum():
+        return float("nan")
+    accepted, known, _ = roc_curve(same, scores, sample_weight=weights, drop_intermediate=False)
+    gap = accepted - (1 - known)  # rises; the curves cross where it is 0
+    return float(np.interp(0.0, gap, accepted))
 
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> float:

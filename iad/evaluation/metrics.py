@@ -1,63 +1,34 @@
-"""What every number of the `action` suite means, exactly, as functions of arrays.
+"""What every number of the `action` suite means, exactly, as functions of arrays; and who judges actions.
 
 In come frames, embeddings, and action tracks read off frames (57 coefficients, then pitch, yaw and roll in
 degrees); out come numbers. No network and no file is touched here.
+
+Judges of what a clip does are the regressor's coefficients, and dlib's landmarks, an outsider. Examples, true
+performances of training people as records of `iad.evaluation.action_clips`, teach an `ActionJudge` for each
+way of reading faces; its answers are entered into the records of clips.
 """
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 
+from iad.config import TRACK
+from iad.evaluation.outside import POSES, READINGS
+from iad.evaluation.people import REFERENCE_FRAME
 from iad.geometry.coefficients import EXPRESSIONS
+
+Record = dict[str, Any]
+SUFFIX = {"track": "", "marks": ", dlib"}  # of a column, by the field of a record that is read
+PENALTY = 0.01  # of a classifier's squared weights, a sample; features are standardised
 
 POSE_SCALE = 15.0  # degrees; a turn of the head by these counts as much as a coefficient of 1
 ONSET = 4  # frames (half a second) until an action is reached
 FACE = slice(24, 104)  # rows and columns of a 128-pixel frame where the framing puts the face
-
-# What "copied" means, in every table.
-COPIED = (
-    "share of the photo's expression that comes through into the clip, the prompt held fixed: cov(clip, z) / "
-    "cov(photo, z) over people, z what training people look like who show what the photo shows; 1 copies "
-    "all, 0 nothing."
-)
-
-# One line each for the report, in the order of its columns.
-DEFINITIONS = {
-    "gallery picture": "a calm face of the person, of which no clip is made; for photo people it is drawn "
-    "from the same photo, for there is no second one.",
-    "FaceSim-Arc": "mean over 16 frames of max(0, cosine to the gallery picture), by a small recogniser of "
-    "ours trained with ArcFace's loss; frames without a detected face are skipped, none at all is 0 "
-    "(ConsisID's definition, but for the picture and larger recognisers: compare within this table only).",
-    "FaceSim-Cur": "the same by another small recogniser, trained with CurricularFace's loss.",
-    "FaceSim-Arc, InsightFace": "the same by buffalo_l's ArcFace R50, 4 frames (seed 0 only).",
-    "dlib": "cosine of dlib's 128-d embedding of a frame to the gallery picture's.",
-    "dlib distance": "Euclidean distance of the same, embeddings having length one.",
-    "right person": "share of clips whose mean embedding (Arc) is nearest to the own gallery picture of all "
-    "people's.",
-    "right person, dlib": "the same by dlib, one frame of every clip.",
-    "face found": "share of frames in which dlib's detector finds a face in one look at 256 pixels; 4 of 16 "
-    "frames are looked at, each speaks for itself and three neighbours.",
-    "action right": "share of clips that a classifier takes for the prompted action; it reads the "
-    "regressor's track and is taught on true renders of training people.",
-    "expression copied": f"{COPIED} Read by the regressor.",
-    "pose copied": "the same of the head pose.",
-    "broad > slight": "share of people who do more when the prompt says 'broadly' than when it says "
-    "'slightly', or words to that effect.",
-    "broad / slight": "how many times more, on average.",
-    "second right": "share of seconds of two-action timelines that show their own action, by a classifier of "
-    "seconds.",
-    "…, dlib": "the same judged by dlib's 68 landmarks, which nothing here was trained or conditioned on: "
-    "openings, widths and heights in eye distances, and where the nose stands.",
-    "steadiness": "mean cosine of neighbouring frames (Arc).",
-    "jitter": "energy of the frames' second difference in time, over that of true renders.",
-    "motion": "mean optical flow in the face (DIS), over that of true renders.",
-    "Frechet": "Frechet distance of the action regressor's features, 4 frames of each clip of seed 0, to as "
-    "many of true renders of the same people; Gaussian fit, covariances shrunk by Ledoit and Wolf; "
-    "interval by jackknife over eighths of the people.",
-}
-
 
 
 def similarity(cosines: Float[np.ndarray, " f"], found: Bool[np.ndarray, " f"] | None = None) -> float:
@@ -155,7 +126,7 @@ def frechet(
 ) -> float:
     """Frechet distance of two Gaussians: |m - n|^2 + tr(A + B - 2 (A B)^(1/2)).
 
-    Dowson and Landau 1982; the true one, unlike the value that ConsisID calls FID (see `inception_clip`).
+    Dowson and Landau 1982; the true one, unlike the value that ConsisID calls FID (see `outside`).
     """
     values, vectors = np.linalg.eigh(covariance_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -205,3 +176,112 @@ def seconds_of(track: Float[np.ndarray, "f c"], fps: int = 8) -> Float[np.ndarra
     """Cut a track into whole seconds."""
     whole = len(track) // fps
     return rearrange(track[: whole * fps], "(s t) c -> s t c", t=fps)
+
+
+def pack(array: Float[np.ndarray, "..."]) -> str:
+    """Write half-precision numbers as text."""
+    return base64.b64encode(np.ascontiguousarray(array, np.float16).tobytes()).decode()
+
+
+def unpack(text: str, columns: int | None = None) -> np.ndarray:
+    """Read what `pack` wrote; `columns` gives back the rows."""
+    flat = np.frombuffer(base64.b64decode(text), np.float16).astype(np.float64)
+    return flat if columns is None else flat.reshape(-1, columns)
+
+
+@dataclass(frozen=True)
+class ActionJudge:
+    """One way of reading faces, and what training people taught about it.
+
+    Attributes:
+        field: of the records, which holds what was read in every frame.
+        scale: by which readings are divided, so that each counts alike.
+        face: how many of the readings are the expression's; the others are the head pose's.
+        clip: names the action of a whole clip.
+        second: names the action of a second.
+        rest: posture of a calm face.
+        wanted: posture of every action.
+        shown: what a face reads like in the moment in which references are taken, by action.
+    """
+
+    field: str
+    scale: Float[np.ndarray, " c"]
+    face: int
+    clip: Any
+    second: Any
+    rest: Float[np.ndarray, " k"]
+    wanted: Mapping[str, Float[np.ndarray, " k"]]
+    shown: Mapping[str, Float[np.ndarray, " c"]]
+
+    @property
+    def suffix(self) -> str:
+        """What is added to a column's name."""
+        return SUFFIX[self.field]
+
+    def read(self, record: Record) -> Float[np.ndarray, "f c"]:
+        """Return what was read off a clip."""
+        return unpack(record[self.field], len(self.scale)) / self.scale
+
+    def judge(self, record: Record) -> Record:
+        """Say what a clip shows."""
+        readings, actions, part = self.read(record), record["actions"], record["part"]
+        said: Record = {f"mean{self.suffix}": readings.mean(0)}
+        if part == "basic":
+            named = str(self.clip.predict(summarise_track(readings)[None])[0])
+            said[f"judged{self.suffix}"] = named
+            said[f"action_right{self.suffix}"] = float(named == actions[0])
+        elif part == "timeline":
+            seconds = np.stack([summarise_track(second) for second in seconds_of(readings)])
+            right = self.second.predict(seconds) == np.array(actions)
+            said[f"seconds_right{self.suffix}"] = float(right.mean())
+        else:
+            said[f"strength{self.suffix}"] = strength(readings, self.wanted[actions[0]], self.rest)
+        return said
+
+
+def teach_judges(examples: Iterable[Record]) -> list[ActionJudge]:
+    """Teach a judge for each way in which the examples were read."""
+    examples = list(examples)
+    return [_teach(examples, field) for field in SUFFIX if all(field in example for example in examples)]
+
+
+def _teach(examples: list[Record], field: str) -> ActionJudge:
+    if field == "track":
+        face, scale = EXPRESSIONS, np.ones(TRACK)
+        scale[EXPRESSIONS:] = POSE_SCALE
+    else:
+        face, scale = len(READINGS) - POSES, np.ones(len(READINGS))
+    tracks = [(example["actions"], unpack(example[field], len(scale)) / scale) for example in examples]
+    if field != "track":
+        spread = np.concatenate([track for _, track in tracks]).std(0) + 1e-6
+        scale, tracks = spread, [(actions, track / spread) for actions, track in tracks]
+    single = [(actions[0], track) for actions, track in tracks if len(actions) == 1]
+    whole = [(name, track) for name, track in single if name != "neutral"]
+    parts = [
+        (name, second)
+        for actions, track in tracks
+        if len(actions) > 1
+        for name, second in zip(actions, seconds_of(track), strict=True)
+    ]
+    by_name: dict[str, list[np.ndarray]] = {}
+    for name, track in single:
+        by_name.setdefault(name, []).append(track)
+    wanted = {name: np.mean([posture(t) for t in found], axis=0) for name, found in by_name.items()}
+    shown = {name: np.mean([t[REFERENCE_FRAME] for t in found], axis=0) for name, found in by_name.items()}
+    classifiers = [
+        teach_classifier(np.stack([summarise_track(t) for _, t in some]), [name for name, _ in some])
+        for some in (whole, parts)
+    ]
+    return ActionJudge(field, scale, face, *classifiers, wanted["neutral"], wanted, shown)
+
+
+def teach_classifier(
+    features: Float[np.ndarray, "n d"], labels: Sequence[str], *, penalty: float = PENALTY
+) -> Any:
+    """Fit to standardised features; `predict` of what is returned names the likeliest action of every row."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = LogisticRegression(C=1 / (penalty * len(labels)), max_iter=300)
+    return make_pipeline(StandardScaler(), classifier).fit(features, np.array(labels))

@@ -1,18 +1,28 @@
-"""Judges from elsewhere: real recognisers and landmarks, where they are installed; nothing is ever fetched.
+"""Judges from elsewhere: real recognisers, landmarks, Inception and CLIP; nothing is ever fetched.
 
 Frames are in the framing of `iad.faces`, 128 pixels. Embeddings come with rows of length one, so that a dot
 product is a cosine; a row of NaN says that the judge saw no face in that frame.
+
+`InceptionClipJudge` has ConsisID's other two numbers, as its code computes them (arXiv 2411.17440,
+eval/get_facesim_fid.py and eval/get_clipscore.py). What it calls FID is the distance of *one* face from one
+other, whose covariances are zero: the squared distance of two feature vectors, least for a copy of the
+reference, and no Frechet distance (that is `iad.evaluation.metrics.frechet`). Its CLIPScore shows CLIP frames
+with red and blue exchanged; we do the same, since comparing numbers is all that it is good for.
 """
 
 import importlib.util
-from functools import cache
+from collections.abc import Iterable
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from einops import rearrange
 from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
 
-from iad.evaluation.real.mesh import Meshes
 from iad.faces.detectors import find_model
 
 LARGE = 256  # pixels; dlib's models want the face about 150 wide
@@ -27,6 +37,10 @@ READINGS = ("mouth open", "mouth wide", "corners up", "lips high", "left eye", "
 )  # fmt: skip
 POSES = 2
 SAME = 0.6  # distance up to which dlib's authors call two faces one person
+INCEPTION_SIZE = 299
+INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"
+CLIP = "openai/clip-vit-base-patch32"
+_MIDDLE = (0.1, 0.9)  # of our framing: where ArcFace's alignment, which ConsisID crops by, ends
 # dlib's five points in MediaPipe's mesh: outer and inner corner of the eye at the picture's right, of the one
 # at its left, and the base of the nose.
 _FIVE = (263, 362, 33, 133, 2)
@@ -35,15 +49,18 @@ _FIVE = (263, 362, 33, 133, 2)
 def available() -> dict[str, str]:
     """Tell for every outside judge what is missing, in a sentence; an empty one where nothing is."""
     return {
-        "dlib": _lacks_dlib(),
+        "dlib": lacks_dlib(),
         "insightface": _lacks_insightface(PACKS),
         "curricularface-ir101": (
             "CurricularFace IR-101 is not judged: no package carries its weights; our own 'cur' stands in."
         ),
+        "ConsisID's 'FID'": _lacks_inception(),
+        "CLIPScore": _lacks_clip(),
     }
 
 
-def _lacks_dlib() -> str:
+def lacks_dlib() -> str:
+    """Say what dlib's judges need and do not have; empty where nothing."""
     if not importlib.util.find_spec("dlib"):
         return "dlib is not installed; install it with: pip install dlib-bin"
     try:
@@ -61,6 +78,23 @@ def _lacks_insightface(packs: Path) -> str:
     if lacking:
         return f"InsightFace's pack buffalo_l lacks {', '.join(lacking)} in {folder}; put them there."
     return ""
+
+
+def _lacks_inception() -> str:
+    if not importlib.util.find_spec("torchvision"):
+        return "ConsisID's 'FID' needs Inception v3 of torchvision, which is not installed."
+    path = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+    return "" if path.is_file() else f"ConsisID's 'FID' needs Inception's weights at {path}."
+
+
+def _lacks_clip() -> str:
+    from huggingface_hub import try_to_load_from_cache
+
+    if not importlib.util.find_spec("transformers"):
+        return "CLIPScore needs transformers, which is not installed."
+    files = [try_to_load_from_cache(CLIP, name) for name in ("model.safetensors", "pytorch_model.bin")]
+    there = any(isinstance(file, str) for file in files)
+    return "" if there else f"CLIPScore needs {CLIP} in the hub's cache."
 
 
 def read_landmarks(points: Float[np.ndarray, "f 68 2"]) -> Float[np.ndarray, "f 11"]:
@@ -93,8 +127,7 @@ class DlibJudge:
     """
 
     def __init__(self):
-        lack = available()["dlib"]
-        if lack:
+        if lack := lacks_dlib():
             raise ValueError(lack)
         import dlib
 
@@ -125,7 +158,9 @@ def _load_recogniser():
     return dlib.face_recognition_model_v1(str(find_model(DLIB_FILE)))
 
 
-def recognise(pictures, meshes: Meshes) -> Float32[np.ndarray, "f 128"]:
+def recognise(
+    pictures: Iterable[UInt8[np.ndarray, "_ _ 3"]], points: Float32[np.ndarray, "f 468 3"]
+) -> Float32[np.ndarray, "f 128"]:
     """Embed who each picture shows by dlib, the face placed by a mesh; rows of NaN where it saw no face.
 
     The product itself may use this recogniser (its file is CC0) to say who somebody is; reports say so.
@@ -133,10 +168,9 @@ def recognise(pictures, meshes: Meshes) -> Float32[np.ndarray, "f 128"]:
     Raises:
         ValueError: the recogniser is not installed.
     """
-    if lack := available()["dlib"]:
+    if lack := lacks_dlib():
         raise ValueError(lack)
-    rows = [_describe(picture, points) for picture, points in zip(pictures, meshes.points, strict=True)]
-    return np.array(rows, np.float32)
+    return np.array([_describe(*pair) for pair in zip(pictures, points, strict=True)], np.float32)
 
 
 def _describe(picture: UInt8[np.ndarray, "h w 3"], points: Float32[np.ndarray, "468 3"]) -> np.ndarray:
@@ -161,8 +195,7 @@ class InsightFaceJudge:
     """
 
     def __init__(self, packs: Path = PACKS):
-        lack = _lacks_insightface(packs)
-        if lack:
+        if lack := _lacks_insightface(packs):
             raise ValueError(lack)
         from insightface.app import FaceAnalysis
 
@@ -192,3 +225,59 @@ class InsightFaceJudge:
 
 def _unit(rows: np.ndarray) -> Float32[np.ndarray, "f e"]:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def feature_distance(frames: Float[np.ndarray, "f d"], reference: Float[np.ndarray, " d"]) -> float:
+    """What ConsisID calls FID: the mean squared distance of frames' features to the reference's."""
+    return float(np.square(frames - reference).sum(1).mean())
+
+
+class InceptionClipJudge:
+    """Inception and CLIP, each loaded when it is first asked and installed."""
+
+    @cached_property
+    def inception(self) -> torch.nn.Module | None:
+        """Inception v3 up to its last layer's input, or None."""
+        if _lacks_inception():
+            return None
+        from torchvision import models
+
+        network = models.inception_v3(weights=models.Inception_V3_Weights.DEFAULT)
+        network.fc = torch.nn.Identity()
+        return network.eval()
+
+    @cached_property
+    def clip(self) -> tuple[Any, Any] | None:
+        """CLIP and its processor, or None."""
+        if _lacks_clip():
+            return None
+        from transformers import CLIPModel, CLIPProcessor
+
+        here = {"local_files_only": True}
+        return CLIPModel.from_pretrained(CLIP, **here).eval(), CLIPProcessor.from_pretrained(CLIP, **here)
+
+    @torch.inference_mode()
+    def judge(
+        self, frames: UInt8[np.ndarray, "f h w 3"], reference: UInt8[np.ndarray, "h w 3"], prompt: str
+    ) -> dict[str, float]:
+        """Return the numbers whose networks are installed; true renders have no prompt and no CLIPScore."""
+        said = {}
+        if self.inception is not None:
+            features = self.inception(_as_inception_sees(np.concatenate([frames, reference[None]]))).numpy()
+            said["consisid_fid"] = feature_distance(features[:-1], features[-1])
+        if prompt and self.clip is not None:
+            model, processor = self.clip
+            swapped = [frame[..., ::-1] for frame in frames]
+            inputs = processor(
+                text=prompt, images=swapped, return_tensors="pt", padding=True, truncation=True
+            )
+            said["clipscore"] = float(model(**inputs).logits_per_image.mean())
+        return said
+
+
+def _as_inception_sees(frames: UInt8[np.ndarray, "n h w 3"]) -> Float[Tensor, "n 3 299 299"]:
+    """Cut out the faces and enlarge them; no normalisation, as in ConsisID's code."""
+    start, end = (round(edge * frames.shape[1]) for edge in _MIDDLE)
+    size = (INCEPTION_SIZE, INCEPTION_SIZE)
+    large = [cv2.resize(f[start:end, start:end], size, interpolation=cv2.INTER_LINEAR) for f in frames]
+    return rearrange(torch.from_numpy(np.stack(large)).float() / 255, "n h w c -> n c h w")

@@ -21,7 +21,7 @@ SHIPPED = checkpoint.WEIGHTS / "mini"
 
 
 class Scorers:
-    """Two recognisers and an action regressor that read uint8 frames.
+    """Two recognisers and an action regressor that read square uint8 frames; others raise a ValueError.
 
     Args:
         judges: the networks of `create_scorers`.
@@ -33,29 +33,15 @@ class Scorers:
     def embed(
         self, frames: UInt8[np.ndarray, "f h w 3"], which: Literal["arc", "cur"]
     ) -> Float32[np.ndarray, "f e"]:
-        """Embed who each frame shows; rows have length one, so a dot product is a cosine.
-
-        Raises:
-            ValueError: an unknown recogniser, or an array that is no stack of square uint8 frames.
-        """
-        if which not in ("arc", "cur"):
-            raise ValueError(f"There is no recogniser {which!r}; use 'arc' or 'cur'.")
+        """Embed who each frame shows; rows have length one, so a dot product is a cosine."""
         return self._run(self.judges[which], frames, FACE)
 
     def track(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f 60"]:
-        """Read the action off each frame: 57 coefficients, then pitch, yaw and roll in degrees.
-
-        Raises:
-            ValueError: the array is no stack of square uint8 frames.
-        """
+        """Read the action off each frame: 57 coefficients, then pitch, yaw and roll in degrees."""
         return self._run(self.judges["action"].track, frames, HEAD)
 
     def features(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f d"]:
-        """Return what the regressor's last layer reads, for a Frechet distance.
-
-        Raises:
-            ValueError: the array is no stack of square uint8 frames.
-        """
+        """Return what the regressor's last layer reads, for a Frechet distance."""
         return self._run(self.judges["action"].features, frames, HEAD)
 
     @torch.inference_mode()

@@ -1,27 +1,25 @@
-"""Who is judged: people that training never saw, their reference pictures, their prompts, and the truth.
+"""Who is judged by which clips: people that training never saw, their pictures, prompts and the truth.
 
 People are named by the numbers of their photos, so that any process can cast the same ones. The reference
 shows another action than the prompt asks for, so nothing can be had by copying it. The tiny head's people are
 made up from any number.
 
-For whom does it work? Photo people are grouped by skin tone, sex and age. Skin tone is measured, as the
-individual typology angle (ITA) of both cheeks in the photo, in the classes of Chardon et al. 1991; a dim
-photo makes anybody's darker. Sex and age are how the photos are labelled, by looks. Groups of fewer than
-`FEWEST` people are joined with a neighbour where there is an order, and else left out; where fewer than two
-groups are left, that is said.
+A `Plan` has the settings of the suite `action`. A clip of it is named by its row (an arm, or one of the rows
+to compare with), what it is for, person, action and seed; its name is its place in the file of measurements,
+so that an interrupted run goes on where it stopped. Arms are always measured by the denoiser's own frames,
+which is the method; the row "drawn" is the product: iad as a visitor sees it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from iad.geometry.head import Head
-from iad.performing.actions import EIGHT_BASIC, NORMAL, Performed, perform
+from iad.performing.actions import EIGHT_BASIC, NORMAL, SLIGHT, STRONG, Performed, perform
 from iad.portraits import clips
 from iad.portraits.captions import PersonWords
 from iad.portraits.morphable import load_head
@@ -34,13 +32,15 @@ REFERENCE_FRAME = 10  # of 16: every action is under way
 PRONOUNS: dict[str, Pronoun] = {"woman": "she", "man": "he", "person": "they"}
 TUNERS = 12  # people on whom settings are chosen and nobody reports
 _MADE_UP = 1000  # people of the tiny head
-FEWEST = 8
-TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")  # skin, lightest first
-ENDS = (55.0, 41.0, 28.0, 10.0, -30.0)  # degrees above which a skin is of the class
-AGES = ("young", "middle-aged", "older")
 SEXES = ("woman", "man")
-CHEEKS = ((41, 48, 3), (46, 54, 13))  # landmarks about each cheek: lower lid, corner of the mouth, jaw
-SPOT = 0.16  # radius of what is looked at, in eye distances
+Part = Literal["basic", "slight", "broad", "timeline", "render"]
+
+DRAWN = "drawn"  # the row of what a visitor sees
+FAIR = "entangled"  # the arm that has all of iad's but the split: what the split itself adds is over this
+PRODUCT = (DRAWN, "warp")  # rows that are no arms and make clips of the photo's own pixels
+
+RENDERS = 1000  # seed of the true renders that Frechet distances are measured to
+DEGREES: dict[Part, float] = {"slight": SLIGHT, "broad": STRONG}
 
 
 def choose_people(
@@ -55,7 +55,7 @@ def choose_people(
         ValueError: more people are asked for than there are.
         FileNotFoundError: the photo people's data is missing.
     """
-    known = range(_MADE_UP) if head == "tiny" else _photos()
+    known = range(_MADE_UP) if head == "tiny" else list_photos()
     numbers = [number for number in known if clips.is_held_out(number) == held_out]
     numbers = np.random.default_rng(seed).permutation(numbers)
     if held_out:
@@ -70,7 +70,7 @@ def cast_person(number: int, head: HeadName = "ict") -> clips.Cast:
     if head == "tiny":
         called = SEXES[number // 8 % 2]
         return clips.cast_photo(get_head(head), draw_person(number, head=get_head(head)), PersonWords(called))
-    return clips.cast_photo(get_head(head), *_photos()[number])
+    return clips.cast_photo(get_head(head), *list_photos()[number])
 
 
 def held_out_people(count: int, *, seed: int = 7, head: HeadName = "ict") -> list[clips.Cast]:
@@ -85,7 +85,8 @@ def get_head(name: HeadName) -> Head:
 
 
 @lru_cache(maxsize=1)
-def _photos() -> dict[int, tuple[PhotoRecord, PersonWords]]:
+def list_photos() -> dict[int, tuple[PhotoRecord, PersonWords]]:
+    """List the photo people by number."""
     return {record.number: (record, words) for record, words in clips.usable_photos()}
 
 
@@ -147,63 +148,107 @@ def prompt_for(
 
 
 @dataclass(frozen=True)
-class Stratum:
-    """Some of the people that are judged, by their number in the plan."""
+class Plan:
+    """The settings of a run; two runs with equal plans and weights measure the same.
 
-    of: str
-    name: str
-    people: tuple[int, ...]
+    Attributes:
+        rows: arms, and of the rows to compare with "drawn", "still" and "warp" ("truth" is always there);
+            "iad@2" is the arm at another guidance to the words than the preset's.
+        count: of people who are judged.
+        tuning: judge people on whom settings are chosen, and nobody else (see `choose_people`).
+        degrees: actions a person that are asked for slightly and broadly.
+        detail_scale: how much of the drawing counts in the row "drawn", 0 to 1.
+        teachers: training people who teach the classifiers.
+        held_out_words: prompts in wordings that training never saw.
+        head: "tiny" is made up and needs no data.
+    """
+
+    model: str
+    rows: tuple[str, ...]
+    count: int = 64
+    seeds: int = 3
+    actions: tuple[str, ...] = EIGHT_BASIC
+    degrees: int = 2
+    detail_scale: float = 1.0
+    teachers: int = 48
+    held_out_words: bool = True
+    head: HeadName = "ict"
+    tuning: bool = False
+
+    def __post_init__(self):
+        unknown = sorted(set(self.actions) - set(EIGHT_BASIC))
+        if unknown or len(set(self.actions)) < 2:
+            named, known = ", ".join(self.actions) or "none", ", ".join(EIGHT_BASIC)
+            raise ValueError(f"The actions are {named}; name two or more of: {known}.")
+        if self.count < 1:
+            raise ValueError(f"{self.count} people are asked for; ask for one or more.")
+        if self.seeds < 1:
+            raise ValueError(f"seeds is {self.seeds}; give a whole number of 1 or more.")
+
+    @property
+    def people(self) -> list[int]:
+        """Those who are judged."""
+        return choose_people(self.count, head=self.head, tuning=self.tuning)
+
+    @property
+    def class_teachers(self) -> list[int]:
+        """Training people who teach the classifiers."""
+        return choose_people(self.teachers, head=self.head, held_out=False, seed=5)
 
 
-def measure_skin(photo: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "68 2"]) -> float:
-    """Return the typology angle of the cheeks, degrees: arctan((L* - 50) / b*), higher is lighter."""
-    lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    radius = SPOT * np.linalg.norm(landmarks[42:48].mean(0) - landmarks[36:42].mean(0))
-    mask = np.zeros(photo.shape[:2], np.uint8)
-    for about in CHEEKS:
-        x, y = landmarks[list(about)].mean(0).round().astype(int).tolist()
-        cv2.circle(mask, (x, y), max(1, round(float(radius))), 1, -1)
-    lightness, _, yellow = np.median(lab[mask > 0], axis=0)
-    return float(np.degrees(np.arctan2(lightness - 50, max(yellow, 1e-6))))
+@dataclass(frozen=True)
+class Wanted:
+    """One clip to make and measure."""
+
+    row: str
+    part: Part
+    person: int
+    segments: tuple[Performed, ...]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """The clip's name."""
+        return f"{self.row}/{self.part}/{self.person}/{'+'.join(self.actions)}/{self.seed}"
+
+    @property
+    def actions(self) -> list[str]:
+        """What is to be seen, in order."""
+        return [segment.actions[0] for segment in self.segments]
 
 
-def name_tone(angle: float) -> str:
-    """Name the class of a typology angle."""
-    return TONES[sum(angle <= end for end in ENDS)]
+def list_wanted(plan: Plan, row: str, person: int) -> Iterator[Wanted]:
+    """List the clips of one row of the table and one person.
+
+    Only generated rows have several seeds. A repeated reference is compared by the basic actions alone.
+    """
+    arm = row not in ("truth", "still", "warp")
+    for action in plan.actions:
+        for seed in range(plan.seeds if arm else 1):
+            yield Wanted(row, "basic", person, (_whole(action),), seed)
+    if row == "truth":
+        for action in plan.actions:
+            yield Wanted(row, "render", person, (_whole(action),), RENDERS)
+    if row != "still":
+        for k in range(plan.degrees):
+            action = plan.actions[
+                (person + k * len(plan.actions) // max(1, plan.degrees)) % len(plan.actions)
+            ]
+            for part, intensity in DEGREES.items():
+                yield Wanted(row, part, person, (_whole(action, intensity),), 0)
+        yield Wanted(row, "timeline", person, timeline(plan.actions, person), 0)
 
 
-def list_strata(people: Sequence[int]) -> tuple[list[Stratum], list[str]]:
-    """Group photo people by their places in a list; returns groups, and sentences where there are no two."""
-    labels: dict[str, dict[int, str]] = {"skin tone": {}, "sex": {}, "age": {}}
-    for place, number in enumerate(people):
-        record, words = _photos()[number]
-        labels["skin tone"][place] = name_tone(measure_skin(record.load_photo(), record.landmarks))
-        labels["sex"][place], labels["age"][place] = words.presentation, words.age
-    strata: list[Stratum] = []
-    left_out = []
-    for of, order in (("skin tone", TONES), ("sex", SEXES), ("age", AGES)):
-        groups = [(name, [p for p, label in labels[of].items() if label == name]) for name in order]
-        groups = groups if of == "sex" else join_small(groups)
-        large = [Stratum(of, name, tuple(people)) for name, people in groups if len(people) >= FEWEST]
-        if len(large) > 1:
-            strata += large
-        else:
-            left_out.append(f"By {of}, there are too few people to tell groups apart.")
-    return strata, left_out
+def _whole(action: str, intensity: float = NORMAL) -> Performed:
+    return Performed((action,), 0.0, clips.SECONDS, intensity)
 
 
-def join_small(
-    groups: Sequence[tuple[str, Sequence[int]]], fewest: int = FEWEST
-) -> list[tuple[str, list[int]]]:
-    """Join neighbours in an order until each group has as many people as needed, or only one is left."""
-    joined = [([name], list(people)) for name, people in groups if people]
-    while len(joined) > 1 and min(len(people) for _, people in joined) < fewest:
-        k = min(range(len(joined)), key=lambda place: len(joined[place][1]))
-        beside = [place for place in (k - 1, k + 1) if 0 <= place < len(joined)]
-        other = min(beside, key=lambda place: len(joined[place][1]))
-        first, second = sorted((k, other))
-        names, people = (joined[first][part] + joined[second][part] for part in (0, 1))
-        joined[first : second + 1] = [(names, people)]
-    return [
-        (names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}", people) for names, people in joined
-    ]
+def timeline(actions: tuple[str, ...], turn: int) -> tuple[Performed, Performed]:
+    """Give two different actions, a second each; all pairs take turns."""
+    count = len(actions)
+    first, apart = turn % count, 1 + turn // count % (count - 1)
+    second = (first + apart) % count
+    return (
+        Performed((actions[first],), 0.0, clips.SECONDS / 2),
+        Performed((actions[second],), clips.SECONDS / 2, clips.SECONDS),
+    )

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -21,13 +22,10 @@ SETTINGS = "settings.json"
 
 def describe_hardware() -> str:
     """Say on what a report was made, in one line."""
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-
-
-def _processor() -> str:
     told = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*: *(.+?) *$", told.read_text() if told.exists() else "", re.MULTILINE)
-    return named[1] if named else platform.processor() or platform.machine()
+    processor = named[1] if named else platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def write_report(
@@ -47,6 +45,18 @@ def write_report(
     head = ["# Evaluation", "", f"`{command}`", "", f"{facts['date']}; {facts['hardware']}.", ""]
     (output / "report.md").write_text("\n".join([*head, *pages.values()]))
     return report
+
+
+def write_suite(output: Path, name: str, report: Mapping[str, Any], page: str) -> None:
+    """Write a suite's own report, for programs and for readers."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / f"{name}.json").write_text(json.dumps(as_json(report), indent=1))
+    (output / f"{name}.md").write_text(page)
+
+
+def load_words(suite: str) -> dict[str, Any]:
+    """Read what a suite's page says around its numbers."""
+    return tomllib.loads(Path(__file__).with_name("pages.toml").read_text("utf-8"))[suite]
 
 
 def as_json(value: Any) -> Any:
@@ -96,13 +106,12 @@ def write_estimate(
         sign: "+" writes it before what is above zero.
     """
     scale, digits, unit = (100, 0, " %") if percent else (1, digits, "")
-    known = [
-        None if x is None or not math.isfinite(x) else f"{scale * x:{sign}.{digits}f}" for x in estimate or ()
-    ]
-    value, *ends = known or [None]
-    if value is None or not any(ends):
-        return "–" if value is None else value + unit
-    return f"{value}{unit} [{', '.join(end or '–' for end in ends)}]"
+    known = [x is not None and math.isfinite(x) for x in estimate or ()]
+    if not known or not known[0]:
+        return "–"
+    shown = zip(estimate, known, strict=True)
+    value, *ends = (f"{scale * x:{sign}.{digits}f}" if told else "–" for x, told in shown)
+    return f"{value}{unit} [{', '.join(ends)}]" if any(known[1:]) else value + unit
 
 
 class Journal:

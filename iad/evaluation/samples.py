@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from iad.config import LANDMARKS, Preset
 from iad.evaluation.intervals import as_entry, verify
-from iad.evaluation.real.material import list_looks
+from iad.evaluation.material import list_looks
 from iad.faces import CROP_SIZE, Face
 from iad.faces.recogniser import DIM
 from iad.geometry.coefficients import EXPRESSIONS, POSE_LIMITS

