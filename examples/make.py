@@ -37,7 +37,7 @@ def make_gallery() -> None:
     for entry, example in zip(present, load_examples(), strict=True):
         if "person" in entry:  # fetched by who wants them, and so no part of the repository
             continue
-        result = pipe(example.picture, example.prompt, seed=0)
+        result = pipe(example.picture, example.prompt, seed=0, loop=True)
         result.save(FOLDER / "gallery" / name_clip(entry), label=True)
         if name_clip(entry) in STRIP:
             photo = crop(example.picture, pipe.find_face(example.picture).affine, STRIP_SIDE)

@@ -21,6 +21,7 @@ from iad.config import EXPRESSIONS
 from iad.faces import Face
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import POSE_LIMITS
+from iad.geometry.curves import ease
 from iad.geometry.drawing import adapt, draw, enlarge, fit_photo, retime
 from iad.geometry.driving import Driven, is_video, read_driver
 from iad.geometry.refining import Repair
@@ -36,6 +37,7 @@ from iad.request import DURATION, FPS, Request, check_duration
 from iad.result import Result
 from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
 
+CLOSING = 0.5  # seconds in which a loop goes back to its beginning
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
 ONE_STEP = (
     "{model} predicts a clip in one step; num_inference_steps={steps} changed nothing, leave it out."
@@ -82,6 +84,8 @@ class IaDPipeline(Model):
         driver = None if request.action_reference is None else self._read_driver(request, seconds, fps)
         asked = {"seconds": seconds, "fps": fps, "seed": request.seed}
         moved = self._perform(request.prompt, request.timeline, driver, **asked)
+        if request.loop:
+            moved = replace(moved, track=close_loop(moved.track, fps))
         track, guidance = scale_track(moved.track, request.action_scale), self._guidance(request)
         frames, made_of = None, {"photo": 0.0, "denoiser": 1.0, "paint": 0.0}
         if fitted is None or share < 1:
@@ -101,7 +105,7 @@ class IaDPipeline(Model):
         settings = {
             "model": self.preset.name, "arm": arm, "seed": request.seed, "frames": len(frames),
             "size": size, "fps": fps, "prompt": request.prompt, "detail_scale": request.detail_scale,
-            "paste_back": request.paste_back,
+            "paste_back": request.paste_back, "loop": request.loop,
         }  # fmt: skip
         people = [*face_notes(faces, request.face), *compare_people(identities)]
         notes = [*people, *notes, *moved.notes, *self.notes, *self._tell_steps(request)]
@@ -255,6 +259,15 @@ def compare_people(identities: Float[np.ndarray, "n d"]) -> list[str]:
         for k, value in enumerate(likeness)
         if value < SAME
     ]
+
+
+def close_loop(track: Float[np.ndarray, "f 60"], fps: float) -> Float[np.ndarray, "f 60"]:
+    """Let the last frames go back to the first, which follows them when a clip is played again and again."""
+    count = min(round(CLOSING * fps), len(track) // 3)
+    share = ease(np.arange(1, count + 1) / (count + 1))[:, None].astype(track.dtype)
+    closed = track.copy()
+    closed[len(track) - count :] += share * (track[0] - closed[len(track) - count :])
+    return closed
 
 
 def scale_track(track: Float[np.ndarray, "f 60"], scale: float) -> Float[np.ndarray, "f 60"]:

@@ -85,6 +85,7 @@ class Request:
         only="small",
     )  # fmt: skip
     paste_back: bool = _setting(False, "put the moving face into its own whole photo", only="small")
+    loop: bool = _setting(False, "lead the end of the clip back to its beginning", only="small")
     motion: str = _setting(
         "relative", "whether a driving video turns the head about its own middle pose, or as it stands",
         choices=("relative", "absolute"), only="small", option=None,

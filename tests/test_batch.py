@@ -126,7 +126,7 @@ def test_every_request_becomes_a_clip_and_a_result(pipeline, folder, capsys):
 
 
 def test_a_request_says_length_rate_and_size(pipeline, folder):
-    form = {"duration": 4.5, "fps": 30, "size": 256, "paste_back": True}
+    form = {"duration": 4.5, "fps": 30, "size": 256, "paste_back": True, "loop": True}
     _write(folder, _request(**form, prompt="[0-4s] nods"))
     assert _batch(folder) == 0
     assert pipeline.calls == [Request([PORTRAIT.read_bytes()], "[0-4s] nods", **form)]

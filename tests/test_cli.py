@@ -104,10 +104,10 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
 
 
 def test_length_rate_and_size_of_a_small_clip_are_chosen(pipeline, tmp_path, capsys):
-    options = ("--size", "256", "--duration", "7.5", "--fps", "30", "--paste-back")
+    options = ("--size", "256", "--duration", "7.5", "--fps", "30", "--paste-back", "--loop")
     assert _generate(*options, prompt="[0-7s] nods", output=tmp_path / "a.mp4") == 0
     asked = pipeline.calls[1][1]
-    form = {"size": 256, "duration": 7.5, "fps": 30.0, "paste_back": True}
+    form = {"size": 256, "duration": 7.5, "fps": 30.0, "paste_back": True, "loop": True}
     assert asked == Request([PORTRAIT], "[0-7s] nods", **form)
     assert _generate("--frames", "30", "--fps", "10", output=tmp_path / "a.gif") == 0
     assert pipeline.calls[1][1].num_frames == 30 and pipeline.calls[1][1].duration is None

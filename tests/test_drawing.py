@@ -155,6 +155,18 @@ def test_length_rate_size_and_whole_photo(mini):
     assert np.abs(clip.frames[20, 60:180, 180:280].astype(int) - ASTRONAUT[60:180, 180:280]).mean() > 2
 
 
+def test_a_loop_closes_where_other_clips_jump(mini):
+    def jump(clip):
+        first, last = clip.frames[[0, -1]].astype(int)
+        return np.abs(first - last).mean()
+
+    looped, straight = (mini(ASTRONAUT, "smiles broadly", size=128, loop=loop) for loop in (True, False))
+    assert jump(looped) < 0.25 * jump(straight)
+    assert np.array_equal(looped.frames[:30], straight.frames[:30])
+    steps = np.abs(np.diff(looped.frames.astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert steps[-12:].max() < 3 * steps[:36].max()  # it goes back, and does not cut
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_photos_on_their_side_are_turned_and_said(mini, turns):
     clip = mini(np.rot90(ASTRONAUT, turns).copy(), "smiles", size=128, num_frames=4)

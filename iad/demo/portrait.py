@@ -54,7 +54,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
             strip = gr.HTML(elem_id="repertoire", js_on_load=FACE_JS)
             cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
             with gr.Column(elem_id="settings"):
-                duration, whole = _lay_out_form()
+                duration, whole, loop = _lay_out_form()
                 identity, action, detail = _lay_out_strengths()
                 seed = _lay_out_seed()
                 length = choice.lay_out_length()
@@ -78,7 +78,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     more_dials = dials.inputs.values() if dials else [gr.State() for _ in range(4)]
     inputs = [
         photo, prompt, consent, seed, identity, action, guidance, face, arm,
-        more, action_from, picture, video, label, model, *more_dials, detail, duration, whole,
+        more, action_from, picture, video, label, model, *more_dials, detail, duration, whole, loop,
     ]  # fmt: skip
     run = studio.runs.wire(
         [generate.click, prompt.submit], studio.generate, inputs, [clip, report, result],
@@ -88,12 +88,12 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     shown = run.success(studio.show_scores, report, scores, **QUIET)
     shown.success(studio.offer_files, [clip, result, label], [*files, sheet, result], **QUIET)
     if dials:
-        own = [detail, guidance, duration, whole]
+        own = [detail, guidance, duration, whole, loop]
         choice.wire(model, line, arm, dials, small_dials=own, length=length, after=run.success)
     duration.change(None, duration, length, js="seconds => seconds", api_visibility="private")
     linked = {
-        "prompt": prompt, "seed": seed, "seconds": duration, "whole": whole, "identity": identity,
-        "action": action, "detail": detail, "guidance": guidance, "arm": arm,
+        "prompt": prompt, "seed": seed, "seconds": duration, "whole": whole, "loop": loop,
+        "identity": identity, "action": action, "detail": detail, "guidance": guidance, "arm": arm,
     }  # fmt: skip
     linked |= {"model": model} | dials.inputs if dials else {}
     shown = [photo, clip, scores]
@@ -195,14 +195,16 @@ def _lay_out_drivers() -> tuple[Any, Any, Any]:
     return source, picture, video
 
 
-def _lay_out_form() -> tuple[Any, Any]:
+def _lay_out_form() -> tuple[Any, Any, Any]:
     with gr.Row(elem_id="form", equal_height=True):
         duration = gr.Slider(
             1, LONGEST, DURATION, step=0.5, label="Length (seconds)", min_width=180, scale=3,
             elem_id="duration",
         )  # fmt: skip
-        whole = gr.Checkbox(False, label="In its whole photo", min_width=200, scale=2, elem_id="whole")
-    return duration, whole
+        with gr.Column(min_width=200, scale=2):
+            whole = gr.Checkbox(False, label="In its whole photo", elem_id="whole", container=False)
+            loop = gr.Checkbox(True, label="Loop without a jump", elem_id="loop", container=False)
+    return duration, whole, loop
 
 
 def _lay_out_strengths() -> tuple[Any, Any, Any]:

@@ -132,6 +132,7 @@ class Studio:
         detail_scale: float = 1.0,
         duration: float = DURATION,
         paste_back: bool = False,
+        loop: bool = True,
         request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
     ) -> Iterator[tuple[str, dict[str, Any], Result]]:
@@ -162,6 +163,7 @@ class Studio:
             duration: with "mini", seconds, 1 to 10; a timeline may ask for more, and a driving video lasts as
                 long as it is, up to 10.
             paste_back: with "mini", put the moving face into its own whole photo.
+            loop: with "mini" and words, lead the end of the clip back to its beginning.
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 
@@ -185,6 +187,7 @@ class Studio:
             if model == "mini":
                 asked |= {"guidance_scale": guidance_scale}
                 asked |= {"detail_scale": detail_scale, "paste_back": paste_back}
+                asked |= {"loop": loop and action_from == "words"}
                 asked |= {"duration": None if action_from == "video" else choose_length(prompt, duration)}
                 people = [shrink(photo, WHOLE_SIDE) for photo in people] if paste_back else people
                 waiting = not getattr(self.pipeline, "ready", True)

@@ -32,7 +32,7 @@ NAMES = {
     "steps": "Steps", "guidance_scale": "Guidance", "identity_guidance_scale": "Guidance to the person",
     "identity_scale": "Identity strength", "action_scale": "Action strength",
     "detail_scale": "Photo detail", "size": "Pixels a side", "fps": "Frames a second",
-    "paste_back": "In its whole photo",
+    "paste_back": "In its whole photo", "loop": "Loops",
 }  # fmt: skip
 SIGNATURES = {
     "none": "not signed", "valid": "signed, signer trusted", "signer unknown": "signed, signer unknown",

@@ -16,7 +16,7 @@ from iad.media.provenance.record import SOURCE_TYPE, STATEMENT
 
 SIGNED_SETTINGS = (
     "model", "arm", "seed", "steps", "frames", "guidance_scale", "identity_guidance_scale", "identity_scale",
-    "action_scale", "detail_scale", "size", "fps", "paste_back",
+    "action_scale", "detail_scale", "size", "fps", "paste_back", "loop",
 )  # fmt: skip
 SETTINGS_LABEL = "local.iad.settings"
 ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
