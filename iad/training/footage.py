@@ -177,7 +177,9 @@ def prepare_footage(
     return _finish(folder, output, entries, records) | {"reused": len(done)}
 
 
-def _settings(preset: FullSizePreset, base, filters: Filters, references: int) -> dict[str, Any]:
+def _settings(
+    preset: FullSizePreset, base: str | Path | None, filters: Filters, references: int
+) -> dict[str, Any]:
     """Return what decides how clips come out; another value makes them anew."""
     return {
         "base": str(base or f"{preset.base.repo}@{preset.base.revision}"),
@@ -228,7 +230,9 @@ class _Records:
 class _Encoders:
     """The frozen networks that clips are read with: VAE, text encoder, face encoder."""
 
-    def __init__(self, preset: FullSizePreset, base, *, device: str | None, accept_licence: bool):
+    def __init__(
+        self, preset: FullSizePreset, base: str | Path | None, *, device: str | None, accept_licence: bool
+    ):
         from iad.full_size.base import T5TextEncoder, load_base
         from iad.full_size.encoder import load_face_encoder
 
