@@ -19,7 +19,7 @@ from iad.portraits import read_table
 
 Canvas = Float[np.ndarray, "side side 3"]
 Colour = Sequence[float]
-Span = tuple[float, float]  # from and to
+Span = Sequence[float]  # from and to
 SIDE = 192
 _LEAVES = [(58, 92, 38), (86, 122, 48), (110, 146, 62), (40, 70, 34), (134, 160, 82)]
 
@@ -238,7 +238,7 @@ def _bricks(canvas: Canvas, rng: Generator, mortar: Colour, *, colours: Sequence
     return _uneven(_uneven(canvas, rng, 0.06, coarse=24), rng, 0.08) * slope
 
 
-def _planks(canvas: Canvas, rng: Generator, width: tuple[int, int], *, colours: Sequence[Colour]) -> Canvas:
+def _planks(canvas: Canvas, rng: Generator, width: Sequence[int], *, colours: Sequence[Colour]) -> Canvas:
     base, wide = _draw(rng, colours), int(rng.integers(*width))
     for x in range(0, SIDE, wide):
         grain = rng.normal(0, 1, (3, 9)).astype(np.float32)

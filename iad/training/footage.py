@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
+from jaxtyping import Float16, UInt8
 from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
@@ -254,7 +255,7 @@ class _Encoders:
         return _pack(found.states[0]), found.mask[0].sum().cpu()
 
     @torch.inference_mode()
-    def watch(self, frames: np.ndarray) -> dict[str, Tensor]:
+    def watch(self, frames: UInt8[np.ndarray, "f h w 3"]) -> dict[str, Tensor]:
         """Return mean and spread of the clip's latents (f, c, y, x), scaled as the transformer wants them."""
         pixels = torch.from_numpy(frames).to(self.device).to(self.dtype) / 127.5 - 1
         found = self.vae.encode(rearrange(pixels, "f h w c -> 1 c f h w")).latent_dist
@@ -263,7 +264,9 @@ class _Encoders:
         return {k: _pack(rearrange(x[0] * scale, "c f y x -> f c y x")) for k, x in parts.items()}
 
     @torch.inference_mode()
-    def recognise(self, crops: np.ndarray) -> tuple[Tensor, Tensor]:
+    def recognise(
+        self, crops: UInt8[np.ndarray, "b s s 3"]
+    ) -> tuple[Float16[Tensor, "b e"], Float16[Tensor, "b t e"]]:
         """Return the global vectors and the spatial tokens of face crops."""
         pictures = rearrange(torch.from_numpy(crops).to(self.device).float() / 255, "b h w c -> b c h w")
         found = self.face(pictures)
