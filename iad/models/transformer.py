@@ -94,12 +94,12 @@ class IaDBlock(CogVideoXBlock):
 
     def forward(
         self,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        temb: Tensor,
+        hidden_states: Float[Tensor, "b n d"],
+        encoder_hidden_states: Float[Tensor, "b t d"],
+        temb: Float[Tensor, "b e"],
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
         attention_kwargs: dict[str, Any] | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b t d"]]:
         """Run on latents (b, f s, d) and text; `attention_kwargs` may hold `AdapterStates` as "adapter"."""
         kwargs = dict(attention_kwargs or {})
         states: AdapterStates | None = kwargs.pop("adapter", None)
