@@ -125,20 +125,6 @@ class Request:
             most = int(LONGEST * (self.fps or FPS))
             check_number(self.num_frames, name("num_frames"), low=1, high=most)
 
-    def check_words(self, *, longest: float) -> None:
-        """Make sure that prompt and timeline can be read.
-
-        Args:
-            longest: seconds of the model's longest clip, which times must not leave without a duration.
-
-        Raises:
-            ValueError: they cannot, or are empty though no action reference stands for them.
-        """
-        from iad.text import parse_prompt
-
-        if self.prompt.strip() or self.timeline or self.action_reference is None:
-            parse_prompt(self.prompt, self.timeline, duration=self.duration or longest)
-
 
 SETTINGS = {s.name: s for s in fields(Request) if s.metadata}
 OPTIONS = {s.metadata.get("option", name): name for name, s in SETTINGS.items()}  # by what words call them

@@ -115,6 +115,8 @@ def _read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _read_line(line: bytes, number: int, folder: Path, duration: float) -> Line:
+    from iad.text import check_words
+
     values = _read_values(line)
     for key, value in values.items():
         check_name(key, KEYS, what="key")
@@ -130,7 +132,7 @@ def _read_line(line: bytes, number: int, folder: Path, duration: float) -> Line:
     if "action_reference" in settings:
         settings["action_reference"] = folder / settings["action_reference"]
     request = Request(photos, values["prompt"], **settings)
-    request.check_words(longest=duration)
+    check_words(request, longest=duration)
     return Line(number, name, values.get("format", "mp4"), request)
 
 
