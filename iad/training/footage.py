@@ -266,7 +266,7 @@ class _Encoders:
     @torch.inference_mode()
     def recognise(
         self, crops: UInt8[np.ndarray, "b s s 3"]
-    ) -> tuple[Float16[Tensor, "b e"], Float16[Tensor, "b t e"]]:
+    ) -> tuple[Float16[Tensor, "b v"], Float16[Tensor, "b t e"]]:
         """Return the global vectors and the spatial tokens of face crops."""
         pictures = rearrange(torch.from_numpy(crops).to(self.device).float() / 255, "b h w c -> b c h w")
         found = self.face(pictures)
