@@ -131,7 +131,10 @@ class Decoupler(Reader):
         return (about @ self.erase_from @ self.erase_to).unflatten(1, self.queries.shape)
 
     def forward(
-        self, vector: Float[Tensor, "b v"], tokens: Float[Tensor, "b n e"], code: Tensor | None = None
+        self,
+        vector: Float[Tensor, "b v"],
+        tokens: Float[Tensor, "b n e"],
+        code: Float[Tensor, "b c"] | None = None,
     ) -> Split:
         """Read f and split it."""
         return self.split(self.read(vector, tokens), code)

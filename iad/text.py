@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iad.config import TextConfig
+from iad.request import Request
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +89,20 @@ def parse_prompt(
     _check(ordered, duration)
     covering = _with_gaps_filled(ordered, duration)
     return tuple(Action(a.start, a.end, f"{shared} {_tidy(a.prompt)}".strip()) for a in covering)
+
+
+def check_words(request: Request, *, longest: float) -> None:
+    """Make sure that the prompt and timeline of a request can be read.
+
+    Args:
+        request: one with an action reference may leave both empty.
+        longest: seconds of the model's longest clip, which times must not leave without a duration.
+
+    Raises:
+        ValueError: they cannot be read, or are empty.
+    """
+    if request.prompt.strip() or request.timeline or request.action_reference is None:
+        parse_prompt(request.prompt, request.timeline, duration=request.duration or longest)
 
 
 def write_timeline(actions: Sequence[Action], *, shared: str = "") -> str:

@@ -134,6 +134,15 @@ def test_a_request_says_length_rate_and_size(pipeline, folder):
     assert _batch(folder) == 0 and len(pipeline.calls) == 2
 
 
+def test_a_driver_stands_for_words_that_are_empty_but_not_for_bad_ones(pipeline, folder):
+    driven = {"action_reference": "photos/a.jpg"}
+    _write(folder, _request(**driven, prompt=""), _request(**driven, prompt="[0-1s smiles"))
+    assert _batch(folder) == 2
+    made, refused = _results(folder)
+    assert made["status"] == "ok" and "a time that cannot be read" in refused["error"]
+    assert [(asked.prompt, asked.action_reference.name) for asked in pipeline.calls] == [("", "a.jpg")]
+
+
 @pytest.mark.parametrize("link", ["same", "symlink"])
 def test_no_request_writes_over_a_photo_of_any(pipeline, folder, capsys, link):
     photo = folder / "clips" / "mine.png"

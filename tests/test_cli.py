@@ -116,6 +116,15 @@ def test_length_rate_and_size_of_a_small_clip_are_chosen(pipeline, tmp_path, cap
     assert "--size: only small models take these" in capsys.readouterr().err
 
 
+def test_a_driver_stands_for_words_that_are_empty_but_not_for_bad_ones(pipeline, tmp_path, capsys):
+    driven = ("--action-reference", PORTRAIT)
+    assert _generate(*driven, prompt=" ", output=tmp_path / "a.mp4") == 0
+    assert pipeline.calls[1][1] == Request([PORTRAIT], " ", action_reference=PORTRAIT)
+    capsys.readouterr()
+    assert _generate(*driven, prompt="[0-1s smiles", output=tmp_path / "b.mp4") == 2
+    assert "a time that cannot be read" in capsys.readouterr().err
+
+
 def test_generate_takes_several_references(pipeline, tmp_path):
     assert _generate("--reference", PORTRAIT, output=tmp_path / "a.gif") == 0
     assert pipeline.calls[1][1].references == [PORTRAIT, PORTRAIT]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from iad.config import PRESETS
-from iad.models.adapters import is_adapter_key
-from iad.models.transformer import ADAPTER_SETTINGS, IaDTransformer3DModel, create_transformer
+from iad.models.adapters import WidenedPatch, is_adapter_key
+from iad.models.transformer import ADAPTER_SETTINGS, IaDBlock, IaDTransformer3DModel, create_transformer
 
 TINY = PRESETS["tiny"]
 
@@ -102,11 +102,45 @@ def test_adapters_over_a_loaded_base_share_its_weights_and_change_nothing():
     base = CogVideoXTransformer3DModel.from_config(config).eval()
     over = IaDTransformer3DModel.over(base, token_dim=128, queries=16, action_queries=16, focus=False)
     assert all(p.device.type == "cpu" and p.isfinite().all() for p in over.parameters())
-    assert over.proj_out.weight.data_ptr() == base.proj_out.weight.data_ptr()
+    stock = base.state_dict()
+    own = {key: value for key, value in over.state_dict().items() if not is_adapter_key(key)}
+    assert {k: v.data_ptr() for k, v in own.items()} == {k: v.data_ptr() for k, v in stock.items()}
     latents, text, t, identity, action = _inputs()
     states = over.adapt(identity, action, frames=4)
     adapted = over(latents, text, t, attention_kwargs={"adapter": states}).sample
     assert torch.equal(adapted, base(latents, text, t).sample)
+
+
+@torch.no_grad()
+def test_a_block_takes_over_the_layers_of_the_stock_one_and_draws_nothing():
+    from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock
+
+    sizes = {"dim": 32, "num_attention_heads": 2, "attention_head_dim": 16, "time_embed_dim": 8}
+    stock = CogVideoXBlock(**sizes, dropout=0.1, attention_bias=True, norm_eps=1e-3).eval()
+    torch.nn.init.normal_(stock.norm1.linear.weight)  # else nothing passes the gates
+    drawn = torch.get_rng_state()
+    block = IaDBlock(stock).eval()
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert dict(block.named_children()) == dict(stock.named_children())
+    assert type(stock) is CogVideoXBlock
+    given = torch.randn(2, 6, 32), torch.randn(2, 3, 32), torch.randn(2, 8)
+    for ours, theirs in zip(block(*given), stock(*given), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@torch.no_grad()
+def test_a_widened_patch_takes_over_the_weights_and_draws_nothing():
+    conv = torch.nn.Conv2d(3, 5, kernel_size=2, stride=2)
+    drawn = torch.get_rng_state()
+    wide = WidenedPatch(conv)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert wide.weight is conv.weight and wide.bias is conv.bias
+    assert type(conv) is torch.nn.Conv2d
+    noisy, crop = torch.randn(2, 2, 3, 4, 4)
+    assert torch.equal(wide(torch.cat([noisy, crop], 1)), conv(noisy))
+    wide.crop_weight.copy_(2 * conv.weight)
+    told = torch.nn.functional.conv2d(crop, 2 * conv.weight, stride=2)
+    assert torch.allclose(wide(torch.cat([noisy, crop], 1)), conv(noisy) + told)
 
 
 def test_a_base_of_another_architecture_is_refused():

@@ -115,7 +115,7 @@ def _read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _read_line(line: bytes, number: int, folder: Path, duration: float) -> Line:
-    from iad.text import parse_prompt
+    from iad.text import check_words
 
     values = _read_values(line)
     for key, value in values.items():
@@ -127,12 +127,12 @@ def _read_line(line: bytes, number: int, folder: Path, duration: float) -> Line:
         raise ValueError("A request needs a 'prompt'; say what happens, for example \"a woman laughs\".")
     settings = {OPTIONS[key]: value for key, value in values.items() if key in OPTIONS}
     check_settings(settings, name=as_key)
-    parse_prompt(values["prompt"], duration=settings.get("duration", duration))
     check_name(values.get("format", "mp4"), FORMATS, what="format")
     name = _check_file_name(values.get("name", f"{number:05d}"))
     if "action_reference" in settings:
         settings["action_reference"] = folder / settings["action_reference"]
     request = Request(photos, values["prompt"], **settings)
+    check_words(request, longest=duration)
     return Line(number, name, values.get("format", "mp4"), request)
 
 

@@ -46,7 +46,7 @@ def _check(arguments: argparse.Namespace, *, small: bool) -> tuple[Request, Path
     from iad.media.photos import load_image
     from iad.media.provenance import check_signing
     from iad.media.video import check_output
-    from iad.text import parse_prompt
+    from iad.text import check_words
 
     check_model(arguments.model)
     settings = {name: getattr(arguments, option) for option, name in OPTIONS.items()}
@@ -55,7 +55,7 @@ def _check(arguments: argparse.Namespace, *, small: bool) -> tuple[Request, Path
     request.check_for(small=small, name=as_option)
     if small:
         refuse(list_given(arguments, "a large model only"), small=True)
-    parse_prompt(request.prompt, duration=request.duration or find_longest(arguments.model))
+    check_words(request, longest=find_longest(arguments.model))
     output = check_output(arguments.output)
     check_apart(output, [*arguments.reference, arguments.action_reference])
     check_signing()

@@ -68,14 +68,12 @@ def load_network(kind: Any, folder: Path, **settings: Any) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def load_cogvideox(
-    kind: str, transformer: str, folder: Path, *, dtype: torch.dtype, **components: Any
-) -> Any:
+def load_cogvideox(kind: str, denoiser: str, folder: Path, *, dtype: torch.dtype, **components: Any) -> Any:
     """Load a pipeline of CogVideoX's kin into main memory, each of its networks whole or not at all.
 
     Args:
         kind: the pipeline's class in diffusers.
-        transformer: its transformer's.
+        denoiser: its transformer's.
         folder: as diffusers saves it.
         dtype: of all weights.
         components: parts to take instead of the folder's; `vae=None` leaves one out.
@@ -88,7 +86,7 @@ def load_cogvideox(
 
     check_tokenizer(folder / "tokenizer")
     kinds = {
-        "transformer": getattr(diffusers, transformer),
+        "transformer": getattr(diffusers, denoiser),
         "vae": diffusers.AutoencoderKLCogVideoX,
         "text_encoder": T5EncoderModel,
     }

@@ -69,14 +69,17 @@ class IdentityPatch(nn.Module):
 
 
 class WidenedPatch(nn.Conv2d):
-    """A patch embedding that also takes the latents of a face crop, in channels after the noisy ones."""
+    """A patch embedding that also takes the latents of a face crop, in channels after the noisy ones.
 
-    @classmethod
-    def over(cls, conv: nn.Conv2d) -> "WidenedPatch":
-        """Widen a convolution in place; the new weights start at zero."""
-        conv.__class__ = cls
-        conv.crop_weight = nn.Parameter(torch.zeros_like(conv.weight))
-        return conv
+    Args:
+        conv: the stock embedding, whose weights it takes over; those of the crop start at zero.
+    """
+
+    def __init__(self, conv: nn.Conv2d):
+        sizes = conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride
+        super().__init__(*sizes, bias=conv.bias is not None, device="meta")  # no memory, nothing drawn
+        self.weight, self.bias = conv.weight, conv.bias
+        self.crop_weight = nn.Parameter(torch.zeros_like(conv.weight))
 
     def forward(self, x: Float[Tensor, "b c2 y x"]) -> Float[Tensor, "b d y2 x2"]:
         """Embed (noisy latents, crop latents), joined in the channels."""

@@ -9,7 +9,7 @@ latents. The face encoder's tokens hold such a code, too.
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle, silu
 
@@ -137,6 +137,6 @@ def to_tensor(frames: np.ndarray | Tensor) -> Float[Tensor, "*b 3 h w"]:
     return torch.as_tensor(frames).movedim(-1, -3).float() / 255
 
 
-def to_uint8(frames: Float[Tensor, "*b 3 h w"]) -> np.ndarray:
-    """Turn float channels-first frames in [0, 1] into a uint8 array (..., h, w, 3)."""
+def to_uint8(frames: Float[Tensor, "*b 3 h w"]) -> UInt8[np.ndarray, "*b h w 3"]:
+    """Turn float channels-first frames in [0, 1] into uint8 ones."""
     return (frames.clamp(0, 1) * 255).round().byte().movedim(-3, -1).cpu().numpy()

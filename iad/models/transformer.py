@@ -42,9 +42,17 @@ def _show_base_settings(init: Callable[..., None]) -> Callable[..., None]:
 
 
 class IaDBlock(CogVideoXBlock):
-    """A CogVideoX block that may end with attention to identity tokens and to its frame's action tokens."""
+    """A CogVideoX block that may end with attention to identity tokens and to its frame's action tokens.
 
-    index: int | None = None  # place in `AdapterStates`; None in a block without adapter
+    Args:
+        block: the stock block, whose layers it takes over as they are; nothing is copied or drawn anew.
+    """
+
+    def __init__(self, block: CogVideoXBlock):
+        super(CogVideoXBlock, self).__init__()  # as a module that is empty: the layers are there already
+        for name, layer in block.named_children():
+            self.add_module(name, layer)
+        self.index: int | None = None  # place in `AdapterStates`; None in a block without adapter
 
     def add_adapter(self, config: Any, index: int) -> None:
         """Create the cross-attentions, and in the first block what tells patches of their cells.
@@ -86,12 +94,12 @@ class IaDBlock(CogVideoXBlock):
 
     def forward(
         self,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        temb: Tensor,
+        hidden_states: Float[Tensor, "b n d"],
+        encoder_hidden_states: Float[Tensor, "b t d"],
+        temb: Float[Tensor, "b e"],
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
         attention_kwargs: dict[str, Any] | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b t d"]]:
         """Run on latents (b, f s, d) and text; `attention_kwargs` may hold `AdapterStates` as "adapter"."""
         kwargs = dict(attention_kwargs or {})
         states: AdapterStates | None = kwargs.pop("adapter", None)
@@ -150,9 +158,8 @@ class IaDTransformer3DModel(CogVideoXTransformer3DModel):
     ):
         super().__init__(**base)
         if crop:
-            self.patch_embed.proj = WidenedPatch.over(self.patch_embed.proj)
-        for block in self.transformer_blocks:
-            block.__class__ = IaDBlock  # same weights, same place; only `forward` grows
+            self.patch_embed.proj = WidenedPatch(self.patch_embed.proj)
+        self.transformer_blocks = nn.ModuleList(IaDBlock(block) for block in self.transformer_blocks)
         self.add_adapters()
 
     def add_adapters(self) -> None:

@@ -130,8 +130,8 @@ def perform(
 
 
 def _envelope(
-    seconds: np.ndarray, segment: Performed, *, onset: float, clip: float, rng: motions.Chance
-) -> np.ndarray:
+    seconds: motions.Seconds, segment: Performed, *, onset: float, clip: float, rng: motions.Chance
+) -> motions.Seconds:
     """Rise to 1 and fall to 0 over a few tenths of a second, centred near the segment's ends."""
     rate = RATES[segment.tempo]
     # Within a clip the rise begins a little early, so that it meets the fall of what came before.
@@ -143,9 +143,9 @@ def _envelope(
 
 
 def _idle(
-    seconds: np.ndarray, *, length: float, free: np.ndarray, calm: bool, rng: motions.Chance
-) -> np.ndarray:
-    """Blink, breathe and look about a little. `free` (f,) is 1 where the eyes have nothing else to do."""
+    seconds: motions.Seconds, *, length: float, free: motions.Seconds, calm: bool, rng: motions.Chance
+) -> Float[np.ndarray, "f 60"]:
+    """Blink, breathe and look about a little. `free` is 1 where the eyes have nothing else to do."""
     track = np.zeros((len(seconds), len(COEFFICIENTS)), dtype=np.float32)
     if rng.random() < (1.0 if calm else 1 - np.exp(-0.25 * length)):
         when = rng.uniform(0.35, max(length - 0.3, 0.4))

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
 from iad.plots.style import INK, LINE, SOFT, create_figure, to_hex, to_picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 3.7, 2.5  # inches: letters stay readable where a panel is as wide as a phone
 _LEGEND = 0.16  # inches a line of the legend
@@ -73,7 +77,7 @@ def draw_curves(
     return to_picture(figure)
 
 
-def _create_panel(count: int) -> tuple[Any, Any]:
+def _create_panel(count: int) -> "tuple[Figure, Axes]":
     """Create axes at a fixed place: finding one would take twice as long as drawing."""
     legend = _LEGEND * -(-count // 2) if count > 1 else 0.0
     height = _HEIGHT + legend
@@ -86,7 +90,7 @@ def _create_panel(count: int) -> tuple[Any, Any]:
     return figure, panel
 
 
-def _draw_trace(panel, trace: Trace) -> None:
+def _draw_trace(panel: "Axes", trace: Trace) -> None:
     if trace.raw is not None:
         panel.plot(trace.x, trace.raw, color=trace.colour, alpha=0.22, linewidth=0.9)
     style = {"linestyle": (0, (4, 1.5)) if trace.dashed else "solid"}
@@ -99,7 +103,7 @@ def _draw_trace(panel, trace: Trace) -> None:
     panel.plot(trace.x, trace.y, color=trace.colour, label=trace.name, **style)
 
 
-def _scale(panel, traces: Sequence[Trace]) -> None:
+def _scale(panel: "Axes", traces: Sequence[Trace]) -> None:
     from matplotlib.ticker import LogLocator
 
     values = np.concatenate([trace.y for trace in traces if len(trace.y)] or [np.ones(1)])
@@ -139,7 +143,7 @@ def stack_bars(
 
 
 def draw_bars(
-    panel: Any, spans: Mapping[str, tuple[float, float, float]], colours: Mapping[str, str]
+    panel: "Axes", spans: Mapping[str, tuple[float, float, float]], colours: Mapping[str, str]
 ) -> Int[np.ndarray, " n"]:
     """Draw a bar with whiskers and number for each name, the first at the top; returns their places."""
     places = np.arange(len(spans))[::-1]

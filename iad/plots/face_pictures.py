@@ -82,7 +82,14 @@ def similarity_table(
     return canvas
 
 
-def _draw_cell(draw: ImageDraw.ImageDraw, place: tuple[int, int], value: float, hue, *, faint: bool) -> None:
+def _draw_cell(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    value: float,
+    hue: tuple[int, int, int],
+    *,
+    faint: bool,
+) -> None:
     x, y = place
     strength = min(1.0, abs(value)) * (0.35 if faint else 1.0)  # everyone is like themselves
     top = hue if value > 0 else SOFT

@@ -132,7 +132,12 @@ def cast_photo(
 
 
 def render_clip(
-    cast: Cast, segments: list[Performed], track: np.ndarray, rng: np.random.Generator, *, size: int = SIZE
+    cast: Cast,
+    segments: list[Performed],
+    track: Float[np.ndarray, "f 60"],
+    rng: np.random.Generator,
+    *,
+    size: int = SIZE,
 ) -> Clip:
     """Render one person performing one take, and write its captions."""
     captions = [write_caption(cast.words, segments, rng=rng, scene=cast.scene) for _ in range(CAPTIONS)]

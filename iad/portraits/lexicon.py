@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from iad.config import TRACK
 from iad.performing.actions import ACTIONS
@@ -68,7 +68,7 @@ class Entry:
         return not np.array_equal(*self.sides)
 
     @property
-    def strong(self) -> np.ndarray:
+    def strong(self) -> Bool[np.ndarray, " numbers"]:
         """Tell which of the face's numbers the gesture is about, on either side."""
         reach = np.abs(self.sides).max(0) * (np.arange(NUMBERS) < TRACK + len(RHYTHMS))
         return reach > max(0.2, 0.45 * reach.max())

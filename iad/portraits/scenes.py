@@ -7,16 +7,19 @@ from 0 to 1, and returns what it made of it; places and sizes are shares of the 
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+from numpy.random import Generator
 
 from iad.portraits import read_table
 
-Canvas = np.ndarray
+Canvas = Float[np.ndarray, "side side 3"]
+Colour = Sequence[float]
+Span = Sequence[float]  # from and to
 SIDE = 192
 _LEAVES = [(58, 92, 38), (86, 122, 48), (110, 146, 62), (40, 70, 34), (134, 160, 82)]
 
@@ -44,7 +47,9 @@ def paint(name: str, seed: int, size: int) -> UInt8[np.ndarray, "size size 3"]:
     return (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _apply(canvas, rng, *, palettes=None, **layer):
+def _apply(
+    canvas: Canvas, rng: Generator, *, palettes: Sequence[Sequence[Colour]] | None = None, **layer: Any
+) -> Canvas:
     brush, amount = next(iter(layer.items()))
     given = {key: value for key, value in layer.items() if key != brush}
     if palettes:
@@ -54,19 +59,19 @@ def _apply(canvas, rng, *, palettes=None, **layer):
     return _BRUSHES[brush](canvas, rng, amount, **given)
 
 
-def _rgb(colour) -> Float[np.ndarray, "3"]:
+def _rgb(colour: Colour) -> Float[np.ndarray, "3"]:
     return np.array(colour, np.float32) / 255
 
 
-def _draw(rng, colours):
+def _draw(rng: Generator, colours: Sequence[Colour]) -> Float[np.ndarray, "3"]:
     return _rgb(colours[rng.integers(len(colours))])
 
 
-def _scalar(colour) -> list[float]:
+def _scalar(colour: Colour | Float[np.ndarray, "3"]) -> list[float]:
     return [float(c) for c in colour]
 
 
-def _clouds(rng, coarse=4, octaves=4) -> Float[np.ndarray, "h w"]:
+def _clouds(rng: Generator, coarse: int = 4, octaves: int = 4) -> Float[np.ndarray, "side side"]:
     """Fractal noise of mean 0 and about unit deviation."""
     total = np.zeros((SIDE, SIDE), np.float32)
     for k in range(octaves):
@@ -75,7 +80,7 @@ def _clouds(rng, coarse=4, octaves=4) -> Float[np.ndarray, "h w"]:
     return total / total.std()
 
 
-def _fade(canvas, rng, stops):
+def _fade(canvas: Canvas, rng: Generator, stops: Sequence[Sequence[float]]) -> Canvas:
     """Vertical gradient through the stops, 0 at the top."""
     stops = np.array(stops)
     y = np.linspace(0, 1, SIDE)
@@ -83,13 +88,20 @@ def _fade(canvas, rng, stops):
     return np.repeat(column[:, None], SIDE, axis=1).astype(np.float32)
 
 
-def _wall(canvas, rng, edge, *, floor, colours):
+def _wall(
+    canvas: Canvas,
+    rng: Generator,
+    edge: Sequence[float],
+    *,
+    floor: Sequence[float],
+    colours: Sequence[Colour],
+) -> Canvas:
     """A wall in one of the colours, down to the edge of the floor."""
     colour = colours[rng.integers(len(colours))]
     return _fade(canvas, rng, [[0, *colour], [0.68, *colour], edge, floor])
 
 
-def _defocus(canvas, rng, radius):
+def _defocus(canvas: Canvas, rng: Generator, radius: float) -> Canvas:
     """Blur as a lens does: by a disc, in linear light."""
     reach = int(np.ceil(radius))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -99,7 +111,18 @@ def _defocus(canvas, rng, radius):
     return np.clip(cv2.GaussianBlur(blurred, (0, 0), radius * 0.25 + 0.3), 0, None) ** (1 / 2.2)
 
 
-def _boxes(canvas, rng, count, *, x, y, width, height, colours, spread=0.06):
+def _boxes(
+    canvas: Canvas,
+    rng: Generator,
+    count: int,
+    *,
+    x: Span,
+    y: Span,
+    width: Span,
+    height: Span,
+    colours: Sequence[Colour],
+    spread: float = 0.06,
+) -> Canvas:
     """Scatter upright rectangles; y is that of their bottom."""
     for _ in range(count):
         w, h = rng.uniform(*width) * SIDE, rng.uniform(*height) * SIDE
@@ -110,7 +133,18 @@ def _boxes(canvas, rng, count, *, x, y, width, height, colours, spread=0.06):
     return canvas
 
 
-def _blobs(canvas, rng, count, *, x=(0, 1), y, radius, colours, spread=0.1, flat=1.0):
+def _blobs(
+    canvas: Canvas,
+    rng: Generator,
+    count: int,
+    *,
+    x: Span = (0, 1),
+    y: Span,
+    radius: Span,
+    colours: Sequence[Colour],
+    spread: float = 0.1,
+    flat: float = 1.0,
+) -> Canvas:
     """Scatter ellipses, larger ones first, as foliage and crowds look from afar."""
     for r in sorted(rng.uniform(*radius, count), reverse=True):
         centre = int(rng.uniform(*x) * SIDE), int(rng.uniform(*y) * SIDE)
@@ -121,7 +155,17 @@ def _blobs(canvas, rng, count, *, x=(0, 1), y, radius, colours, spread=0.1, flat
     return canvas
 
 
-def _bokeh(canvas, rng, count, *, x=(0, 1), y=(0, 1), radius=(0.015, 0.05), colours, strength=(0.25, 0.8)):
+def _bokeh(
+    canvas: Canvas,
+    rng: Generator,
+    count: int,
+    *,
+    x: Span = (0, 1),
+    y: Span = (0, 1),
+    radius: Span = (0.015, 0.05),
+    colours: Sequence[Colour],
+    strength: Span = (0.25, 0.8),
+) -> Canvas:
     """Add points of light as the lens shows them: flat discs with a slightly brighter rim."""
     for _ in range(count):
         light = np.zeros((SIDE, SIDE), np.float32)
@@ -135,12 +179,12 @@ def _bokeh(canvas, rng, count, *, x=(0, 1), y=(0, 1), radius=(0.015, 0.05), colo
     return canvas
 
 
-def _uneven(canvas, rng, amount, *, coarse=2):
+def _uneven(canvas: Canvas, rng: Generator, amount: float, *, coarse: int = 2) -> Canvas:
     """Brighten and darken large patches."""
     return canvas * (1 + amount * _clouds(rng, coarse, 3)[..., None])
 
 
-def _ridge(canvas, rng, base, *, rough, colour):
+def _ridge(canvas: Canvas, rng: Generator, base: float, *, rough: float, colour: Colour) -> Canvas:
     """Fill everything below a jagged line around the height `base`."""
     line = np.cumsum(rng.normal(0, rough, 12))
     x = np.linspace(0, SIDE, 12)
@@ -149,7 +193,7 @@ def _ridge(canvas, rng, base, *, rough, colour):
     return cv2.fillPoly(canvas, [shape], _scalar(_rgb(colour)))
 
 
-def _backdrop(canvas, rng, colour):
+def _backdrop(canvas: Canvas, rng: Generator, colour: Colour) -> Canvas:
     """A plain backdrop of this colour, lit from somewhere behind the sitter."""
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     left, top = rng.uniform(0.25, 0.75), rng.uniform(0.3, 0.6)
@@ -158,7 +202,7 @@ def _backdrop(canvas, rng, colour):
     return _uneven(_rgb(colour) * shade[..., None].astype(np.float32), rng, 0.015)
 
 
-def _shelves(canvas, rng, apart, *, colours):
+def _shelves(canvas: Canvas, rng: Generator, apart: float, *, colours: Sequence[Colour]) -> Canvas:
     """Stand books in a row on shelves that are so far apart."""
     for shelf in np.arange(rng.uniform(0.08, 0.2), 1.2, apart):
         x = 0.0
@@ -170,20 +214,20 @@ def _shelves(canvas, rng, apart, *, colours):
     return canvas
 
 
-def _haze(canvas, rng, amount):
+def _haze(canvas: Canvas, rng: Generator, amount: float) -> Canvas:
     """Draw white clouds into the upper half."""
     height = np.linspace(1, -1.4, SIDE).clip(0, 1)[:, None, None]
     soft = np.clip(_clouds(rng, 3)[..., None] - 0.4, 0, 1) * height
     return canvas * (1 - amount * soft) + amount * soft
 
 
-def _bands(canvas, rng, amount):
+def _bands(canvas: Canvas, rng: Generator, amount: float) -> Canvas:
     """Draw bands of cloud across the upper part."""
     bands = cv2.GaussianBlur(cv2.resize(_clouds(rng, 6)[:, :24], (SIDE, SIDE)), (0, 0), 3)[..., None]
     return canvas * (1 + amount * bands * np.linspace(1, -0.3, SIDE).clip(0, 1)[:, None, None])
 
 
-def _bricks(canvas, rng, mortar, *, colours):
+def _bricks(canvas: Canvas, rng: Generator, mortar: Colour, *, colours: Sequence[Colour]) -> Canvas:
     canvas = np.tile(_rgb(mortar), (SIDE, SIDE, 1)).astype(np.float32)
     high, wide = int(rng.integers(12, 18)), int(rng.integers(30, 42))
     for row, y in enumerate(range(0, SIDE, high)):
@@ -194,7 +238,7 @@ def _bricks(canvas, rng, mortar, *, colours):
     return _uneven(_uneven(canvas, rng, 0.06, coarse=24), rng, 0.08) * slope
 
 
-def _planks(canvas, rng, width, *, colours):
+def _planks(canvas: Canvas, rng: Generator, width: Sequence[int], *, colours: Sequence[Colour]) -> Canvas:
     base, wide = _draw(rng, colours), int(rng.integers(*width))
     for x in range(0, SIDE, wide):
         grain = rng.normal(0, 1, (3, 9)).astype(np.float32)
@@ -205,7 +249,7 @@ def _planks(canvas, rng, width, *, colours):
     return canvas
 
 
-def _tubes(canvas, rng, count, *, colours):
+def _tubes(canvas: Canvas, rng: Generator, count: int, *, colours: Sequence[Colour]) -> Canvas:
     """Hang straight tubes of light, most of them level or upright, that glow."""
     for _ in range(count):
         ends = [(int(v[0]), int(v[1])) for v in rng.uniform(0, SIDE, (2, 2))]
@@ -215,7 +259,7 @@ def _tubes(canvas, rng, count, *, colours):
     return np.maximum(_defocus(canvas, rng, 5), _defocus(canvas, rng, 16) * 1.25)
 
 
-def _mirror(canvas, rng, amount):
+def _mirror(canvas: Canvas, rng: Generator, amount: float) -> Canvas:
     """Mirror what is above the middle in the water below."""
     middle, deep = SIDE // 2, 60
     mirrored = canvas[middle - deep : middle][::-1]
@@ -223,7 +267,7 @@ def _mirror(canvas, rng, amount):
     return canvas
 
 
-def _beams(canvas, rng, count, *, colours):
+def _beams(canvas: Canvas, rng: Generator, count: int, *, colours: Sequence[Colour]) -> Canvas:
     """Let spotlights shine down."""
     for _ in range(count):
         x, tip = rng.uniform(-0.2, 1.2) * SIDE, rng.uniform(0, 1) * SIDE

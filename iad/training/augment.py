@@ -2,9 +2,15 @@
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy.random import Generator
+
+Picture = UInt8[np.ndarray, "h w 3"]
+Square = UInt8[np.ndarray, "s s 3"]
+Affine = Float[np.ndarray, "2 3"]
 
 
-def recolour(picture: np.ndarray, rng: np.random.Generator, *, strength: float = 1.0) -> np.ndarray:
+def recolour(picture: Picture, rng: Generator, *, strength: float = 1.0) -> Picture:
     """Change exposure, contrast, white balance and saturation, mildly."""
     x = picture.astype(np.float32) / 255
     x = x ** np.exp(rng.normal(0, 0.2 * strength))
@@ -15,7 +21,7 @@ def recolour(picture: np.ndarray, rng: np.random.Generator, *, strength: float =
     return (np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
-def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def degrade(picture: Square, rng: Generator) -> Square:
     """Blur, downscale, add noise, compress, or turn grey, as cheap cameras and networks do."""
     size = picture.shape[0]
     x = picture
@@ -37,7 +43,7 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return x
 
 
-def damage(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def damage(picture: Square, rng: Generator) -> Square:
     """Degrade as the worst of visitors' photos are: faces of some thirty pixels, dusk, light from a side."""
     size, x = picture.shape[0], picture
     if rng.random() < 0.2:
@@ -52,13 +58,14 @@ def damage(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def cover(
-    picture: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    picture: Square, landmarks: Float[np.ndarray, "68 2"], rng: Generator
+) -> tuple[Square, Bool[np.ndarray, "s s"]]:
     """Hide part of a face behind a card, a cup, a hand or hair; returns the picture and where it is hidden.
 
     Args:
-        picture: uint8 (h, w, 3).
-        landmarks: 68 points in pixels.
+        picture: what shows the face.
+        landmarks: in pixels.
+        rng: decides what hides it, and where.
     """
     size = picture.shape[0]
     eye_distance = float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))
@@ -86,7 +93,7 @@ def cover(
     return (picture * (1 - alpha) + cloth * alpha).astype(np.uint8), mask > 127
 
 
-def reframe(rng: np.random.Generator, *, strength: float = 1.0) -> np.ndarray:
+def reframe(rng: Generator, *, strength: float = 1.0) -> Affine:
     """Draw an affine (2, 3) in unit-square coordinates: scale, shift and roll about the centre."""
     scale = np.exp(rng.normal(0, 0.10 * strength))
     angle = np.radians(rng.normal(0, 6 * strength))
@@ -96,7 +103,7 @@ def reframe(rng: np.random.Generator, *, strength: float = 1.0) -> np.ndarray:
     return np.concatenate([turn, (centre + shift - turn @ centre)[:, None]], axis=1).astype(np.float32)
 
 
-def warp(picture: np.ndarray, affine: np.ndarray) -> np.ndarray:
+def warp(picture: Square, affine: Affine) -> Square:
     """Move a square picture by `affine` (2, 3), given in unit-square coordinates; borders are mirrored."""
     size = picture.shape[0]
     pixels = affine.copy()
@@ -106,12 +113,12 @@ def warp(picture: np.ndarray, affine: np.ndarray) -> np.ndarray:
     )
 
 
-def roll_of(affine: np.ndarray) -> np.floating:
+def roll_of(affine: Affine) -> np.floating:
     """Return the roll, in degrees, that an affine (2, 3) adds to what a picture shows."""
     return np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))
 
 
-def dot(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+def dot(picture: Square, points: Float[np.ndarray, "n 2"]) -> Square:
     """Mark points (n, 2), in the unit square, in a copy of a square picture."""
     picture = picture.copy()
     for x, y in points * picture.shape[0]:

@@ -184,7 +184,13 @@ def collapse_edges(
 class _Mesh:
     """Triangles around every vertex, and the sum of squared distances to the planes that met there."""
 
-    def __init__(self, points, triangles, importance, fixed):
+    def __init__(
+        self,
+        points: Float[np.ndarray, "v 3"],
+        triangles: Int[np.ndarray, "t 3"],
+        importance: Float[np.ndarray, " v"],
+        fixed: Bool[np.ndarray, " v"],
+    ):
         self.points, self.importance, self.fixed = points, importance, fixed.copy()
         self.around: dict[int, set[tuple[int, int, int]]] = {}
         self.planes = np.zeros((len(points), 4, 4))

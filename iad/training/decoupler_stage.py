@@ -11,7 +11,7 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -148,7 +148,7 @@ class DecouplerStage(Stage):
             "grounding": (mse_loss(read(code), truth) + mse_loss(read(text_code), truth)) / 2 * 10,
         }
 
-    def text_batch(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+    def text_batch(self, rows: Int[np.ndarray, " b"], rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw for every clip a caption, or its timeline of prompts, as input of T."""
         frames, duration = self.preset.latent_frames, self.preset.duration
         lines, segment, times = [], [], []
@@ -173,11 +173,15 @@ class DecouplerStage(Stage):
             "times": torch.stack(times),
         }
 
-    def features(self, rows: Iterable[SupportsIndex], k: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    def features(
+        self, rows: Iterable[SupportsIndex], k: Int[np.ndarray, " b"] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return what the encoder said of these clips, at one latent frame `k` of each or at all."""
         return self.read("global", rows, k), self.read("tokens", rows, k)
 
-    def read(self, name: str, rows: Iterable[SupportsIndex], k: np.ndarray | None = None) -> Tensor:
+    def read(
+        self, name: str, rows: Iterable[SupportsIndex], k: Int[np.ndarray, " b"] | None = None
+    ) -> Float[Tensor, "b ..."]:
         """Return prepared arrays of these clips, at one place `k` of each or whole."""
         arrays = [self.prepared.get(name, i) for i in rows]
         if k is not None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from iad.config import Preset
@@ -76,7 +77,9 @@ class DenoiserStage(Stage):
         batch = self.draw(rng.choice(self.rows, size=self.times * STRETCHES[length][1]), length, rng, arm=arm)
         return batch | {"split": self.split.batch(turn) if due else None}
 
-    def draw(self, rows: np.ndarray, length: int, rng: np.random.Generator, *, arm: str) -> dict[str, Any]:
+    def draw(
+        self, rows: Int[np.ndarray, " b"], length: int, rng: np.random.Generator, *, arm: str
+    ) -> dict[str, Any]:
         """Collect targets, references, driving frames and words for these clips."""
         start = int(rng.integers(self.preset.latent_frames - length + 1))
         stack = self.preset.frames_per_latent

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
+from jaxtyping import Float16, UInt8
 from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
@@ -177,7 +178,9 @@ def prepare_footage(
     return _finish(folder, output, entries, records) | {"reused": len(done)}
 
 
-def _settings(preset: FullSizePreset, base, filters: Filters, references: int) -> dict[str, Any]:
+def _settings(
+    preset: FullSizePreset, base: str | Path | None, filters: Filters, references: int
+) -> dict[str, Any]:
     """Return what decides how clips come out; another value makes them anew."""
     return {
         "base": str(base or f"{preset.base.repo}@{preset.base.revision}"),
@@ -228,7 +231,9 @@ class _Records:
 class _Encoders:
     """The frozen networks that clips are read with: VAE, text encoder, face encoder."""
 
-    def __init__(self, preset: FullSizePreset, base, *, device: str | None, accept_licence: bool):
+    def __init__(
+        self, preset: FullSizePreset, base: str | Path | None, *, device: str | None, accept_licence: bool
+    ):
         from iad.full_size.base import T5TextEncoder, load_base
         from iad.full_size.encoder import load_face_encoder
 
@@ -250,7 +255,7 @@ class _Encoders:
         return _pack(found.states[0]), found.mask[0].sum().cpu()
 
     @torch.inference_mode()
-    def watch(self, frames: np.ndarray) -> dict[str, Tensor]:
+    def watch(self, frames: UInt8[np.ndarray, "f h w 3"]) -> dict[str, Tensor]:
         """Return mean and spread of the clip's latents (f, c, y, x), scaled as the transformer wants them."""
         pixels = torch.from_numpy(frames).to(self.device).to(self.dtype) / 127.5 - 1
         found = self.vae.encode(rearrange(pixels, "f h w c -> 1 c f h w")).latent_dist
@@ -259,7 +264,9 @@ class _Encoders:
         return {k: _pack(rearrange(x[0] * scale, "c f y x -> f c y x")) for k, x in parts.items()}
 
     @torch.inference_mode()
-    def recognise(self, crops: np.ndarray) -> tuple[Tensor, Tensor]:
+    def recognise(
+        self, crops: UInt8[np.ndarray, "b s s 3"]
+    ) -> tuple[Float16[Tensor, "b v"], Float16[Tensor, "b t e"]]:
         """Return the global vectors and the spatial tokens of face crops."""
         pictures = rearrange(torch.from_numpy(crops).to(self.device).float() / 255, "b h w c -> b c h w")
         found = self.face(pictures)

@@ -189,7 +189,9 @@ def _frame(found: list[Face]) -> list[Float[np.ndarray, "2 3"]]:
     return [np.column_stack([first[:, :2], first[:, 2] - first[:, :2] @ step]) for step in steps]
 
 
-def _view_references(frames, others: list[int], known: dict[int, Face]) -> list[tuple[int, np.ndarray]]:
+def _view_references(
+    frames: UInt8[np.ndarray, "f h w 3"], others: list[int], known: dict[int, Face]
+) -> list[tuple[int, Float[np.ndarray, "2 3"]]]:
     """Frame the references; where the face is gone by then, the clip's own moments serve."""
     views = []
     for place, k in enumerate(others):
@@ -201,14 +203,21 @@ def _view_references(frames, others: list[int], known: dict[int, Face]) -> list[
     return views
 
 
-def _jitter(frame, affine, size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "s s 3"]:
+def _jitter(
+    frame: UInt8[np.ndarray, "h w 3"],
+    affine: Float[np.ndarray, "2 3"],
+    size: int,
+    rng: np.random.Generator,
+) -> UInt8[np.ndarray, "s s 3"]:
     """Cut a face as another photo of the person might show it."""
     turn = np.vstack([reframe(rng, strength=JITTER), [0, 0, 1]])
     askew = (turn @ np.vstack([affine, [0, 0, 1]]))[:2]
     return degrade(recolour(crop(frame, askew, size), rng), rng)
 
 
-def _cut_out(frames, found: list[Face], shot: Shot) -> UInt8[np.ndarray, "f h w 3"]:
+def _cut_out(
+    frames: UInt8[np.ndarray, "f _ _ 3"], found: list[Face], shot: Shot
+) -> UInt8[np.ndarray, "f h w 3"]:
     """Scale the frames to cover the model's size and cut around the face, the same window in all of them."""
     height, width = frames.shape[1:3]
     scale = max(shot.height / height, shot.width / width)

@@ -24,7 +24,7 @@ from iad.config import FullSizePreset
 from iad.decoupling import Split
 from iad.full_size import base as full_size
 from iad.installation import check_installed
-from iad.models.adapters import is_adapter_key
+from iad.models.adapters import AdapterStates, is_adapter_key
 from iad.models.closed_form import fit_erasure
 from iad.training.ablations import weights_without
 from iad.training.denoiser_stage import LAMBDA_ID, LAMBDA_TA
@@ -125,7 +125,7 @@ class FullSizeLoss(nn.Module):
             self.preset.height, self.preset.width, latents.shape[1], latents.device
         )
 
-    def _conditions(self, batch: dict[str, Any]):
+    def _conditions(self, batch: dict[str, Any]) -> AdapterStates:
         identity = self.split["decoupler"](*batch["reference"]).identity
         codes = self.split["text_action"](**batch["text"])
         driven = batch["driven"]

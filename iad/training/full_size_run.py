@@ -33,6 +33,8 @@ from iad.training.loop import STATE, append_line, cut_log, part_of, to_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from accelerate.optimizer import AcceleratedOptimizer
+    from tqdm import tqdm
 
 __all__ = ["FullSizeOptions", "train_full_size"]
 
@@ -124,7 +126,14 @@ def _begin(options: FullSizeOptions, facts: dict | None, now: dict, accelerator:
 class _Run:
     """The loop."""
 
-    def __init__(self, options: FullSizeOptions, clips: Clips, accelerator: "Accelerator", model, optimizer):
+    def __init__(
+        self,
+        options: FullSizeOptions,
+        clips: Clips,
+        accelerator: "Accelerator",
+        model: nn.Module,
+        optimizer: "AcceleratedOptimizer",
+    ):
         self.options, self.clips, self.accelerator = options, clips, accelerator
         self.model, self.optimizer, self.begun = model, optimizer, time.monotonic()
 
@@ -188,7 +197,7 @@ class _Run:
         draw = self.clips.draw(step, **place, batch=o.batch, split=o.split_batch, seed=o.seed)
         return to_device(self.clips.batch(draw), accelerator.device)
 
-    def _log(self, step: int, terms: dict[str, Tensor], bar) -> None:
+    def _log(self, step: int, terms: dict[str, Tensor], bar: "tqdm") -> None:
         device = self.accelerator.device
         values = [torch.as_tensor(value, device=device).float() for value in terms.values()]
         mean = self.accelerator.reduce(torch.stack(values), "mean").tolist()

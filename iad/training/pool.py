@@ -19,6 +19,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float16, Int, UInt8
 from torch import Tensor, nn
 
 from iad.config import Preset
@@ -37,17 +38,17 @@ PARTS = ("latents", "tokens", "global", "neutral")
 class Pool:
     """Clips of one folder; arrays are lists of memory maps, one per shard."""
 
-    frames: list[np.ndarray]
-    tracks: np.ndarray
-    landmarks: np.ndarray
+    frames: list[UInt8[np.ndarray, "_ f h w 3"]]
+    tracks: Float[np.ndarray, "n f 60"]
+    landmarks: Float[np.ndarray, "n f 68 2"]
     records: list[dict[str, Any]]
-    offsets: np.ndarray
+    offsets: Int[np.ndarray, " shards+1"]
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def clip(self, index: SupportsIndex) -> np.ndarray:
-        """Return the frames of one clip, uint8 (f, h, w, 3), without copying."""
+    def clip(self, index: SupportsIndex) -> UInt8[np.ndarray, "f h w 3"]:
+        """Return the frames of one clip, without copying."""
         shard = int(np.searchsorted(self.offsets, index, side="right")) - 1
         return self.frames[shard][index - self.offsets[shard]]
 
@@ -103,7 +104,9 @@ def check_shards(folder: Path) -> tuple[list[str], list[str]]:
     return names, faults
 
 
-def _check_clip(record: dict[str, Any], track: np.ndarray, landmarks: np.ndarray) -> str:
+def _check_clip(
+    record: dict[str, Any], track: Float[np.ndarray, "f 60"], landmarks: Float[np.ndarray, "f 68 2"]
+) -> str:
     """Say what is wrong with a clip; nothing where nothing is."""
     lacking = KEYS - record.keys()
     if lacking:
@@ -127,8 +130,8 @@ def thin_out(pool: Pool, most: int, *, seed: int) -> Pool:
     return select(pool, lambda r: True, sound=[k in chosen for k in range(len(pool))])
 
 
-def sample_patches(pool: Pool, *, seed: int) -> Tensor:
-    """Cut patches (n, 3, 16, 16) in [0, 1] from anywhere in the first frames of some clips."""
+def sample_patches(pool: Pool, *, seed: int) -> Float[Tensor, "n 3 16 16"]:
+    """Cut patches in [0, 1] from anywhere in the first frames of some clips."""
     rng = np.random.default_rng(seed)
     frames = [pool.clip(i)[0] for i in rng.integers(len(pool), size=PATCH_FRAMES)]
     corners = rng.integers(0, frames[0].shape[0] - PATCH + 1, (PATCH_FRAMES, 12, 2))
@@ -143,12 +146,12 @@ class Prepared:
     """Memory-mapped arrays of the selected clips of a pool, in its order; text states by sentence."""
 
     arrays: dict[str, list[np.ndarray]]
-    rows: np.ndarray  # (n, 2): shard, row
-    states: np.ndarray  # float16 (sentences, n, e)
-    masks: np.ndarray  # bool (sentences, n)
+    rows: Int[np.ndarray, "clips 2"]  # shard, row
+    states: Float16[np.ndarray, "sentences n e"]
+    masks: Bool[np.ndarray, "sentences n"]
     sentence: dict[str, int]
 
-    def get(self, name: str, index: SupportsIndex) -> np.ndarray:
+    def get(self, name: str, index: SupportsIndex) -> Float16[np.ndarray, "..."]:
         """Return one array of one clip, without copying."""
         shard, row = self.rows[index]
         return self.arrays[name][shard][row]

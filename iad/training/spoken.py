@@ -284,7 +284,9 @@ def _draw_near_miss(rng: np.random.Generator) -> tuple[str, frozenset[str]]:
     return text.replace("*", person.called["their"]).replace("%", person.called["her"]), beyond
 
 
-def _draw_deed(rng, pronoun: Pronoun, form, *, held_out: bool) -> tuple[str, frozenset[str]]:
+def _draw_deed(
+    rng: np.random.Generator, pronoun: Pronoun, form: phrasings.Form, *, held_out: bool
+) -> tuple[str, frozenset[str]]:
     kind = int(rng.choice(3, p=[0.3, 0.55, 0.15]))
     table, beyond = ((phrasings.HANDS, {"hands"}), (phrasings.DEEDS, {"body"}), (phrasings.LOOKS, ()))[kind]
     deeds = [deed for k, deed in enumerate(table) if is_held_out(k) == held_out]

@@ -17,7 +17,7 @@ from iad.decoupling import IdentityWeights, TextWeights
 from iad.models.parts import arm_part, create_parts, load_parts, split_parts
 from iad.portraits.stills import load_stills
 from iad.text import create_text_encoder, load_text_encoder
-from iad.training.ablations import train_ablations, weights_without
+from iad.training.ablations import Make, train_ablations, weights_without
 from iad.training.compact_geometry import make_geometry
 from iad.training.decoupler_stage import DecouplerStage
 from iad.training.denoiser_stage import DenoiserStage
@@ -162,7 +162,7 @@ def _create_stage(stage: str, preset: Preset, parts: nn.ModuleDict, options: Opt
     return learner
 
 
-def _make_decoupler(preset: Preset, pool: Pool, parts: nn.ModuleDict, options: Options):
+def _make_decoupler(preset: Preset, pool: Pool, parts: nn.ModuleDict, options: Options) -> Make:
     """Prepare the pool, and return what makes the decoupler's stage from the weights of both losses."""
     prepare(options.clips, preset, parts)
     prepared = open_prepared(options.clips, pool)
