@@ -30,12 +30,13 @@ LARGEST_SIDE = 768
 class Example:
     """A picture, what the person in it shall do, and the clip made of the two, where there is one.
 
-    `name` and `credit` are of real people; the others do not exist.
+    `name` and `credit` are of real people; the others do not exist. `card` is a small copy of the clip.
     """
 
     picture: UInt8[np.ndarray, "h w 3"]
     prompt: str
     clip: Path | None = None
+    card: Path | None = None
     name: str = ""
     credit: str = ""
 
@@ -117,5 +118,7 @@ def _read_example(file: Path, entry: Mapping[str, Any], folder: Path) -> Example
     picture = Image.fromarray(load_image(file))
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.LANCZOS)
     clip = folder / "gallery" / name_clip(entry)
+    card = clip.parent / "cards" / clip.name
     about = {key: entry[key] for key in ("name", "credit") if key in entry}
-    return Example(np.asarray(picture), entry["prompt"], clip if clip.is_file() else None, **about)
+    found = [file if file.is_file() else None for file in (clip, card)]
+    return Example(np.asarray(picture), entry["prompt"], *found, **about)

@@ -182,8 +182,8 @@ def describe_examples(examples: Sequence[Example]) -> str:
 
 def _card(example: Example, index: int) -> str:
     photo = f'<img src="{make_thumbnail(example.picture, 160)}" alt="">'
-    if example.clip:
-        data = base64.b64encode(example.clip.read_bytes()).decode()
+    if moving := example.card or example.clip:
+        data = base64.b64encode(moving.read_bytes()).decode()
         photo = (
             f'<video src="data:video/mp4;base64,{data}" autoplay loop muted playsinline tabindex="-1" '
             f'aria-hidden="true"></video>{photo.replace("<img", "<img class=inset")}'
