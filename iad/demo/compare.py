@@ -99,7 +99,7 @@ class Comparison:
         """Make the same clip by three methods: IaD, ConsisID's recipe, ID-Animator's recipe.
 
         Args:
-            photo: a JPEG, PNG or WebP file that shows a face.
+            photo: a JPEG, PNG, WebP or HEIC file that shows a face.
             prompt: "laughs", or with times: "[0-1s] smiles [1-2s] nods".
             consent: that the person in the photo agreed; examples of the page need none.
             seed: the same seed gives all three the same noise.
