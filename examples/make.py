@@ -1,18 +1,30 @@
-"""Make the clips of all examples again, and the README's strip (`python -m examples.make`).
+"""Make all that the examples show again (`python -m examples.make`, or one part: `... cards`).
+
+The parts are the clips of the gallery with the README's strip, their small copies for the page's cards, and
+the comparison that the Compare tab opens with.
 
 Needs the shipped weights only. The people of `person-*.png`, `pairs` and `faces` do not exist: a generator
 rendered them that has been retired since; their pictures are kept as they are.
 """
 
 import json
+import sys
+from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
-from iad.media.video import save_picture
+from iad.media.provenance import compute_seal, list_pictures, parse_record, set_seal, write_record
+from iad.media.video import read_metadata, read_video, save_picture
 
 FOLDER = Path(__file__).parent
+CARD_SIDE, CARD_STEP = 160, 2  # pixels of a card's clip, and every which frame it takes
+CARD_CODING = {"crf": "28", "preset": "veryslow", "tune": "animation"}
+COMPARED = (0, "closes the eyes")  # the example that the Compare tab opens with, and its prompt
 # Clips of some of them serve as footage and drivers; the page does not show them.
 FOOTAGE = {
     "person-003": "closes her eyes, then smiles broadly",
@@ -51,5 +63,55 @@ def make_gallery() -> None:
         pipe(FOLDER / f"{name}.png", prompt, seed=0).save(FOLDER / "gallery" / f"{name}.mp4", label=True)
 
 
+def make_cards() -> None:
+    """Write a small copy of each clip of the gallery: the page itself carries these, for its cards."""
+    for file in sorted((FOLDER / "gallery").glob("*.mp4")):
+        if file.stem in FOOTAGE:
+            continue
+        frames, fps = read_video(file, 240)
+        small = [cv2.resize(frame, (CARD_SIDE,) * 2, interpolation=cv2.INTER_AREA) for frame in frames]
+        comment = write_record(read_metadata(file))
+        data = _encode_small(np.stack(small[::CARD_STEP]), fps / CARD_STEP, comment)
+        seal = compute_seal(parse_record(comment), list_pictures(BytesIO(data)))
+        target = FOLDER / "gallery" / "cards" / file.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(set_seal(data, seal))
+
+
+def _encode_small(frames: UInt8[np.ndarray, "f h w 3"], fps: float, comment: str) -> bytes:
+    buffer = BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        container.metadata["comment"] = comment
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=rate, options=CARD_CODING)
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def make_comparison() -> None:
+    """Make the three clips that the Compare tab opens with, and the report that its table is made of."""
+    from iad import IaDPipeline
+    from iad.config import ARMS
+    from iad.demo.examples import load_examples
+    from iad.demo.studio import make_report, save_clip
+    from iad.request import Request
+
+    pipe, reports = IaDPipeline.from_pretrained("mini"), {}
+    number, prompt = COMPARED
+    example, folder = load_examples()[number], FOLDER / "compare"
+    folder.mkdir(exist_ok=True)
+    for arm in ARMS:
+        result = pipe.generate(Request(example.picture, prompt, arm=arm, detail_scale=0.0, seed=0))
+        save_clip(result, folder / f"{arm}.mp4", label=True)
+        reports[arm] = make_report(result)
+    finished = {"name": example.name, "credit": example.credit, "prompt": prompt, "reports": reports}
+    (folder / "reports.json").write_text(json.dumps(finished, indent=1) + "\n")
+
+
 if __name__ == "__main__":
-    make_gallery()
+    steps = {"gallery": make_gallery, "cards": make_cards, "compare": make_comparison}
+    for step in sys.argv[1:] or steps:
+        steps[step]()

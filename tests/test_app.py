@@ -1,9 +1,11 @@
 """The app without a browser: its endpoint, its mistakes, its cancelling, what it promises about photos."""
 
+import gzip
 import json
 import socket
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import gradio as gr
@@ -14,13 +16,16 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from iad.config import PRESETS
+from iad.config import ARMS, PRESETS
+from iad.demo.compare import load_finished, show_table
 from iad.demo.examples import list_photo_people, load_examples
 from iad.demo.loading import BackgroundPipeline
 from iad.demo.runs import Cancelled, Runs
 from iad.demo.studio import Studio, choose_length, make_report, shrink, thin_out
 from iad.demo.visitors import open_house
 from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_examples, describe_scores, pick_words
+from iad.installation import EXAMPLES
+from iad.media.provenance import verify
 from iad.media.video import read_metadata, read_video, save
 from iad.result import Result
 
@@ -225,6 +230,35 @@ def test_the_first_examples_are_real_people_with_their_names():
     first = [(example.name, "public domain" in example.credit) for example in load_examples()[:2]]
     assert first == [("Eileen Collins", True), ("Grace Hopper", True)]
     assert "Eileen Collins" in describe_examples(load_examples()[:1])
+
+
+@pytest.mark.parametrize("path", ["", "config"])
+def test_what_a_browser_loads_first_is_small(path):
+    with urllib.request.urlopen(f"{start_app().rstrip('/')}/{path}") as answer:
+        assert len(gzip.compress(answer.read())) <= 300_000
+
+
+def test_a_card_carries_a_small_copy_of_its_clip():
+    moving = [example for example in load_examples() if example.clip]
+    for example in moving:
+        frames, _ = read_video(example.card, 240)
+        assert example.card.stat().st_size <= 16_000 and frames.shape[1:] == (160, 160, 3)
+        assert read_metadata(example.card)["prompt"] == example.prompt
+        assert verify(example.card).content == "unchanged"
+    assert describe_examples(moving).count("<video") == len(moving) > 0
+
+
+def test_a_finished_comparison_is_shown_with_its_own_numbers(tmp_path):
+    studio = Studio(Asked())
+    finished = load_finished(studio)
+    reports = json.loads((EXAMPLES / "compare" / "reports.json").read_text())["reports"]
+    assert sum(clip.stat().st_size for clip in finished.clips) <= 250_000
+    for arm, clip in zip(ARMS, finished.clips, strict=True):
+        said = read_metadata(clip)
+        assert (said["arm"], said["prompt"], said["detail_scale"]) == (arm, finished.prompt, 0)
+        assert f"<td>{reports[arm]['action']:.2f}</td>" in finished.table
+    assert finished.table == show_table(reports) and "Eileen Collins" in finished.note
+    assert load_finished(studio, tmp_path).clips == (None,) * 3
 
 
 def test_a_run_leaves_no_file_however_it_ends():

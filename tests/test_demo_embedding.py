@@ -13,18 +13,22 @@ from app_server import start_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from made_up import ASTRONAUT
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from iad import IaDPipeline
 from iad.demo.embedding import KEPT, MOST_FACES, EmbeddingActions, build_embedding
-from iad.demo.embedding_words import describe_swap
+from iad.demo.embedding_words import MATRICES, describe_people, describe_swap
+from iad.demo.examples import load_examples, vary
+from iad.demo.figures import cut_paper, show_figure
 from iad.demo.studio import ENLARGED
 from iad.installation import EXAMPLES
 from iad.media.photos import load_image
 from iad.media.video import read_metadata, read_video
+from iad.pipeline import SAME
 from iad.plots.comparison import NUMBERS, cosines, write_csv
 
 PAIRS = sorted(str(file) for file in (EXAMPLES / "pairs").glob("*.png"))
+PERSON = EXAMPLES / "person-019.png"  # no example of the page
 VISITOR = gr.Request(session_hash="visitor")
 
 
@@ -43,7 +47,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def actions():
-    return EmbeddingActions(Watched())
+    return EmbeddingActions(Watched(), load_examples())
 
 
 def no_progress(*_, **__):
@@ -83,7 +87,7 @@ def test_a_look_gives_what_the_command_prints(actions, found):
         ({"prompts": " \n"}, "list of actions is empty"),
         ({"prompts": "\n".join(f"smile {k}" for k in range(31))}, "has 31 actions"),
         ({"prompts": "x" * 201}, "has 201 characters"),
-        ({"files": [str(ASTRONAUT)], "consent": False}, "Tick the box"),
+        ({"files": [str(PERSON)], "consent": False}, "Tick the box"),
         ({"files": ["/nowhere/photo.png"]}, "no longer here"),
     ],
 )
@@ -99,7 +103,7 @@ def test_the_photo_that_is_wrong_is_named(actions, tmp_path):
     with pytest.raises(gr.Error, match=r"^.?wall\.png: No face found"):
         look(actions, [str(wall)])
     with pytest.raises(gr.Error, match=r"text\.png.* not a JPEG"):
-        look(actions, [str(text), PAIRS[0]])
+        look(actions, [str(text)])
 
 
 def test_of_several_faces_the_largest_is_taken_and_the_card_says_so(actions, tmp_path):
@@ -121,10 +125,70 @@ def test_examples_need_no_consent_but_any_other_picture_does(actions, tmp_path):
         look(actions, [str(tmp_path / "other.png")], consent=False)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_pictures_of_the_portrait_tab_need_no_consent_here(actions, tmp_path, number):
+    example = load_examples()[number]
+    Image.fromarray(example.picture).save(tmp_path / "portrait.png")
+    assert np.array_equal(actions._open(str(tmp_path / "portrait.png"), False), example.picture)
+
+
+def test_another_look_is_closer_and_in_other_light():
+    picture = np.full((100, 200, 3), 128, np.uint8)
+    warm, cold = vary(picture, cold=False), vary(picture, cold=True)
+    assert warm.shape == cold.shape == (70, 150, 3)
+    assert warm[0, 0, 0] > warm[0, 0, 2] and cold[0, 0, 0] < cold[0, 0, 2]
+
+
+@pytest.mark.slow
+def test_two_looks_of_a_real_person_are_one_person_and_two_people_are_two():
+    known = EmbeddingActions(IaDPipeline.from_pretrained("mini"), load_examples())
+    report, looked = look(known, next(known.lend_examples(0))[0][:4], consent=False)
+    likeness = np.array(report["recogniser_cosine"])
+    assert likeness[0, 1] > 0.9 and likeness[2, 3] > 0.9 and likeness[:2, 2:].max() < SAME
+    assert "<b>2 people</b>: A, B; C, D" in describe_people(looked.labels, report)
+
+
+def test_people_are_counted_by_the_rule_that_the_page_states():
+    likeness = [[1, SAME, 0.2], [SAME, 1, 0.2], [0.2, 0.2, 1]]
+    said = describe_people(["A", "B", "C"], {"recogniser_cosine": likeness})
+    assert "2 people" in said and "A, B; C" in said and f"From {SAME} " in MATRICES
+    assert "1 person" in describe_people(["A", "B"], {"recogniser_cosine": [[1, 0.9], [0.9, 1]]})
+    assert describe_people(["A", "B"], {}) == ""
+    results = (EXAMPLES.parent / "docs" / "results.md").read_text()
+    row = next(line for line in results.splitlines() if line.startswith("| real people | identity |"))
+    assert "0.86 | 0.16 | 27 / 64" in row
+    assert all(number in MATRICES for number in ("0.86", "0.16", "27 and 64"))
+
+
+def test_paper_is_cut_away_but_white_within_a_face_stays():
+    picture = Image.new("RGB", (60, 60), "white")
+    ImageDraw.Draw(picture).rectangle((20, 20, 40, 40), fill="white", outline="navy", width=3)
+    seen = np.asarray(cut_paper(picture))[..., 3]
+    assert not seen[0].any() and not seen[10, 10] and seen[30, 30] == 255 == seen[21, 21]
+    assert 'class="plot cut"' in show_figure(picture, alt="", faces=True)
+    assert 'class="plot lines"' in show_figure(picture, alt="")
+
+
+def test_a_bad_photo_does_not_spoil_eight(actions, tmp_path):
+    wall, broken = tmp_path / "wall.png", tmp_path / "broken.jpg"
+    Image.new("RGB", (200, 200), "gray").save(wall)
+    broken.write_bytes(b"no picture")
+    report, looked = look(actions, [*PAIRS, str(wall), str(broken)], consent=True)
+    assert len(looked.faces) == 6 and len(report["notes"]) == 2
+    assert any("broken.jpg" in note for note in report["notes"])
+
+
 def test_examples_are_lent_as_copies_that_the_page_may_serve_wherever_the_package_lies(actions):
-    lent, count = next(actions.lend_examples(2))
-    assert count == 3 and [Path(file).name for file in lent] == [Path(file).name for file in PAIRS]
+    lending = actions.lend_examples(2)
+    lent, count = next(lending)
+    names = [Path(file).stem for file in lent]
+    assert count == 3 and names == list(actions.examples)
+    assert names[0] == "Eileen Collins" and names[2] == "Grace Hopper"  # real people first
+    assert names[4:] == [Path(file).stem for file in PAIRS[: MOST_FACES - 4]]
     assert all(Path(file).is_relative_to(tempfile.gettempdir()) for file in lent)
+    for file in lent:  # lent as they are known
+        assert actions._open(file, False) is not None
+    lending.close()
 
 
 def test_a_visitor_who_leaves_stops_the_look(actions):
@@ -251,5 +315,5 @@ def test_the_endpoint_answers_as_the_command_does():
     assert len(report["identity_cosine"]) == len(report["action_cosine"]) == 2
     with pytest.raises(AppError, match="Tick the box"):
         client.predict(
-            files=[handle_file(str(ASTRONAUT))], prompts="smiling", consent=False, api_name="/decouple"
+            files=[handle_file(str(PERSON))], prompts="smiling", consent=False, api_name="/decouple"
         )

@@ -8,6 +8,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
+from pillow_heif import from_pillow
 from zero_gpu import draw_mini, open_app, rehearse
 
 from iad.config import PRESETS
@@ -147,6 +148,19 @@ def test_a_photo_without_consent_is_not_looked_at(photo, monkeypatch, tmp_path):
     example = studio.examples[0].picture
     Image.fromarray(example).save(tmp_path / "example.png")  # the page opens with one, and room for another
     assert studio.look_once_agreed(str(tmp_path / "example.png"), True) == (gr.skip(),) * 3
+
+
+def test_a_photo_that_browsers_do_not_show_is_shown_by_the_page(photo, monkeypatch, tmp_path):
+    import iad.demo.studio as room
+
+    monkeypatch.setattr(room, "detect_faces", lambda picture: [Box(0, 0, 9, 9)])
+    studio, path = Studio(SimpleNamespace(preset=PRESETS["tiny"])), tmp_path / "photo.heic"
+    from_pillow(Image.open(photo).convert("RGB")).save(path)
+    view, shown, _ = studio.look_for_faces(str(path), False)
+    assert "Tick the box" in view and "data:image/webp" in view and shown["visible"] == "hidden"
+    assert 'class="box"' not in view  # nobody looked for faces
+    view, shown, _ = studio.look_once_agreed(str(path), True)
+    assert 'class="box"' in view and "data:image/webp" in view and shown["visible"] == "hidden"
 
 
 def test_another_photo_makes_room(photo):

@@ -9,13 +9,15 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
+from pillow_heif import from_pillow
 
 from iad.config import PRESETS
 from iad.demo import about_words as words
 from iad.demo.about import build_about
 from iad.demo.hardware import has_mcp
 from iad.demo.page import Page
-from iad.demo.verify import build_verify, describe
+from iad.demo.verify import DECLARED, WAITING, build_verify, describe
 from iad.media import video
 from iad.media.provenance import verify
 
@@ -56,6 +58,43 @@ def test_what_cannot_be_judged_is_deleted_as_well(tmp_path):
         check(str(path))
     with pytest.raises(gr.Error, match="no file yet"):
         check(None)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "heic"])
+def test_of_a_photo_it_is_said_what_cannot_be_told(tmp_path, suffix):
+    _, check = _build()
+    path = tmp_path / "upload" / f"a.{suffix}"
+    path.parent.mkdir()
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 120, 3)).astype(np.uint8))
+    from_pillow(picture).save(path) if suffix == "heic" else picture.save(path)
+    report = check(str(path))
+    card = describe(report)
+    assert not report["made_here"] and report["content"] == "unknown" and "120 × 80" in card
+    assert "proves nothing" in card and "only a signature can be checked" in card
+    assert not path.exists()
+    picture.save(tmp_path / "b.jpg")
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "b.jpg").read_bytes() + DECLARED)
+    assert "Says that it is AI-generated" in describe(check(str(tmp_path / "b.jpg")))
+
+
+def test_a_broken_photo_is_told_and_deleted(tmp_path):
+    _, check = _build()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0 no more")
+    with pytest.raises(gr.Error, match="damaged|cut off|not a JPEG"):
+        check(str(path))
+    assert not path.exists()
+
+
+def test_the_last_verdict_goes_when_another_file_comes_or_the_file_is_removed():
+    page, _ = _build()
+    card = next(block for block in page.blocks.values() if block.elem_id == "verdict")
+    told = set()
+    for function in page.fns.values():
+        if function.outputs == [card] and not function.inputs and function.targets[0][1] != "click":
+            assert function.fn() == WAITING
+            told |= {event for _, event in function.targets}
+    assert {"upload", "clear", "delete"} <= told
 
 
 def test_a_clip_that_the_page_still_shows_is_kept(tmp_path):

@@ -62,7 +62,7 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
             with gr.Tab("Compare", id="compare"):
                 build_compare(studio, consent)
             with gr.Tab("Inside the embedding", id="embedding"):
-                build_embedding(pipeline, consent)
+                build_embedding(pipeline, consent, studio.faces)
             with gr.Tab("Losses", id="losses"):
                 build_losses(pipeline, consent)
             with gr.Tab("Verify", id="verify"):

@@ -1,8 +1,10 @@
 """The Compare tab: one request, three methods, three clips in step, and what sets them apart in one table."""
 
 import html
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,15 @@ import gradio as gr
 import numpy as np
 
 from iad.config import ARMS
-from iad.demo.compare_words import COLUMNS, FULL_HEADINGS, FULL_INTRODUCTION, HEADINGS, INTRODUCTION, LEGEND
+from iad.demo.compare_words import (
+    COLUMNS,
+    FINISHED_NOTE,
+    FULL_HEADINGS,
+    FULL_INTRODUCTION,
+    HEADINGS,
+    INTRODUCTION,
+    LEGEND,
+)
 from iad.demo.examples import list_faces
 from iad.demo.faceview import FACE_JS
 from iad.demo.hardware import SYSTEMS
@@ -19,6 +29,7 @@ from iad.demo.runs import QUIET, Follower, Runs
 from iad.demo.studio import Studio, check_request, make_report, name_file, save_clip
 from iad.demo.timing import write_seconds
 from iad.demo.uploads import keep_path, open_photo
+from iad.installation import EXAMPLES
 from iad.request import Request
 from iad.result import Result
 
@@ -46,6 +57,29 @@ IN_STEP_JS = """
 """
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A comparison made earlier, which the tab opens with."""
+
+    prompt: str = PROMPTS[0]
+    clips: tuple[Path | None, ...] = (None,) * len(ARMS)
+    note: str = ""
+    table: str = ""
+
+
+def load_finished(studio: Studio, folder: Path = EXAMPLES / "compare") -> Finished:
+    """Read the finished comparison; nothing but a prompt where it or its photo is not on this machine."""
+    clips, listing = tuple(folder / f"{arm}.mp4" for arm in ARMS), folder / "reports.json"
+    if not all(file.is_file() for file in (*clips, listing)):
+        return Finished()
+    made = json.loads(listing.read_text())
+    photo = next((example for example in studio.faces if example.name == made["name"]), None)
+    if photo is None:
+        return Finished()
+    note = FINISHED_NOTE.format(**{key: html.escape(made[key]) for key in ("name", "credit", "prompt")})
+    return Finished(made["prompt"], clips, note, show_table(made["reports"]))
+
+
 class Comparison:
     """What the tab's events call."""
 
@@ -65,7 +99,7 @@ class Comparison:
         """Make the same clip by three methods: IaD, ConsisID's recipe, ID-Animator's recipe.
 
         Args:
-            photo: a JPEG, PNG or WebP file that shows a face.
+            photo: a JPEG, PNG, WebP or HEIC file that shows a face.
             prompt: "laughs", or with times: "[0-1s] smiles [1-2s] nods".
             consent: that the person in the photo agreed; examples of the page need none.
             seed: the same seed gives all three the same noise.
@@ -162,7 +196,7 @@ def build_compare(studio: Studio, consent: Any) -> None:
         studio: the Portrait tab's, for its pipeline and its examples.
         consent: the page's checkbox.
     """
-    comparison = Comparison(studio)
+    comparison, finished = Comparison(studio), load_finished(studio)
     introduction = gr.HTML(INTRODUCTION, elem_classes="introduction")
     full = studio.full_size
     with gr.Row(equal_height=False, elem_id="compare-request"):
@@ -182,7 +216,9 @@ def build_compare(studio: Studio, consent: Any) -> None:
             )
         with gr.Column(scale=5, min_width=300):
             cards = gr.HTML(list_faces(studio.faces), elem_id="compare-faces", js_on_load=FACE_JS)
-            prompt = gr.Textbox(PROMPTS[0], label="What happens", max_length=1000, elem_id="compare-prompt")
+            prompt = gr.Textbox(
+                finished.prompt, label="What happens", max_length=1000, elem_id="compare-prompt"
+            )  # fmt: skip
             with gr.Row(elem_classes="chips"):
                 for words in PROMPTS:
                     button = gr.Button(words, size="sm", min_width=0, scale=0)
@@ -196,22 +232,27 @@ def build_compare(studio: Studio, consent: Any) -> None:
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90, scale=1)
                 run = gr.Button("Make three clips", variant="primary", elem_id="compare-run", scale=3)
                 cancel = gr.Button("Cancel", visible=False, elem_id="compare-cancel", scale=3)
+    note = gr.HTML(finished.note, elem_id="compare-finished")
     with gr.Row(elem_id="arms"):
-        headings, clips = zip(*[_lay_out_arm(arm) for arm in ARMS], strict=True)
+        arms = [_lay_out_arm(arm, clip) for arm, clip in zip(ARMS, finished.clips, strict=True)]
+    headings, clips = zip(*arms, strict=True)
     report = gr.JSON(visible=False, label="Report")
-    table = gr.HTML(elem_id="compare-table")
+    table = gr.HTML(finished.table, elem_id="compare-table")
     cards.click(studio.choose_picture, outputs=photo, **QUIET)
     done = comparison.runs.wire(
         [run.click, prompt.submit], comparison.compare, [photo, prompt, consent, seed, model],
         [*clips, report], buttons=[run, cancel], api_name="compare", progress_on=list(clips),
         at_once=1 if full is None else AT_ONCE,
     )  # fmt: skip
+    page = gr.context.Context.root_block
     if full is not None:
-        page = gr.context.Context.root_block
+        # what was finished earlier is of the recipes on mini alone
+        model.change(_put_away, note, [*clips, note, table], **QUIET)
         shown = [model, line, introduction, *headings]
         gr.on([model.change, page.load], comparison.expect, model, shown, **HIDDEN)
         done.success(comparison.expect, model, shown, **HIDDEN)
-    done.success(show_table, report, table, **QUIET)
+    done.success(lambda made: (show_table(made), ""), report, [table, note], **QUIET)
+    page.load(None, js=IN_STEP_JS, **QUIET)
     done.success(None, js=IN_STEP_JS, **QUIET)
 
 
@@ -219,12 +260,17 @@ def _first_picture(studio: Studio) -> np.ndarray | None:
     return studio.examples[0].picture if studio.examples else None
 
 
-def _lay_out_arm(arm: str) -> tuple[Any, Any]:
+def _put_away(note: str) -> tuple[Any, ...]:
+    """Take the finished comparison off the page; what a visitor made stays."""
+    return (*(None,) * len(ARMS), "", "") if note else (gr.skip(),) * (len(ARMS) + 2)
+
+
+def _lay_out_arm(arm: str, clip: Path | None) -> tuple[Any, Any]:
     with gr.Column(min_width=240):
         heading = gr.HTML(_describe_arm(*HEADINGS[arm]), elem_classes="arm-heading")
         return heading, gr.Video(
-            label=HEADINGS[arm][0], show_label=False, autoplay=True, loop=True, interactive=False, buttons=[],
-            height="auto", elem_classes="arm-clip", elem_id=f"arm-{arm}",
+            clip, label=HEADINGS[arm][0], show_label=False, autoplay=True, loop=True, interactive=False,
+            buttons=[], height="auto", elem_classes="arm-clip", elem_id=f"arm-{arm}",
         )  # fmt: skip
 
 

@@ -22,6 +22,10 @@ FULL_INTRODUCTION = """
 and seed. They differ in base model, data and size, so this shows what each makes, not which idea is better;
 for that, compare the recipes on mini.</p>
 """
+FINISHED_NOTE = """
+<p class="quiet"><b>A finished example:</b> {name} ({credit}) smiles in the photo, and the prompt says
+“{prompt}”. Watch who keeps the photo’s open eyes. Press <b>Make three clips</b> for your own.</p>
+"""
 LEGEND = """
 <p class="quiet">Cosines of what a recogniser and the reader see in the frames: 1 is the same, 0 unrelated; a
 dash where nothing was understood or found. Little should be copied,

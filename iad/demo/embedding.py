@@ -1,6 +1,5 @@
 """The tab "Inside the embedding": some faces, each in three parts, compared, and put together anew."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,12 +21,13 @@ from iad.demo.embedding_words import (
     draw_tables,
     show_strip,
 )
-from iad.demo.examples import digest
+from iad.demo.examples import Example, digest, vary
 from iad.demo.runs import QUIET, Runs
 from iad.demo.studio import save_clip
-from iad.demo.uploads import CONSENT_NEEDED, keep_path, open_photo
+from iad.demo.uploads import CONSENT_NEEDED, PHOTOS, keep_path, open_photo
 from iad.installation import EXAMPLES
 from iad.media.photos import load_image
+from iad.media.video import save_picture
 from iad.plots import list_labels
 from iad.plots.comparison import compare_faces, cosines, stack, write_csv, write_npz
 from iad.request import Request
@@ -60,16 +60,20 @@ class Looked:
 class EmbeddingActions:
     """What the tab's events call."""
 
-    def __init__(self, pipeline: Any):
+    def __init__(self, pipeline: Any, portraits: Sequence[Example] = ()):
         self.pipeline = pipeline
         self.looks, self.swaps = Runs(), Runs()
-        self.examples = sorted(PAIRS.glob("*.png"))
-        self.known = {digest(load_image(file)) for file in self.examples}
+        self.examples = choose_examples(portraits)
+        self.known = {digest(picture) for picture in self.examples.values()}
+        self.known |= {example.digest for example in portraits}
 
     def lend_examples(self, count: int) -> Iterator[tuple[list[str], int]]:
         """Give the examples as files, and one more than `count`."""
         with tempfile.TemporaryDirectory() as folder:  # gradio serves no file of the package
-            yield [shutil.copy(file, folder) for file in self.examples], count + 1
+            files = [Path(folder) / f"{name}.png" for name in self.examples]
+            for file, picture in zip(files, self.examples.values(), strict=True):
+                save_picture(file, picture)
+            yield [str(file) for file in files], count + 1
 
     def decouple(
         self,
@@ -82,7 +86,8 @@ class EmbeddingActions:
         """Split faces into identity, action and residual, and compare them.
 
         Args:
-            files: one to eight JPEG, PNG or WebP files, each showing a face; of several the largest is used.
+            files: one to eight JPEG, PNG, WebP or HEIC files, each showing a face; of several the largest is
+                used.
             prompts: facial actions in words, one a line, to be ranked by how well they say what a face does.
             consent: that the people in the photos agreed; examples of the page need none.
             request: whose run this is; gradio gives it.
@@ -95,14 +100,15 @@ class EmbeddingActions:
         """
         with self.looks.follow(request, progress, doing="Looking at the faces") as follow:
             wanted = _read_prompts(prompts)
-            pictures = [self._open(path, consent) for path in _check_count(files)]
             faces, shown, refused = [], [], []
-            for k, (path, picture) in enumerate(zip(files, pictures, strict=True)):
+            for k, path in enumerate(_check_count(files)):
                 follow(k, len(files))
                 try:
-                    faces.append(self._split(path, picture))
+                    faces.append(self._split(path, self._open(path, consent)))
                     shown.append(path)
                 except ValueError as error:  # the others are still worth a look
+                    if str(error) == CONSENT_NEEDED:
+                        raise
                     refused.append(error)
             if not faces:
                 raise refused[0]
@@ -189,27 +195,43 @@ class EmbeddingActions:
         )
 
 
-def build_embedding(pipeline: Any, consent: Any) -> None:
+def choose_examples(portraits: Sequence[Example]) -> dict[str, UInt8[np.ndarray, "_ _ 3"]]:
+    """Choose at most eight pictures with their names: two looks of each real person, then rendered pairs."""
+    shown = {}
+    people = {example.name: example for example in reversed(portraits) if example.name}
+    for example in reversed(people.values()):
+        cold = bool(len(shown) % 4)
+        shown[example.name] = example.picture
+        shown[f"{example.name}, in {'cold' if cold else 'warm'} light"] = vary(example.picture, cold=cold)
+    shown |= {file.stem: load_image(file) for file in sorted(PAIRS.glob("*.png"))}
+    return dict(list(shown.items())[:MOST_FACES])
+
+
+def build_embedding(pipeline: Any, consent: Any, portraits: Sequence[Example] = ()) -> None:
     """Lay out the tab inside the current `gr.Tab`.
 
     Args:
         pipeline: an `IaDPipeline`, or one that is still loading.
         consent: the page's checkbox, True once the visitor agreed.
+        portraits: examples of the Portrait tab, which need no consent here either.
     """
-    actions = EmbeddingActions(pipeline)
+    actions = EmbeddingActions(pipeline, portraits)
     gr.HTML(INTRODUCTION, elem_id="inside-introduction")
     with gr.Row(elem_id="inside-inputs", equal_height=False):
         with gr.Column(scale=5, min_width=300):
             files = keep_path(gr.File(
-                label="Photos, one to eight", file_count="multiple", file_types=["image"], height=170,
+                label="Photos, one to eight", file_count="multiple", file_types=PHOTOS, height=170,
                 elem_id="inside-files",
             ))  # fmt: skip
-            gr.HTML(show_strip([load_image(file) for file in actions.examples]))
+            gr.HTML(show_strip(list(actions.examples.values())))
             more = keep_path(gr.UploadButton(
-                "Add more photos", file_count="multiple", file_types=["image"], visible=False, size="sm",
+                "Add more photos", file_count="multiple", file_types=PHOTOS, visible=False, size="sm",
                 elem_id="inside-more",
             ))  # fmt: skip
-            sample = gr.Button("Try six examples", elem_id="inside-examples", visible=bool(actions.examples))
+            sample = gr.Button(
+                f"Try these {len(actions.examples)} examples", elem_id="inside-examples",
+                visible=bool(actions.examples),
+            )  # fmt: skip
         with gr.Column(scale=5, min_width=300):
             prompts = gr.Textbox(
                 "\n".join(PROMPTS), label="What the faces may be doing, one a line", lines=5, max_lines=12,

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 
 from iad.demo.examples import make_thumbnail
 from iad.demo.figures import show_figure, show_grid
+from iad.pipeline import SAME
 from iad.plots import face_map, similarity_table
 from iad.plots.history import flatten
 from iad.plots.style import ACTION, IDENTITY
@@ -21,7 +22,13 @@ INTRODUCTION = """
 <b class="residual">residual</b>, what else changes from photo to photo: light, framing, blur.
 Add photos to see them apart. Most telling: one person with two expressions, two people with the same.</p>
 """
-MATRICES = '<h2 class="section">Who is like whom</h2>'
+MATRICES = f"""
+<h2 class="section">Who is like whom</h2>
+<p class="lead">A cosine of 1 is the same, 0 unrelated. Of real people, two photos of one person came to 0.86
+on average and two photos of different people to 0.16, and no pair was mistaken (27 and 64 pairs); with
+another backdrop, hair and clothes one face comes to 0.71. From {SAME} by the recogniser alone, this program
+takes two photos for one person. People who look alike, and rendered ones, may come near that.</p>
+"""
 SWAP = """
 <h2 class="section">Swap</h2>
 <p class="lead">The person of one photo does what another person's face does: no word says what to
@@ -30,7 +37,7 @@ do, only the two embeddings. The first photo’s own pixels are what moves.</p>
 
 
 def show_strip(pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> str:
-    """Show the examples in a row."""
+    """Show the examples in a row, real people first."""
     faces = "".join(f'<img src="{make_thumbnail(picture, 128)}" alt="">' for picture in pictures)
     return f'<div class="face-strip">{faces}</div>'
 
@@ -86,6 +93,20 @@ def _percent(match: dict[str, Any]) -> int:
     return round(100 * min(max(match["similarity"], 0.0), 1.0))
 
 
+def describe_people(labels: Sequence[str], report: dict[str, Any]) -> str:
+    """Say which faces are taken for one person, each like the first of its group by the recogniser."""
+    values = report.get("recogniser_cosine")
+    if values is None:
+        return ""
+    groups: list[list[int]] = []
+    for k in range(len(labels)):
+        group = next((group for group in groups if values[group[0]][k] >= SAME), None)
+        groups.append([k]) if group is None else group.append(k)
+    said = [", ".join(labels[k] for k in group) for group in groups]
+    people = "1 person" if len(said) == 1 else f"{len(said)} people"
+    return f'<p class="lead people">By that rule these are <b>{people}</b>: {"; ".join(said)}.</p>'
+
+
 def draw_tables(
     crops: Sequence[UInt8[np.ndarray, "h w 3"]], labels: Sequence[str], report: dict[str, Any]
 ) -> str:
@@ -107,12 +128,13 @@ def draw_tables(
         figures.append(
             show_figure(
                 similarity_table(values, crops, labels, hue=hue),
+                faces=True,
                 title=f"{kind.capitalize()} similarity",
                 alt=f"Cosine of {kind}: " + "; ".join(f"{pair} {value:.2f}" for value, pair in pairs),
                 caption=f"{meaning} Most alike here: {max(pairs)[1]}, {max(pairs)[0]:.2f}.",
             )
         )
-    return show_grid(figures, wide=True)
+    return describe_people(labels, report) + show_grid(figures, wide=True)
 
 
 def draw_maps(
@@ -132,6 +154,7 @@ def draw_maps(
         figures.append(
             show_figure(
                 face_map(points, crops, labels, hue=hue),
+                faces=True,
                 title=f"Map of {kind}",
                 alt=f"The faces as points in the plane in which their {kind} differs most.",
                 caption=f"{meaning} This plane (PCA) shows {share:.0%} of the differences.",

@@ -30,12 +30,13 @@ LARGEST_SIDE = 768
 class Example:
     """A picture, what the person in it shall do, and the clip made of the two, where there is one.
 
-    `name` and `credit` are of real people; the others do not exist.
+    `name` and `credit` are of real people; the others do not exist. `card` is a small copy of the clip.
     """
 
     picture: UInt8[np.ndarray, "h w 3"]
     prompt: str
     clip: Path | None = None
+    card: Path | None = None
     name: str = ""
     credit: str = ""
 
@@ -93,6 +94,14 @@ def list_photo_people(folder: Path = EXAMPLES) -> list[int]:
     return [entry["person"] for entry in entries if "person" in entry]
 
 
+def vary(picture: UInt8[np.ndarray, "h w 3"], *, cold: bool) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Take a portrait closer and in other light, as another photo of the same moment might show it."""
+    height, width = picture.shape[:2]
+    close = picture[: round(0.7 * height), round(0.1 * width) : round(0.85 * width)]
+    light = np.array((0.75, 0.95, 1.15) if cold else (1.12, 0.95, 0.72))
+    return np.rint(255 * ((close / 255) ** 1.25 * light).clip(0, 1)).astype(np.uint8)
+
+
 def make_thumbnail(picture: UInt8[np.ndarray, "h w 3"], size: int) -> str:
     """Shrink the upper square of a picture; a data URI, so that the page shows it without a file."""
     side = min(picture.shape[:2])
@@ -117,5 +126,7 @@ def _read_example(file: Path, entry: Mapping[str, Any], folder: Path) -> Example
     picture = Image.fromarray(load_image(file))
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.LANCZOS)
     clip = folder / "gallery" / name_clip(entry)
+    card = clip.parent / "cards" / clip.name
     about = {key: entry[key] for key in ("name", "credit") if key in entry}
-    return Example(np.asarray(picture), entry["prompt"], clip if clip.is_file() else None, **about)
+    found = [file if file.is_file() else None for file in (clip, card)]
+    return Example(np.asarray(picture), entry["prompt"], *found, **about)

@@ -30,11 +30,16 @@ def outline_faces(picture: UInt8[np.ndarray, "h w 3"], boxes: Sequence[Box], *, 
     """
     outlines = "".join(_outline(box, picture.shape[:2], k, chosen) for k, box in enumerate(boxes))
     several = f"{len(boxes)} faces found; click the one to use." if len(boxes) > 1 else "Face found."
+    return show_photo(picture, several, over=outlines)
+
+
+def show_photo(picture: UInt8[np.ndarray, "h w 3"], words: str, *, over: str = "") -> str:
+    """Show a photo with words below it, and a button that makes room for another."""
     photo = f'<img src="{to_data_uri(picture, LARGEST_SIDE)}" alt="Your photo">'
     other = f'<button type="button" class="other" data-index="{OTHER_PHOTO}">Other photo</button>'
     return (
-        f'<figure class="outlined"><div>{photo}{outlines}</div><figcaption>'
-        f'<span role="status">{several}</span>{other}</figcaption></figure>'
+        f'<figure class="outlined"><div>{photo}{over}</div><figcaption>'
+        f'<span role="status">{words}</span>{other}</figcaption></figure>'
     )
 
 

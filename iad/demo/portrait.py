@@ -13,7 +13,7 @@ from iad.demo.repertoire import Repertoire
 from iad.demo.runs import QUIET
 from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
 from iad.demo.timeline import build_timeline
-from iad.demo.uploads import keep_path
+from iad.demo.uploads import PHOTOS, keep_path
 from iad.demo.wording import ARM_CHOICES, ARM_INFO, CARDS_JS, describe_examples
 from iad.request import DURATION, LONGEST
 
@@ -124,7 +124,7 @@ def _lay_out_more() -> Any:
     with gr.Accordion("More photos of the same person", open=False, elem_id="more-photos"):
         return keep_path(gr.File(
             label=f"Up to {MOST_PHOTOS - 1} more photos", file_count="multiple",
-            file_types=[".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"], height=150, elem_id="more",
+            file_types=PHOTOS, height=150, elem_id="more",
         ))  # fmt: skip
 
 

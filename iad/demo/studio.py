@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image
 
 from iad.demo.examples import Example, digest, load_examples
-from iad.demo.faceview import OTHER_PHOTO, outline_faces, to_data_uri
+from iad.demo.faceview import OTHER_PHOTO, outline_faces, show_photo, to_data_uri
 from iad.demo.full_size import FullSize
 from iad.demo.model_choice import count_frames
 from iad.demo.runs import Follower, Runs, plain_errors
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.demo.wording import (
     ASK_FOR_CONSENT,
+    ASK_WORDS,
     MISSING,
     describe_prepared,
     describe_scores,
@@ -37,6 +38,7 @@ STAMP, ENLARGED = 192, 3  # clips with shorter sides are enlarged so many times
 WHOLE_SIDE = 960  # pixels of a whole photo with a moving face: a clip of it takes much memory
 GIF_FPS = 12  # about as many as a gif bears
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
+UNSHOWN = (".heic", ".heif")  # photos that few browsers show
 MOST_PHOTOS = 5  # of one person
 SHEET_SIDE = 1040  # pixels, of the contact sheet on the page
 
@@ -102,6 +104,8 @@ class Studio:
         with plain_errors():
             picture = load_image(photo) if photo else None
             if picture is not None and not consent and digest(picture) not in self.known:
+                if Path(photo).suffix.lower() in UNSHOWN:
+                    return show_photo(picture, ASK_WORDS), gr.update(visible="hidden"), chosen
                 picture, view = None, ASK_FOR_CONSENT
             if picture is not None:
                 view = outline_faces(picture, detect_faces(picture), chosen=chosen)
@@ -139,7 +143,7 @@ class Studio:
         """Make a clip of the person in the photo doing what the prompt says.
 
         Args:
-            photo: a JPEG, PNG or WebP file that shows a face.
+            photo: a JPEG, PNG, WebP or HEIC file that shows a face.
             prompt: "laughs", or with times: "[0-1s] smiles [1-2s] nods".
             consent: that the people in all pictures agreed; examples of the page need none.
             seed: the same seed makes the same clip.

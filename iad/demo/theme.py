@@ -8,16 +8,29 @@ CSS = "\n".join(sheet.read_text() for sheet in _SHEETS)
 
 
 # Gradio labels the empty place of a video without saying what it is, which screen readers must then skip.
+# Nor can every browser show every photo that is read here, such as an iPhone's, nor does it offer them.
 # The box of consent is shown from when any tab first asks for it.
 WATCH_JS = """
-() => new MutationObserver(() => {
+() => {
+document.addEventListener('error', event => {
+  if (event.target.tagName === 'IMG' && event.target.closest('.block')) {
+    event.target.closest('.block').classList.add('unshown');
+  }
+}, true);
+document.addEventListener('load', event => {
+  if (event.target.tagName === 'IMG') event.target.closest('.block')?.classList.remove('unshown');
+}, true);
+new MutationObserver(() => {
+  document.querySelectorAll('input[type=file][accept="image/*"]')
+    .forEach(input => { input.accept = 'image/*,.heic,.heif'; });
   document.querySelectorAll('[aria-label="Empty value"]:not([role])')
     .forEach(place => place.setAttribute('role', 'img'));
   const box = document.getElementById('consent');
   if (!box || box.classList.contains('asked')) return;
   const said = [...document.querySelectorAll('.toast-body, .live-said, #face')];
   if (said.some(words => words.textContent.includes('Tick the box'))) box.classList.add('asked');
-}).observe(document.body, {childList: true, subtree: true, characterData: true})
+}).observe(document.body, {childList: true, subtree: true, characterData: true});
+}
 """
 
 

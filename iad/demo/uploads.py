@@ -23,6 +23,8 @@ NOT_YOURS = (
     "without a browser has to keep its cookie from upload to download.)"
 )
 MOST_LETTERS = 10_000
+# of files that are chosen; many systems do not count the last two among pictures
+PHOTOS = ["image/*", ".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"]
 _FILES = (gr.Image, gr.Video, gr.File, gr.UploadButton, gr.DownloadButton)
 _TEXTS = (gr.Textbox, gr.Dropdown, gr.Radio)
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import gradio as gr
 
+from iad.checks import make_printable
 from iad.demo.examples import load_examples
 from iad.demo.runs import QUIET, plain_errors
 from iad.demo.uploads import keep_path
-from iad.media.provenance import verify
+from iad.media.photos import load_image
+from iad.media.provenance import Signature, Verification, read_signature, verify
 
-SUFFIXES = [".mp4", ".mov", ".webm", ".gif", ".png"]
+SUFFIXES = [".mp4", ".mov", ".webm", ".gif", ".png", ".jpg", ".jpeg", ".webp", ".heic", ".heif"]
+PICTURES = {"jpeg": "image/jpeg", "webp": "image/webp", "heic": "image/heic"}  # which nothing here writes
 INTRODUCTION = """
 <p class="lead">Every clip that is made here says so inside its file. Drop one, and see what it says, whether
 it was altered since, and who signed it. No face is looked at, and the file is deleted at once.</p>
@@ -38,6 +41,8 @@ SIGNATURES = {
     "none": "not signed", "valid": "signed, signer trusted", "signer unknown": "signed, signer unknown",
     "broken": "signature broken", "unchecked": "signature not checked",
 }  # fmt: skip
+DECLARED = b"digitalsourcetype/trainedAlgorithmicMedia"  # as IPTC writes it, and many programs with it
+UNTOLD = "Says nothing about its making, which proves nothing."
 MARKS = {"good": "✓", "note": "i", "plain": "?", "warning": "!"}
 CONTENTS = {"unchanged": "unchanged", "altered": "altered", "unknown": "alteration unknown"}
 
@@ -54,8 +59,8 @@ def build_verify(pipeline: Any, consent: Any) -> None:
         with gr.Column(scale=5, min_width=300):
             upload = keep_path(
                 gr.File(
-                    label="A video or picture: mp4, mov, webm, gif, png", file_types=SUFFIXES, height=190,
-                    elem_id="verify-file",
+                    label="A video or picture: mp4, mov, webm, gif, png, jpeg, webp, heic", height=190,
+                    file_types=SUFFIXES, elem_id="verify-file",
                 )
             )  # fmt: skip
             prepared = [example.clip for example in load_examples() if example.clip]
@@ -69,12 +74,14 @@ def build_verify(pipeline: Any, consent: Any) -> None:
         with gr.Column(scale=6, min_width=300):
             card = gr.HTML(WAITING, elem_id="verdict")
             report = gr.JSON(label="Report", visible=False)
-    checked = upload.upload(
+    begun = upload.upload(lambda: WAITING, outputs=card, **QUIET)  # the last verdict is of another file
+    checked = begun.then(
         _make_checker(), upload, report, api_name="verify", concurrency_limit=2, show_progress_on=card
     )
     checked.success(describe, report, card, **QUIET)
-    # The file is gone from the server, so it leaves the page as well.
+    # The file is gone from the server, so it leaves the page as well; its verdict stays until another comes.
     checked.then(lambda: None, outputs=upload, **QUIET)
+    gr.on([upload.clear, upload.delete], lambda: WAITING, outputs=card, **QUIET)
     checked.failure(lambda: (None, WAITING), outputs=[upload, card], **QUIET)
     if prepared:
         example.click(lambda: describe(asdict(verify(prepared[0]))), outputs=card, **QUIET)
@@ -87,7 +94,7 @@ def _make_checker() -> Callable[[str | None], dict[str, Any]]:
         """Find out whether a video or picture was made by IaD, with which settings, and if it was altered.
 
         Args:
-            file: an mp4, mov, webm, gif or png; it is deleted afterwards.
+            file: an mp4, mov, webm, gif, png, jpeg, webp or heic; it is deleted afterwards.
 
         Returns:
             file, made_here, generator, settings, signature ("none", "valid", "signer unknown", "broken" or
@@ -98,12 +105,60 @@ def _make_checker() -> Callable[[str | None], dict[str, Any]]:
             if file is None:
                 raise ValueError("There is no file yet; add a video or a picture.")
             try:
-                return asdict(verify(file))
+                kind = recognise_picture(Path(file))
+                return asdict(verify_picture(Path(file), kind) if kind else verify(file))
             finally:
                 if file not in page.shown:  # what everybody sees stays
                     _delete(Path(file))
 
     return verify_file
+
+
+def recognise_picture(file: Path) -> str | None:
+    """Name one of `PICTURES` by a file's first bytes; None for all others, and for what is not there."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        start = opened.read(16)
+        if start.startswith(b"\xff\xd8\xff"):
+            return "jpeg"
+        if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+            return "webp"
+        if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"heif", b"mif1"):
+            return "heic"
+    return None
+
+
+def verify_picture(file: Path, kind: str) -> Verification:
+    """Find out what a picture says that was written elsewhere: whether it is signed, and what it declares.
+
+    Raises:
+        ValueError: it is damaged, or too large.
+    """
+    height, width = load_image(file).shape[:2]
+    with file.open("rb") as opened:
+        signature = read_signature(opened, PICTURES[kind])
+    declared = signature.generated or DECLARED in file.read_bytes()
+    said = "Says that it is AI-generated, but not by what." if declared else UNTOLD
+    if signature.generator:
+        said = f"Names its maker: {make_printable(signature.generator[:80])}."
+    signed = SIGNATURES[signature.state]
+    return Verification(
+        file=make_printable(file.name), made_here=False, generator=signature.generator, settings={},
+        signature=signature.state, signer=signature.signer, content=_judge_content(signature),
+        declared_generated=declared,
+        container={
+            "format": kind, "width": width, "height": height, "frames": 1, "fps": None, "seconds": None,
+            "sound": False, "bytes": file.stat().st_size,
+        },
+        summary=f"{said} Nothing here writes {kind} files: if this picture came from a clip, another program "
+        "wrote it anew, which loses our note and our seal. Of such a file only a signature can be checked: "
+        f"it is {signed}.",
+    )  # fmt: skip
+
+
+def _judge_content(signature: Signature) -> str:
+    if signature.altered:
+        return "altered"
+    return "unchanged" if signature.state in ("valid", "signer unknown") else "unknown"
 
 
 def _delete(file: Path) -> None:

@@ -40,7 +40,8 @@ TITLE = """
 """
 # The one thing that is done about age: it is confirmed before an upload is opened.
 CONSENT = "The people in the photos I add are of age, and are me or agreed to this."
-ASK_FOR_CONSENT = '<p class="quiet" role="status">Tick the box below, and the face is looked for.</p>'
+ASK_WORDS = "Tick the box below, and the face is looked for."
+ASK_FOR_CONSENT = f'<p class="quiet" role="status">{ASK_WORDS}</p>'
 CARDS_JS = """
 const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
 const videos = () => element.querySelectorAll('video');
@@ -182,8 +183,8 @@ def describe_examples(examples: Sequence[Example]) -> str:
 
 def _card(example: Example, index: int) -> str:
     photo = f'<img src="{make_thumbnail(example.picture, 160)}" alt="">'
-    if example.clip:
-        data = base64.b64encode(example.clip.read_bytes()).decode()
+    if moving := example.card or example.clip:
+        data = base64.b64encode(moving.read_bytes()).decode()
         photo = (
             f'<video src="data:video/mp4;base64,{data}" autoplay loop muted playsinline tabindex="-1" '
             f'aria-hidden="true"></video>{photo.replace("<img", "<img class=inset")}'
