@@ -72,13 +72,12 @@ def lacks_dlib(file: str = DLIB_FILE) -> str:
 
 def lacks_landmarks() -> str:
     """Say why dlib's 68 landmarks are not asked: they are not here, or nobody accepted their terms."""
-    if os.environ.get(ACCEPT) != "1":
-        return (
-            "dlib's landmarks, and its recogniser on faces cut out by them, are not asked: their training "
-            "data (iBUG 300-W) exclude commercial use; where yours is none, accept that with "
-            f"{ACCEPT}=1 in the environment."
-        )
-    return lacks_dlib() or lacks_dlib(MARKS_FILE)
+    refused = (
+        "dlib's landmarks, and its recogniser on faces cut out by them, are not asked: their training data "
+        "(iBUG 300-W) exclude commercial use; where yours is none, accept that with "
+        f"{ACCEPT}=1 in the environment."
+    )
+    return lacks_dlib() or lacks_dlib(MARKS_FILE) or ("" if os.environ.get(ACCEPT) == "1" else refused)
 
 
 def _lacks_insightface() -> str:
