@@ -1,6 +1,7 @@
 """The acceptance, rehearsed on twins from end to end: what a GPU's owner runs once, runs here every time."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from twins_faces import write_clip
 
 from iad.cli import main
 from iad.config import ARMS
-from iad.full_size import acceptance, measuring
+from iad.full_size import acceptance, arcface, hub, measuring
 from iad.full_size.acceptance import accept, evaluate_full_size
 from iad.full_size.arcface import ArcFace
 from iad.full_size.caching import CACHES
@@ -166,6 +167,28 @@ def test_faces_are_compared_as_consisid_compares_them():
     opposite = judges.judge(np.stack([paint(50, 100, 100)] * 16), paint(250, 100, 100), "nods")
     assert opposite["facesim_arc"] == 0  # not -1
     assert np.isnan(judges.judge(clip[-8:], paint(250, 100, 100), "nods")["facesim_arc"])
+    rows = judges.embed(clip[[0, -1]])  # as the suites ask for them; the network's channels are BGR
+    assert rows[0].tolist() == [0, 0, 1] and np.isnan(rows[1]).all()
+
+
+def test_suites_take_only_what_is_here(monkeypatch, tmp_path):
+    def fetch(*words, **named):
+        raise AssertionError("something was fetched")
+
+    create = SimpleNamespace(FaceAnalysis=fetch)
+    monkeypatch.setitem(sys.modules, "insightface", SimpleNamespace(app=create))
+    monkeypatch.setitem(sys.modules, "insightface.app", create)
+    monkeypatch.setitem(sys.modules, "insightface.utils", SimpleNamespace(ensure_available=fetch))
+    monkeypatch.setattr(arcface, "PACKS", tmp_path)
+    monkeypatch.setenv(arcface.ACCEPT, "1")
+    monkeypatch.setattr(hub, "_check_connection", fetch)
+    judges = load_judges(fetch=False)
+    assert judges.faces is None and judges.clip is None
+    assert "is no folder" in judges.missing["FaceSim-Arc"] and "hf download" in judges.missing["CLIPScore"]
+    with pytest.raises(ValueError, match="hf download"):
+        load_curricular(fetch=False)
+    with pytest.raises(AssertionError, match="fetched"):
+        load_judges()
 
 
 def test_the_second_recogniser_sees_the_face_where_insightface_puts_it():

@@ -271,7 +271,9 @@ TINY = {"rows": ("iad", "entangled", "still"), "actions": ("smile", "mouth open"
 def whole(tmp_path_factory):
     """A run of the tiny model on two made-up people."""
     output = tmp_path_factory.mktemp("whole")
-    return output, run("action", model="tiny", people=2, seeds=2, output=output, **TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(outside.ACCEPT, "1")
+        return output, run("action", model="tiny", people=2, seeds=2, output=output, **TINY)
 
 
 def test_a_run_writes_everything(whole):
@@ -292,7 +294,8 @@ def test_a_run_writes_everything(whole):
     for column in ("action right", "expression copied, dlib"):
         assert added[column][0] == pytest.approx(both[0][column][0] - both[1][column][0])
     page = (output / "report.md").read_text()
-    named = ("python -m iad evaluate", "cores", "FaceSim-Arc", "ceiling", "What the split itself adds")
+    named = ("cores", "FaceSim-Arc", "ceiling", "What the split itself adds")
+    named += ("`IAD_ACCEPT_DLIB_LANDMARKS=1 python -m iad evaluate",)
     assert all(text in page for text in named) and page.count(action_page.WORDS["copied"]) == 2
     assert (output / "figure.png").exists() and len(list((output / "sheets").iterdir())) == 2
     assert json.loads((output / "report.json").read_text()) == report
@@ -301,6 +304,7 @@ def test_a_run_writes_everything(whole):
 def test_an_interrupted_run_goes_on(whole, tmp_path, monkeypatch):
     """Stopped after a few clips and started again, a run makes only the rest, and the same table."""
     output, report = whole
+    monkeypatch.setenv(outside.ACCEPT, "1")
     shutil.copytree(output / "action", tmp_path / "action")
     clips = tmp_path / "action" / "clips.jsonl"
     lines = clips.read_text().splitlines(keepends=True)
@@ -315,7 +319,7 @@ def test_an_interrupted_run_goes_on(whole, tmp_path, monkeypatch):
     assert again["suites"]["action"]["summary"] == report["suites"]["action"]["summary"]
 
 
-def test_settings_are_chosen_on_other_people(tmp_path):
+def test_settings_are_chosen_on_other_people(tmp_path, monkeypatch):
     """Guidances are compared on people of whom nothing is reported, whatever is asked for."""
     for head in ("tiny", "ict") if "IAD_PHOTO_PEOPLE" in os.environ else ("tiny",):
         with pytest.raises(ValueError, match="ask for fewer") as refused:
@@ -326,13 +330,16 @@ def test_settings_are_chosen_on_other_people(tmp_path):
         assert len(chosen) == TUNERS and len(reported) == most > 50
         assert not chosen & reported and all(map(is_held_out, chosen | reported))
     options = {"actions": ("smile", "nod"), "teachers": 2}
+    monkeypatch.delenv(outside.ACCEPT, raising=False)
     report = run(
         "action", model="tiny", arms=("entangled",), tune=True, people=2, seeds=1, output=tmp_path, **options
     )
     summary = report["suites"]["action"]["summary"]["all"]
     assert list(summary) == ["truth", *(f"entangled@{g:g}" for g in action.GUIDANCES), "still"]
     assert summary["entangled@1"]["jitter"] != summary["entangled@3.5"]["jitter"]
-    assert "on whom settings are chosen" in (tmp_path / "action.md").read_text()
+    page = (tmp_path / "action.md").read_text()
+    assert "on whom settings are chosen" in page and "accept that with IAD_ACCEPT_DLIB_LANDMARKS=1" in page
+    assert not any("dlib" in column for row in summary.values() for column in row)
 
 
 # --- what is compared, and for whom

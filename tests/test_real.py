@@ -193,6 +193,20 @@ def test_no_smile_is_compared_where_the_mouth_is_wide_open(tmp_path):
     assert row["r"][0] == pytest.approx(1) and row["slope"][0] == pytest.approx(0.7)
 
 
+def test_a_driver_with_gaps_is_tried_in_every_way(tmp_path):
+    asked = []
+
+    class Refusing(cases.Trial):
+        def drive(self, name, frames, times=None):
+            asked.append((name, len(frames)))
+            raise ValueError("no face in the driver")
+
+    blank = np.zeros((60, 8, 8, 3), np.uint8)
+    outcome = cases.CASES[9](Refusing(None, "mini", tmp_path, blank[0], blank[0], blank))
+    assert asked == [("blank first", 50), ("blank last", 50), ("hidden", 50)]
+    assert outcome.right is False and outcome.said.count("refused") == 3
+
+
 def test_videos_keep_uneven_times(tmp_path):
     import av
 

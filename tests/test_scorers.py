@@ -1,6 +1,6 @@
 """The judges: margins follow the papers, views are honest, the stage runs, resumes and saves."""
 
-import sys
+import re
 import types
 
 import numpy as np
@@ -207,50 +207,37 @@ def test_every_absent_outside_judge_is_explained(monkeypatch):
     reasons = outside.available()
     assert {"dlib", "insightface", "curricularface-ir101"} < set(reasons)
     assert all(reason.count(" ") > 5 for reason in reasons.values())
-    for judge in (outside.DlibJudge, outside.InsightFaceJudge):
-        with pytest.raises(ValueError, match="not installed"):
-            judge()
+    with pytest.raises(ValueError, match="not installed"):
+        outside.DlibJudge()
 
 
-def test_insightface_is_never_fetched_and_looks_at_the_largest_face(monkeypatch, tmp_path):
+@pytest.mark.skipif(bool(outside.lacks_dlib()), reason=outside.lacks_dlib())
+@pytest.mark.parametrize("value", [None, "", "0"])
+def test_landmarks_taught_on_unfree_photos_are_asked_by_consent_alone(monkeypatch, value):
+    monkeypatch.delenv(outside.ACCEPT, raising=False)
+    if value is not None:
+        monkeypatch.setenv(outside.ACCEPT, value)
+    assert re.search("iBUG 300-W.* commercial .*IAD_ACCEPT_DLIB_LANDMARKS=1", outside.available()["dlib"])
+    with pytest.raises(ValueError, match="IAD_ACCEPT_DLIB_LANDMARKS=1"):
+        outside.DlibJudge()
+    assert outside.lacks_dlib() == ""  # who it is, is free
+
+
+def test_nothing_published_is_fetched(monkeypatch, tmp_path):
     spec = types.SimpleNamespace(origin="/somewhere/insightface/__init__.py")
     monkeypatch.setattr(outside.importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(ValueError, match=r"lacks det_10g.onnx, w600k_r50.onnx in .*buffalo_l"):
-        outside.InsightFaceJudge(tmp_path)
+    monkeypatch.setattr(outside, "PACKS", tmp_path)
+    assert re.search("lacks det_10g.onnx, w600k_r50.onnx in .*buffalo_l", outside.available()["insightface"])
     folder = tmp_path / "models" / "buffalo_l"
     folder.mkdir(parents=True)
     for name in outside.BUFFALO:
         (folder / name).touch()
-
-    class FaceAnalysis:
-        def __init__(self, **options):
-            assert options["root"] == str(tmp_path)
-
-        def prepare(self, **options):
-            pass
-
-        def get(self, picture):
-            if picture.max() == 128:  # nothing there, not even in the grey margin
-                return []
-            blue = np.eye(512)[int(picture[..., 0].max() > 200)]
-            small, large = np.array([0, 0, 5, 5]), np.array([0, 0, 50, 50])
-            return [
-                types.SimpleNamespace(bbox=small, normed_embedding=np.eye(512)[9]),
-                types.SimpleNamespace(bbox=large, normed_embedding=blue),
-            ]
-
-    module = types.SimpleNamespace(FaceAnalysis=FaceAnalysis)
-    monkeypatch.setitem(sys.modules, "insightface", types.SimpleNamespace(app=module))
-    monkeypatch.setitem(sys.modules, "insightface.app", module)
-    frames = np.zeros((3, 64, 64, 3), np.uint8)
-    frames[1] = (0, 0, 255)  # RGB blue
-    frames[2] = 128
-    found = outside.InsightFaceJudge(tmp_path).embed(frames[1:])
-    assert found[0, 1] == 1
-    assert np.isnan(found[1]).all()
+    reasons = outside.available()
+    assert reasons["insightface"] == "" and "in the hub's cache" in reasons["CLIPScore"]
 
 
-def test_dlib_knows_a_real_face():
+def test_dlib_knows_a_real_face(monkeypatch):
+    monkeypatch.setenv(outside.ACCEPT, "1")
     lack = outside.available()["dlib"]
     if lack:
         pytest.skip(lack)

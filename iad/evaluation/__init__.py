@@ -13,6 +13,7 @@ In comes a model, out come `report.json` and `report.md` (`report`). Where what 
     judges    `own_judges`, `outside` (dlib, InsightFace, Inception, CLIP); all intervals by `intervals`.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def run(
         ValueError: an unknown suite, arm or model.
         FileNotFoundError: data of the people is missing.
     """
+    from iad.evaluation.outside import ACCEPT
     from iad.evaluation.report import write_report
 
     if suite not in (*SUITES, "all"):
@@ -62,7 +64,8 @@ def run(
     reports = {name: _run_one(name, str(model), output, **settings) for name in chosen}
     pages = {name: (output / f"{name}.md").read_text() for name in chosen if (output / f"{name}.md").exists()}
     command = (
-        f"python -m iad evaluate --suite {suite} --model {model} --people {people} --seeds {seeds}"
+        (f"{ACCEPT}=1 " if os.environ.get(ACCEPT) == "1" and "action" in chosen else "")
+        + f"python -m iad evaluate --suite {suite} --model {model} --people {people} --seeds {seeds}"
         f" --workers {workers} --output {output}"
         + (f" --arms {' '.join(arms)}" if arms else "")
         + (" --quick" if quick else "")

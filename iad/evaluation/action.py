@@ -102,7 +102,10 @@ def run_action(
         have = ", ".join(bench.pipe.arms)
         raise ValueError(f"{model!r} has no weights of the arm {lacking[0]!r}; it has {have}.")
     _ = bench.scorers, plan.people
-    start_folder(folder, asdict(plan) | {"weights": _fingerprint(plan), "version": VERSION})
+    lacks = available()
+    judged_by = [name for name, lack in lacks.items() if not lack]
+    made_by = {"weights": _fingerprint(plan), "version": VERSION, "judges": judged_by}
+    start_folder(folder, asdict(plan) | made_by)
     examples, clips = _measure(plan, folder, workers=workers)
     judges = teach_judges(examples.sorted())
     judged = judge_records(clips.sorted(), judges)
@@ -113,7 +116,7 @@ def run_action(
         "split_adds": compare_rows(judged, judges, plan, "iad", FAIR),
         **_stratify(judged, judges, plan),
         "definitions": load_words("action")["definitions"],
-        "missing": _missing(),
+        "missing": [sentence for sentence in lacks.values() if sentence],
         "seconds": round(time.perf_counter() - begun, 1),
     }
     rows = [{k: v for k, v in record.items() if k not in HEAVY} for record in judged]
@@ -187,11 +190,6 @@ def _count(records) -> dict[str, dict[str, int]]:
         row["clips"] += record["part"] != "render"
         row["failed"] += bool(record.get("failed"))
     return counts
-
-
-def _missing() -> list[str]:
-    """Say in a sentence each what is not judged, and why."""
-    return [sentence for sentence in available().values() if sentence]
 
 
 def measure_skin(photo: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "68 2"]) -> float:

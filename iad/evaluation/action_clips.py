@@ -20,7 +20,13 @@ from iad.config import get_preset
 from iad.evaluation import metrics
 from iad.evaluation.cached_pipeline import CachedPipeline, animate, fit_reference
 from iad.evaluation.metrics import pack
-from iad.evaluation.outside import DlibJudge, InceptionClipJudge, InsightFaceJudge, available, read_landmarks
+from iad.evaluation.outside import (
+    DlibJudge,
+    compare_features,
+    lacks_landmarks,
+    load_inception,
+    read_landmarks,
+)
 from iad.evaluation.own_judges import Scorers, create_scorers, load_scorers
 from iad.evaluation.people import (
     DRAWN,
@@ -37,6 +43,7 @@ from iad.evaluation.people import (
     truth_of,
 )
 from iad.faces.detectors import detect_frontal
+from iad.full_size.judging import Judges, load_judges
 from iad.performing.actions import Performed
 from iad.portraits.clips import SECONDS
 from iad.portraits.photo import PhotoPerson
@@ -74,15 +81,19 @@ class Bench:
         return load_scorers(own if own.is_dir() and checkpoint.has_part(own, "scorers-arc") else None)
 
     @cached_property
-    def outsiders(self) -> dict[str, DlibJudge | InsightFaceJudge]:
-        """Recognisers from elsewhere, those that are installed."""
-        judges = {"dlib": DlibJudge, "insightface": InsightFaceJudge}
-        return {name: create() for name, create in judges.items() if not available()[name]}
+    def dlib(self) -> DlibJudge | None:
+        """The landmarks and the recogniser of dlib, if they may be asked."""
+        return None if lacks_landmarks() else DlibJudge()
 
     @cached_property
-    def consisid(self) -> InceptionClipJudge:
-        """ConsisID's other two numbers, as far as their networks are installed."""
-        return InceptionClipJudge()
+    def published(self) -> Judges:
+        """InsightFace and CLIP, as far as they are here."""
+        return load_judges(fetch=False)
+
+    @cached_property
+    def inception(self) -> torch.nn.Module | None:
+        """What ConsisID's 'FID' compares by, if it is here."""
+        return load_inception()
 
     @lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the process
     def fitted(self, person: int, shown: str) -> PhotoPerson:
@@ -100,13 +111,14 @@ class Bench:
         """A person's gallery picture as the recognisers see it: a calm face, of which no clip is made."""
         picture = load_person(self.folder, person)["gallery"][None]
         found = {which: self.scorers.embed(picture, which)[0] for which in ("arc", "cur")}
-        return found | {name: judge.embed(picture)[0] for name, judge in self.outsiders.items()}
+        others = {"dlib": self.dlib, "insightface": self.published if self.published.faces else None}
+        return found | {name: judge.embed(picture)[0] for name, judge in others.items() if judge}
 
     def read(self, frames: UInt8[np.ndarray, "f h w 3"]) -> dict[str, str]:
         """Read what a clip does, once for each judge of actions, packed."""
         found = {"track": pack(self.scorers.track(frames))}
-        if "dlib" in self.outsiders:
-            found["marks"] = pack(read_landmarks(self.outsiders["dlib"].landmarks(frames)))
+        if self.dlib:
+            found["marks"] = pack(read_landmarks(self.dlib.landmarks(frames)))
         return found
 
 
@@ -237,16 +249,20 @@ def _record(
             record["embedding"] = pack(embedded.mean(0))
     moved = {"jitter": metrics.jitter(frames), "motion": metrics.motion(frames)}
     record |= {"found": float(found.mean()), **moved}
-    if "dlib" in bench.outsiders:
-        row = bench.outsiders["dlib"].embed(picks[[TAKEN]])[0]
+    if bench.dlib:
+        row = bench.dlib.embed(picks[[TAKEN]])[0]
         record |= {"dlib": float(row @ gallery["dlib"]), "dlib_embedding": pack(row)}
         record["dlib_distance"] = float(np.linalg.norm(row - gallery["dlib"]))
     if wanted.seed == 0:
         record["features"] = pack(bench.scorers.features(picks[list(FEATURED)]))
-        if "insightface" in bench.outsiders:
-            cosines = bench.outsiders["insightface"].embed(picks[list(LOOKED_AT)]) @ gallery["insightface"]
+        if bench.published.faces:
+            cosines = bench.published.embed(picks[list(LOOKED_AT)]) @ gallery["insightface"]
             record["insightface"] = metrics.similarity(cosines, np.isfinite(cosines))
-        record |= bench.consisid.judge(picks, bench.references(wanted.person)[record["shown"]], prompt)
+        if bench.inception:
+            reference = bench.references(wanted.person)[record["shown"]]
+            record["consisid_fid"] = compare_features(bench.inception, picks, reference)
+        if prompt and bench.published.clip:  # true renders have no prompt
+            record["clipscore"] = bench.published.compare_words(picks, prompt)
         if wanted.person < SHOWN:
             keep_strip(bench.folder, wanted, frames)
     return record

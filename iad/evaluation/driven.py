@@ -7,6 +7,7 @@ cases of drivers that failed visitors once: gaps, uneven times, lengths.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any

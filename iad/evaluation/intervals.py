@@ -20,7 +20,6 @@ def interval(
     values: Sequence[bool | float] | np.ndarray,
     *,
     groups: Sequence | np.ndarray | None = None,
-    seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Estimate:
     """Return the mean and the ends of its 95 % bootstrap interval; NaN values are left out.
@@ -28,7 +27,6 @@ def interval(
     Args:
         values: One number a clip.
         groups: Whom each value belongs to; people are then drawn with all their values. None draws values.
-        seed: Same seed, same interval.
         resamples: How many times people are drawn.
     """
     values = np.asarray(values, np.float64)
@@ -40,24 +38,23 @@ def interval(
         return (np.nan,) * 3
     _, members = np.unique(groups[known], return_inverse=True)
     sums, counts = np.bincount(members, values[known]), np.bincount(members)
-    drawn = draw_people(len(sums), seed=seed, resamples=resamples)
+    drawn = draw_people(len(sums), resamples)
     means = sums[drawn].sum(1) / counts[drawn].sum(1)
     low, high = np.percentile(means, _TAILS)
     return float(sums.sum() / counts.sum()), float(low), float(high)
 
 
 def by_person(
-    statistic: Callable[[Int[np.ndarray, " n"]], float], people: int, *, seed: int = 0, resamples: int = 500
+    statistic: Callable[[Int[np.ndarray, " n"]], float], people: int, *, resamples: int = 500
 ) -> Estimate:
     """Return a statistic of all people and the ends of its 95 % bootstrap interval.
 
     Args:
         statistic: Takes numbers of people, some of them more than once, and gives the number of interest.
         people: How many there are.
-        seed: Same seed, same interval.
         resamples: How many times people are drawn.
     """
-    drawn = draw_people(people, seed=seed, resamples=resamples)
+    drawn = draw_people(people, resamples)
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.array([statistic(numbers) for numbers in drawn], np.float64)
         value = float(statistic(np.arange(people)))
@@ -72,9 +69,9 @@ def as_entry(estimate: Estimate) -> dict[str, float]:
     return dict(zip(("value", "low", "high"), estimate, strict=True))
 
 
-def draw_people(people: int, *, seed: int, resamples: int) -> Int[np.ndarray, "resamples people"]:
-    """Draw that many people with replacement, `resamples` times."""
-    return np.random.default_rng(seed).integers(people, size=(resamples, people))
+def draw_people(people: int, resamples: int) -> Int[np.ndarray, "resamples people"]:
+    """Draw that many people with replacement, `resamples` times: always the same."""
+    return np.random.default_rng(0).integers(people, size=(resamples, people))
 
 
 def correlate(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Estimate:
@@ -150,7 +147,7 @@ def verify(
     if not all(counts.values()):
         return {"auc": (np.nan,) * 3, "eer": (np.nan,) * 3} | counts
     value = rates(np.arange(len(names)))
-    drawn = np.array([rates(d) for d in draw_people(len(names), seed=0, resamples=100)])
+    drawn = np.array([rates(d) for d in draw_people(len(names), 100)])
     ends = np.nanpercentile(drawn, _TAILS, axis=0)
     return {name: (value[k], *ends[:, k].tolist()) for k, name in enumerate(("auc", "eer"))} | counts
 

@@ -24,6 +24,7 @@ from iad.geometry.coefficients import EXPRESSIONS
 
 Record = dict[str, Any]
 SUFFIX = {"track": "", "marks": ", dlib"}  # of a column, by the field of a record that is read
+JACKKNIFE = 8  # parts of the people, each of which is left out once
 PENALTY = 0.01  # of a classifier's squared weights, a sample; features are standardised
 
 POSE_SCALE = 15.0  # degrees; a turn of the head by these counts as much as a coefficient of 1
@@ -145,7 +146,7 @@ def frechet_of(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> floa
 
 
 def frechet_interval(
-    rows: Sequence[Float[np.ndarray, "n d"]], truth: Sequence[Float[np.ndarray, "m d"]], *, parts: int = 8
+    rows: Sequence[Float[np.ndarray, "n d"]], truth: Sequence[Float[np.ndarray, "m d"]]
 ) -> tuple[float, float, float]:
     """Frechet distance over people, and its 95 % interval by a jackknife that leaves out every eighth person.
 
@@ -154,12 +155,11 @@ def frechet_interval(
     Args:
         rows: features of one row of the table, an array a person.
         truth: features of true renders, an array for each of the same people.
-        parts: in how many parts the people are left out.
     """
     if not rows:
         return (np.nan,) * 3
     whole = frechet_of(np.concatenate(rows), np.concatenate(truth))
-    parts = min(parts, len(rows))
+    parts = min(JACKKNIFE, len(rows))
     if parts < 2:
         return whole, np.nan, np.nan
     left = [
@@ -275,13 +275,11 @@ def _teach(examples: list[Record], field: str) -> ActionJudge:
     return ActionJudge(field, scale, face, *classifiers, wanted["neutral"], wanted, shown)
 
 
-def teach_classifier(
-    features: Float[np.ndarray, "n d"], labels: Sequence[str], *, penalty: float = PENALTY
-) -> Any:
+def teach_classifier(features: Float[np.ndarray, "n d"], labels: Sequence[str]) -> Any:
     """Fit to standardised features; `predict` of what is returned names the likeliest action of every row."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    classifier = LogisticRegression(C=1 / (penalty * len(labels)), max_iter=300)
+    classifier = LogisticRegression(C=1 / (PENALTY * len(labels)), max_iter=300)
     return make_pipeline(StandardScaler(), classifier).fit(features, np.array(labels))

@@ -1,20 +1,18 @@
-"""Judges from elsewhere: real recognisers, landmarks, Inception and CLIP; nothing is ever fetched.
+"""Judges from elsewhere, and which of them are here; nothing is ever fetched.
 
 Frames are in the framing of `iad.faces`, 128 pixels. Embeddings come with rows of length one, so that a dot
-product is a cosine; a row of NaN says that the judge saw no face in that frame.
+product is a cosine. InsightFace and CLIP are those of `iad.full_size.judging`.
 
-`InceptionClipJudge` has ConsisID's other two numbers, as its code computes them (arXiv 2411.17440,
-eval/get_facesim_fid.py and eval/get_clipscore.py). What it calls FID is the distance of *one* face from one
+What ConsisID calls FID (arXiv 2411.17440, eval/get_facesim_fid.py) is the distance of *one* face from one
 other, whose covariances are zero: the squared distance of two feature vectors, least for a copy of the
-reference, and no Frechet distance (that is `iad.evaluation.metrics.frechet`). Its CLIPScore shows CLIP frames
-with red and blue exchanged; we do the same, since comparing numbers is all that it is good for.
+reference, and no Frechet distance (that is `iad.evaluation.metrics.frechet`).
 """
 
 import importlib.util
+import os
 from collections.abc import Iterable
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,13 +22,15 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from iad.faces.detectors import find_model
+from iad.full_size.arcface import PACKS
+from iad.full_size.judging import CLIP, PACK, find_clip
 
 LARGE = 256  # pixels; dlib's models want the face about 150 wide
 FACE = (52, 60, 204, 212)  # where the framing puts dlib's box in an enlarged frame
 MARKS_FILE = "shape_predictor_68_face_landmarks.dat"
 DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
-BUFFALO = ("det_10g.onnx", "w600k_r50.onnx")  # detector and ArcFace R50 of the pack buffalo_l
-PACKS = Path("~/.insightface")
+ACCEPT = "IAD_ACCEPT_DLIB_LANDMARKS"  # set to 1 by a user whom the terms of MARKS_FILE's data allow it
+BUFFALO = ("det_10g.onnx", "w600k_r50.onnx")  # detector and ArcFace R50 of buffalo_l
 # What is read off 68 landmarks; the last two say where the head turns, the others what the face does.
 READINGS = ("mouth open", "mouth wide", "corners up", "lips high", "left eye", "right eye") + (
     "left brow", "right brow", "brows apart", "yaw", "pitch",
@@ -39,7 +39,6 @@ POSES = 2
 SAME = 0.6  # distance up to which dlib's authors call two faces one person
 INCEPTION_SIZE = 299
 INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"
-CLIP = "openai/clip-vit-base-patch32"
 _MIDDLE = (0.1, 0.9)  # of our framing: where ArcFace's alignment, which ConsisID crops by, ends
 # dlib's five points in MediaPipe's mesh: outer and inner corner of the eye at the picture's right, of the one
 # at its left, and the base of the nose.
@@ -49,34 +48,45 @@ _FIVE = (263, 362, 33, 133, 2)
 def available() -> dict[str, str]:
     """Tell for every outside judge what is missing, in a sentence; an empty one where nothing is."""
     return {
-        "dlib": lacks_dlib(),
-        "insightface": _lacks_insightface(PACKS),
+        "dlib": lacks_landmarks(),
+        "insightface": _lacks_insightface(),
         "curricularface-ir101": (
-            "CurricularFace IR-101 is not judged: no package carries its weights; our own 'cur' stands in."
+            "CurricularFace IR-101 is not judged: no package carries its weights, and those of ConsisID "
+            "(`iad.full_size.judging.load_curricular`) judge full-size clips alone; our own 'cur' stands in."
         ),
         "ConsisID's 'FID'": _lacks_inception(),
         "CLIPScore": _lacks_clip(),
     }
 
 
-def lacks_dlib() -> str:
-    """Say what dlib's judges need and do not have; empty where nothing."""
+def lacks_dlib(file: str = DLIB_FILE) -> str:
+    """Say what dlib's recogniser, or another model of it, needs and does not have; empty where nothing."""
     if not importlib.util.find_spec("dlib"):
         return "dlib is not installed; install it with: pip install dlib-bin"
     try:
-        _ = find_model(MARKS_FILE), find_model(DLIB_FILE)
+        _ = find_model(file)
     except ValueError as error:
         return str(error)
     return ""
 
 
-def _lacks_insightface(packs: Path) -> str:
+def lacks_landmarks() -> str:
+    """Say why dlib's 68 landmarks are not asked: they are not here, or nobody accepted their terms."""
+    refused = (
+        "dlib's landmarks, and its recogniser on faces cut out by them, are not asked: their training data "
+        "(iBUG 300-W) exclude commercial use; where yours is none, accept that with "
+        f"{ACCEPT}=1 in the environment."
+    )
+    return lacks_dlib() or lacks_dlib(MARKS_FILE) or ("" if os.environ.get(ACCEPT) == "1" else refused)
+
+
+def _lacks_insightface() -> str:
     if not importlib.util.find_spec("insightface"):
         return "InsightFace is not installed; install it with: pip install insightface onnxruntime"
-    folder = packs.expanduser() / "models" / "buffalo_l"
+    folder = PACKS.expanduser() / "models" / PACK
     lacking = [name for name in BUFFALO if not (folder / name).exists()]
     if lacking:
-        return f"InsightFace's pack buffalo_l lacks {', '.join(lacking)} in {folder}; put them there."
+        return f"InsightFace's pack {PACK} lacks {', '.join(lacking)} in {folder}; put them there."
     return ""
 
 
@@ -88,13 +98,13 @@ def _lacks_inception() -> str:
 
 
 def _lacks_clip() -> str:
-    from huggingface_hub import try_to_load_from_cache
-
     if not importlib.util.find_spec("transformers"):
         return "CLIPScore needs transformers, which is not installed."
-    files = [try_to_load_from_cache(CLIP, name) for name in ("model.safetensors", "pytorch_model.bin")]
-    there = any(isinstance(file, str) for file in files)
-    return "" if there else f"CLIPScore needs {CLIP} in the hub's cache."
+    try:
+        find_clip(fetch=False)
+    except ValueError:
+        return f"CLIPScore needs {CLIP} in the hub's cache."
+    return ""
 
 
 def read_landmarks(points: Float[np.ndarray, "f 68 2"]) -> Float[np.ndarray, "f 11"]:
@@ -123,11 +133,12 @@ class DlibJudge:
     """dlib's 68 landmarks and 128-d recogniser, in the place where the framing puts the face.
 
     Raises:
-        ValueError: dlib or the package with its models is not installed.
+        ValueError: dlib or the package with its models is not installed, or the landmarks' terms are not
+            accepted.
     """
 
     def __init__(self):
-        if lack := lacks_dlib():
+        if lack := lacks_landmarks():
             raise ValueError(lack)
         import dlib
 
@@ -184,45 +195,6 @@ def _describe(picture: UInt8[np.ndarray, "h w 3"], points: Float32[np.ndarray, "
     return np.array(_load_recogniser().compute_face_descriptor(np.ascontiguousarray(picture), shape))
 
 
-class InsightFaceJudge:
-    """InsightFace's buffalo_l: ArcFace R50, what the literature calls FaceSim-Arc (non-commercial weights).
-
-    Args:
-        packs: InsightFace's own folder, which holds `models/buffalo_l`.
-
-    Raises:
-        ValueError: the package or its weight files are not there.
-    """
-
-    def __init__(self, packs: Path = PACKS):
-        if lack := _lacks_insightface(packs):
-            raise ValueError(lack)
-        from insightface.app import FaceAnalysis
-
-        self._analysis = FaceAnalysis(
-            name="buffalo_l",
-            root=str(packs.expanduser()),
-            allowed_modules=["detection", "recognition"],
-            providers=["CPUExecutionProvider"],
-        )
-        self._analysis.prepare(ctx_id=-1, det_size=(320, 320))
-
-    def embed(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f 512"]:
-        """Embed the largest face of each frame; a frame without one is tried again with a grey margin."""
-        return _unit(np.array([self._embed_one(frame) for frame in frames]))
-
-    def _embed_one(self, frame: np.ndarray) -> np.ndarray:
-        margin = frame.shape[0] // 4
-        padded = cv2.copyMakeBorder(
-            frame, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=(128,) * 3
-        )
-        for picture in (frame, padded):
-            faces = self._analysis.get(np.ascontiguousarray(picture[..., ::-1]))  # it wants BGR
-            if faces:
-                return max(faces, key=lambda face: np.prod(face.bbox[2:] - face.bbox[:2])).normed_embedding
-        return np.full(512, np.nan)
-
-
 def _unit(rows: np.ndarray) -> Float32[np.ndarray, "f e"]:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
@@ -232,47 +204,26 @@ def feature_distance(frames: Float[np.ndarray, "f d"], reference: Float[np.ndarr
     return float(np.square(frames - reference).sum(1).mean())
 
 
-class InceptionClipJudge:
-    """Inception and CLIP, each loaded when it is first asked and installed."""
+def load_inception() -> torch.nn.Module | None:
+    """Load Inception v3 up to its last layer's input; None where it is not here."""
+    if _lacks_inception():
+        return None
+    from torchvision import models
 
-    @cached_property
-    def inception(self) -> torch.nn.Module | None:
-        """Inception v3 up to its last layer's input, or None."""
-        if _lacks_inception():
-            return None
-        from torchvision import models
+    network = models.inception_v3(weights=models.Inception_V3_Weights.DEFAULT)
+    network.fc = torch.nn.Identity()
+    return network.eval()
 
-        network = models.inception_v3(weights=models.Inception_V3_Weights.DEFAULT)
-        network.fc = torch.nn.Identity()
-        return network.eval()
 
-    @cached_property
-    def clip(self) -> tuple[Any, Any] | None:
-        """CLIP and its processor, or None."""
-        if _lacks_clip():
-            return None
-        from transformers import CLIPModel, CLIPProcessor
-
-        here = {"local_files_only": True}
-        return CLIPModel.from_pretrained(CLIP, **here).eval(), CLIPProcessor.from_pretrained(CLIP, **here)
-
-    @torch.inference_mode()
-    def judge(
-        self, frames: UInt8[np.ndarray, "f h w 3"], reference: UInt8[np.ndarray, "h w 3"], prompt: str
-    ) -> dict[str, float]:
-        """Return the numbers whose networks are installed; true renders have no prompt and no CLIPScore."""
-        said = {}
-        if self.inception is not None:
-            features = self.inception(_as_inception_sees(np.concatenate([frames, reference[None]]))).numpy()
-            said["consisid_fid"] = feature_distance(features[:-1], features[-1])
-        if prompt and self.clip is not None:
-            model, processor = self.clip
-            swapped = [frame[..., ::-1] for frame in frames]
-            inputs = processor(
-                text=prompt, images=swapped, return_tensors="pt", padding=True, truncation=True
-            )
-            said["clipscore"] = float(model(**inputs).logits_per_image.mean())
-        return said
+@torch.inference_mode()
+def compare_features(
+    inception: torch.nn.Module,
+    frames: UInt8[np.ndarray, "f h w 3"],
+    reference: UInt8[np.ndarray, "h w 3"],
+) -> float:
+    """Return what ConsisID calls FID, of a clip."""
+    features = inception(_as_inception_sees(np.concatenate([frames, reference[None]]))).numpy()
+    return feature_distance(features[:-1], features[-1])
 
 
 def _as_inception_sees(frames: UInt8[np.ndarray, "n h w 3"]) -> Float[Tensor, "n 3 299 299"]:

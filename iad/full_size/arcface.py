@@ -100,6 +100,7 @@ def load_arcface(
     *,
     name: str = PACK,
     device: str = "cpu",
+    fetch: bool = True,
     accept_licence: bool = False,
 ) -> ArcFace:
     """Load a pack; where it is missing, fetch it, once its licence is accepted.
@@ -108,6 +109,7 @@ def load_arcface(
         pack: a folder with the pack's .onnx files; None is InsightFace's own place.
         name: the pack's, where it is fetched.
         device: "cpu", or "cuda" with or without an index.
+        fetch: whether to fetch it where it is missing.
         accept_licence: the caller accepts `LICENCE`; so does IAD_ACCEPT_INSIGHTFACE=1 in the environment.
 
     Raises:
@@ -116,7 +118,7 @@ def load_arcface(
     """
     create = import_insightface()
     home = PACKS.expanduser() / "models" / name
-    if pack is None and not home.exists():
+    if fetch and pack is None and not home.exists():
         _fetch(name, accept_licence)
     folder = find_models(home if pack is None else Path(pack).expanduser())
     settings = {"allowed_modules": ["detection", "recognition"], "providers": choose_providers(device)}

@@ -29,6 +29,7 @@ def fetch_model(
     revision: str | None = None,
     files: Sequence[str] | None = None,
     repo_type: str = "model",
+    fetch: bool = True,
 ) -> Path:
     """Return the folder of a model, downloading it from the hub if it is named by its hub id.
 
@@ -37,6 +38,7 @@ def fetch_model(
         revision: commit of the hub's repository; None its newest.
         files: patterns of the files that are needed; None all of a diffusers pipeline in safetensors.
         repo_type: "model" or "space".
+        fetch: whether to download what is not in the hub's cache.
 
     Raises:
         ValueError: no such folder or repository, a half-downloaded folder, too little room on the disk, or no
@@ -45,7 +47,7 @@ def fetch_model(
     folder = Path(source).expanduser()
     if not folder.is_dir():
         wanted = {"revision": revision, "allow_patterns": list(files or PIPELINE_FILES)}
-        folder = _fetch(str(source), wanted | {"repo_type": repo_type})
+        folder = _fetch(str(source), wanted | {"repo_type": repo_type}, fetch=fetch)
     check_folder(folder, files=files)
     return folder
 
@@ -55,8 +57,8 @@ def is_hub_id(source: str | Path) -> bool:
     return _HUB_ID.fullmatch(str(source)) is not None
 
 
-def _fetch(repo: str, wanted: dict[str, Any]) -> Path:
-    """Return the hub's copy of a repository: from the cache, else downloaded."""
+def _fetch(repo: str, wanted: dict[str, Any], *, fetch: bool) -> Path:
+    """Return the hub's copy of a repository: from the cache, else downloaded where that is wanted."""
     if not is_hub_id(repo):
         raise ValueError(f"{repo!r} is neither a folder nor a hub id (owner/name); check the spelling.")
     from huggingface_hub import snapshot_download
@@ -68,6 +70,8 @@ def _fetch(repo: str, wanted: dict[str, Any]) -> Path:
             return folder
     except LocalEntryNotFoundError:
         pass
+    if not fetch:
+        raise ValueError(f"{repo} is not on this machine; download it once by: hf download {repo}")
     _check_connection(repo)
     try:
         _check_room(repo, _missing_bytes(repo, wanted))

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from iad.full_size import consisid
@@ -56,7 +56,7 @@ class Judges:
         if self.faces is not None:
             said |= self._compare_faces(frames[np.linspace(0, len(frames) - 1, FRAMES, dtype=int)], photo)
         if self.clip is not None:
-            said["clipscore"] = self._compare_words(frames[np.arange(FRAMES) * len(frames) // FRAMES], prompt)
+            said["clipscore"] = self.compare_words(frames[np.arange(FRAMES) * len(frames) // FRAMES], prompt)
         return said
 
     def _compare_faces(self, frames: np.ndarray, photo: np.ndarray) -> dict[str, float]:
@@ -68,25 +68,39 @@ class Judges:
             said[name] = float(np.mean(np.maximum(cosines, 0))) if cosines else float("nan")
         return said
 
-    def _see(self, picture: UInt8[np.ndarray, "h w 3"]) -> dict[str, np.ndarray]:
-        """Return each recogniser's embedding of the largest face; nothing where there is none."""
-        found = self.faces.find(picture)
-        if found is None:
-            high, wide = (round(MARGIN * side) for side in picture.shape[:2])
-            picture = np.pad(picture, ((high, high), (wide, wide), (0, 0)), constant_values=128)
-            found = self.faces.find(picture)
-        if found is None:
-            return {}
-        seen = {"facesim_arc": found[0]}
-        if self.cur is not None:
-            seen["facesim_cur"] = self.cur(cut_chip(picture, found[1]))[0].numpy()
-        return seen
+    def embed(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float32[np.ndarray, "f e"]:
+        """Embed the largest face of each frame by `faces`: rows of length one, of NaN where there is none."""
+        found = [self._find(frame) for frame in frames]
+        rows = [np.full(self.faces.dim, np.nan) if face is None else face[0] for face in found]
+        return np.array([row / np.linalg.norm(row) for row in rows], np.float32)
 
-    def _compare_words(self, frames: np.ndarray, prompt: str) -> float:
+    def compare_words(self, frames: UInt8[np.ndarray, "f h w 3"], prompt: str) -> float:
+        """Return the CLIPScore of all frames, as logits."""
         model, processor = self.clip
         swapped = list(frames[..., ::-1])
         inputs = processor(text=prompt, images=swapped, return_tensors="pt", padding=True, truncation=True)
-        return float(model(**inputs).logits_per_image.mean())
+        with torch.inference_mode():
+            return float(model(**inputs).logits_per_image.mean())
+
+    def _see(self, picture: UInt8[np.ndarray, "h w 3"]) -> dict[str, np.ndarray]:
+        """Return each recogniser's embedding of the largest face; nothing where there is none."""
+        found = self._find(picture)
+        if found is None:
+            return {}
+        embedding, points, picture = found
+        seen = {"facesim_arc": embedding}
+        if self.cur is not None:
+            seen["facesim_cur"] = self.cur(cut_chip(picture, points))[0].numpy()
+        return seen
+
+    def _find(self, picture: UInt8[np.ndarray, "h w 3"]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Return embedding and points of the largest face, and the picture that they are of."""
+        high, wide = (round(MARGIN * side) for side in picture.shape[:2])
+        padding = ((high, high), (wide, wide), (0, 0))
+        for seen in (picture, np.pad(picture, padding, constant_values=128)):
+            if found := self.faces.find(seen):
+                return *found, seen
+        return None
 
 
 def cut_chip(
@@ -99,11 +113,16 @@ def cut_chip(
 
 
 def load_judges(
-    *, accept_licence: bool = False, consisid_folder: Path | None = None, clip: Path | None = None
+    *,
+    fetch: bool = True,
+    accept_licence: bool = False,
+    consisid_folder: Path | None = None,
+    clip: Path | None = None,
 ) -> Judges:
     """Load what is here, fetching by pinned revisions what may be fetched; never raises for what is not.
 
     Args:
+        fetch: False takes only what is on this machine.
         accept_licence: the caller accepts the licence of InsightFace's weights.
         consisid_folder: ConsisID's, where it is a folder; CurricularFace's weights lie in it.
         clip: a folder with CLIP ViT-B/32; None the published one.
@@ -117,20 +136,29 @@ def load_judges(
             missing[what] = str(error)
             return None
 
-    faces = attempt("FaceSim-Arc", load_arcface, name=PACK, accept_licence=accept_licence)
+    faces = attempt("FaceSim-Arc", load_arcface, name=PACK, fetch=fetch, accept_licence=accept_licence)
     cur = None
     if faces is None:
         missing["FaceSim-Cur"] = "FaceSim-Cur aligns faces by buffalo_l, as FaceSim-Arc does."
     else:
-        cur = attempt("FaceSim-Cur", load_curricular, consisid_folder)
-    return Judges(faces=faces, cur=cur, clip=attempt("CLIPScore", _load_clip, clip), missing=missing)
+        cur = attempt("FaceSim-Cur", load_curricular, consisid_folder, fetch=fetch)
+    words = attempt("CLIPScore", _load_clip, clip, fetch=fetch)
+    return Judges(faces=faces, cur=cur, clip=words, missing=missing)
 
 
-def _load_clip(folder: Path | None) -> tuple[Any, Any]:
+def find_clip(*, fetch: bool) -> Path:
+    """Return the folder of the published CLIP.
+
+    Raises:
+        ValueError: it is not here, and cannot or may not be fetched.
+    """
+    return fetch_model(CLIP, revision=CLIP_REVISION, files=CLIP_FILES, fetch=fetch)
+
+
+def _load_clip(folder: Path | None, *, fetch: bool) -> tuple[Any, Any]:
     from transformers import CLIPModel, CLIPProcessor
 
-    if folder is None:
-        folder = fetch_model(CLIP, revision=CLIP_REVISION, files=CLIP_FILES)
+    folder = folder or find_clip(fetch=fetch)
     return load_network(CLIPModel, folder), CLIPProcessor.from_pretrained(folder, local_files_only=True)
 
 
@@ -183,14 +211,18 @@ def create_curricular(units: tuple[int, ...] = UNITS) -> nn.Sequential:
     )
 
 
-def load_curricular(folder: Path | None = None) -> nn.Sequential:
+def load_curricular(folder: Path | None = None, *, fetch: bool = True) -> nn.Sequential:
     """Read CurricularFace's weights out of ConsisID's folder, or fetch them; nothing in the file is run.
+
+    Args:
+        folder: None is the hub's cache.
+        fetch: whether to fetch them where they are not in the cache.
 
     Raises:
         ValueError: the file is missing, broken or of another network.
     """
     if folder is None:
-        folder = fetch_model(consisid.REPOSITORY, revision=consisid.REVISION, files=(CUR,))
+        folder = fetch_model(consisid.REPOSITORY, revision=consisid.REVISION, files=(CUR,), fetch=fetch)
     with torch.device("meta"):
         network = create_curricular()
     network.to_empty(device="cpu")
