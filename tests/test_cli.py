@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import socket
 import subprocess
 import sys
 import types
@@ -101,6 +102,15 @@ def test_generate_writes_a_video_and_reports(pipeline, tmp_path, capsys):
     request = pipeline.calls[1][1]
     # what is not said is the pipeline's to choose
     assert request == Request([PORTRAIT], "a man laughs", seed=3, num_inference_steps=4, detail_scale=0.25)
+
+
+def test_a_port_that_is_taken_is_said_at_once(capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["demo", "--port", str(port)]) == 2
+    assert f"Port {port} cannot be opened" in capsys.readouterr().err
 
 
 def test_length_rate_and_size_of_a_small_clip_are_chosen(pipeline, tmp_path, capsys):

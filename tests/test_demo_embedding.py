@@ -193,7 +193,7 @@ def test_examples_are_lent_as_copies_that_the_page_may_serve_wherever_the_packag
 
 def test_a_visitor_who_leaves_stops_the_look(actions):
     request = gr.Request(session_hash="leaving")
-    run = actions.decouple(PAIRS, "smiling", True, request, lambda *_, **__: actions.looks.forget(request))
+    run = actions.decouple(PAIRS, "smiling", True, request, lambda *_, **__: actions.looks.forget("leaving"))
     assert list(run) == []
 
 

@@ -86,7 +86,7 @@ def test_only_who_has_the_key_gets_a_picture_and_a_closed_page_is_forgotten(room
     (first,), (second,) = (room.begin(photo, True, visitor(name)) for name in "ab")
     assert first != second and len(first) == 32
     assert room.draw({"key": "0" * 32})["gone"] and room.draw({})["gone"]
-    room.forget(visitor("a"))
+    room.forget("a")
     assert room.draw({"key": first})["gone"] and "picture" in room.draw({"key": second})
     (third,) = room.begin(photo, True, visitor("b"))  # another photo takes the place of the first
     assert set(room.visits) == {third}

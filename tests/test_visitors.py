@@ -8,6 +8,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import httpx
@@ -153,6 +154,38 @@ def test_a_session_is_its_visitors_alone(address, photo):
     cancel = {"session_hash": anna.session, "fn_index": 1, "event_id": "x"}
     assert ben.http.post(f"{API}/cancel", json=cancel).status_code == 403
     assert anna.http.post(f"{API}/cancel", json=cancel).status_code == 200
+    join = {"session_hash": anna.session, "fn_index": 1, "data": []}
+    assert ben.http.post(f"{API}/queue/join", json=join).status_code == 403
+
+
+def test_pages_that_open_and_close_hold_nobody_up(address):
+    with httpx.Client(timeout=60, limits=httpx.Limits(max_connections=250)) as http:
+        asked = [f"{address}{API}/heartbeat/{secrets.token_hex(8)}" for _ in range(200)]
+        beats = [http.send(http.build_request("GET", one), stream=True) for one in asked]
+        for beat in beats:
+            beat.close()
+    begun = time.perf_counter()
+    assert get(f"{address}health").status_code == 200
+    assert time.perf_counter() - begun < 5  # as Gradio closes them, they took minutes
+
+
+def test_one_visitor_does_not_fill_the_queue():
+    page = Page(kept=60)
+    waiting = SimpleNamespace(request=SimpleNamespace(scope={"visitor": "anna"}))
+    page._queue.event_queue_per_concurrency_id["model"] = SimpleNamespace(queue=[waiting] * 3)
+    assert not page.is_waiting("anna")
+    page._queue.event_queue_per_concurrency_id["other"] = SimpleNamespace(queue=[waiting])
+    assert page.is_waiting("anna") and not page.is_waiting("ben")
+
+
+def test_what_a_page_had_going_ends_when_it_is_closed_and_not_before():
+    page, closed = Page(kept=60), []
+    page.closers.append(closed.append)
+    with page.connect("a"), page.connect("b"):
+        with page.connect("a"):  # a second connection of the same page
+            pass
+        assert closed == []
+    assert sorted(closed) == ["a", "b"]
 
 
 def test_other_hosts_and_pages_are_refused(address):

@@ -7,6 +7,7 @@ Uploads stay on this machine: no analytics, no share link, no run history, and f
 
 import os
 import signal
+import socket
 import tempfile
 from typing import Any
 
@@ -53,7 +54,7 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     with Page(kept=kept, title="IaD video portraits", analytics_enabled=False) as demo:
         gr.HTML(TITLE, elem_id="title")
         # every tab asks for it, the page shows it when it is first asked for
-        consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False, render=False)
+        consent = gr.Checkbox(False, label=CONSENT, elem_id="consent", container=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Portrait", id="portrait"):
                 studio = build_portrait(pipeline, consent, full_size)
@@ -69,7 +70,6 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
                 build_verify(pipeline, consent)
             with gr.Tab("About", id="about"):
                 build_about(pipeline)
-        consent.render()
         _lay_out_honesty(pipeline, full_size)
     return demo.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
 
@@ -126,8 +126,10 @@ def launch(port: int | None = None) -> None:
     The page is up while the models still load; only ZeroGPU wants the large one loaded before.
 
     Raises:
-        ValueError: no such model, no weights of it, a setting or a certificate that will not do.
+        ValueError: no such model, no weights of it, a setting or a certificate that will not do, a port that
+            is taken.
     """
+    check_port(port)
     house = open_house()
     signal.signal(signal.SIGTERM, _interrupt)
     tempfile.tempdir = str(house.folder / "tmp")  # what is half written goes with the rest
@@ -141,6 +143,24 @@ def launch(port: int | None = None) -> None:
         full_size.start()
     demo.block_thread()
     house.leave()  # which also ends the runs that go on
+
+
+def check_port(port: int | None) -> None:
+    """Refuse a port that another program has, before anything is loaded.
+
+    Raises:
+        ValueError: it is taken, or not for everybody to open.
+    """
+    if port is None:
+        return
+    host = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            told = f"Port {port} cannot be opened ({error.strerror}); choose another by --port."
+            raise ValueError(told) from error
 
 
 def _interrupt(*_: Any) -> None:

@@ -49,7 +49,8 @@ HEADERS = {
     "Content-Security-Policy": f"frame-ancestors 'self' {HUBS}",
     "Permissions-Policy": "microphone=(), geolocation=()",
 }
-COUNTED = tuple(f"{API}/{name}" for name in ("upload", "queue/join", "call/", "run/", "api/"))
+RUNS = tuple(f"{API}/{name}" for name in ("queue/join", "call/", "run/", "api/"))
+COUNTED = (*RUNS, f"{API}/upload", f"{API}/heartbeat/", f"{API}/component_server")
 MOST_BODY, MOST_UPLOAD = 2_000_000, 10 * MOST_BYTES  # bytes
 YEAR = 31_536_000
 FAULT = "Something went wrong here, and it is not your fault. Try again, or with another photo."
@@ -102,7 +103,7 @@ class Gate:
     async def _answer(self, request: Request, path: str, receive: Any, send: Any) -> None:
         scope = request.scope
         refusal = self._refuse(request, path)
-        if not refusal and path == f"{API}/cancel":
+        if not refusal and path in (f"{API}/cancel", f"{API}/queue/join"):
             body = await Request(scope, receive).body()
             receive, refusal = _replay(body), self._refuse_session(_read_session(body), scope["visitor"])
         if refusal:
@@ -123,9 +124,11 @@ class Gate:
             return 403, "This page is not served under that name; see IAD_ALLOWED_HOSTS in docs/space.md."
         if not _is_open(path):
             return 404, "There is nothing here."
-        if self.most and request.method == "POST" and path.startswith(COUNTED) and self._too_often(request):
+        if self.most and path.startswith(COUNTED) and self._too_often(request):
             return 429, f"At most {self.most} requests a minute are answered here; wait a little."
         visitor, file = request.scope["visitor"], path.removeprefix(f"{API}/file=")
+        if request.method == "POST" and path.startswith(RUNS) and self.page.is_waiting(visitor):
+            return 429, "So many of your runs wait already; let them end first."
         if file != path:
             return None if self.page.find_file(visitor, file) else (403, NO_FILE)
         session = request.query_params.get("session_hash")

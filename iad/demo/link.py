@@ -80,7 +80,9 @@ def link_settings(
             # another prompt than the one that the page opens with: the clip of that is not the clip of this
             yield [gr.skip(), *((None, "") if "prompt" in query else (gr.skip(), gr.skip())), *values]
             return
-        for showing in show(examples[number], query.get("prompt", examples[number].prompt)):
+        prompt = query.get("prompt", examples[number].prompt)
+        values[list(dials).index("prompt")] = prompt[:1000]
+        for showing in show(examples[number], prompt):
             yield [*showing, *values]
 
     page.load(

@@ -23,7 +23,7 @@ from PIL import Image
 from iad.demo.examples import list_faces
 from iad.demo.faceview import FACE_JS
 from iad.demo.live_words import GONE, HELP, INTRODUCTION, LIVE_JS, PROBLEM, TEMPLATE
-from iad.demo.runs import QUIET, plain_errors
+from iad.demo.runs import QUIET, plain_errors, when_closed
 from iad.demo.studio import Studio
 from iad.demo.uploads import CONSENT_NEEDED, keep_path, open_photo
 from iad.media.photos import load_image
@@ -69,7 +69,7 @@ class LiveRoom:
     def begin(self, photo: str | None, consent: bool, request: gr.Request) -> Iterator[str]:
         """Fit a photo, and give the key by which its pictures are asked for."""
         if photo is None:
-            self.forget(request)
+            self.forget(request.session_hash or "")
             yield ""
             return
         with plain_errors():
@@ -77,7 +77,7 @@ class LiveRoom:
                 picture = open_photo(photo, consent=consent, known=self.studio.known)
                 live = self.studio.pipeline.live(picture)
             except ValueError:
-                self.forget(request)
+                self.forget(request.session_hash or "")
                 raise
             yield self.admit(live, consent, request.session_hash or "")
 
@@ -94,9 +94,8 @@ class LiveRoom:
             self.visits = dict(others) | {key: Visit(live, consent, session)}
         return key
 
-    def forget(self, request: gr.Request) -> None:
+    def forget(self, session: str) -> None:
         """Forget what a closed page, or one with another photo now, had fitted."""
-        session = request.session_hash or ""
         with self._lock:
             self.visits = {key: visit for key, visit in self.visits.items() if visit.session != session}
 
@@ -198,7 +197,7 @@ def build_live(studio: Studio, consent: Any) -> LiveRoom:
         [photo.change, consent.change], room.begin, [photo, consent], stage, api_visibility="private",
         concurrency_limit=2, trigger_mode="always_last",
     )  # fmt: skip
-    gr.context.Context.root_block.unload(room.forget)
+    when_closed(room.forget)
     return room
 
 

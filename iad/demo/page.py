@@ -10,7 +10,7 @@ import dataclasses
 import time
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from iad.demo.visitors import open_house
 MOST_STATE = 256_000_000  # bytes of what visitors' pages keep in memory, together: some 35 clips
 MOST_SESSIONS = 300  # Gradio takes 0.4 MB for each
 MOST_OWNERS = 100_000
+MOST_WAITING = 4  # runs of one visitor
 CLOSED_SECONDS = 60  # after which a page that was closed, and a caller without one, is forgotten
 STRANGE = "One of the values is of a kind that is not taken here; load the page again."
 SESSION_TAKEN = "This session is another visitor's; load the page again."
@@ -46,6 +47,7 @@ class Page(gr.Blocks):
         super().__init__(**settings)
         self.kept, self.house = kept, open_house()
         self.shown: frozenset[str] = frozenset()  # files of the page itself, which everybody sees
+        self.closers: list[Callable[[str], None]] = []  # told the session of each page that is closed
         self._owners: OrderedDict[str, str | None] = OrderedDict()
         self._open: Counter[str] = Counter()
         self._sizes: OrderedDict[tuple[int, int], tuple[weakref.ref, int]] = OrderedDict()
@@ -74,6 +76,13 @@ class Page(gr.Blocks):
             self._owners.popitem(last=False)
         return owner == visitor
 
+    def is_waiting(self, visitor: str) -> bool:
+        """Tell whether a visitor has as many runs in the queue as one may have."""
+        queues = self._queue.event_queue_per_concurrency_id.values()
+        waiting = [event for queue in queues for event in queue.queue]
+        mine = [event for event in waiting if event.request.scope.get("visitor") == visitor]
+        return len(mine) >= MOST_WAITING
+
     @contextlib.contextmanager
     def connect(self, session: str) -> Iterator[None]:
         """Note that a page is open; it is forgotten some time after."""
@@ -82,6 +91,9 @@ class Page(gr.Blocks):
             yield
         finally:
             self._open[session] -= 1
+            if not self._open[session]:
+                for call in self.closers:
+                    call(session)
 
     async def process_api(
         self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, **more: Any

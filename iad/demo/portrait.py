@@ -85,6 +85,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
         buttons=[generate, cancel], api_name="generate", progress_on=clip, js=SHOW_CLIP_JS,
         at_once=AT_ONCE if dials else 1,
     )  # fmt: skip
+    gr.on([generate.click, prompt.submit], None, None, scores, js="() => ''", **QUIET)  # of the clip before
     shown = run.success(studio.show_scores, report, scores, **QUIET)
     shown.success(studio.offer_files, [clip, result, label], [*files, sheet, result], **QUIET)
     if dials:

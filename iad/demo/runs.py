@@ -79,13 +79,13 @@ class Runs:
 
     def cancel(self, request: gr.Request) -> tuple[Any, Any]:
         """Stop the visitor's run at its next step."""
-        self.forget(request)
+        self.forget(request.session_hash or "")
         gr.Info("Stopped.", duration=3)
         return self.finish()
 
-    def forget(self, request: gr.Request) -> None:
+    def forget(self, session: str) -> None:
         """Stop what a closed page had going; what still waits is taken out of the queue instead."""
-        for stop in self.going.pop(request.session_hash or "", ()):
+        for stop in self.going.pop(session, ()):
             stop.set()
 
     @contextlib.contextmanager
@@ -139,8 +139,13 @@ class Runs:
         run.success(self.finish, outputs=list(buttons), **QUIET)
         run.failure(self.finish, outputs=list(buttons), **QUIET)  # `then` does not follow a failure
         buttons[1].click(self.cancel, outputs=list(buttons), cancels=[run], **QUIET)
-        gr.context.Context.root_block.unload(self.forget)
+        when_closed(self.forget)
         return run
+
+
+def when_closed(call: Callable[[str], None]) -> None:
+    """Let `call(session)` tidy up after a page that was closed; for Gradio's `unload` each would be a run."""
+    getattr(gr.context.Context.root_block, "closers", []).append(call)
 
 
 @contextlib.contextmanager

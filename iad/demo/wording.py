@@ -40,7 +40,7 @@ TITLE = """
 """
 # The one thing that is done about age: it is confirmed before an upload is opened.
 CONSENT = "The people in the photos I add are of age, and are me or agreed to this."
-ASK_WORDS = "Tick the box below, and the face is looked for."
+ASK_WORDS = "Tick the box at the top, and the face is looked for."
 ASK_FOR_CONSENT = f'<p class="quiet" role="status">{ASK_WORDS}</p>'
 CARDS_JS = """
 const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
