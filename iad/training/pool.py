@@ -42,7 +42,7 @@ class Pool:
     tracks: Float[np.ndarray, "n f 60"]
     landmarks: Float[np.ndarray, "n f 68 2"]
     records: list[dict[str, Any]]
-    offsets: Int[np.ndarray, " shards+1"]
+    offsets: Int[np.ndarray, " bounds"]
 
     def __len__(self) -> int:
         return len(self.records)
