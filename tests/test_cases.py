@@ -59,7 +59,7 @@ HELD = {
     "app: files_that_are_no_photo_are_told_in_a_sentence",
     22: "predicting: asked_for_steps_it_says_that_it_has_none",
     23: "recogniser: the_identity_of_a_real_person_holds_and_tells_apart",
-    24: "app: a_run_that_never_began_leaves_no_file_when_it_is_cancelled",
+    24: "app: a_run_leaves_no_file_however_it_ends",
     25: "demo_portrait: a_link_shows_its_own_clip_or_none",
     26: "demo_portrait: the_page_opens_with_the_request_of_the_clip_that_it_shows; "
     "browser: the_page_as_it_opens_makes_the_clip_that_it_shows",

@@ -142,7 +142,8 @@ def test_another_look_is_closer_and_in_other_light():
 @pytest.mark.slow
 def test_two_looks_of_a_real_person_are_one_person_and_two_people_are_two():
     known = EmbeddingActions(IaDPipeline.from_pretrained("mini"), load_examples())
-    report, looked = look(known, next(known.lend_examples(0))[0][:4], consent=False)
+    lent = known.lend_examples(0)  # whose files go with it
+    report, looked = look(known, next(lent)[0][:4], consent=False)
     likeness = np.array(report["recogniser_cosine"])
     assert likeness[0, 1] > 0.9 and likeness[2, 3] > 0.9 and likeness[:2, 2:].max() < SAME
     assert "<b>2 people</b>: A, B; C, D" in describe_people(looked.labels, report)

@@ -159,7 +159,7 @@ def draw_mini(photo):
         results.append("cancelled")
     here = mini._wait()
     torch.set_num_threads(1)  # more would round otherwise
-    clip = here.generate(asking, follow)
+    clip = here.generate(asking)
     return {
         "hardware": hardware.describe(), "asked": asked, "expected": count_seconds(asking),
         "results": results, "here": digest(clip.frames), "stays": str(here.device),
