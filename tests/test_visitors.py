@@ -73,7 +73,8 @@ def test_no_picture_of_the_server_is_looked_at(address, secret, way):
     ("name", "label"),
     [("generate", "Photo"), ("generate", "Driving picture"), ("generate", "Driving video"),
      ("generate", "Up to 4 more photos"), ("compare", "Photo"),
-     ("decouple", "Photos, one to eight"), ("verify", "A video or picture: mp4, mov, webm, gif, png")],
+     ("decouple", "Photos, one to eight"),
+     ("verify", "A video or picture: mp4, mov, webm, gif, png, jpeg, webp, heic")],
 )  # fmt: skip
 @pytest.mark.parametrize("way", ["queue", "run", "call"])
 def test_no_endpoint_takes_a_file_that_was_not_uploaded(address, secret, photo, name, label, way):
