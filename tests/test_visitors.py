@@ -160,14 +160,18 @@ def test_a_session_is_its_visitors_alone(address, photo):
 
 
 def test_pages_that_open_and_close_hold_nobody_up(address):
-    with httpx.Client(timeout=60, limits=httpx.Limits(max_connections=250)) as http:
-        asked = [f"{address}{API}/heartbeat/{secrets.token_hex(8)}" for _ in range(200)]
+    with httpx.Client(timeout=60, limits=httpx.Limits(max_connections=450)) as http:
+        asked = [f"{address}{API}/heartbeat/{secrets.token_hex(8)}" for _ in range(400)]
         beats = [http.send(http.build_request("GET", one), stream=True) for one in asked]
         for beat in beats:
             beat.close()
-    begun = time.perf_counter()
-    assert get(f"{address}health").status_code == 200
-    assert time.perf_counter() - begun < 5  # as Gradio closes them, they took minutes
+    slowest = 0.0
+    for _ in range(40):
+        begun = time.perf_counter()
+        assert get(f"{address}health").status_code == 200
+        slowest = max(slowest, time.perf_counter() - begun)
+        time.sleep(0.25)
+    assert slowest < 4  # 8.8 s on two idle cores where Gradio's `unload` tidied up, 0.04 s now
 
 
 def test_one_visitor_does_not_fill_the_queue():

@@ -39,27 +39,25 @@ class Repertoire:
 
     def __init__(self, studio: Studio):
         self.studio = studio
-        self._examples: dict[str, str] = {}  # by their digests
+        self._examples: dict[tuple[str, int], str] = {}  # by digest and face
 
     def show(self, photo: str | None, consent: bool, face: float | None) -> str:
         """Draw the face of a photo in every action; of a photo that cannot be drawn, the page says why."""
         try:
             picture = open_photo(photo, consent=consent, known=self.studio.known)
-            name = digest(picture)
-            if name not in self._examples:
-                strip = self._draw(picture, int(face) if face else None)
-                if name not in self.studio.known:
-                    return strip
-                self._examples[name] = strip
+            key = digest(picture), int(face or 0)
+            strip = self._examples.get(key) or self._draw(picture, key[1])
         except ValueError:
             return ""
-        return self._examples[name]
+        if key[0] in self.studio.known:
+            self._examples[key] = strip
+        return strip
 
     def choose(self, event: gr.EventData) -> str:
         """Return the prompt of a picture."""
         return list(SHOWN)[event.index]
 
-    def _draw(self, picture: UInt8[np.ndarray, "h w 3"], face: int | None) -> str:
+    def _draw(self, picture: UInt8[np.ndarray, "h w 3"], face: int) -> str:
         live = self.studio.pipeline.live(picture, face=face)
         buttons = []
         for k, (prompt, action) in enumerate(SHOWN.items()):
