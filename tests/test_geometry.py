@@ -282,6 +282,20 @@ def test_frames_keep_to_what_the_photo_shows(geometry):
     assert square.left + square.side <= 310.01 and square.top + square.side <= 280.01
 
 
+def test_a_head_that_the_photo_cuts_is_round_when_it_nods(geometry):
+    photo = np.ascontiguousarray(astronaut()[15:300, 90:370])  # hair reaches the upper edge
+    cropped = AnimatedPhoto(geometry, photo, ASTRONAUT - np.float32([90, 15]))
+    still, nodding = cropped.render(track_of({}, {"pitch": -14}), size=192).frames.astype(float)
+    wall = nodding[:4, :12].mean((0, 1))
+    hair = still[:4, 86:106].mean((0, 1))
+    above = nodding[:4, 60:130].reshape(-1, 3)
+    to_hair, to_wall = (np.linalg.norm(above - colour, axis=1) for colour in (hair, wall))
+    assert np.linalg.norm(hair - wall) > 60
+    assert (to_wall < to_hair).mean() > 0.95, "hair hangs in the air above the head"
+    below = nodding[26:34, 80:110].reshape(-1, 3)
+    assert (np.linalg.norm(below - hair, axis=1) < 90).mean() > 0.8, "the hair itself is gone"
+
+
 def test_bad_input_is_explained(geometry, animated):
     with pytest.raises(ValueError, match="nose"):
         AnimatedPhoto(geometry, astronaut(), ASTRONAUT, covered={"nose"})

@@ -19,7 +19,7 @@ from iad.geometry.mouth import part_lips, soften_rim
 from iad.geometry.renderer import SKIPPED, average_blocks, find_triangles, paint_window, rasterize
 from iad.geometry.rig import EYE_L, MOUTH, Rig, create_rig
 from iad.geometry.stage import create_stage
-from iad.geometry.surroundings import create_grid, cut_out, outline, part_backdrop
+from iad.geometry.surroundings import complete_head, create_grid, cut_out, outline, part_backdrop
 from iad.geometry.teeth import draw_teeth
 from iad.geometry.textures import correct_pixels, create_textures
 
@@ -66,7 +66,7 @@ class MovingFace:
         drawn = stage.fitted(fitted)
         self.pixels = correct_pixels(drawn[:, :2] * np.float32([1, -1]), rig, landmarks)
         self._unit = min(5.0 / stage.fit.scale, 1.0)
-        person = self._find_person(photo) if cut else None
+        photo, person = self._find_person(photo, bounds[1]) if cut else (photo, None)
         self._grid = create_grid(
             stage,
             stage.fitted(whole),
@@ -168,12 +168,18 @@ class MovingFace:
             moved += shut * lids[:, None] ** 2 * (down * self.rig.expression[blink].reshape(-1, 3) - moved)
         return moved + self._held * (self._own - moved) if self._held.any() else moved
 
-    def _find_person(self, photo: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h2 w2"]:
-        """Cut the person out on a small copy, on which a head unit is some five pixels."""
+    def _find_person(
+        self, photo: Float[np.ndarray, "h w 3"], top: float
+    ) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h2 w2"]]:
+        """Cut the person out on a small copy, a head unit some five pixels, and complete the head."""
         factor = self._unit
         small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        face, skull = outline(self.stage, self.rig, self.pixels)
-        return cut_out(small.clip(0, 255).astype(np.uint8), face * factor, skull * factor)
+        face, skull = (part * factor for part in outline(self.stage, self.rig, self.pixels))
+        edge = int(round(top * factor))
+        if edge:
+            face, skull = face - np.float32([0, edge]), skull - np.float32([0, edge, 0, 0])
+        person = cut_out(small[edge:].clip(0, 255).astype(np.uint8), face, skull)
+        return complete_head(photo, person, edge=edge, radius=float(skull[2])) if edge else (photo, person)
 
     def _paint(
         self, alike: float, xy: np.ndarray, depth: np.ndarray, attributes: np.ndarray, looks: np.ndarray,

@@ -44,7 +44,7 @@ def cut_out(
         (centre[0] + radii[0] * 2.2, height), (centre[0] - radii[0] * 2.2, height),
     ])  # fmt: skip
     cv2.fillPoly(marks, [shoulders.astype(np.int32)], cv2.GC_PR_FGD)
-    top = max(centre[1] - int(radii[1] * 1.25), 2)
+    top = max(centre[1] - int(radii[1] * 1.25), 0)
     marks[:top] = cv2.GC_BGD
     marks[: max(chin - radii[1] // 3, 2), :4] = marks[: max(chin - radii[1] // 3, 2), -4:] = cv2.GC_BGD
     cv2.fillConvexPoly(marks, cv2.convexHull(face.astype(np.int32)), cv2.GC_FGD)
@@ -60,6 +60,40 @@ def cut_out(
     _, labels, stats, _ = cv2.connectedComponentsWithStats(person)
     largest = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return np.clip(cv2.GaussianBlur(largest.astype(np.float32), (0, 0), 1.2) * 1.5 - 0.4, 0, 1)
+
+
+def complete_head(
+    photo: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h2 w2"], *, edge: int, radius: float
+) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h3 w2"]]:
+    """Round off a head that the photo's upper edge cuts; what mirrors it beyond the edge becomes backdrop.
+
+    A nod brings this into view.
+
+    Args:
+        photo: Continued beyond its edges.
+        person: Matte of a small copy, from where the photo really begins.
+        edge: Rows of the small copy above that.
+        radius: Of the head, on the small copy.
+
+    Returns:
+        The photo, and the matte of all of it.
+    """
+    above = np.zeros((edge, person.shape[1]), np.float32)
+    inside = np.flatnonzero(person[0] > 0.5)
+    if len(inside):
+        half = np.ptp(inside) / 2 + 0.5
+        radius = max(radius, 1.02 * half)
+        middle = np.array([inside.mean(), edge + (radius**2 - half**2) ** 0.5])
+        across, down = np.meshgrid(np.arange(person.shape[1]), np.arange(edge))
+        above = np.clip(radius - np.hypot(across - middle[0], down - middle[1]) + 0.5, 0, 1)
+    whole = np.concatenate([above, person]).astype(np.float32)
+    mirror = np.pad(person[1 : edge + 1][::-1], ((edge, 0), (0, 0)), "edge")[-edge:]
+    hidden = cv2.dilate((np.concatenate([mirror, person]) > 0.1).astype(np.uint8), np.ones((7, 7), np.uint8))
+    small = cv2.resize(photo, whole.shape[::-1], interpolation=cv2.INTER_AREA).clip(0, 255).astype(np.uint8)
+    filled = cv2.GaussianBlur(cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32), (0, 0), 2)
+    share = np.where(np.arange(len(whole))[:, None] < edge, hidden * (1 - whole), 0)
+    share, filled = (cv2.resize(part.astype(np.float32), photo.shape[1::-1]) for part in (share, filled))
+    return photo + (filled - photo) * share[..., None], whole
 
 
 _SPACING = 0.6  # head units between nodes
