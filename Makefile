@@ -26,7 +26,7 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev chromium
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 audit: .venv/.installed
 	@$(PIP) install pip-audit -c constraints.txt
