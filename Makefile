@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .PHONY: help setup demo test audit oldest notebooks lab clean chromium
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# Python compiles what is imported; compiling all that is installed takes most of a minute.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile
 PORT ?= 7860
 CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
 
@@ -26,10 +27,10 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev chromium
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 audit: .venv/.installed
-	@$(PIP) install pip-audit -c constraints.txt
+	@$(INSTALL) pip-audit -c constraints.txt
 	$(BIN)/pip-audit --local
 
 oldest: .venv/.installed-dev
@@ -39,7 +40,7 @@ notebooks: .venv/.installed-dev
 	$(BIN)/python notebooks/run.py
 
 lab: .venv/.installed-dev
-	@$(PIP) install jupyterlab -c constraints.txt
+	@$(INSTALL) jupyterlab -c constraints.txt
 	$(BIN)/jupyter lab notebooks
 
 # A candidate counts only when it runs: a name on the PATH may be a stub without a Python behind it.
@@ -56,13 +57,13 @@ lab: .venv/.installed-dev
 # torch goes first and alone, so that no other package's wish can bring a second build of it.
 .venv/.installed: requirements.txt constraints.txt | .venv/bin/python
 	@echo "Installing the requirements; the first time takes some minutes"
-	@$(PIP) install torch -c constraints.txt
-	@$(PIP) install -r requirements.txt -c constraints.txt
+	@$(INSTALL) torch -c constraints.txt
+	@$(INSTALL) -r requirements.txt -c constraints.txt
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-judges.txt
-	@$(PIP) install -r requirements-dev.txt -c constraints.txt
-	@$(PIP) install --no-deps -r requirements-judges.txt
+	@$(INSTALL) -r requirements-dev.txt -c constraints.txt
+	@$(INSTALL) --no-deps -r requirements-judges.txt
 	@touch $@
 
 # The browser tests use Debian's Chromium and skip themselves where there is none.

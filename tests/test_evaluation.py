@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from iad import IaDPipeline, checkpoint
-from iad.evaluation import action, action_clips, action_page, metrics, outside, run
+from iad.evaluation import action, action_clips, action_page, metrics, outside, run, summary
 from iad.evaluation.action_page import _say_added, to_markdown
 from iad.evaluation.cached_pipeline import DRAWN_SIZE, CachedPipeline, cut_framed, read_segments
 from iad.evaluation.intervals import by_person, interval
@@ -267,12 +268,18 @@ def test_other_settings_start_anew(tmp_path, capsys):
 TINY = {"rows": ("iad", "entangled", "still"), "actions": ("smile", "mouth open", "nod"), "teachers": 2}
 
 
+def draw_seldom(patch):
+    """Draw people less often for intervals, which have tests of their own above."""
+    patch.setattr(summary, "by_person", partial(by_person, resamples=25))
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run of the tiny model on two made-up people."""
     output = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(outside.ACCEPT, "1")
+        draw_seldom(patch)
         return output, run("action", model="tiny", people=2, seeds=2, output=output, **TINY)
 
 
@@ -305,6 +312,7 @@ def test_an_interrupted_run_goes_on(whole, tmp_path, monkeypatch):
     """Stopped after a few clips and started again, a run makes only the rest, and the same table."""
     output, report = whole
     monkeypatch.setenv(outside.ACCEPT, "1")
+    draw_seldom(monkeypatch)
     shutil.copytree(output / "action", tmp_path / "action")
     clips = tmp_path / "action" / "clips.jsonl"
     lines = clips.read_text().splitlines(keepends=True)
@@ -331,6 +339,7 @@ def test_settings_are_chosen_on_other_people(tmp_path, monkeypatch):
         assert not chosen & reported and all(map(is_held_out, chosen | reported))
     options = {"actions": ("smile", "nod"), "teachers": 2}
     monkeypatch.delenv(outside.ACCEPT, raising=False)
+    draw_seldom(monkeypatch)
     report = run(
         "action", model="tiny", arms=("entangled",), tune=True, people=2, seeds=1, output=tmp_path, **options
     )
@@ -423,7 +432,7 @@ def test_what_is_remembered_changes_nothing():
     assert cached.find_face(photo) is cached.find_face(photo)
     for _ in range(2):
         with pytest.raises(ValueError, match="No face"):
-            cached.find_face(np.zeros((128, 128, 3), np.uint8))
+            cached.find_face(np.zeros((48, 480, 3), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -530,7 +539,8 @@ def test_mistakes_are_explained(tmp_path):
     or not checkpoint.has_part(checkpoint.WEIGHTS / "mini", "scorers-arc"),
     reason="no head or no photo people are named, or no judges are shipped",
 )
-def test_mini_beats_chance_on_people(tmp_path):
+def test_mini_beats_chance_on_people(tmp_path, monkeypatch):
+    draw_seldom(monkeypatch)
     options = {"actions": ("mouth open", "turn left"), "teachers": 6, "degrees": 0}
     report = run("action", arms=("iad",), people=2, seeds=1, output=tmp_path, **options)
     summary = report["suites"]["action"]["summary"]["all"]
