@@ -40,7 +40,7 @@ from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
 CLOSING = 0.5  # seconds in which a loop goes back to its beginning
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
 ONE_STEP = (
-    "{model} predicts a clip in one step; num_inference_steps={steps} changed nothing, leave it out."
+    "{model} predicts a clip in one step; the {steps} steps asked for changed nothing, leave them out."
 )
 NO_GEOMETRY = (
     "The model {model!r} has no geometry to draw with, so its clip is what its embeddings alone carry."

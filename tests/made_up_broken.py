@@ -5,6 +5,7 @@ import json
 import struct
 import tempfile
 import traceback
+import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -58,6 +59,13 @@ def write_gif(path: Path, *, frames: int = 2, comment: str = "", cut: int | None
     frame = b"\x21\xf9\4\0\4\0\0\0" + b"\x2c" + struct.pack("<4H", 0, 0, 1, 1) + b"\0\2\2\x44\1\0"
     path.write_bytes((data + frame * frames + b"\x3b")[:cut])
     return path
+
+
+def make_png_head(width: int, height: int) -> bytes:
+    """Write the beginning of a PNG of this size, which says that more follows."""
+    head = b"IHDR" + struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 999) + b"IDAT"
 
 
 def make_record(**words: object) -> str:

@@ -225,7 +225,8 @@ WRONG = [
     ("Identity strength", [1], "a number"), ("Identity strength", float("nan"), "a number"),
     ("Action strength", float("inf"), "a number"), ("Photo detail", True, "a number"),
     ("Seed", 10**400, "a number"), ("Seed", {"a": 1}, "a number"), ("Seed", 2**64, "seed"),
-    ("Seed", -1, "minimum"), ("Guidance", 99, "maximum"), ("What happens", None, "a text"),
+    ("Seed", -1, "at least 0"), ("Guidance", 99, "at most 6"),
+    ("Seed", 1.5, "a whole number"), ("What happens", None, "a text"),
     ("What happens", ["nods"], "a text"), ("What happens", "\ud800", "half a letter"),
     ("What happens", "x" * 5000, "1000"),
     ("Method", ["iad"], "choices"), ("Method", {"a": 1}, "choices"),
@@ -250,13 +251,51 @@ def test_what_is_no_value_is_told_in_a_sentence(address, photo, way):
         if way == "call":
             text = visitor._listen(f"{path}/{answer.json()['event_id']}", "event: (complete|error)")
         assert words in text and "Traceback" not in text and "/home" not in text, (label, value, text)
-    strange = visitor.http.post(f"{API}/run/secret", json={"data": []})
-    assert strange.status_code == 500 and "not your fault" in strange.text
     for wrong in ([], visitor.fill("generate")[:3], visitor.fill("generate") + [1]):
         assert "values are needed" in visitor.ask("generate", wrong, way)
     data = visitor.fill("generate", Photo=mine, **{"The action comes from": None})
     data[2] = True
     assert "choices" in visitor.ask("generate", data, way)
+
+
+ONE = {"session_hash": "s", "fn_index": 1, "event_id": "x", "component_id": 1, "fn_name": "draw"}
+ONE |= {"data": [None]}
+NO_CALLS = [
+    ("call/nosuch", {"data": []}, 404), ("call/verify", {}, 400), ("call/verify", b"rubbish", 400),
+    ("call/verify", [1], 400), ("call/verify", b"[" * 9999, 400), ("call/verify", {"data": []}, 400),
+    ("call/verify", {"data": [None, 1]}, 400), ("call/verify", {"data": "words"}, 400),
+    ("call/v2/nosuch", {}, 404), ("call/v2/verify", {"x": 1}, 400), ("call/v2/verify", {}, 400),
+    ("run/verify", {"data": [None], "batched": True}, 400), ("run/verify", {"data": [None]}, 400),
+    ("run/predict", ONE | {"fn_index": 9999}, 404), ("run/predict", ONE | {"fn_index": "x"}, 400),
+    ("queue/join", ONE | {"fn_index": 9999}, 404), ("queue/join", ONE | {"fn_index": None}, 400),
+    ("queue/join", ONE | {"session_hash": None}, 400), ("queue/join", ONE | {"session_hash": {}}, 400),
+    ("queue/join", ONE | {"trigger_id": "x"}, 400),
+    *(("cancel", body, 400) for body in (b"junk", {}, [], ONE | {"event_id": 1}, ONE | {"fn_index": [1]})),
+    ("cancel", ONE | {"fn_index": 9999}, 404),
+    ("component_server", b"junk", 400), ("component_server", ONE | {"component_id": 9999}, 404),
+    ("component_server", ONE | {"fn_name": "__init__"}, 404), ("component_server", {"fn_name": "draw"}, 400),
+    ("reset", {}, 400), ("upload", b"x", 400), ("upload?upload_id=1", {"files": "x"}, 400),
+    *((path, None, 404) for path in ("call/verify/nosuch", "queue/data?session_hash=nosuch", "queue/data")),
+    ("upload_progress", None, 400),
+]  # fmt: skip
+
+
+def test_what_is_no_call_is_told_in_a_sentence_and_logged_nowhere(address):
+    visitor, before = Visitor(address), read_log()
+    for path, body, status in NO_CALLS:
+        sent = {"json": body} if isinstance(body, dict | list) else {"content": body}
+        answer = visitor.http.request("GET" if body is None else "POST", f"{API}/{path}", **sent)
+        told = answer.text if answer.text[:1] != "{" else answer.json()["error"]
+        assert answer.status_code == status, (path, body, answer.text)
+        assert told[0] in "'" or told[0].isupper() or told[0].isdigit(), told
+        assert told.endswith(".") and len(told) > 20 and "Gradio" not in told, told
+    assert read_log() == before
+
+
+def test_nobody_s_word_makes_addresses_of_another_host(address):
+    named = {"X-Forwarded-Host": "evil.example", "X-Gradio-Server": "https://evil.example"}
+    assert "evil.example" not in get(f"{address}config", headers=named).text
+    assert "evil.example" not in get(address, headers=named).text
 
 
 def test_large_bodies_are_refused_before_they_are_read(address):

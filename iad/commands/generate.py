@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from iad.checks import check_apart, check_model, check_number, list_given
+from iad.checks import check_apart, check_device, check_model, check_number, list_given
 from iad.config import is_full_size
 from iad.request import OPTIONS, Request, as_option, check_settings, find_longest, refuse
 
@@ -49,12 +49,15 @@ def _check(arguments: argparse.Namespace, *, small: bool) -> tuple[Request, Path
     from iad.text import check_words
 
     check_model(arguments.model)
+    check_device(arguments.device)
     settings = {name: getattr(arguments, option) for option, name in OPTIONS.items()}
     check_settings(settings, name=as_option)
     request = Request(arguments.reference, arguments.prompt, **settings)
     request.check_for(small=small, name=as_option)
     if small:
         refuse(list_given(arguments, "a large model only"), small=True)
+        if arguments.adapter and not Path(arguments.adapter).is_dir():
+            raise ValueError(f"There is no folder '{arguments.adapter}'; name one of trained adapters.")
     check_words(request, longest=find_longest(arguments.model))
     output = check_output(arguments.output)
     check_apart(output, [*arguments.reference, arguments.action_reference])
@@ -95,6 +98,7 @@ def batch(arguments: argparse.Namespace) -> dict[str, Any]:
 
     check_signing()
     check_model(arguments.model)
+    check_device(arguments.device)
     with Progress("batch") as progress:
         summary = run(
             arguments.requests,

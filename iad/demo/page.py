@@ -18,6 +18,7 @@ from typing import Any
 import anyio
 import gradio as gr
 import numpy as np
+from gradio.state_holder import SessionState
 from gradio_client import utils as files
 from starlette.middleware import Middleware
 
@@ -83,6 +84,10 @@ class Page(gr.Blocks):
         mine = [event for event in waiting if event.request.scope.get("visitor") == visitor]
         return len(mine) >= MOST_WAITING
 
+    def has_messages(self, session: str | None) -> bool:
+        """Tell whether there is, or will be, something to be told to a session."""
+        return session in self._queue.pending_messages_per_session
+
     @contextlib.contextmanager
     def connect(self, session: str) -> Iterator[None]:
         """Note that a page is open; it is forgotten some time after."""
@@ -108,6 +113,7 @@ class Page(gr.Blocks):
             return await super().process_api(block_fn, inputs, state=state, request=request, **more)
         except gr.Error as error:
             error.print_exception = False
+            scope["mistake"] = 400  # of whoever waits for the answer itself, which Gradio calls a fault
             raise
         except Exception as error:
             log_fault(error)
@@ -121,10 +127,12 @@ class Page(gr.Blocks):
     ) -> list[Any]:
         """Look at what came before Gradio does."""
         visitor = _visitor.get()
+        state = SessionState(self) if state is None else state
         given = inputs[: len(block_fn.inputs)] if block_fn.cancels else inputs  # Gradio adds to a cancel's
         try:
             if not explicit_call:  # which no address leads to
-                given = check_values(block_fn.inputs, given, lambda path: self.find_file(visitor, path))
+                shown = [state[x._id] if x._id in state and not x.stateful else x for x in block_fn.inputs]
+                given = check_values(shown, given, lambda path: self.find_file(visitor, path))
             return await super().preprocess_data(block_fn, given, state, explicit_call)
         except gr.Error:
             raise
