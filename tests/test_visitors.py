@@ -324,7 +324,11 @@ def test_nothing_is_left_after_the_end(way, photo):
     assert visitor.http.post(f"{API}/queue/join", json=body).status_code == 200
     while not any(file.parent.name == "runs" for file in list_cache(**settings)):
         time.sleep(0.05)
-    log, cache = read_log(**settings), stop_app(way, **settings)
+    log = read_log(**settings)
+    with visitor.http.stream("GET", f"{API}/heartbeat/{visitor.session}"):  # a page is open
+        begun = time.monotonic()
+        cache = stop_app(way, **settings)
+    assert time.monotonic() - begun < 5
     assert name not in log and "Traceback" not in log
     if way == signal.SIGKILL:  # it could do nothing; the next start does
         start_app(**settings, GRADIO_TEMP_DIR=str(cache))

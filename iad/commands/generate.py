@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from iad.checks import check_apart, check_device, check_model, check_number, list_given
 from iad.config import is_full_size
@@ -119,8 +119,8 @@ def batch(arguments: argparse.Namespace) -> dict[str, Any]:
     return asdict(summary) | {"results": str(summary.results), "seconds": round(summary.seconds, 3)}
 
 
-def demo(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Open the app; returns when it is closed."""
+def demo(arguments: argparse.Namespace) -> NoReturn:
+    """Open the app, until the process is told to end."""
     if arguments.device != "auto":
         from iad.full_size.memory import find_device
 
@@ -129,7 +129,6 @@ def demo(arguments: argparse.Namespace) -> dict[str, Any]:
     from iad.demo import launch
 
     launch(port=arguments.port)
-    return {"port": arguments.port}
 
 
 def check_photo(file: str, face: int | None = None) -> None:
