@@ -6,7 +6,7 @@ import struct
 import tempfile
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,6 +71,14 @@ def make_png_head(width: int, height: int) -> bytes:
 def make_record(**words: object) -> str:
     """Write what a forger may put into a file's comment."""
     return json.dumps({"ai_generated": True, **words})
+
+
+def damage(data: bytes, edits: Iterable[tuple[float, int]], cut: float | None) -> bytes:
+    """Put other bytes at some places, each a share of the length, and end at one."""
+    broken = bytearray(data)
+    for place, byte in edits:
+        broken[int(place * len(data))] = byte
+    return bytes(broken[: None if cut is None else int(cut * len(data))])
 
 
 def encode_pictures() -> list[bytes]:
