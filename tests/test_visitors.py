@@ -1,11 +1,13 @@
 """What visitors can reach from outside: raw requests to a running app, as somebody means harm or mistakes."""
 
 import json
+import platform
 import re
 import secrets
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +15,14 @@ from types import SimpleNamespace
 import gradio as gr
 import httpx
 import numpy as np
+import psutil
 import pytest
 from app_server import API, META, ROOT, Visitor, list_cache, read_log, start_app, stop_app
 from benchmarks.soak import soak
 from gradio.state_holder import SessionState
 from PIL import Image
 
-from iad.demo.page import Page
+from iad.demo.page import Page, give_memory_back
 
 get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 VARIES = re.compile(r'\w*(time|duration|eta|event_id)\\*": ?[^,}]*')
@@ -172,6 +175,32 @@ def test_pages_that_open_and_close_hold_nobody_up(address):
         slowest = max(slowest, time.perf_counter() - begun)
         time.sleep(0.25)
     assert slowest < 4  # 8.8 s on two idle cores where Gradio's `unload` tidied up, 0.04 s now
+
+
+def test_what_a_visitor_wrote_comes_back_as_no_html(address, photo):
+    visitor = Visitor(address)
+    words = "[<img src=x onerror=alert(1)> 1-2x] smiles"
+    data = visitor.fill("generate", Photo={"path": visitor.upload(photo)} | META, **{"What happens": words})
+    data[2] = True
+    for way in ("run", "queue"):
+        answer = visitor.ask("generate", data, way)
+        assert "&lt;img" in answer and "<img" not in answer
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other systems keep memory in other ways")
+def test_what_pictures_took_in_many_threads_is_given_back():
+    def work(_):
+        parts = [np.ones(50_000, np.uint8) for _ in range(400)]  # too small for pages of their own
+        return parts[-1]  # which lies at the end, so that what is before it is kept
+
+    process = psutil.Process()
+    with ThreadPoolExecutor(8) as pool:
+        before = process.memory_info().rss
+        kept = list(pool.map(work, range(8)))
+        grown = process.memory_info().rss - before
+        give_memory_back()
+        left = process.memory_info().rss - before
+    assert len(kept) == 8 and grown > 1e7 and left < grown / 3
 
 
 def test_one_visitor_does_not_fill_the_queue():

@@ -6,7 +6,9 @@ sentence. What a page keeps in memory is bounded over all visitors, the oldest g
 
 import asyncio
 import contextlib
+import ctypes
 import dataclasses
+import html
 import time
 import weakref
 from collections import Counter, OrderedDict
@@ -113,6 +115,7 @@ class Page(gr.Blocks):
             return await super().process_api(block_fn, inputs, state=state, request=request, **more)
         except gr.Error as error:
             error.print_exception = False
+            error.message = html.escape(str(error.message), quote=False)  # the page shows it as HTML
             scope["mistake"] = 400  # of whoever waits for the answer itself, which Gradio calls a fault
             raise
         except Exception as error:
@@ -189,6 +192,7 @@ class Page(gr.Blocks):
                 self._queue.event_analytics.clear()  # for a page that is off
                 for names in self.temp_file_sets:
                     names.clear()
+                await anyio.to_thread.run_sync(give_memory_back)
             except Exception as error:  # the next time may go well
                 log_fault(error)
 
@@ -200,6 +204,12 @@ class Page(gr.Blocks):
             if session not in self._open and time.time() - used.timestamp() > CLOSED_SECONDS:
                 held.session_data.pop(session, None)
                 held.time_last_used.pop(session, None)
+
+
+def give_memory_back() -> None:
+    """Let the system have what pictures of many threads took; glibc would keep it for each thread."""
+    with contextlib.suppress(OSError, AttributeError):  # of other systems
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def count_bytes(value: Any) -> int:
