@@ -21,8 +21,10 @@ from app_server import API, META, ROOT, Visitor, list_cache, read_log, start_app
 from benchmarks.soak import soak
 from gradio.state_holder import SessionState
 from PIL import Image
+from starlette.testclient import TestClient
 
-from iad.demo.page import Page, give_memory_back
+from iad.demo.gate import Gate
+from iad.demo.page import ANSWER_SECONDS, Page, give_memory_back
 
 get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 VARIES = re.compile(r'\w*(time|duration|eta|event_id)\\*": ?[^,}]*')
@@ -179,7 +181,7 @@ def test_pages_that_open_and_close_hold_nobody_up(address):
 
 def test_what_a_visitor_wrote_comes_back_as_no_html(address, photo):
     visitor = Visitor(address)
-    words = "[<img src=x onerror=alert(1)> 1-2x] smiles"
+    words = "[1-<img src=x>s] smiles"
     data = visitor.fill("generate", Photo={"path": visitor.upload(photo)} | META, **{"What happens": words})
     data[2] = True
     for way in ("run", "queue"):
@@ -210,6 +212,30 @@ def test_one_visitor_does_not_fill_the_queue():
     assert not page.is_waiting("anna")
     page._queue.event_queue_per_concurrency_id["other"] = SimpleNamespace(queue=[waiting])
     assert page.is_waiting("anna") and not page.is_waiting("ben")
+
+
+def test_answers_that_nobody_fetches_are_forgotten_and_others_are_not():
+    page = Page(kept=60)
+    queue = page._queue
+    for session in ("gone", "open", "going"):
+        queue.pending_messages_per_session[session] = queue.pending_event_ids_session[session] = object()
+    queue.event_ids_to_events["x"] = SimpleNamespace(session_hash="going")
+    with page.connect("open"):
+        for now in (0, ANSWER_SECONDS - 1):
+            page._forget_answers(now)
+            assert len(queue.pending_messages_per_session) == 3
+        page._forget_answers(ANSWER_SECONDS + 1)
+    assert {*queue.pending_messages_per_session} == {*queue.pending_event_ids_session} == {"open", "going"}
+
+
+def test_no_upload_fills_the_disk(monkeypatch):
+    page = Page(kept=60)
+    there = TestClient(Gate(None, page), base_url="http://localhost")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9 - 1))
+    answer = there.post(f"/{API}/upload", files={"files": b"x"})
+    assert answer.status_code == 507 and "come back" in answer.text
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
+    assert there.post(f"/{API}/upload", files={"files": b"x"}).status_code == 200
 
 
 def test_what_a_page_had_going_ends_when_it_is_closed_and_not_before():
@@ -298,6 +324,7 @@ NO_CALLS = [
     ("run/predict", ONE | {"fn_index": 9999}, 404), ("run/predict", ONE | {"fn_index": "x"}, 400),
     ("queue/join", ONE | {"fn_index": 9999}, 404), ("queue/join", ONE | {"fn_index": None}, 400),
     ("queue/join", ONE | {"session_hash": None}, 400), ("queue/join", ONE | {"session_hash": {}}, 400),
+    ("queue/join", ONE | {"session_hash": "s" * 65}, 400), (f"heartbeat/{'s' * 65}", None, 400),
     ("queue/join", ONE | {"trigger_id": "x"}, 400),
     *(("cancel", body, 400) for body in (b"junk", {}, [], ONE | {"event_id": 1}, ONE | {"fn_index": [1]})),
     ("cancel", ONE | {"fn_index": 9999}, 404),

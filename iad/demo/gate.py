@@ -9,6 +9,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import shutil
 import socket
 import time
 import traceback
@@ -52,10 +53,13 @@ HEADERS = {
 RUNS = tuple(f"{API}/{name}" for name in ("queue/join", "call/", "run/", "api/"))
 CALLS = (*RUNS, f"{API}/cancel", f"{API}/component_server")  # what is posted there is looked at first
 COUNTED = (*RUNS, f"{API}/upload", f"{API}/heartbeat/", f"{API}/component_server")
+MOST_SESSION = 64  # letters: each is remembered
 MOST_BODY, MOST_UPLOAD = 2_000_000, 10 * MOST_BYTES  # bytes
 YEAR = 31_536_000
 FAULT = "Something went wrong here, and it is not your fault. Try again, or with another photo."
 TOO_LARGE = f"A file may have {MOST_BYTES / 1e6:.0f} MB; save it smaller."
+LEAST_FREE = 1_000_000_000  # bytes of the disk, which are left to others
+FULL_DISK = "The disk here is almost full; come back in an hour, when old files are deleted."
 NO_UPLOAD = "No file came; send it as multipart/form-data, in a part that is called files."
 NO_FILE = "There is no such file for you."
 
@@ -149,7 +153,7 @@ class Gate:
         return refusal
 
     def _refuse_session(self, session: Any, visitor: str) -> Refusal | None:
-        if not isinstance(session, str | None):
+        if not isinstance(session, str | None) or len(session or "") > MOST_SESSION:
             return 400, NOT_TAKEN
         return None if self.page.claim(session, visitor) else (403, "This session is another visitor's.")
 
@@ -184,6 +188,8 @@ class Gate:
 
     async def _upload(self, request: Request) -> Response:
         """Take files into a place of the visitor's own; Gradio's is one for all who bring the same file."""
+        if shutil.disk_usage(self.page.house.folder).free < LEAST_FREE:
+            return PlainTextResponse(FULL_DISK, 507)
         progress, upload = request.query_params.get("upload_id"), routes.file_upload_statuses
         place = self.page.house.make_place(request.scope["visitor"])
         try:

@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 import gradio as gr
 import numpy as np
+from gradio import routes
 from gradio.state_holder import SessionState
 from gradio_client import utils as files
 from starlette.middleware import Middleware
@@ -33,6 +34,8 @@ MOST_SESSIONS = 300  # Gradio takes 0.4 MB for each
 MOST_OWNERS = 100_000
 MOST_WAITING = 4  # runs of one visitor
 CLOSED_SECONDS = 60  # after which a page that was closed, and a caller without one, is forgotten
+ANSWER_SECONDS = 300  # after which an answer is forgotten that nobody fetches
+MOST_PROGRESS = 1000  # uploads whose progress is told
 STRANGE = "One of the values is of a kind that is not taken here; load the page again."
 SESSION_TAKEN = "This session is another visitor's; load the page again."
 _visitor: ContextVar[str | None] = ContextVar("visitor", default=None)
@@ -53,6 +56,7 @@ class Page(gr.Blocks):
         self.closers: list[Callable[[str], None]] = []  # told the session of each page that is closed
         self._owners: OrderedDict[str, str | None] = OrderedDict()
         self._open: Counter[str] = Counter()
+        self._idle: dict[str, float] = {}  # sessions whose answers nobody fetches, since when
         self._sizes: OrderedDict[tuple[int, int], tuple[weakref.ref, int]] = OrderedDict()
 
     def launch(self, *args: Any, **settings: Any) -> Any:
@@ -189,6 +193,7 @@ class Page(gr.Blocks):
             try:
                 await anyio.to_thread.run_sync(self.house.sweep, self.kept, self.shown)
                 self._forget_sessions()
+                self._forget_answers(time.monotonic())
                 self._queue.event_analytics.clear()  # for a page that is off
                 for names in self.temp_file_sets:
                     names.clear()
@@ -204,6 +209,21 @@ class Page(gr.Blocks):
             if session not in self._open and time.time() - used.timestamp() > CLOSED_SECONDS:
                 held.session_data.pop(session, None)
                 held.time_last_used.pop(session, None)
+
+
+    def _forget_answers(self, now: float) -> None:
+        """Forget what nobody fetches: Gradio keeps each call's answers, and the progress of each upload."""
+        queue, progress = self._queue, routes.file_upload_statuses
+        going = {event.session_hash for event in queue.event_ids_to_events.values()} | self._open.keys()
+        idle = queue.pending_messages_per_session.keys() - going
+        self._idle = {session: self._idle.get(session, now) for session in idle}
+        for session, since in self._idle.items():
+            if now - since > ANSWER_SECONDS:
+                queue.pending_messages_per_session.pop(session, None)
+                queue.pending_event_ids_session.pop(session, None)
+        if len(progress._signals) > MOST_PROGRESS:
+            progress._signals.clear()
+            progress._statuses.clear()
 
 
 def give_memory_back() -> None:
