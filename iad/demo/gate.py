@@ -112,7 +112,7 @@ class Gate:
         refusal = self._refuse(request, path)
         if not refusal and called:
             body = await Request(scope, receive).body()
-            receive, asked = _replay(body), read_call(body)
+            receive, asked = _replay(body, receive), read_call(body)
             refusal = self._refuse_session((asked or {}).get("session_hash"), scope["visitor"])
             refusal = refusal or refuse_call(self.page, path.removeprefix(f"{API}/"), asked)
         if refusal:
@@ -226,11 +226,14 @@ def _is_address(name: str) -> bool:
         return False
 
 
-def _replay(body: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+def _replay(body: bytes, receive: Any) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """Give a body that was read once more, and then what really comes: that the caller has gone."""
+    first = [{"type": "http.request", "body": body, "more_body": False}]
 
-    return receive
+    async def again() -> dict[str, Any]:
+        return first.pop() if first else await receive()
+
+    return again
 
 
 def _limit(receive: Any, most: int) -> Callable[[], Awaitable[dict[str, Any]]]:

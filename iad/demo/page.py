@@ -67,6 +67,7 @@ class Page(gr.Blocks):
         # Other processes would serve files past the gate.
         settings |= {"share": False, "ssr_mode": False, "num_workers": 0}
         settings |= {"enable_monitoring": False, "run_history": False, "show_error": False}
+        settings["_frontend"] = False  # else Gradio gives up where the page takes more than 3 s at first
         return super().launch(*args, state_session_capacity=MOST_SESSIONS, **settings)
 
     def find_file(self, visitor: str | None, path: str) -> Path | None:
