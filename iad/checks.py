@@ -11,6 +11,8 @@ from typing import Any
 
 from iad.config import PRESETS
 
+DEVICES = ("cpu", "cuda", "mps")
+
 
 def check_name(name: str, names: tuple[str, ...], *, what: str) -> None:
     """Make sure that `name` is one of `names`; else suggest the nearest."""
@@ -24,6 +26,13 @@ def check_model(name: str) -> None:
     """Make sure that `name` is a preset, or may be a folder or a hub id (owner/name)."""
     if not Path(name).is_dir() and name.count("/") != 1:
         check_name(name, tuple(PRESETS), what="model")
+
+
+def check_device(name: str) -> None:
+    """Make sure that `name` may be a device; whether it is there only torch knows."""
+    kind, _, number = name.partition(":")
+    if name != "auto" and (kind not in DEVICES or not (number or "0").isdecimal()):
+        raise ValueError(f"Unknown device {name!r}; choose auto, cpu, cuda or mps.")
 
 
 def read_option(arguments: argparse.Namespace, option: str) -> Any:

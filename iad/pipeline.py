@@ -40,8 +40,9 @@ from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
 CLOSING = 0.5  # seconds in which a loop goes back to its beginning
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
 ONE_STEP = (
-    "{model} predicts a clip in one step; num_inference_steps={steps} changed nothing, leave it out."
+    "{model} predicts a clip in one step; the {steps} steps asked for changed nothing, leave them out."
 )
+SHRUNK = "The whole photo was shrunk to {width} x {height} pixels: larger frames would take too much memory."
 NO_GEOMETRY = (
     "The model {model!r} has no geometry to draw with, so its clip is what its embeddings alone carry."
 )
@@ -102,6 +103,8 @@ class IaDPipeline(Model):
         scores = self._score(frames, photos, faces, identities, track if moved.understood else None)
         if request.paste_back:
             frames = self._paste(fitted, frames)
+            if frames[0].size < photos[0].size:
+                notes = [*notes, SHRUNK.format(width=frames.shape[2], height=frames.shape[1])]
         settings = {
             "model": self.preset.name, "arm": arm, "seed": request.seed, "frames": len(frames),
             "size": size, "fps": fps, "prompt": request.prompt, "detail_scale": request.detail_scale,

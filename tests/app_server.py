@@ -76,7 +76,7 @@ def _find_app(more: dict[str, str]) -> tuple[str, Path]:
         )  # fmt: skip
     atexit.register(process.terminate)
     address = f"http://127.0.0.1:{port}/"
-    for _ in range(240):
+    for _ in range(600):
         if process.poll() is not None:
             break
         try:

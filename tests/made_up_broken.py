@@ -5,7 +5,8 @@ import json
 import struct
 import tempfile
 import traceback
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -60,9 +61,24 @@ def write_gif(path: Path, *, frames: int = 2, comment: str = "", cut: int | None
     return path
 
 
+def make_png_head(width: int, height: int) -> bytes:
+    """Write the beginning of a PNG of this size, which says that more follows."""
+    head = b"IHDR" + struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 999) + b"IDAT"
+
+
 def make_record(**words: object) -> str:
     """Write what a forger may put into a file's comment."""
     return json.dumps({"ai_generated": True, **words})
+
+
+def damage(data: bytes, edits: Iterable[tuple[float, int]], cut: float | None) -> bytes:
+    """Put other bytes at some places, each a share of the length, and end at one."""
+    broken = bytearray(data)
+    for place, byte in edits:
+        broken[int(place * len(data))] = byte
+    return bytes(broken[: None if cut is None else int(cut * len(data))])
 
 
 def encode_pictures() -> list[bytes]:

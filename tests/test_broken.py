@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from made_up import make_pool
 from made_up_broken import (
     complain,
+    damage,
     encode_pictures,
     encode_videos,
     make_record,
@@ -397,17 +398,10 @@ def test_the_largest_photo_takes_little_beside_itself(tmp_path):
 # Bytes of anything
 
 
-def _damage(data, edits, cut):
-    broken = bytearray(data)
-    for place, byte in edits:
-        broken[int(place * len(data))] = byte
-    return bytes(broken[: None if cut is None else int(cut * len(data))])
-
-
 def damaged(files):
     share = st.floats(0, 1, exclude_max=True)
     edits = st.lists(st.tuples(share, st.integers(0, 255)), max_size=12)
-    return st.builds(_damage, st.sampled_from(files), edits, st.none() | share)
+    return st.builds(damage, st.sampled_from(files), edits, st.none() | share)
 
 
 @EXAMPLES

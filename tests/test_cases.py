@@ -12,12 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from made_up import ASTRONAUT
 from made_up_broken import complain, write_jpegs
-from PIL import Image
+from PIL import Image, ImageCms
 from pillow_heif import from_pillow
 
 from iad import IaDPipeline
@@ -150,6 +151,44 @@ def test_a_picture_of_any_mode_looks_as_it_did(mode):
     found = load_image(picture.convert(mode)).astype(int)
     expected = np.asarray(picture.convert(mode).convert("RGB")).astype(int)
     assert np.abs(found - expected).max() <= 2
+
+
+def _swap_primaries():
+    """Make a profile whose red is the green of every screen, and its green the red."""
+    data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = data.replace(b"\0s\0R\0G\0B", b"\0o\0t\0h\0e")  # in its name
+    for old, new in ((b"rXYZ", b"xXYZ"), (b"gXYZ", b"rXYZ"), (b"xXYZ", b"gXYZ")):
+        data = data.replace(old, new)
+    return data
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIC", "P", "RGBA"])
+def test_colours_are_those_that_the_file_means(tmp_path, kind):
+    picture = np.full((64, 64, 3), (204, 51, 102), np.uint8)
+    image, options = Image.fromarray(picture), {"icc_profile": _swap_primaries(), "quality": 95}
+    if kind == "HEIC":
+        _write_heic(tmp_path / "a", picture, **options)
+    else:
+        image = image.convert(kind) if kind in ("P", "RGBA") else image
+        image.save(tmp_path / "a", kind if kind in ("JPEG", "WEBP") else "PNG", **options)
+    found = load_image(tmp_path / "a")
+    assert found.shape == picture.shape
+    assert np.abs(found.astype(int) - (51, 204, 102)).max() <= 8
+    image.save(tmp_path / "b", "PNG", icc_profile=b"junk" * 40)
+    assert np.abs(load_image(tmp_path / "b").astype(int) - picture).max() <= 3
+
+
+def test_sixteen_bits_are_scaled_and_the_first_of_moving_pictures_is_taken(tmp_path):
+    deep = np.full((64, 64), 40_000, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    assert set(np.unique(load_image(tmp_path / "a.png"))) == {40_000 >> 8}
+    colour = np.full((64, 64, 3), (40_000, 9_000, 60_000), np.uint16)
+    cv2.imwrite(str(tmp_path / "b.png"), colour[..., ::-1])
+    assert np.abs(load_image(tmp_path / "b.png").astype(int) - (156, 35, 234)).max() <= 1
+    red, blue = (Image.new("RGB", (64, 64), name) for name in ("red", "blue"))
+    for suffix in ("png", "webp"):
+        red.save(tmp_path / f"c.{suffix}", save_all=True, append_images=[blue])
+        assert np.abs(load_image(tmp_path / f"c.{suffix}").astype(int) - (255, 0, 0)).max() <= 8
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

@@ -295,6 +295,22 @@ def test_bad_words_end_in_one_sentence(pipeline, tmp_path, monkeypatch, capsys, 
     assert pipeline.calls == [] and list(tmp_path.iterdir()) == []
 
 
+def test_what_is_wrong_with_the_words_is_told_before_anything_is_loaded(tmp_path):
+    generate = ["generate", "--reference", PORTRAIT, "--prompt", "nods", "--output", "out.mp4"]
+    wrong = [
+        ["decouple", PORTRAIT, "--output", "report.xyz"], ["decouple", PORTRAIT, "--prompts", "smiles", ""],
+        ["decouple", PORTRAIT, "--prompts", "[5-2s] smiles"], ["decouple", PORTRAIT, "absent.png"],
+        ["decouple", PORTRAIT, "--prompts", "a" * 4000], ["decouple", PORTRAIT, "--model", "minni"],
+        [*generate, "--device", "tpu"], [*generate, "--adapter", "absent"],
+        ["batch", "absent.jsonl", "--output", "out", "--device", "tpu"], ["verify", "absent.mp4"],
+        ["evaluate", "--suite", "real", "--tune", "--output", "out"],
+    ]  # fmt: skip
+    look = f"import sys; from iad import cli; assert {{cli.main(words) for words in {wrong}}} == {{2}}"
+    look += "; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", look], check=True, cwd=tmp_path, timeout=300)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_takes_no_files_is_noticed_before_loading(pipeline, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     _expect_sentence(_generate(output=tmp_path / "file" / "out.mp4"), capsys, "takes no files")

@@ -128,6 +128,7 @@ def test_faults_are_sentences_and_say_nothing_of_the_server(room):
         "/etc/passwd",
         to_uri(Image.new("RGB", (64, 64)), "PNG"),
         "data:image/jpeg;base64," + "A" * 500_000,
+        to_uri(Image.new("RGB", (2000, 2000))),  # of few bytes
     ],
 )
 def test_what_is_no_picture_of_a_camera_is_refused(uri):

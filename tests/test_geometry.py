@@ -208,7 +208,7 @@ def test_a_person_and_the_backdrop_are_the_photo_and_part(animated):
     assert 0 < (drawn.source == PAINTED).mean() < 0.1, "what the head uncovers is made up"
 
 
-def test_frames_go_back_into_the_whole_photo(animated):
+def test_frames_go_back_into_the_whole_photo(animated, monkeypatch):
     photo = astronaut()
     frames = animated.render(
         np.concatenate([animated.own_track[None], track_of({"jawOpen": 1.0})]), size=384
@@ -225,6 +225,12 @@ def test_frames_go_back_into_the_whole_photo(animated):
     np.testing.assert_array_equal(whole[:, outside], np.repeat(photo[outside][None], 2, axis=0))
     chin = ASTRONAUT[57].astype(int)
     assert np.abs(whole[1].astype(int) - photo)[chin[1] : chin[1] + 10, chin[0] - 5 : chin[0] + 5].mean() > 10
+    monkeypatch.setattr("iad.geometry.animation.MOST_WHOLE", whole.nbytes // 4)  # what is too large is shrunk
+    small = animated.paste_back(frames)
+    assert whole.nbytes // 5 < small.nbytes <= whole.nbytes // 4
+    size = small.shape[2:0:-1]
+    shrunk = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in whole])
+    assert np.abs(small.astype(int) - shrunk).mean() < 1
 
 
 def test_threads_and_sizes_do_not_change_what_is_drawn(animated):

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 from certificates import SIGNER, write_chain
+from made_up_broken import make_png_head
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -125,6 +126,8 @@ def test_a_file_without_a_word_proves_nothing(tmp_path, suffix):
         ("a.txt", b"words", "another kind"),
         ("a.mp4", b"words" * 20, "another kind"),
         ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(50), "damaged"),
+        ("a.png", make_png_head(30_000, 30_000), "more than 40 megapixels; give a smaller one"),
+        ("a.png", make_png_head(9000, 9000), "more than 40 megapixels; give a smaller one"),
         ("a.gif", b"GIF89a", "damaged"),
         ("a.mp4", b"\0\0\0\x18ftypisom" + bytes(60), "damaged"),
         ("a.mp4", b"", "empty"),

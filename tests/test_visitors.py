@@ -1,11 +1,13 @@
 """What visitors can reach from outside: raw requests to a running app, as somebody means harm or mistakes."""
 
 import json
+import platform
 import re
 import secrets
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +15,16 @@ from types import SimpleNamespace
 import gradio as gr
 import httpx
 import numpy as np
+import psutil
 import pytest
 from app_server import API, META, ROOT, Visitor, list_cache, read_log, start_app, stop_app
 from benchmarks.soak import soak
 from gradio.state_holder import SessionState
 from PIL import Image
+from starlette.testclient import TestClient
 
-from iad.demo.page import Page
+from iad.demo.gate import Gate
+from iad.demo.page import ANSWER_SECONDS, Page, give_memory_back
 
 get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 VARIES = re.compile(r'\w*(time|duration|eta|event_id)\\*": ?[^,}]*')
@@ -174,6 +179,32 @@ def test_pages_that_open_and_close_hold_nobody_up(address):
     assert slowest < 4  # 8.8 s on two idle cores where Gradio's `unload` tidied up, 0.04 s now
 
 
+def test_what_a_visitor_wrote_comes_back_as_no_html(address, photo):
+    visitor = Visitor(address)
+    words = "[1-<img src=x>s] smiles"
+    data = visitor.fill("generate", Photo={"path": visitor.upload(photo)} | META, **{"What happens": words})
+    data[2] = True
+    for way in ("run", "queue"):
+        answer = visitor.ask("generate", data, way)
+        assert "&lt;img" in answer and "<img" not in answer
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other systems keep memory in other ways")
+def test_what_pictures_took_in_many_threads_is_given_back():
+    def work(_):
+        parts = [np.ones(50_000, np.uint8) for _ in range(400)]  # too small for pages of their own
+        return parts[-1]  # which lies at the end, so that what is before it is kept
+
+    process = psutil.Process()
+    with ThreadPoolExecutor(8) as pool:
+        before = process.memory_info().rss
+        kept = list(pool.map(work, range(8)))
+        grown = process.memory_info().rss - before
+        give_memory_back()
+        left = process.memory_info().rss - before
+    assert len(kept) == 8 and grown > 1e7 and left < grown / 3
+
+
 def test_one_visitor_does_not_fill_the_queue():
     page = Page(kept=60)
     waiting = SimpleNamespace(request=SimpleNamespace(scope={"visitor": "anna"}))
@@ -181,6 +212,30 @@ def test_one_visitor_does_not_fill_the_queue():
     assert not page.is_waiting("anna")
     page._queue.event_queue_per_concurrency_id["other"] = SimpleNamespace(queue=[waiting])
     assert page.is_waiting("anna") and not page.is_waiting("ben")
+
+
+def test_answers_that_nobody_fetches_are_forgotten_and_others_are_not():
+    page = Page(kept=60)
+    queue = page._queue
+    for session in ("gone", "open", "going"):
+        queue.pending_messages_per_session[session] = queue.pending_event_ids_session[session] = object()
+    queue.event_ids_to_events["x"] = SimpleNamespace(session_hash="going")
+    with page.connect("open"):
+        for now in (0, ANSWER_SECONDS - 1):
+            page._forget_answers(now)
+            assert len(queue.pending_messages_per_session) == 3
+        page._forget_answers(ANSWER_SECONDS + 1)
+    assert {*queue.pending_messages_per_session} == {*queue.pending_event_ids_session} == {"open", "going"}
+
+
+def test_no_upload_fills_the_disk(monkeypatch):
+    page = Page(kept=60)
+    there = TestClient(Gate(None, page), base_url="http://localhost")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9 - 1))
+    answer = there.post(f"/{API}/upload", files={"files": b"x"})
+    assert answer.status_code == 507 and "come back" in answer.text
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
+    assert there.post(f"/{API}/upload", files={"files": b"x"}).status_code == 200
 
 
 def test_what_a_page_had_going_ends_when_it_is_closed_and_not_before():
@@ -225,7 +280,8 @@ WRONG = [
     ("Identity strength", [1], "a number"), ("Identity strength", float("nan"), "a number"),
     ("Action strength", float("inf"), "a number"), ("Photo detail", True, "a number"),
     ("Seed", 10**400, "a number"), ("Seed", {"a": 1}, "a number"), ("Seed", 2**64, "seed"),
-    ("Seed", -1, "minimum"), ("Guidance", 99, "maximum"), ("What happens", None, "a text"),
+    ("Seed", -1, "at least 0"), ("Guidance", 99, "at most 6"),
+    ("Seed", 1.5, "a whole number"), ("What happens", None, "a text"),
     ("What happens", ["nods"], "a text"), ("What happens", "\ud800", "half a letter"),
     ("What happens", "x" * 5000, "1000"),
     ("Method", ["iad"], "choices"), ("Method", {"a": 1}, "choices"),
@@ -250,13 +306,52 @@ def test_what_is_no_value_is_told_in_a_sentence(address, photo, way):
         if way == "call":
             text = visitor._listen(f"{path}/{answer.json()['event_id']}", "event: (complete|error)")
         assert words in text and "Traceback" not in text and "/home" not in text, (label, value, text)
-    strange = visitor.http.post(f"{API}/run/secret", json={"data": []})
-    assert strange.status_code == 500 and "not your fault" in strange.text
     for wrong in ([], visitor.fill("generate")[:3], visitor.fill("generate") + [1]):
         assert "values are needed" in visitor.ask("generate", wrong, way)
     data = visitor.fill("generate", Photo=mine, **{"The action comes from": None})
     data[2] = True
     assert "choices" in visitor.ask("generate", data, way)
+
+
+ONE = {"session_hash": "s", "fn_index": 1, "event_id": "x", "component_id": 1, "fn_name": "draw"}
+ONE |= {"data": [None]}
+NO_CALLS = [
+    ("call/nosuch", {"data": []}, 404), ("call/verify", {}, 400), ("call/verify", b"rubbish", 400),
+    ("call/verify", [1], 400), ("call/verify", b"[" * 9999, 400), ("call/verify", {"data": []}, 400),
+    ("call/verify", {"data": [None, 1]}, 400), ("call/verify", {"data": "words"}, 400),
+    ("call/v2/nosuch", {}, 404), ("call/v2/verify", {"x": 1}, 400), ("call/v2/verify", {}, 400),
+    ("run/verify", {"data": [None], "batched": True}, 400), ("run/verify", {"data": [None]}, 400),
+    ("run/predict", ONE | {"fn_index": 9999}, 404), ("run/predict", ONE | {"fn_index": "x"}, 400),
+    ("queue/join", ONE | {"fn_index": 9999}, 404), ("queue/join", ONE | {"fn_index": None}, 400),
+    ("queue/join", ONE | {"session_hash": None}, 400), ("queue/join", ONE | {"session_hash": {}}, 400),
+    ("queue/join", ONE | {"session_hash": "s" * 65}, 400), (f"heartbeat/{'s' * 65}", None, 400),
+    ("queue/join", ONE | {"trigger_id": "x"}, 400),
+    *(("cancel", body, 400) for body in (b"junk", {}, [], ONE | {"event_id": 1}, ONE | {"fn_index": [1]})),
+    ("cancel", ONE | {"fn_index": 9999}, 404),
+    ("component_server", b"junk", 400), ("component_server", ONE | {"component_id": 9999}, 404),
+    ("component_server", ONE | {"fn_name": "__init__"}, 404), ("component_server", {"fn_name": "draw"}, 400),
+    ("reset", {}, 400), ("upload", b"x", 400), ("upload?upload_id=1", {"files": "x"}, 400),
+    *((path, None, 404) for path in ("call/verify/nosuch", "queue/data?session_hash=nosuch", "queue/data")),
+    ("upload_progress", None, 400),
+]  # fmt: skip
+
+
+def test_what_is_no_call_is_told_in_a_sentence_and_logged_nowhere(address):
+    visitor, before = Visitor(address), read_log()
+    for path, body, status in NO_CALLS:
+        sent = {"json": body} if isinstance(body, dict | list) else {"content": body}
+        answer = visitor.http.request("GET" if body is None else "POST", f"{API}/{path}", **sent)
+        told = answer.text if answer.text[:1] != "{" else answer.json()["error"]
+        assert answer.status_code == status, (path, body, answer.text)
+        assert told[0] in "'" or told[0].isupper() or told[0].isdigit(), told
+        assert told.endswith(".") and len(told) > 20 and "Gradio" not in told, told
+    assert read_log() == before
+
+
+def test_nobody_s_word_makes_addresses_of_another_host(address):
+    named = {"X-Forwarded-Host": "evil.example", "X-Gradio-Server": "https://evil.example"}
+    assert "evil.example" not in get(f"{address}config", headers=named).text
+    assert "evil.example" not in get(address, headers=named).text
 
 
 def test_large_bodies_are_refused_before_they_are_read(address):
@@ -285,7 +380,11 @@ def test_nothing_is_left_after_the_end(way, photo):
     assert visitor.http.post(f"{API}/queue/join", json=body).status_code == 200
     while not any(file.parent.name == "runs" for file in list_cache(**settings)):
         time.sleep(0.05)
-    log, cache = read_log(**settings), stop_app(way, **settings)
+    log = read_log(**settings)
+    with visitor.http.stream("GET", f"{API}/heartbeat/{visitor.session}"):  # a page is open
+        begun = time.monotonic()
+        cache = stop_app(way, **settings)
+    assert time.monotonic() - begun < 5
     assert name not in log and "Traceback" not in log
     if way == signal.SIGKILL:  # it could do nothing; the next start does
         start_app(**settings, GRADIO_TEMP_DIR=str(cache))

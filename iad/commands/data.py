@@ -11,7 +11,7 @@ from iad.checks import check_name
 
 def download(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fetch the head and the photo people."""
-    from iad.media.video import check_folder
+    from iad.media.files import check_folder
 
     folder = check_folder(arguments.folder) if arguments.folder else None
 
@@ -46,7 +46,7 @@ def _load_landmarker() -> Any:
 
 def render(arguments: argparse.Namespace) -> dict[str, Any]:
     """Render a pool of clips."""
-    from iad.media.video import check_folder
+    from iad.media.files import check_folder
 
     output = check_folder(arguments.output)
 
@@ -62,7 +62,7 @@ def render(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def pack(arguments: argparse.Namespace) -> dict[str, Any]:
     """Write what training needs into one file, to be carried to a machine without network."""
-    from iad.media.video import check_output
+    from iad.media.files import check_output
 
     output = check_output(arguments.output, (".zip",))
 
@@ -109,7 +109,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def preview(arguments: argparse.Namespace) -> dict[str, Any]:
     """Render a few clips into one picture."""
-    from iad.media.video import check_output
+    from iad.media.files import check_output
 
     output = check_output(arguments.output, (".png",))
 

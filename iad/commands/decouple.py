@@ -9,24 +9,29 @@ from typing import Any
 
 from iad.checks import check_apart, check_model
 from iad.commands.generate import Progress, check_photo
+from iad.media.files import check_output, write_whole
 
 REPORT_SUFFIXES = (".png", ".npz", ".json")
 
 
 def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
     """Split faces into identity, action and residual."""
-    from iad import IaDPipeline
-    from iad.media.video import check_output
-    from iad.plots.comparison import compare_faces
+    from iad.text import parse_prompt
 
     check_model(arguments.model)
     output = check_output(arguments.output, REPORT_SUFFIXES) if arguments.output else None
     if output:
         check_apart(output, arguments.faces)
-    if not all(prompt.strip() for prompt in arguments.prompts):
-        raise ValueError("A prompt is empty; describe a facial action, such as 'eyes closed'.")
+    for prompt in arguments.prompts:
+        if not prompt.strip():
+            raise ValueError("A prompt is empty; describe a facial action, such as 'eyes closed'.")
+        parse_prompt(prompt)
     for file in arguments.faces:
         check_photo(file)
+
+    from iad import IaDPipeline
+    from iad.plots.comparison import compare_faces
+
     pipeline = IaDPipeline.from_pretrained(arguments.model)
     with Progress("decouple") as progress:
         faces = []
@@ -44,7 +49,6 @@ def decouple(arguments: argparse.Namespace) -> dict[str, Any]:
 def _save_report(output: Path, faces: list, report: dict[str, Any]) -> None:
     import numpy as np
 
-    from iad.media.video import write_whole
     from iad.plots.comparison import write_npz
 
     suffix = output.suffix.lower()

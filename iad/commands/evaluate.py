@@ -14,7 +14,7 @@ SUITES = ("action", "leakage", "real", "speed", "all")
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure a model; report.json and report.md go to the output folder."""
     from iad.config import is_full_size
-    from iad.media.video import check_folder
+    from iad.media.files import check_folder
 
     check_name(arguments.suite, SUITES, what="suite")
     check_model(arguments.model)
@@ -26,7 +26,6 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     check_number(arguments.people, "--people", low=2, high=10_000)
     check_settings({"detail_scale": arguments.detail_scale}, name=as_option)
     check_apart(arguments.output, [arguments.model])
-    output = check_folder(arguments.output)
     options: dict[str, Any] = {} if arguments.detail_scale == 1 else {"detail_scale": arguments.detail_scale}
     if arguments.quick:
         if arguments.suite != "real":
@@ -36,11 +35,11 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.suite != "action":
             raise ValueError("--tune goes with --suite action; leave it out, or name that suite.")
         options["tune"] = True
-
     if arguments.ablations:
         if arguments.suite not in ("leakage", "all"):
             raise ValueError("--ablations goes with --suite leakage; leave it out, or name that suite.")
         options["ablations"] = check_ablations(arguments.ablations)
+    output = check_folder(arguments.output)
 
     from iad.evaluation import run
 
@@ -63,7 +62,7 @@ def _evaluate_full_size(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the arms of a full-size model by outside judges; it has one suite."""
     from iad.config import ARMS
     from iad.full_size.acceptance import evaluate_full_size
-    from iad.media.video import check_folder
+    from iad.media.files import check_folder
 
     arms = tuple(dict.fromkeys(arguments.arms or ARMS))
     for arm in arms:

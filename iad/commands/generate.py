@@ -6,9 +6,9 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from iad.checks import check_apart, check_model, check_number, list_given
+from iad.checks import check_apart, check_device, check_model, check_number, list_given
 from iad.config import is_full_size
 from iad.request import OPTIONS, Request, as_option, check_settings, find_longest, refuse
 
@@ -49,12 +49,15 @@ def _check(arguments: argparse.Namespace, *, small: bool) -> tuple[Request, Path
     from iad.text import check_words
 
     check_model(arguments.model)
+    check_device(arguments.device)
     settings = {name: getattr(arguments, option) for option, name in OPTIONS.items()}
     check_settings(settings, name=as_option)
     request = Request(arguments.reference, arguments.prompt, **settings)
     request.check_for(small=small, name=as_option)
     if small:
         refuse(list_given(arguments, "a large model only"), small=True)
+        if arguments.adapter and not Path(arguments.adapter).is_dir():
+            raise ValueError(f"There is no folder '{arguments.adapter}'; name one of trained adapters.")
     check_words(request, longest=find_longest(arguments.model))
     output = check_output(arguments.output)
     check_apart(output, [*arguments.reference, arguments.action_reference])
@@ -95,6 +98,7 @@ def batch(arguments: argparse.Namespace) -> dict[str, Any]:
 
     check_signing()
     check_model(arguments.model)
+    check_device(arguments.device)
     with Progress("batch") as progress:
         summary = run(
             arguments.requests,
@@ -115,8 +119,8 @@ def batch(arguments: argparse.Namespace) -> dict[str, Any]:
     return asdict(summary) | {"results": str(summary.results), "seconds": round(summary.seconds, 3)}
 
 
-def demo(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Open the app; returns when it is closed."""
+def demo(arguments: argparse.Namespace) -> NoReturn:
+    """Open the app, until the process is told to end."""
     if arguments.device != "auto":
         from iad.full_size.memory import find_device
 
@@ -125,7 +129,6 @@ def demo(arguments: argparse.Namespace) -> dict[str, Any]:
     from iad.demo import launch
 
     launch(port=arguments.port)
-    return {"port": arguments.port}
 
 
 def check_photo(file: str, face: int | None = None) -> None:

@@ -62,7 +62,7 @@ def _choose_device(name: str) -> None:
 
 
 def _train_stage(arguments: argparse.Namespace, arms: tuple[str, ...]) -> dict[str, Any]:
-    from iad.media.video import check_folder
+    from iad.media.files import check_folder
     from iad.training import stages
     from iad.training.timetable import Options
 
@@ -92,7 +92,7 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
     check_requirements()
 
     from iad.config import ARMS, CONTROLS
-    from iad.media.video import check_folder
+    from iad.media.files import check_folder
 
     if arguments.without:
         raise ValueError("--without is of one stage; --ablations also trains the split without each term.")
@@ -121,7 +121,7 @@ def _train_whole(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _train_full_size(arguments: argparse.Namespace, preset: Any) -> dict[str, Any]:
     """Train decoupler, T and adapters on a prepared folder of videos."""
-    from iad.media.video import check_folder
+    from iad.media.files import check_folder
 
     if tuple(arguments.arm or ["iad"]) != ("iad",):
         raise ValueError("At full size only 'iad' is trained; the other arms are the published systems.")

@@ -8,8 +8,10 @@ Uploads stay on this machine: no analytics, no share link, no run history, and f
 import os
 import signal
 import socket
+import sys
 import tempfile
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 from iad.demo.loading import BackgroundPipeline
 from iad.demo.visitors import open_house
@@ -120,8 +122,8 @@ def create_demo() -> Any:
     return build_demo(*_prepare())
 
 
-def launch(port: int | None = None) -> None:
-    """Serve the app until it is interrupted.
+def launch(port: int | None = None) -> NoReturn:
+    """Serve the app until it is interrupted, and end the process.
 
     The page is up while the models still load; only ZeroGPU wants the large one loaded before.
 
@@ -141,8 +143,14 @@ def launch(port: int | None = None) -> None:
     pipeline.start()
     if full_size is not None and full_size.hardware.named:
         full_size.start()
-    demo.block_thread()
-    house.leave()  # which also ends the runs that go on
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        house.leave()  # first, so that the runs that go on end at their next step
+        demo.close(verbose=False)
+        house.leave()  # what they wrote meanwhile
+        sys.stdout.flush()
+        os._exit(0)  # the interpreter would wait for threads, up to the end of a step, or of loading
 
 
 def check_port(port: int | None) -> None:

@@ -7,9 +7,9 @@ and a sentence. Who runs the page sets IAD_ALLOWED_HOSTS and IAD_MOST_A_MINUTE (
 import collections
 import contextlib
 import ipaddress
-import json
 import logging
 import os
+import shutil
 import socket
 import time
 import traceback
@@ -24,9 +24,10 @@ from gradio.route_utils import upload_fn
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from iad.demo.calls import NO_RUN, NOT_TAKEN, Refusal, find_session, read_call, refuse_call
 from iad.demo.hardware import read_whole
 from iad.demo.visitors import make_secret, name_visitor
 from iad.media.photos import MOST_BYTES
@@ -50,12 +51,17 @@ HEADERS = {
     "Permissions-Policy": "microphone=(), geolocation=()",
 }
 RUNS = tuple(f"{API}/{name}" for name in ("queue/join", "call/", "run/", "api/"))
+CALLS = (*RUNS, f"{API}/cancel", f"{API}/component_server")  # what is posted there is looked at first
 COUNTED = (*RUNS, f"{API}/upload", f"{API}/heartbeat/", f"{API}/component_server")
+MOST_SESSION = 64  # letters: each is remembered
 MOST_BODY, MOST_UPLOAD = 2_000_000, 10 * MOST_BYTES  # bytes
 YEAR = 31_536_000
 FAULT = "Something went wrong here, and it is not your fault. Try again, or with another photo."
+TOO_LARGE = f"A file may have {MOST_BYTES / 1e6:.0f} MB; save it smaller."
+LEAST_FREE = 1_000_000_000  # bytes of the disk, which are left to others
+FULL_DISK = "The disk here is almost full; come back in an hour, when old files are deleted."
+NO_UPLOAD = "No file came; send it as multipart/form-data, in a part that is called files."
 NO_FILE = "There is no such file for you."
-Refusal = tuple[int, str]
 
 
 class Gate:
@@ -81,6 +87,7 @@ class Gate:
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
+        scope["headers"] = [pair for pair in scope["headers"] if self._believes(*pair)]
         request = Request(scope, receive)
         secure = (request.headers.get("x-forwarded-proto") or scope["scheme"]).startswith("https")
         secret = request.cookies.get("__Host-iad" if secure else "iad", "")
@@ -88,12 +95,12 @@ class Gate:
         scope["visitor"] = name_visitor(new or secret)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         private = path in ("/", "/config") or path.startswith(API)  # the rest may lie in shared caches
-        dressed = _Dressed(send, _bake(new, secure) if new and private else "", private)
+        dressed = _Dressed(send, scope, _bake(new, secure) if new and private else "", private)
         receive = _limit(receive, MOST_UPLOAD if path == f"{API}/upload" else MOST_BODY)
         try:
             await self._answer(request, path, receive, dressed.send)
         except Exception as error:
-            if not isinstance(error, HTTPException):
+            if not isinstance(error, HTTPException | ClientDisconnect):
                 log_fault(error)
             if not dressed.begun:
                 status = getattr(error, "status_code", 500)
@@ -101,13 +108,15 @@ class Gate:
                 await told(scope, receive, dressed.send)
 
     async def _answer(self, request: Request, path: str, receive: Any, send: Any) -> None:
-        scope = request.scope
+        scope, called = request.scope, request.method == "POST" and path.startswith(CALLS)
         refusal = self._refuse(request, path)
-        if not refusal and path in (f"{API}/cancel", f"{API}/queue/join"):
+        if not refusal and called:
             body = await Request(scope, receive).body()
-            receive, refusal = _replay(body), self._refuse_session(_read_session(body), scope["visitor"])
+            receive, asked = _replay(body, receive), read_call(body)
+            refusal = self._refuse_session((asked or {}).get("session_hash"), scope["visitor"])
+            refusal = refusal or refuse_call(self.page, path.removeprefix(f"{API}/"), asked)
         if refusal:
-            answer = PlainTextResponse(refusal[1], refusal[0])
+            answer = _tell(*refusal) if called else PlainTextResponse(refusal[1], refusal[0])
         elif path == "/health":
             answer = JSONResponse({"status": "ok"})
         elif path == f"{API}/upload":
@@ -134,10 +143,26 @@ class Gate:
         session = request.query_params.get("session_hash")
         if path.startswith(f"{API}/heartbeat/"):
             session = path.rsplit("/", 1)[1]
-        return self._refuse_session(session, visitor)
+        elif request.method == "GET" and path.startswith(f"{API}/call/"):
+            session = find_session(self.page, path.rsplit("/", 1)[1])
+            if session is None:
+                return 404, NO_RUN
+        refusal = self._refuse_session(session, visitor)
+        if not refusal and path == f"{API}/queue/data" and not self.page.has_messages(session):
+            return 404, NO_RUN
+        return refusal
 
-    def _refuse_session(self, session: str | None, visitor: str) -> Refusal | None:
+    def _refuse_session(self, session: Any, visitor: str) -> Refusal | None:
+        if not isinstance(session, str | None) or len(session or "") > MOST_SESSION:
+            return 400, NOT_TAKEN
         return None if self.page.claim(session, visitor) else (403, "This session is another visitor's.")
+
+    def _believes(self, name: bytes, value: bytes) -> bool:
+        """Whether a header is to be heeded: anybody may write what Gradio would make its addresses of."""
+        if name == b"x-forwarded-host":
+            first = value.decode("latin-1").split(",")[0].strip()
+            return self.anywhere or _find_name(f"//{first}") in self.named
+        return name != b"x-gradio-server"  # of a server beside it, which is never started
 
     def _knows(self, headers: Headers) -> bool:
         """Whether the page is meant, and not asked by another one: names can be made to point here."""
@@ -163,6 +188,8 @@ class Gate:
 
     async def _upload(self, request: Request) -> Response:
         """Take files into a place of the visitor's own; Gradio's is one for all who bring the same file."""
+        if shutil.disk_usage(self.page.house.folder).free < LEAST_FREE:
+            return PlainTextResponse(FULL_DISK, 507)
         progress, upload = request.query_params.get("upload_id"), routes.file_upload_statuses
         place = self.page.house.make_place(request.scope["visitor"])
         try:
@@ -170,8 +197,13 @@ class Gate:
                 request, str(place), MOST_BYTES, progress, upload_progress=upload if progress else None
             )
         except MultiPartException as error:
-            return PlainTextResponse(error.message, 413 if "maximum allowed size" in error.message else 400)
-        return JSONResponse(paths)
+            large = "maximum allowed size" in error.message
+            return PlainTextResponse(*((TOO_LARGE, 413) if large else (NO_UPLOAD, 400)))
+        except (HTTPException, TypeError, ValueError) as error:
+            if getattr(error, "status_code", 400) != 400:  # ours
+                raise
+            return PlainTextResponse(NO_UPLOAD, 400)
+        return JSONResponse(paths) if paths else PlainTextResponse(NO_UPLOAD, 400)
 
 
 def _is_open(path: str) -> bool:
@@ -194,18 +226,14 @@ def _is_address(name: str) -> bool:
         return False
 
 
-def _read_session(body: bytes) -> str | None:
-    try:
-        return str(json.loads(body)["session_hash"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+def _replay(body: bytes, receive: Any) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """Give a body that was read once more, and then what really comes: that the caller has gone."""
+    first = [{"type": "http.request", "body": body, "more_body": False}]
 
+    async def again() -> dict[str, Any]:
+        return first.pop() if first else await receive()
 
-def _replay(body: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
+    return again
 
 
 def _limit(receive: Any, most: int) -> Callable[[], Awaitable[dict[str, Any]]]:
@@ -221,6 +249,11 @@ def _limit(receive: Any, most: int) -> Callable[[], Awaitable[dict[str, Any]]]:
         return message
 
     return limited
+
+
+def _tell(status: int, sentence: str) -> JSONResponse:
+    """Refuse in the form in which Gradio's callers look for a reason."""
+    return JSONResponse({"detail": sentence, "error": sentence}, status)
 
 
 def _bake(secret: str, secure: bool) -> str:
@@ -242,15 +275,23 @@ class _Dressed:
     """An answer with the headers that every one has."""
 
     forward: Any
+    scope: Any
     cookie: str
     private: bool
     begun: bool = False
+    instead: Response | None = None
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
+            if message["status"] == 422:  # a library's list of what it found wrong
+                self.instead = _tell(400, NOT_TAKEN)
+                message |= {"status": 400, "headers": list(self.instead.raw_headers)}
+            message["status"] = self.scope.get("mistake", message["status"])
             headers = MutableHeaders(scope=message)
             headers.update(HEADERS | ({"Cache-Control": "private, no-store"} if self.private else {}))
             if self.cookie:
                 headers.append("Set-Cookie", self.cookie)
+        elif self.instead:
+            message = message | {"body": b"" if message.get("more_body") else self.instead.body}
         await self.forward(message)

@@ -30,7 +30,7 @@ from iad.media.photos import load_image
 
 MOST_VISITORS = 6  # at a time; who was away longest is forgotten
 KEPT = 1800  # seconds without a picture
-MOST_BYTES = 400_000  # of a webcam's frame: it comes 320 pixels wide
+MOST_BYTES, MOST_SIDE = 400_000, 1280  # of a webcam's frame: it comes 320 pixels wide
 AT_ONCE = 2  # pictures that are drawn at a time
 SLIDERS = {  # name: what it is called, its least and its most
     "smile": ("Smile", 0.0, 1.0),
@@ -152,12 +152,15 @@ def read_frame(uri: str) -> UInt8[np.ndarray, "h w 3"]:
         ValueError: it is no small JPEG.
     """
     head, _, data = str(uri).partition(",")
+    large = "The camera's picture is no small JPEG; load the page again."
     if head != "data:image/jpeg;base64" or len(data) > MOST_BYTES:
-        raise ValueError("The camera's picture is no small JPEG; load the page again.")
+        raise ValueError(large)
     try:
         picture = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=["JPEG"])
     except (ValueError, OSError) as error:
         raise ValueError("The camera's picture cannot be read; load the page again.") from error
+    if max(picture.size) > MOST_SIDE:
+        raise ValueError(large)
     return load_image(picture)
 
 

@@ -6,7 +6,9 @@ sentence. What a page keeps in memory is bounded over all visitors, the oldest g
 
 import asyncio
 import contextlib
+import ctypes
 import dataclasses
+import html
 import time
 import weakref
 from collections import Counter, OrderedDict
@@ -18,6 +20,8 @@ from typing import Any
 import anyio
 import gradio as gr
 import numpy as np
+from gradio import routes
+from gradio.state_holder import SessionState
 from gradio_client import utils as files
 from starlette.middleware import Middleware
 
@@ -30,6 +34,8 @@ MOST_SESSIONS = 300  # Gradio takes 0.4 MB for each
 MOST_OWNERS = 100_000
 MOST_WAITING = 4  # runs of one visitor
 CLOSED_SECONDS = 60  # after which a page that was closed, and a caller without one, is forgotten
+ANSWER_SECONDS = 300  # after which an answer is forgotten that nobody fetches
+MOST_PROGRESS = 1000  # uploads whose progress is told
 STRANGE = "One of the values is of a kind that is not taken here; load the page again."
 SESSION_TAKEN = "This session is another visitor's; load the page again."
 _visitor: ContextVar[str | None] = ContextVar("visitor", default=None)
@@ -50,6 +56,7 @@ class Page(gr.Blocks):
         self.closers: list[Callable[[str], None]] = []  # told the session of each page that is closed
         self._owners: OrderedDict[str, str | None] = OrderedDict()
         self._open: Counter[str] = Counter()
+        self._idle: dict[str, float] = {}  # sessions whose answers nobody fetches, since when
         self._sizes: OrderedDict[tuple[int, int], tuple[weakref.ref, int]] = OrderedDict()
 
     def launch(self, *args: Any, **settings: Any) -> Any:
@@ -60,6 +67,7 @@ class Page(gr.Blocks):
         # Other processes would serve files past the gate.
         settings |= {"share": False, "ssr_mode": False, "num_workers": 0}
         settings |= {"enable_monitoring": False, "run_history": False, "show_error": False}
+        settings["_frontend"] = False  # else Gradio gives up where the page takes more than 3 s at first
         return super().launch(*args, state_session_capacity=MOST_SESSIONS, **settings)
 
     def find_file(self, visitor: str | None, path: str) -> Path | None:
@@ -82,6 +90,10 @@ class Page(gr.Blocks):
         waiting = [event for queue in queues for event in queue.queue]
         mine = [event for event in waiting if event.request.scope.get("visitor") == visitor]
         return len(mine) >= MOST_WAITING
+
+    def has_messages(self, session: str | None) -> bool:
+        """Tell whether there is, or will be, something to be told to a session."""
+        return session in self._queue.pending_messages_per_session
 
     @contextlib.contextmanager
     def connect(self, session: str) -> Iterator[None]:
@@ -108,6 +120,8 @@ class Page(gr.Blocks):
             return await super().process_api(block_fn, inputs, state=state, request=request, **more)
         except gr.Error as error:
             error.print_exception = False
+            error.message = html.escape(str(error.message), quote=False)  # the page shows it as HTML
+            scope["mistake"] = 400  # of whoever waits for the answer itself, which Gradio calls a fault
             raise
         except Exception as error:
             log_fault(error)
@@ -121,10 +135,12 @@ class Page(gr.Blocks):
     ) -> list[Any]:
         """Look at what came before Gradio does."""
         visitor = _visitor.get()
+        state = SessionState(self) if state is None else state
         given = inputs[: len(block_fn.inputs)] if block_fn.cancels else inputs  # Gradio adds to a cancel's
         try:
             if not explicit_call:  # which no address leads to
-                given = check_values(block_fn.inputs, given, lambda path: self.find_file(visitor, path))
+                shown = [state[x._id] if x._id in state and not x.stateful else x for x in block_fn.inputs]
+                given = check_values(shown, given, lambda path: self.find_file(visitor, path))
             return await super().preprocess_data(block_fn, given, state, explicit_call)
         except gr.Error:
             raise
@@ -178,9 +194,11 @@ class Page(gr.Blocks):
             try:
                 await anyio.to_thread.run_sync(self.house.sweep, self.kept, self.shown)
                 self._forget_sessions()
+                self._forget_answers(time.monotonic())
                 self._queue.event_analytics.clear()  # for a page that is off
                 for names in self.temp_file_sets:
                     names.clear()
+                await anyio.to_thread.run_sync(give_memory_back)
             except Exception as error:  # the next time may go well
                 log_fault(error)
 
@@ -192,6 +210,27 @@ class Page(gr.Blocks):
             if session not in self._open and time.time() - used.timestamp() > CLOSED_SECONDS:
                 held.session_data.pop(session, None)
                 held.time_last_used.pop(session, None)
+
+
+    def _forget_answers(self, now: float) -> None:
+        """Forget what nobody fetches: Gradio keeps each call's answers, and the progress of each upload."""
+        queue, progress = self._queue, routes.file_upload_statuses
+        going = {event.session_hash for event in queue.event_ids_to_events.values()} | self._open.keys()
+        idle = queue.pending_messages_per_session.keys() - going
+        self._idle = {session: self._idle.get(session, now) for session in idle}
+        for session, since in self._idle.items():
+            if now - since > ANSWER_SECONDS:
+                queue.pending_messages_per_session.pop(session, None)
+                queue.pending_event_ids_session.pop(session, None)
+        if len(progress._signals) > MOST_PROGRESS:
+            progress._signals.clear()
+            progress._statuses.clear()
+
+
+def give_memory_back() -> None:
+    """Let the system have what pictures of many threads took; glibc would keep it for each thread."""
+    with contextlib.suppress(OSError, AttributeError):  # of other systems
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def count_bytes(value: Any) -> int:

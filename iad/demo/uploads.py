@@ -26,7 +26,6 @@ MOST_LETTERS = 10_000
 # of files that are chosen; many systems do not count the last two among pictures
 PHOTOS = ["image/*", ".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"]
 _FILES = (gr.Image, gr.Video, gr.File, gr.UploadButton, gr.DownloadButton)
-_TEXTS = (gr.Textbox, gr.Dropdown, gr.Radio)
 
 
 def keep_path(component: Any) -> Any:
@@ -108,14 +107,19 @@ def _own_files(value: Any, find: Callable[[str], Path | None]) -> Any:
 def _check_kind(component: Any, value: Any) -> None:
     name = getattr(component, "label", None) or component.get_block_name()
     if isinstance(component, gr.Number | gr.Slider):
-        _check_number(name, value, empty=isinstance(component, gr.Number))
+        _check_number(name, value, component)
     elif isinstance(component, gr.Checkbox) and not isinstance(value, bool):
         raise ValueError(f"{name}: true or false is expected.")
     elif isinstance(component, gr.CheckboxGroup):
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list):
             raise ValueError(f"{name}: a list of texts is expected.")
-    elif isinstance(component, _TEXTS):
-        _check_text(name, value, component)
+        for item in value:
+            _check_choice(name, item, component)
+    elif isinstance(component, gr.Textbox):
+        _check_text(name, value, most=component.max_length or MOST_LETTERS)
+    elif isinstance(component, gr.Dropdown | gr.Radio):
+        if value is not None or isinstance(component, gr.Radio):
+            _check_choice(name, value, component)
     elif isinstance(component, _FILES):
         several = getattr(component, "file_count", "single") != "single"
         files = value if several and isinstance(value, list) else [value]
@@ -125,8 +129,8 @@ def _check_kind(component: Any, value: Any) -> None:
             raise ValueError(f"{name}: a file is expected as it was uploaded, with its path.")
 
 
-def _check_number(name: str, value: Any, *, empty: bool) -> None:
-    if value is None and empty:
+def _check_number(name: str, value: Any, component: Any) -> None:
+    if value is None and isinstance(component, gr.Number):
         return
     try:
         finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -134,18 +138,28 @@ def _check_number(name: str, value: Any, *, empty: bool) -> None:
         finite = False
     if not finite:
         raise ValueError(f"{name}: a number is expected, neither empty nor infinite.")
+    low, high = component.minimum, component.maximum
+    if (low is not None and value < low) or (high is not None and value > high):
+        bounds = (("at least", low), ("at most", high))
+        words = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+        raise ValueError(f"{name} is {value:g}; give a number of {words}.")
+    whole = component.precision == 0 or (isinstance(component, gr.Slider) and component.step == 1)
+    if whole and value != int(value):
+        raise ValueError(f"{name} is {value:g}; give a whole number.")
 
 
-def _check_text(name: str, value: Any, component: Any) -> None:
-    if isinstance(component, gr.Textbox):
-        most = component.max_length or MOST_LETTERS
-        if not isinstance(value, str):
-            raise ValueError(f"{name}: a text is expected.")
-        if len(value) > most:
-            raise ValueError(f"{name}: {len(value)} letters are too many; use at most {most}.")
-    elif not isinstance(value, str) and not (value is None and isinstance(component, gr.Dropdown)):
-        raise ValueError(f"{name}: one of its choices is expected.")
+def _check_text(name: str, value: Any, *, most: int) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: a text is expected.")
+    if len(value) > most:
+        raise ValueError(f"{name}: {len(value)} letters are too many; use at most {most}.")
     try:
-        (value or "").encode()
+        value.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"{name}: it holds half a letter, which cannot be written; remove it.") from error
+
+
+def _check_choice(name: str, value: Any, component: Any) -> None:
+    choices = [choice for _, choice in component.choices]
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: one of its choices is expected: {', '.join(map(str, choices))}.")

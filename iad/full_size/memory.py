@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from iad.checks import check_device
 from iad.full_size.hub import GB, count_parameters
 from iad.models.adapters import ADAPTER_KEYS
 
@@ -160,13 +161,12 @@ def find_device(device: str | torch.device | None = "auto") -> torch.device:
     Raises:
         ValueError: there is no such device, at all or on this machine.
     """
+    check_device(str(device or "auto"))
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     counts = {"cpu": 1, "cuda": cuda, "mps": int(torch.backends.mps.is_available())}
     if device in (None, "auto"):
         device = "cuda" if cuda else "cpu"
     kind, _, number = str(device).partition(":")
-    if kind not in counts or not (number or "0").isdigit():
-        raise ValueError(f"Unknown device {str(device)!r}; choose auto, cpu, cuda or mps.")
     if int(number or 0) >= counts[kind]:
         name = kind.upper() + (f" device {number}" if int(number or 0) else " device")
         raise ValueError(f"There is no {name} on this machine; use a machine with one, or the device cpu.")

@@ -4,6 +4,7 @@
 head, at the resolution that the frames ask for; `paste_back` puts frames into the whole photo again.
 """
 
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from iad.geometry.stage import Square, create_stage, cut_window, frame_photo
 from iad.geometry.textures import COVERABLE
 from iad.request import LARGEST
 
+MOST_WHOLE = 600_000_000  # bytes of all frames of a whole photo, which a label copies once more
 # Photos' coordinates begin at the first pixel's centre, the drawing's at its edge.
 _HALF_PIXEL = np.float32(0.5)
 _OF_MOUTH = tuple(COLUMN[n] for n in COEFFICIENTS if n.startswith(("jaw", "mouth", "cheekPuff", "noseSneer")))
@@ -123,9 +125,16 @@ class AnimatedPhoto:
         return Drawn(frames, source)
 
     def paste_back(self, frames: UInt8[np.ndarray, "f s s 3"]) -> UInt8[np.ndarray, "f h w 3"]:
-        """Put frames into the whole photo; towards the frame's border the photo takes over, seamlessly."""
-        left, top, side = self.square.left, self.square.top, self.square.side
-        height, width = self._photo.shape[:2]
+        """Put frames into the whole photo; towards the frame's border the photo takes over, seamlessly.
+
+        A photo that is too large for so many frames is shrunk, to `MOST_WHOLE` bytes of all of them.
+        """
+        photo, scale = self._photo, math.sqrt(MOST_WHOLE / (len(frames) * self._photo.nbytes))
+        if scale < 1:
+            size = [2 * max(1, int(scale * pixels / 2)) for pixels in photo.shape[1::-1]]
+            photo, scale = cv2.resize(photo, size, interpolation=cv2.INTER_AREA), size[0] / photo.shape[1]
+        left, top, side = (min(scale, 1) * x for x in (self.square.left, self.square.top, self.square.side))
+        height, width = photo.shape[:2]
         first = np.floor([left, top]).astype(int).clip(0)
         last = np.minimum(np.ceil([left + side, top + side]).astype(int), (width, height))
         columns, rows = (np.arange(a, b, dtype=np.float32) + 0.5 for a, b in zip(first, last, strict=True))
@@ -134,7 +143,7 @@ class AnimatedPhoto:
         edges += [v if top > 0.5 else 1 + v, 1 - v if top + side < height - 0.5 else 1 + v]
         share = ease(np.minimum.reduce(edges) / 0.08)[..., None]
         window = (slice(first[1], last[1]), slice(first[0], last[0]))
-        whole = np.repeat(self._photo[None], len(frames), axis=0)
+        whole = np.repeat(photo[None], len(frames), axis=0)
         size = frames.shape[1]
         for picture, frame in zip(whole, frames, strict=True):
             there = _look_up(frame, u * size - 0.5, v * size - 0.5, side / size)

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
 from iad.media.files import find_file
 from iad.media.provenance import DAMAGE, MOST_PIXELS
@@ -149,12 +149,33 @@ def _to_rgb(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
         picture = picture if turn is None else picture.transpose(turn)
         if picture.mode.startswith("I;16"):  # PIL would clip 16 bits instead of scaling them
             picture = Image.fromarray((np.asarray(picture, np.uint16) >> 8).astype(np.uint8))
+        picture = _to_srgb(picture)
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
     except _BROKEN as error:
         raise ValueError(f"{name} is damaged or cut short; save or download the photo again.") from error
+
+
+def _to_srgb(picture: Image.Image) -> Image.Image:
+    """Turn colours of a phone or a press into those of any screen, where the file says what they are.
+
+    A profile that cannot be read, or is another kind of picture's, says nothing.
+    """
+    profile = picture.info.get("icc_profile")
+    if not profile:
+        return picture
+    if picture.mode == "P":
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(own):
+            return picture
+        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+        return ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, *_BROKEN):
+        return picture
 
 
 def _find_orientation(picture: Image.Image) -> int | None:

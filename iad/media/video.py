@@ -129,9 +129,8 @@ def _enlarge(frames: Frames, scale: int) -> UInt8[np.ndarray, "f H W 3"]:
 def _encode_mp4(frames: Frames, fps: float, comment: str) -> bytes:
     import av
 
-    height, width = frames.shape[1:3]
     # yuv420p halves the colour resolution, so both sides must be even.
-    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    odd = ((0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0))
     # Moving the index to the front needs a real file, and only a whole one may reach its place.
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "video.mp4"
@@ -140,11 +139,13 @@ def _encode_mp4(frames: Frames, fps: float, comment: str) -> bytes:
             stream = container.add_stream(
                 "libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "16", "preset": "fast"}
             )
-            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+            stream.width, stream.height = frames.shape[2] + odd[1][1], frames.shape[1] + odd[0][1]
+            stream.pix_fmt = "yuv420p"
             codec = stream.codec_context
             codec.color_range, codec.colorspace, codec.color_primaries, codec.color_trc = _BT709
             for frame in frames:
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                frame = np.ascontiguousarray(np.pad(frame, odd, mode="edge"))
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
                 picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
                 container.mux(stream.encode(picture))
             container.mux(stream.encode())

@@ -8,6 +8,7 @@ import contextlib
 import io
 import itertools
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -167,13 +168,18 @@ def open_video(
 
 @contextlib.contextmanager
 def _open_picture(file: io.BufferedIOBase) -> Iterator[Image.Image]:
+    large = f"it has more than {MOST_PIXELS // 10**6} megapixels"
     try:
-        opened = Image.open(file, formats=("GIF", "PNG"))
-    except (*DAMAGE, ValueError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(file, formats=("GIF", "PNG"))
+    except Image.DecompressionBombError as error:
+        raise ValueError(large) from error
+    except (*DAMAGE, ValueError) as error:
         raise ValueError("it is damaged") from error
     with opened as picture:
         if picture.width * picture.height > MOST_PIXELS:
-            raise ValueError("it has more than 40 megapixels")
+            raise ValueError(large)
         yield picture
 
 

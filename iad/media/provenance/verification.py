@@ -50,9 +50,8 @@ def verify(path: str | os.PathLike) -> Verification:
         try:
             media = inspect(file)
         except ValueError as error:
-            raise ValueError(
-                f"'{path.name}' cannot be verified, {error}; give an mp4, mov, webm, gif or png file."
-            ) from error
+            advice = "a smaller one" if "more than" in str(error) else "an mp4, mov, webm, gif or png file"
+            raise ValueError(f"'{path.name}' cannot be verified, {error}; give {advice}.") from error
         file.seek(0)
         signature = read_signature(file, MIME[media.format])
         record = parse_record(media.comment)
