@@ -79,13 +79,17 @@ def make_gallery() -> None:
 
 
 def make_drivers() -> None:
-    """Let people who do not exist perform what a visitor's portrait follows."""
+    """Let people who do not exist perform what a visitor's portrait follows, and read it off their faces."""
     from iad import IaDPipeline
+    from iad.geometry.driving import read_driver
 
-    pipe = IaDPipeline.from_pretrained("mini")
+    pipe, tracks = IaDPipeline.from_pretrained("mini"), {}
     for name, (person, prompt) in DRIVERS.items():
         result = pipe(FOLDER / f"{person}.png", prompt, seed=0, loop=True, size=DRIVER_SIDE)
-        result.save(FOLDER / "drivers" / f"{name}.mp4", label=True)
+        file = result.save(FOLDER / "drivers" / f"{name}.mp4", label=True)
+        track = read_driver(file, find=pipe.find_face, follow=pipe.follow_face).track
+        tracks[name] = track.astype(np.float16)
+    np.savez_compressed(FOLDER / "drivers" / "tracks.npz", **tracks)
 
 
 def make_cards() -> None:
@@ -137,6 +141,8 @@ def make_comparison() -> None:
 
 
 if __name__ == "__main__":
-    steps = {"gallery": make_gallery, "drivers": make_drivers, "cards": make_cards, "compare": make_comparison}
+    steps = {
+        "gallery": make_gallery, "drivers": make_drivers, "cards": make_cards, "compare": make_comparison,
+    }  # fmt: skip
     for step in sys.argv[1:] or steps:
         steps[step]()

@@ -70,6 +70,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
             clip, scores, files, sheet = _lay_out_clip(studio, first)
             report, result = gr.JSON(label="Report", visible=False), gr.State(time_to_live=3600)
 
+    studio.photo, studio.face = photo, face
     chosen = cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     chosen.success(None, js=PRESS_GENERATE_JS, **QUIET)
     _wire_faces(studio, photo, consent, view, face)

@@ -54,6 +54,7 @@ class Studio:
     def __init__(self, pipeline: Any, full_size: FullSize | None = None):
         self.pipeline, self.full_size = pipeline, full_size
         self.runs = Runs()
+        self.photo, self.face = None, None  # the tab's components, which Play takes over
         self.examples = load_examples()
         faces = {example.digest: example for example in reversed(self.examples)}
         self.known, self.faces = set(faces), list(reversed(faces.values()))
