@@ -12,7 +12,7 @@ you.</p>
 GONE = "The photo was forgotten after a while; it is read again."
 PROBLEM = "Something went wrong here; try another photo."
 NOTHING_SHOWN = "There is no picture yet; choose a face first."
-NOTHING_TAKEN = "Nothing was recorded; press Record, move the portrait for a second or more, and stop."
+NOTHING_TAKEN = "Nothing was recorded; press Record, move the portrait for a second or more, then press Stop."
 TEMPLATE = """
 <div class="play" data-key="${value}">
   <div class="play-left">

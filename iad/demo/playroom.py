@@ -42,7 +42,7 @@ AT_ONCE = 2  # pictures that are drawn at a time
 SIDE, SIDE_LED = 384, 256  # pixels: by sliders and clips, and while a driver has to be read as well
 SIDE_KEPT = 768  # of a picture that is kept
 PART = 12  # frames of a clip between two looks for Cancel
-LEAST_ROWS = 12  # of a take
+SHORTEST_TAKE = 0.5  # seconds
 
 
 @dataclass
@@ -222,11 +222,11 @@ def even_out(rows: list[tuple[float, Float32[np.ndarray, " 60"]]]) -> Float32[np
     """Turn the rows of a take, as they came, into a track of even time.
 
     Raises:
-        ValueError: too few.
+        ValueError: too short.
     """
-    if len(rows) < LEAST_ROWS:
-        raise ValueError(NOTHING_TAKEN)
     rows = sorted(rows, key=lambda pair: pair[0])
+    if not rows or rows[-1][0] - rows[0][0] < SHORTEST_TAKE:
+        raise ValueError(NOTHING_TAKEN)
     times, track = np.array([seconds for seconds, _ in rows]), np.stack([row for _, row in rows])
     frames = np.arange(times[0], times[-1], 1 / FPS)
     return np.stack([np.interp(frames, times, column) for column in track.T], axis=1).astype(np.float32)
