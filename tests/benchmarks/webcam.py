@@ -5,7 +5,7 @@
 A Chromium without a window opens the app; its camera films a portrait that sways. One JSON object is printed:
 milliseconds from a slider's move to the picture on the screen, beside those of the bare drawing in Python;
 and of a clip and the camera the page's own figures: pictures a second, and milliseconds from what is followed
-to the picture of it. App, browser and camera share the machine's cores: a visitor whose browser runs elsewhere
+to the picture of it. All share the machine's cores: a visitor whose browser runs elsewhere
 sees more.
 """
 
