@@ -1,7 +1,7 @@
 """Make all that the examples show again (`python -m examples.make`, or one part: `... cards`).
 
-The parts are the clips of the gallery with the README's strip, their small copies for the page's cards, and
-the comparison that the Compare tab opens with.
+The parts are the clips of the gallery with the README's strip, their small copies for the page's cards, the
+clips that drive a portrait in the Play tab, and the comparison that the Compare tab opens with.
 
 Needs the shipped weights only. The people of `person-*.png`, `pairs` and `faces` do not exist: a generator
 rendered them that has been retired since; their pictures are kept as they are.
@@ -32,6 +32,21 @@ FOOTAGE = {
     "person-035": "a woman raises her eyebrows in surprise",
     "person-131": "[0-1s] frowns [1-2s] opens his mouth",
 }
+DRIVERS = {  # file: who performs, and what
+    "talks": ("person-099", "[0-3.5s] talks"),
+    "laughs": ("person-019", "[0-1s] smiles [1-3.5s] laughs and tilts the head"),
+    "looks-around": (
+        "person-131",
+        "[0-1s] turns the head left [1-2s] turns the head right [2-3s] looks up and raises the eyebrows "
+        "[3-4s] looks down",
+    ),
+    "nods": ("person-179", "[0-1.8s] nods [1.8-3.6s] shakes the head"),
+    "grimaces": (
+        "person-251",
+        "[0-1s] blows a kiss [1-2s] opens the mouth wide [2-3s] looks surprised [3-4s] winks and smiles",
+    ),
+}
+DRIVER_SIDE = 256
 STRIP = ("astronaut.mp4", "grace_hopper.mp4", "astronaut-laughs.mp4", "grace_hopper-winks.mp4")
 STRIP_SIDE = 144  # pixels of a picture in the strip
 
@@ -63,9 +78,23 @@ def make_gallery() -> None:
         pipe(FOLDER / f"{name}.png", prompt, seed=0).save(FOLDER / "gallery" / f"{name}.mp4", label=True)
 
 
+def make_drivers() -> None:
+    """Let people who do not exist perform what a visitor's portrait follows, and read it off their faces."""
+    from iad import IaDPipeline
+    from iad.geometry.driving import read_driver
+
+    pipe, tracks = IaDPipeline.from_pretrained("mini"), {}
+    for name, (person, prompt) in DRIVERS.items():
+        result = pipe(FOLDER / f"{person}.png", prompt, seed=0, loop=True, size=DRIVER_SIDE)
+        file = result.save(FOLDER / "drivers" / f"{name}.mp4", label=True)
+        track = read_driver(file, find=pipe.find_face, follow=pipe.follow_face).track
+        tracks[name] = track.astype(np.float16)
+    np.savez_compressed(FOLDER / "drivers" / "tracks.npz", **tracks)
+
+
 def make_cards() -> None:
-    """Write a small copy of each clip of the gallery: the page itself carries these, for its cards."""
-    for file in sorted((FOLDER / "gallery").glob("*.mp4")):
+    """Write a small copy of each clip that the page shows as a card: the page itself carries these."""
+    for file in sorted([*(FOLDER / "gallery").glob("*.mp4"), *(FOLDER / "drivers").glob("*.mp4")]):
         if file.stem in FOOTAGE:
             continue
         frames, fps = read_video(file, 240)
@@ -73,7 +102,7 @@ def make_cards() -> None:
         comment = write_record(read_metadata(file))
         data = _encode_small(np.stack(small[::CARD_STEP]), fps / CARD_STEP, comment)
         seal = compute_seal(parse_record(comment), list_pictures(BytesIO(data)))
-        target = FOLDER / "gallery" / "cards" / file.name
+        target = file.parent / "cards" / file.name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(set_seal(data, seal))
 
@@ -112,6 +141,8 @@ def make_comparison() -> None:
 
 
 if __name__ == "__main__":
-    steps = {"gallery": make_gallery, "cards": make_cards, "compare": make_comparison}
+    steps = {
+        "gallery": make_gallery, "drivers": make_drivers, "cards": make_cards, "compare": make_comparison,
+    }  # fmt: skip
     for step in sys.argv[1:] or steps:
         steps[step]()

@@ -18,11 +18,12 @@ from made_up import draw_wall
 from PIL import Image
 
 from iad.config import ARMS, PRESETS
+from iad.demo.clip_form import MOST_SECONDS, choose_length, choose_size, shrink
 from iad.demo.compare import load_finished, show_table
 from iad.demo.examples import list_photo_people, load_examples
 from iad.demo.loading import BackgroundPipeline
 from iad.demo.runs import Cancelled, Runs
-from iad.demo.studio import Studio, choose_length, make_report, shrink, thin_out
+from iad.demo.studio import Studio, make_report, thin_out
 from iad.demo.visitors import open_house
 from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_examples, describe_scores, pick_words
 from iad.installation import EXAMPLES
@@ -311,6 +312,12 @@ def test_a_gif_gets_every_other_frame_and_a_whole_photo_is_shrunk():
     thin = thin_out(make_result(48, 24))
     assert thin.fps == 12 and thin.frames[:3, 0, 0, 0].tolist() == [0, 2, 4] and len(thin.frames) == 24
     assert thin_out(make_result(16, 8)).fps == 8
+    assert choose_size("384", None, 384) == {} and choose_size("512", 10.0, 384) == {"size": 512}
+    assert choose_size("768", None, 384) == {"size": 768, "duration": MOST_SECONDS}
+    with pytest.raises(ValueError, match="4 s at most"):
+        choose_size("768", 10.0, 384)
+    with pytest.raises(ValueError, match="no size"):
+        choose_size("9", 1.0, 384)
     assert shrink(np.zeros((1001, 2001, 3), np.uint8), 960).shape == (480, 960, 3)
     assert shrink(np.zeros((255, 300, 3), np.uint8), 960).shape == (256, 300, 3)
 

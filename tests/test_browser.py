@@ -11,6 +11,8 @@ from made_up import ASTRONAUT, draw_wall
 from PIL import Image
 from twins import write_cogvideox
 
+from iad.media.provenance import verify
+
 pytestmark = pytest.mark.browser
 
 FLAGS = (
@@ -18,7 +20,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 DESK, PHONE = (1280, 900), (390, 844)
-TABS = ("Portrait", "Live", "Compare", "Inside the embedding", "Losses", "Verify", "About")
+TABS = ("Portrait", "Play", "Compare", "Inside the embedding", "Losses", "Verify", "About")
 WAIT = 60_000  # milliseconds; a busy machine is slow
 CLIP = "document.querySelector('#clip video')"
 
@@ -190,39 +192,102 @@ def test_the_page_as_it_opens_makes_the_clip_that_it_shows(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_sliders_and_a_camera_move_a_portrait(browser_with_camera, size):
-    page = open_page(browser_with_camera, size=size, IAD_MODEL="mini")
-    open_tab(page, "Live")
-    page.locator("#live-faces button").nth(1).click()
-    page.wait_for_selector(".live-picture img:not([hidden])")
-    pictures = [page.get_attribute(".live-picture img", "src")]
-    page.focus(".live-sliders input[name=turn]")
+def test_a_photo_is_played_with_by_sliders(browser, size, photo, tmp_path):
+    page = open_page(browser, size=size, IAD_MODEL="mini")
+    upload(page, photo)
+    page.wait_for_selector("#face .box")
+    open_tab(page, "Play")  # the photo comes along, and so does consent
+    page.wait_for_selector(".play-result:not([hidden])")
+    seen = [read_picture(page)]
+    page.focus(".play-sliders input[name=turn]")
     page.keyboard.press("End")
-    wait_for_another_picture(page, pictures)
-    page.click(".live-camera")
-    page.wait_for_function("document.querySelector('.live-said').innerText.includes('Tick the box')")
-    page.click(".live-camera")
-    key = page.get_attribute(".live", "data-key")
-    page.check("#consent input")  # the photo is read anew
-    page.wait_for_function("key => document.querySelector('.live').dataset.key !== key", arg=key)
-    page.wait_for_selector(".live-picture img:not([hidden])")
-    pictures.append(page.get_attribute(".live-picture img", "src"))
-    page.click(".live-camera")
-    for _ in range(2):
-        wait_for_another_picture(page, pictures)
-    page.wait_for_function("document.querySelector('.live-said').innerText.includes('pictures a second')")
+    wait_for_another_picture(page, seen)
+    page.click(".play-expressions button:has-text('Surprised')")
+    page.wait_for_function("document.querySelector('.play-sliders [name=brows]').value === '1'")
+    assert page.input_value(".play-sliders [name=turn]") == "0"
+    wait_for_another_picture(page, seen)
+    page.click(".play-expressions button:has-text('Reset')")
+    sliders = "[...document.querySelectorAll('.play-sliders input')]"
+    page.wait_for_function(f"{sliders}.every(slider => slider.value === '0')")
+    page.focus(".play-wipe")
+    for _ in range(80):
+        page.keyboard.press("ArrowLeft")
+    # At most three quarters are the photo's, so that the label stays on what was generated.
+    shown = "getComputedStyle(document.querySelector('.play-result')).clipPath"
+    assert page.evaluate(shown) == "inset(0px 75% 0px 0px)"
+    assert page.evaluate(
+        "() => { const {x, y} = document.querySelector('.play-label').getBoundingClientRect();"
+        " const label = document.querySelector('.play-label'); label.style.pointerEvents = 'auto';"
+        " return document.elementFromPoint(x + 5, y + 5) === label }"
+    )
+    with page.expect_download() as waiting:
+        page.click(".play-keep")
+    waiting.value.save_as(tmp_path / "kept.png")
+    assert verify(tmp_path / "kept.png").content == "unchanged"
+    small = "[...document.querySelectorAll('.play button, .play-sliders input, .play-file, #play-upload')]"
+    assert page.evaluate(f"{small}.filter(e => e.offsetParent && e.offsetHeight < 40).length") == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.click(".live-camera")
-    assert page.locator(".live-picture video").is_hidden()
+    page.click(".play-words")
+    page.wait_for_selector("#repertoire .cards button", state="visible")
     assert page.mistakes == [] and list_outside(page) == []
     page.context.close()
 
 
-def wait_for_another_picture(page, pictures):
-    page.wait_for_function(
-        "seen => !seen.includes(document.querySelector('.live-picture img').src)", arg=pictures
-    )
-    pictures.append(page.get_attribute(".live-picture img", "src"))
+@pytest.mark.slow
+def test_a_portrait_follows_a_clip_a_video_and_a_camera(browser_with_camera, tmp_path):
+    page = open_page(browser_with_camera, IAD_MODEL="mini")
+    open_tab(page, "Play")
+    page.locator("#play-faces button").nth(1).click()
+    page.wait_for_selector(".play-result:not([hidden])")
+    seen = [read_picture(page)]
+    page.locator(".play-driver").nth(1).click()  # nobody is asked for consent
+    for _ in range(3):
+        wait_for_another_picture(page, seen)
+    page.click(".play-record")
+    page.wait_for_function("document.querySelector('.play-record').innerText.includes('3 s')")
+    page.click(".play-record")
+    page.wait_for_function("document.querySelector('#play-clip video')?.currentTime > 0.05")
+    with page.expect_download() as waiting:
+        page.click("#play-download")
+    waiting.value.save_as(tmp_path / "played.mp4")
+    told = verify(tmp_path / "played.mp4")
+    assert told.content == "unchanged" and told.settings["played"] and told.settings["frames"] >= 12
+
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    page.set_input_files(".play-file input", str(tmp_path / "broken.mp4"))
+    page.wait_for_selector(".play-refused:has-text('cannot play that video')")
+    page.click(".play-camera")
+    page.wait_for_selector(".play-refused:has-text('Tick the box')")
+    page.check("#consent input")
+    page.wait_for_selector(".play-refused", state="hidden")
+    for _ in range(2):
+        wait_for_another_picture(page, seen)
+    assert "pictures a second" in page.inner_text(".play-said")
+    page.set_input_files(".play-file input", str(ROOT / "examples" / "gallery" / "person-019.mp4"))
+    for _ in range(2):
+        wait_for_another_picture(page, seen)
+    page.click(".play-stop")
+    assert page.locator(".play-picture video").is_hidden()
+
+    Image.new("RGB", (200, 200), "gray").save(tmp_path / "wall.png")
+    with page.expect_file_chooser() as asked:
+        page.click("#play-upload")
+    asked.value.set_files(str(tmp_path / "wall.png"))
+    page.wait_for_selector("#play-told:has-text('No face found')")
+    page.focus(".play-sliders input[name=smile]")
+    page.keyboard.press("End")
+    wait_for_another_picture(page, seen)  # the portrait before is still there
+    assert page.mistakes == [] and list_outside(page) == []
+    page.context.close()
+
+
+def read_picture(page):
+    return page.get_attribute(".play-result", "src")
+
+
+def wait_for_another_picture(page, seen):
+    page.wait_for_function("seen => !seen.includes(document.querySelector('.play-result').src)", arg=seen)
+    seen.append(read_picture(page))
 
 
 def test_an_upload_waits_for_consent(page, photo):
@@ -238,10 +303,10 @@ def test_an_upload_waits_for_consent(page, photo):
     page.wait_for_selector("#face img")
 
 
-def test_a_photo_without_a_face_is_told_in_red(page, tmp_path):
+def test_a_photo_without_a_face_is_told_beside_it(page, tmp_path):
     draw_wall(tmp_path / "wall.png")
     upload(page, tmp_path / "wall.png")
-    assert "No face found" in read_toast(page)
+    page.wait_for_selector("#face .note:has-text('No face found')")
     page.wait_for_selector("#generate", state="visible")
     page.wait_for_selector("#photo img", state="visible")
 

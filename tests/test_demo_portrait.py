@@ -82,11 +82,13 @@ def test_a_link_fills_every_dial_with_its_own_value():
     with gr.Blocks() as page:
         build_portrait(SimpleNamespace(preset=PRESETS["tiny"]), gr.Checkbox())
     (fill,) = (event for event in page.fns.values() if event.name == "fill")
-    names = ["prompt", "seed", "seconds", "whole", "loop", "identity", "action", "detail", "guidance", "arm"]
-    values = ("nods", 7, 4.5, True, False, 0.5, 1.5, 0.25, 2.5, "consisid")
+    names = ["prompt", "seed", "seconds", "whole", "loop", "size", "identity", "action", "detail", "guidance"]
+    names += ["arm"]
+    values = ("nods", 7, 4.5, True, False, "768", 0.5, 1.5, 0.25, 2.5, "consisid")
     query = {name: str(value).lower() for name, value in zip(names, values, strict=True)}
     (filled,) = fill.fn(gr.Request(query_params=query))
     labels = ["What happens", "Seed", "Length (seconds)", "In its whole photo", "Loop without a jump"]
+    labels += ["Pixels a side"]
     labels += ["Identity strength", "Action strength", "Photo detail", "Guidance", "Method"]
     assert [part.label for part in fill.outputs[3:]] == labels and filled[3:] == list(values)
 

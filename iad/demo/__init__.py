@@ -45,9 +45,9 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
     from iad.demo.compare import build_compare
     from iad.demo.embedding import build_embedding
     from iad.demo.hardware import read_whole
-    from iad.demo.live import build_live
     from iad.demo.losses import build_losses
     from iad.demo.page import Page
+    from iad.demo.play import build_play
     from iad.demo.portrait import build_portrait
     from iad.demo.verify import build_verify
     from iad.demo.wording import CONSENT, TITLE
@@ -60,8 +60,8 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Portrait", id="portrait"):
                 studio = build_portrait(pipeline, consent, full_size)
-            with gr.Tab("Live", id="live"):
-                build_live(studio, consent)
+            with gr.Tab("Play", id="play") as tab:
+                build_play(studio, consent, tab)
             with gr.Tab("Compare", id="compare"):
                 build_compare(studio, consent)
             with gr.Tab("Inside the embedding", id="embedding"):

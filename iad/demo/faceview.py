@@ -1,6 +1,7 @@
 """The photo as the page shows it: every face outlined, each outline a button that chooses it."""
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 
@@ -41,6 +42,12 @@ def show_photo(picture: UInt8[np.ndarray, "h w 3"], words: str, *, over: str = "
         f'<figure class="outlined"><div>{photo}{over}</div><figcaption>'
         f'<span role="status">{words}</span>{other}</figcaption></figure>'
     )
+
+
+def describe_problem(error: Exception) -> str:
+    """Say beside an upload why nothing comes of it."""
+    words = "The file is no longer here; add it again." if isinstance(error, OSError) else str(error)
+    return f'<p class="note" role="alert">{html.escape(words)}</p>'
 
 
 def _outline(box: Box, shape: tuple[int, int], index: int, chosen: int) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from iad.demo.clip_form import SIZES
 from iad.demo.examples import Example
 from iad.demo.faceview import FACE_JS
 from iad.demo.full_size import FullSize
@@ -51,15 +52,15 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
             with gr.Row(elem_id="go"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
                 cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
+            duration, whole, loop, size = _lay_out_form()
             strip = gr.HTML(elem_id="repertoire", js_on_load=FACE_JS)
             cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
             with gr.Column(elem_id="settings"):
-                duration, whole, loop = _lay_out_form()
                 identity, action, detail = _lay_out_strengths()
                 seed = _lay_out_seed()
                 length = choice.lay_out_length()
                 build_timeline(prompt, length)
-                action_from, picture, video = _lay_out_drivers()
+                action_from, picture, video = _lay_out_drivers(studio, consent)
                 more = _lay_out_more()
                 with gr.Accordion("Advanced", open=False, elem_id="advanced"):
                     guidance = _lay_out_guidance(preset)
@@ -70,6 +71,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
             clip, scores, files, sheet = _lay_out_clip(studio, first)
             report, result = gr.JSON(label="Report", visible=False), gr.State(time_to_live=3600)
 
+    studio.photo, studio.face = photo, face
     chosen = cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     chosen.success(None, js=PRESS_GENERATE_JS, **QUIET)
     _wire_faces(studio, photo, consent, view, face)
@@ -78,7 +80,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     more_dials = dials.inputs.values() if dials else [gr.State() for _ in range(4)]
     inputs = [
         photo, prompt, consent, seed, identity, action, guidance, face, arm,
-        more, action_from, picture, video, label, model, *more_dials, detail, duration, whole, loop,
+        more, action_from, picture, video, label, model, *more_dials, detail, duration, whole, loop, size,
     ]  # fmt: skip
     run = studio.runs.wire(
         [generate.click, prompt.submit], studio.generate, inputs, [clip, report, result],
@@ -89,11 +91,11 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     shown = run.success(studio.show_scores, report, scores, **QUIET)
     shown.success(studio.offer_files, [clip, result, label], [*files, sheet, result], **QUIET)
     if dials:
-        own = [detail, guidance, duration, whole, loop]
+        own = [detail, guidance, duration, whole, loop, size]
         choice.wire(model, line, arm, dials, small_dials=own, length=length, after=run.success)
     duration.change(None, duration, length, js="seconds => seconds", api_visibility="private")
     linked = {
-        "prompt": prompt, "seed": seed, "seconds": duration, "whole": whole, "loop": loop,
+        "prompt": prompt, "seed": seed, "seconds": duration, "whole": whole, "loop": loop, "size": size,
         "identity": identity, "action": action, "detail": detail, "guidance": guidance, "arm": arm,
     }  # fmt: skip
     linked |= {"model": model} | dials.inputs if dials else {}
@@ -160,7 +162,7 @@ def _lay_out_prompt(first: Example | None) -> Any:
     return prompt
 
 
-def _lay_out_drivers() -> tuple[Any, Any, Any]:
+def _lay_out_drivers(studio: Studio, consent: Any) -> tuple[Any, Any, Any]:
     with gr.Accordion("Take the action from a picture or a video", open=False, elem_id="drivers"):
         gr.HTML('<p class="quiet">Of a video the clip takes its length, up to 10 s.</p>')
         source = gr.Radio(
@@ -189,6 +191,12 @@ def _lay_out_drivers() -> tuple[Any, Any, Any]:
                 elem_id="driving-video",
             )  # fmt: skip
         )
+        told = gr.HTML(elem_id="driver-told")
+    gr.on(
+        [source.change, picture.change, video.change, consent.change], studio.look_at_driver,
+        [picture, video, source, consent], told, api_visibility="private", concurrency_limit=2,
+        show_progress="hidden", trigger_mode="always_last",
+    )  # fmt: skip
     source.change(
         lambda chosen: (gr.update(visible=chosen == "picture"), gr.update(visible=chosen == "video")),
         source, [picture, video], **QUIET,
@@ -196,16 +204,19 @@ def _lay_out_drivers() -> tuple[Any, Any, Any]:
     return source, picture, video
 
 
-def _lay_out_form() -> tuple[Any, Any, Any]:
+def _lay_out_form() -> tuple[Any, Any, Any, Any]:
     with gr.Row(elem_id="form", equal_height=True):
         duration = gr.Slider(
-            1, LONGEST, DURATION, step=0.5, label="Length (seconds)", min_width=180, scale=3,
+            1, LONGEST, DURATION, step=0.5, label="Length (seconds)", min_width=150, scale=3,
             elem_id="duration",
         )  # fmt: skip
-        with gr.Column(min_width=200, scale=2):
+        with gr.Column(min_width=170, scale=3):
             whole = gr.Checkbox(False, label="In its whole photo", elem_id="whole", container=False)
             loop = gr.Checkbox(True, label="Loop without a jump", elem_id="loop", container=False)
-    return duration, whole, loop
+        size = gr.Dropdown(
+            list(SIZES), value=SIZES[0], label="Pixels a side", min_width=104, scale=1, elem_id="size"
+        )
+    return duration, whole, loop, size
 
 
 def _lay_out_strengths() -> tuple[Any, Any, Any]:

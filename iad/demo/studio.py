@@ -10,14 +10,14 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
+from iad.demo.clip_form import choose_length, choose_size, shrink
 from iad.demo.examples import Example, digest, load_examples
-from iad.demo.faceview import OTHER_PHOTO, outline_faces, show_photo, to_data_uri
+from iad.demo.faceview import OTHER_PHOTO, describe_problem, outline_faces, show_photo, to_data_uri
 from iad.demo.full_size import FullSize
 from iad.demo.model_choice import count_frames
-from iad.demo.runs import Follower, Runs, plain_errors
-from iad.demo.uploads import CONSENT_NEEDED, open_photo
+from iad.demo.runs import Follower, Runs
+from iad.demo.uploads import CONSENT_NEEDED, check_driver, open_photo
 from iad.demo.wording import (
     ASK_FOR_CONSENT,
     ASK_WORDS,
@@ -30,9 +30,8 @@ from iad.faces import detect_faces
 from iad.media.photos import load_image
 from iad.media.safety import check_pictures, check_prompt
 from iad.media.video import make_contact_sheet
-from iad.request import DURATION, Request, check_duration
+from iad.request import DURATION, Request
 from iad.result import SHEET, Result
-from iad.text import split_prompt
 
 STAMP, ENLARGED = 192, 3  # clips with shorter sides are enlarged so many times
 WHOLE_SIDE = 960  # pixels of a whole photo with a moving face: a clip of it takes much memory
@@ -54,6 +53,7 @@ class Studio:
     def __init__(self, pipeline: Any, full_size: FullSize | None = None):
         self.pipeline, self.full_size = pipeline, full_size
         self.runs = Runs()
+        self.photo, self.face = None, None  # the tab's components, which Play takes over
         self.examples = load_examples()
         faces = {example.digest: example for example in reversed(self.examples)}
         self.known, self.faces = set(faces), list(reversed(faces.values()))
@@ -100,8 +100,8 @@ class Studio:
         return self._outline(photo, consent, event.index)
 
     def _outline(self, photo: str | None, consent: bool, chosen: int) -> tuple[str, Any, int]:
-        view = ""
-        with plain_errors():
+        view, picture = "", None
+        try:
             picture = load_image(photo) if photo else None
             if picture is not None and not consent and digest(picture) not in self.known:
                 if Path(photo).suffix.lower() in UNSHOWN:
@@ -109,8 +109,20 @@ class Studio:
                 picture, view = None, ASK_FOR_CONSENT
             if picture is not None:
                 view = outline_faces(picture, detect_faces(picture), chosen=chosen)
+        except (ValueError, OSError) as error:
+            picture, view = None, describe_problem(error)
         # "hidden" keeps the value in the page: the outlined photo stands in its place.
         return view, gr.update(visible=True if picture is None else "hidden"), chosen
+
+    def look_at_driver(self, picture: str | None, video: str | None, source: str, consent: bool) -> str:
+        """Say why nothing can follow a driving picture or video that was added."""
+        driver = {"picture": picture, "video": video}.get(source)
+        try:
+            if driver is not None:
+                check_driver(driver, consent=consent, known=self.known)
+        except (ValueError, OSError) as error:
+            return describe_problem(error)
+        return ""
 
     def generate(
         self,
@@ -137,6 +149,7 @@ class Studio:
         duration: float = DURATION,
         paste_back: bool = False,
         loop: bool = True,
+        size: str = "384",
         request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
     ) -> Iterator[tuple[str, dict[str, Any], Result]]:
@@ -168,6 +181,7 @@ class Studio:
                 long as it is, up to 10.
             paste_back: with "mini", put the moving face into its own whole photo.
             loop: with "mini" and words, lead the end of the clip back to its beginning.
+            size: with "mini", pixels a side of what is drawn: "384", "512" or "768".
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 
@@ -193,6 +207,7 @@ class Studio:
                 asked |= {"detail_scale": detail_scale, "paste_back": paste_back}
                 asked |= {"loop": loop and action_from == "words"}
                 asked |= {"duration": None if action_from == "video" else choose_length(prompt, duration)}
+                asked |= choose_size(size, asked["duration"], self.pipeline.preset.shown_size)
                 people = [shrink(photo, WHOLE_SIDE) for photo in people] if paste_back else people
                 waiting = not getattr(self.pipeline, "ready", True)
                 follow.say("Loading the model, once" if waiting else "Finding the face")
@@ -284,20 +299,6 @@ def thin_out(result: Result) -> Result:
     """Leave out frames that a gif would not bear."""
     step = max(1, round(result.fps / GIF_FPS))
     return replace(result, frames=result.frames[::step], fps=result.fps / step)
-
-
-def choose_length(prompt: str, seconds: float) -> float:
-    """Return the seconds of a clip: those that were chosen, or more where a timeline needs them."""
-    return check_duration(float(max([seconds, *(action.end for action in split_prompt(prompt)[1])])))
-
-
-def shrink(picture: np.ndarray, largest_side: int) -> np.ndarray:
-    """Shrink a picture whose longer side is larger; sides become even, as a video's are."""
-    scale = min(1.0, largest_side / max(picture.shape[:2]))
-    height, width = (2 * round(scale * side / 2) for side in picture.shape[:2])
-    if (height, width) == picture.shape[:2]:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.LANCZOS))
 
 
 def make_report(result: Result) -> dict[str, Any]:

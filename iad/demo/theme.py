@@ -27,7 +27,7 @@ new MutationObserver(() => {
     .forEach(place => place.setAttribute('role', 'img'));
   const box = document.getElementById('consent');
   if (!box || box.classList.contains('asked')) return;
-  const said = [...document.querySelectorAll('.toast-body, .live-said, #face')];
+  const said = [...document.querySelectorAll('.toast-body, .note, .play-said, #face')];
   if (said.some(words => words.textContent.includes('Tick the box'))) box.classList.add('asked');
 }).observe(document.body, {childList: true, subtree: true, characterData: true});
 }

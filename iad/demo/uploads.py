@@ -4,6 +4,7 @@ In: what came over the network, as it came. Out: values that Gradio may look at,
 sentence. A file is named by the path under which it was uploaded or given out, and by nothing else.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -14,14 +15,18 @@ import numpy as np
 from jaxtyping import UInt8
 
 from iad.demo.examples import digest
+from iad.faces import detect_faces
+from iad.geometry.driving import LARGEST_SIDE, is_video
 from iad.media.photos import load_image
 from iad.media.safety import check_pictures
+from iad.media.video import stream_video
 
 CONSENT_NEEDED = "Tick the box first: everybody in your pictures must be you or have agreed."
 NOT_YOURS = (
     "This file is not one that you added here, or it is no longer kept; add it again. (Whoever calls this "
     "without a browser has to keep its cookie from upload to download.)"
 )
+LOOKED_AT = 3.0  # seconds of a driving video in which a face has to be found
 MOST_LETTERS = 10_000
 # of files that are chosen; many systems do not count the last two among pictures
 PHOTOS = ["image/*", ".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"]
@@ -60,6 +65,29 @@ def open_photo(path: str | None, *, consent: bool, known: Collection[str] = ()) 
             raise ValueError(CONSENT_NEEDED)
         check_pictures([picture])
     return picture
+
+
+def check_driver(path: str, *, consent: bool, known: Collection[str] = ()) -> None:
+    """Make sure that a driving picture, or the beginning of a driving video, shows a face.
+
+    Raises:
+        ValueError: as `open_photo`; or no face.
+    """
+    if not is_video(path):
+        detect_faces(open_photo(path, consent=consent, known=known))
+        return
+    if not consent:
+        raise ValueError(CONSENT_NEEDED)
+    for seconds, frame in stream_video(path, largest=LARGEST_SIDE, most_fps=2):
+        with contextlib.suppress(ValueError):
+            detect_faces(frame)
+            return
+        if seconds > LOOKED_AT:
+            break
+    raise ValueError(
+        f"No face was found in the first {LOOKED_AT:g} s of the driving video; choose one in which a face is "
+        "seen from the front, sharp and larger than 36 pixels."
+    )
 
 
 def check_values(

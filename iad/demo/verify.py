@@ -36,6 +36,7 @@ NAMES = {
     "identity_scale": "Identity strength", "action_scale": "Action strength",
     "detail_scale": "Photo detail", "size": "Pixels a side", "fps": "Frames a second",
     "paste_back": "In its whole photo", "loop": "Loops",
+    "played": "Played live",
 }  # fmt: skip
 SIGNATURES = {
     "none": "not signed", "valid": "signed, signer trusted", "signer unknown": "signed, signer unknown",

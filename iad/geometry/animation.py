@@ -124,6 +124,14 @@ class AnimatedPhoto:
             list(pool.map(draw, range(len(track))))
         return Drawn(frames, source)
 
+    def cut_out(self, size: int) -> UInt8[np.ndarray, "size size 3"]:
+        """Cut out of the photo what frames of this size show."""
+        window = cut_window(self._photo, self.square, size)
+        matrix = size * window.affine
+        matrix[:, 2] += 0.5 * matrix[:, :2].sum(axis=1) - 0.5  # from the edges of pixels to their middles
+        picture = cv2.warpAffine(window.photo, matrix, (size, size), flags=cv2.INTER_LINEAR)
+        return np.round(picture.clip(0, 255)).astype(np.uint8)
+
     def paste_back(self, frames: UInt8[np.ndarray, "f s s 3"]) -> UInt8[np.ndarray, "f h w 3"]:
         """Put frames into the whole photo; towards the frame's border the photo takes over, seamlessly.
 

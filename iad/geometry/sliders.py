@@ -70,13 +70,43 @@ class Live:
         Raises:
             ValueError: no face in the driver, or a slider that does not exist.
         """
+        return self.draw(self.perform(driver=driver, **sliders)[None], size=size)[0]
+
+    def perform(
+        self,
+        *,
+        driver: UInt8[np.ndarray, "h w 3"] | None = None,
+        under: Float32[np.ndarray, " 60"] | None = None,
+        **sliders: float,
+    ) -> Float32[np.ndarray, " 60"]:
+        """Return what the photo does in one frame, for `draw`.
+
+        Args:
+            driver: as of `frame`.
+            under: a row of a track, such as a driving video's; sliders come on top of it.
+            sliders: as of `frame`.
+
+        Raises:
+            ValueError: as of `frame`.
+        """
         track = slide(**sliders)
+        if under is not None:
+            track = track + under
         if driver is not None:
             with self._reading:
                 track = track + self._read(driver)
         track[:EXPRESSIONS] = track[:EXPRESSIONS].clip(0, 1)
-        track = adapt(self._photo, track[None])
-        return self._repair(self._photo.render(track, size=size), track)[0]
+        return adapt(self._photo, track[None])[0]
+
+    def draw(
+        self, track: Float32[np.ndarray, "f 60"], *, size: int = SIZE
+    ) -> UInt8[np.ndarray, "f size size 3"]:
+        """Draw frames of what `perform` returned."""
+        return self._repair(self._photo.render(track, size=size), track)
+
+    def show_photo(self, size: int = SIZE) -> UInt8[np.ndarray, "size size 3"]:
+        """Show of the photo what a frame shows, unmoved."""
+        return self._photo.cut_out(size)
 
     def _read(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, " 60"]:
         face = None if self._driver is None else self._follow(picture, self._driver)

@@ -1,10 +1,12 @@
-"""Pictures a second of the Live tab, as a visitor with a webcam sees them; run on an idle machine.
+"""How quickly the Play tab answers sliders, a clip and a webcam, in a browser; run on an idle machine.
 
     python tests/benchmarks/webcam.py [--seconds 20] [--screenshot FILE]
 
-A Chromium without a window opens the app; its camera films a portrait that sways. The page's own figures are
-printed as one JSON object: pictures a second, and milliseconds from the camera's frame to the picture of it.
-App, browser and camera share the machine's cores, so a visitor whose browser runs elsewhere sees more.
+A Chromium without a window opens the app; its camera films a portrait that sways. One JSON object is printed:
+milliseconds from a slider's move to the picture on the screen, beside those of the bare drawing in Python;
+and of a clip and the camera the page's own figures: pictures a second, and milliseconds from what is followed
+to the picture of it. All share the machine's cores: a visitor whose browser runs elsewhere
+sees more.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,31 +27,63 @@ from app_server import start_app
 from fake_camera import write_camera
 from made_up import ASTRONAUT
 
+from iad import IaDPipeline
+from iad.demo.playroom import SIDE
+
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SAID = re.compile(r"([\d.]+) pictures a second, each (\d+) ms")
 
 
+MOVE_JS = """
+async k => {
+  const slider = document.querySelector('.play-sliders [name=turn]');
+  const seen = document.querySelector('.play-result');
+  const begun = performance.now(), before = seen.src;
+  slider.value = k % 2 ? 10 + k / 2 : -10 - k / 2;
+  slider.dispatchEvent(new Event('input', {bubbles: true}));
+  while (seen.src === before) await new Promise(requestAnimationFrame);
+  await seen.decode();
+  await new Promise(requestAnimationFrame);
+  return performance.now() - begun;
+}
+"""
+
+
+def move_sliders(page: Page, times: int) -> dict[str, float]:
+    """Move a slider as often, and say how long its pictures take, beside those that nobody shows."""
+    took = [page.evaluate(MOVE_JS, k) for k in range(times)]
+    live, bare = IaDPipeline.from_pretrained("mini").live(ASTRONAUT), []
+    for k in range(times):
+        begun = time.perf_counter()
+        live.frame(size=SIDE, yaw=float(10 + k / 2 if k % 2 else -10 - k / 2))
+        bare.append(1000 * (time.perf_counter() - begun))
+    shown, drawn = float(np.median(took[2:])), float(np.median(bare[2:]))
+    return {"milliseconds": shown, "of these drawing": drawn, "ratio": shown / drawn}
+
+
 def watch(page: Page, seconds: int) -> dict[str, float]:
-    """Let the camera drive the second portrait, and read what the page says once a second."""
-    page.get_by_role("tab", name="Live", exact=True).click()
-    page.locator("#live-faces button").nth(1).click()
-    page.wait_for_selector(".live-picture img:not([hidden])")
-    key = page.get_attribute(".live", "data-key")
-    page.click(".live-camera")  # asks for consent
-    page.wait_for_selector("#consent", state="visible")
-    page.click(".live-camera")
-    page.check("#consent input")  # the photo is read anew
-    page.wait_for_function("key => document.querySelector('.live').dataset.key !== key", arg=key)
-    page.wait_for_selector(".live-picture img:not([hidden])")
-    page.click(".live-camera")
-    page.wait_for_function("document.querySelector('.live-said').innerText.includes('pictures a second')")
+    """Read what the page says of its speed once a second."""
+    page.wait_for_function("document.querySelector('.play-said').innerText.includes('pictures a second')")
     said = []
     for _ in range(seconds):
         page.wait_for_timeout(1000)
-        found = SAID.search(page.inner_text(".live-said"))
+        found = SAID.search(page.inner_text(".play-said"))
         said += [tuple(map(float, found.groups()))] if found else []
     rate, late = np.median(said, axis=0)
-    return {"pictures a second": float(rate), "milliseconds after the camera": float(late)}
+    return {"pictures a second": float(rate), "milliseconds after it": float(late)}
+
+
+def measure(page: Page, seconds: int) -> dict[str, dict[str, float]]:
+    """Move the portrait that the page opens with by sliders, by a clip and by the camera."""
+    page.get_by_role("tab", name="Play", exact=True).click()
+    page.wait_for_selector(".play-result:not([hidden])")
+    figures = {"slider": move_sliders(page, 30)}
+    page.locator(".play-driver").first.click()
+    figures["clip"] = watch(page, seconds)
+    page.click(".play-camera")  # asks for consent
+    page.check("#consent input")
+    page.wait_for_selector(".play-refused", state="hidden")
+    return figures | {"camera": watch(page, seconds)}
 
 
 def main() -> None:
@@ -67,7 +102,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1366, "height": 900})
         page.goto(start_app(IAD_MODEL="mini"))
         page.wait_for_selector("#generate")
-        print(json.dumps(watch(page, options.seconds)))
+        print(json.dumps(measure(page, options.seconds)))
         if options.screenshot:
             page.screenshot(path=options.screenshot)
 
