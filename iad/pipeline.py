@@ -64,6 +64,14 @@ class IaDPipeline(Model):
         repair, find = Repair(self.parts["refiner"], fitted), partial(self.find_face, thorough=False)
         return Live(fitted, repair=repair, find=find, follow=self.follow_face)
 
+    def perform(self, prompt: str, *, seconds: float = DURATION) -> Performance:
+        """Say what the face does at a prompt, in the typical take; nothing is drawn.
+
+        Raises:
+            ValueError: a prompt or times that cannot be read.
+        """
+        return self._perform(prompt, None, None, seconds=seconds, fps=FPS, seed=None)
+
     @retreating
     @torch.inference_mode()
     def generate(self, request: Request, callback: Callable[[int, int], None] | None = None) -> Result:

@@ -95,6 +95,10 @@ class BackgroundPipeline(Background):
         """Wait, then call `IaDPipeline.live`."""
         return self._wait().live(*args, **kwargs)
 
+    def perform(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait, then call `IaDPipeline.perform`."""
+        return self._wait().perform(*args, **kwargs)
+
     def match_actions(self, *args: Any, **kwargs: Any) -> Any:
         """Wait, then call `IaDPipeline.match_actions`."""
         return self._wait().match_actions(*args, **kwargs)
