@@ -64,7 +64,7 @@ class IaDPipeline(Model):
         repair, find = Repair(self.parts["refiner"], fitted), partial(self.find_face, thorough=False)
         return Live(fitted, repair=repair, find=find, follow=self.follow_face)
 
-    def perform(self, prompt: str, *, seconds: float = DURATION) -> Performance:
+    def perform(self, prompt: str, *, seconds: float | int = DURATION) -> Performance:
         """Say what the face does at a prompt, in the typical take; nothing is drawn.
 
         Raises:
@@ -182,7 +182,7 @@ class IaDPipeline(Model):
         *,
         seconds: float | None,
         fps: float,
-        seed: int,
+        seed: int | None,
     ) -> Performance:
         """Let the driver, or T, say what the face does in every frame."""
         if driver is not None:

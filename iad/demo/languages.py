@@ -6,12 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-ENGLISH = frozenset(
-    "a an the and then he she they his her their is are with in on to at of no not man woman girl boy person "
-    "child smiles laughs looks nods eyes mouth head face ride fill pass pose as us me die sees his sin red "
-    "sad la".split()
-)
-
 
 @dataclass(frozen=True)
 class Language:
@@ -34,12 +28,11 @@ def load_languages() -> tuple[Language, ...]:
 
 
 def find_language(text: str) -> Language | None:
-    """Find the language of a text by its script, else by its words; None for English and all others."""
-    script = next((known for known in load_languages() if known.letters and re.search(known.letters, text)), None)
-    if script:
-        return script
+    """Find the language of a text by its script, else by its words; None where it is, or may be, English."""
+    for known in load_languages():
+        if known.letters and re.search(known.letters, text):
+            return known
     words = re.findall(r"[^\W\d_]{2,}", text.lower())
-    english = sum(word in ENGLISH for word in words)
-    counted = [(sum(word in known.words for word in words), known) for known in load_languages()]
-    most, language = max(counted, key=lambda pair: pair[0])
-    return language if most > english else None
+    counts = {known: sum(word in known.words for word in words) for known in load_languages()}
+    language = max(counts, key=counts.get)
+    return language if language.code != "en" and counts[language] else None

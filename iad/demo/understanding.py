@@ -27,7 +27,7 @@ from iad.performing.performance import SURE
 from iad.portraits.lexicon import Entry, inflect_verb, list_words, load_lexicon
 from iad.portraits.phrasings import VERBS, Form, fill, inflect
 from iad.request import DURATION
-from iad.text import NEUTRAL_PROMPT, Action, find_minilm, split_prompt
+from iad.text import NEUTRAL_PROMPT, find_minilm, split_prompt
 
 SEEN = TRACK + len(RHYTHMS)  # of a gesture's numbers, those that say what is done and not how
 ALIKE = 0.95  # cosine from which one known gesture names what is done; below it, two together may
