@@ -149,10 +149,10 @@ def wire_understanding(pipeline: Any, words: Any, prompt: Any, more: Sequence[An
         prompt: the box.
         more: the clip's length and the model.
     """
-    understanding, page = Understanding(pipeline), gr.context.Context.root_block
+    understanding = Understanding(pipeline)
     gr.on(
-        [page.load, prompt.change, *(part.change for part in more)], understanding.describe, [prompt, *more],
-        words, js=WHEN_STILL_JS, trigger_mode="always_last", show_progress="hidden", **QUIET,
+        [prompt.change, *(part.change for part in more)], understanding.describe, [prompt, *more], words,
+        js=WHEN_STILL_JS, trigger_mode="always_last", show_progress="hidden", **QUIET,
     )  # fmt: skip
     words.click(understanding.choose, outputs=prompt, **QUIET)
 
