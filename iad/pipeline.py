@@ -6,10 +6,12 @@ photo then draws the same track with the photo's own pixels (`iad.geometry.drawi
 says.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -49,8 +51,25 @@ NO_GEOMETRY = (
 ALONE = "The arm {arm!r} has no drawing of its own, so its clip is what its embeddings alone carry."
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A photo, upright, with its face; what else a clip needs of them is made once, when it is asked for."""
+
+    photo: UInt8[np.ndarray, "_ _ 3"]
+    face: Face
+    fit: Callable[[str], tuple[AnimatedPhoto | None, list[str]]]
+    embed: Callable[[], Float[np.ndarray, " d"]]
+    share: Callable[[], tuple[float, ...]]
+
+
 class IaDPipeline(Model):
     """A model, ready to generate. Build it with `from_pretrained` or `create`."""
+
+    _kept: Mapping[str, dict[int | None, Prepared]] = MappingProxyType({})  # by photo and face
+
+    def keep(self, photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> None:
+        """Remember of these photos, once they were used, all that is the same in each clip of them."""
+        self._kept = {_digest(photo): {} for photo in photos}
 
     @retreating
     def live(self, reference: Reference, *, face: int | None = None) -> Live:
@@ -59,11 +78,19 @@ class IaDPipeline(Model):
         Raises:
             ValueError: no face, one that cannot be fitted, or a model without geometry.
         """
-        fitted, notes = self._fit(*self._look(load_image(reference), face))
+        fitted, notes = self._prepare(load_image(reference), face).fit("iad")
         if fitted is None:
             raise ValueError(notes[0])
         repair, find = Repair(self.parts["refiner"], fitted), partial(self.find_face, thorough=False)
         return Live(fitted, repair=repair, find=find, follow=self.follow_face)
+
+    def perform(self, prompt: str, *, seconds: float | int = DURATION) -> Performance:
+        """Say what the face does at a prompt, in the typical take; nothing is drawn.
+
+        Raises:
+            ValueError: a prompt or times that cannot be read.
+        """
+        return self._perform(prompt, None, None, seconds=seconds, fps=FPS, seed=None)
 
     @retreating
     @torch.inference_mode()
@@ -76,10 +103,10 @@ class IaDPipeline(Model):
         begun = time.perf_counter()
         self._check(request)
         arm = request.arm
-        looks = [self._look(load_image(photo), request.face) for photo in request.references]
-        photos, faces = [photo for photo, _ in looks], [found for _, found in looks]
+        people = [self._prepare(load_image(photo), request.face) for photo in request.references]
+        faces = [person.face for person in people]
         share = request.detail_scale * min(request.identity_scale, 1)
-        fitted, notes = self._fit(photos[0], faces[0], arm) if share else (None, [])
+        fitted, notes = people[0].fit(arm) if share else (None, [])
         fps, size = self._choose_form(request, drawn=fitted is not None)
         seconds = check_duration(request.num_frames / fps if request.num_frames else request.duration)
         driver = None if request.action_reference is None else self._read_driver(request, seconds, fps)
@@ -99,8 +126,8 @@ class IaDPipeline(Model):
             options = {"under": frames, "share": share, "refiner": self.parts["refiner"]}
             drawn = draw(fitted, track, size=size, callback=follow, **options)
             frames, made_of = drawn.frames, drawn.made_of
-        identities = np.stack([self.embed_identity(p, f) for p, f in zip(photos, faces, strict=True)])
-        scores = self._score(frames, photos, faces, identities, track if moved.understood else None)
+        identities = np.stack([person.embed() for person in people])
+        scores = self._score(frames, people[0], identities, track if moved.understood else None)
         if request.paste_back:
             frames = self._paste(fitted, frames)
             if frames[0].size < photos[0].size:
@@ -110,12 +137,24 @@ class IaDPipeline(Model):
             "size": size, "fps": fps, "prompt": request.prompt, "detail_scale": request.detail_scale,
             "paste_back": request.paste_back, "loop": request.loop,
         }  # fmt: skip
-        people = [*face_notes(faces, request.face), *compare_people(identities)]
-        notes = [*people, *notes, *moved.notes, *self.notes, *self._tell_steps(request)]
+        doubts = [*face_notes(faces, request.face), *compare_people(identities)]
+        notes = [*doubts, *notes, *moved.notes, *self.notes, *self._tell_steps(request)]
         elapsed = time.perf_counter() - begun
         return Result(
             frames, fps, request.seed, elapsed, scores, settings | asdict(guidance), notes, made_of
         )
+
+    def _prepare(self, photo: UInt8[np.ndarray, "_ _ 3"], index: int | None) -> Prepared:
+        """Find the face of a photo, or recall it with all that was made of it."""
+        known = self._kept.get(_digest(photo), {}) if self._kept else {}
+        if index not in known:
+            looked = self._look(photo, index)
+            fit, embed = cache(partial(self._fit, *looked)), cache(partial(self.embed_identity, *looked))
+            known[index] = Prepared(*looked, fit, embed, cache(partial(self._share, *looked)))
+        return known[index]
+
+    def _share(self, photo: UInt8[np.ndarray, "_ _ 3"], face: Face) -> tuple[float, ...]:
+        return tuple(float(share[0]) for share in self.split_face(photo, face).shares())
 
     def _look(self, photo: UInt8[np.ndarray, "_ _ 3"], index: int | None) -> tuple[np.ndarray, Face]:
         """Find the face, and turn a photo upright in which it lies on its side or upside down."""
@@ -177,7 +216,7 @@ class IaDPipeline(Model):
         *,
         seconds: float | None,
         fps: float,
-        seed: int,
+        seed: int | None,
     ) -> Performance:
         """Let the driver, or T, say what the face does in every frame."""
         if driver is not None:
@@ -232,13 +271,12 @@ class IaDPipeline(Model):
         return Conditions(identity.mean(0, keepdim=True), actions, crop, words, encode([""]).states)
 
     def _score(
-        self, frames: np.ndarray, photos: list, faces: list[Face], identities: np.ndarray, track: Any
+        self, frames: np.ndarray, person: Prepared, identities: np.ndarray, track: Any
     ) -> dict[str, Any]:
         """Judge the finished frames; the shares are of the first photo's embedding."""
         judge = Judge(look=self._glimpse, embed=self.embed_identity, match=self.match_tracks)
-        shares = [float(share[0]) for share in self.split_face(photos[0], faces[0]).shares()]
-        named = dict(zip(("identity_share", "action_share", "residual_share"), shares, strict=True))
-        return judge.score(frames, identities, asked=track, own=faces[0].track) | named
+        named = zip(("identity_share", "action_share", "residual_share"), person.share(), strict=True)
+        return judge.score(frames, identities, asked=track, own=person.face.track) | dict(named)
 
     def _glimpse(self, frame: UInt8[np.ndarray, "s s 3"]) -> Face | None:
         try:
@@ -251,6 +289,10 @@ class IaDPipeline(Model):
         if fitted is None:
             raise ValueError("paste_back needs a face that is drawn; leave it out, or set detail_scale to 1.")
         return fitted.paste_back(frames)
+
+
+def _digest(photo: UInt8[np.ndarray, "_ _ 3"]) -> str:
+    return hashlib.sha256(repr(photo.shape).encode() + photo.tobytes()).hexdigest()
 
 
 def compare_people(identities: Float[np.ndarray, "n d"]) -> list[str]:

@@ -326,18 +326,49 @@ def test_one_of_two_faces_is_chosen_by_a_click(page, tmp_path):
     page.wait_for_selector("#photo button", state="visible")
 
 
+@both
 def test_the_timeline_and_the_prompt_say_the_same(page):
     page.fill("#prompt textarea", "a man [0-1s] smiles")
     page.click("#timeline button")
-    page.locator("#prompt textarea").blur()
-    page.wait_for_selector("#action-0 textarea, #action-0 input")
-    page.wait_for_function("document.querySelector('#action-0 textarea, #action-0 input').value === 'smiles'")
-    page.fill("#action-1 textarea, #action-1 input", "nods")
-    page.locator("#action-1 textarea, #action-1 input").blur()
-    page.wait_for_function(
-        "document.querySelector('#prompt textarea').value === 'a man [0-1s] smiles [1-2s] nods'"
-    )
-    page.wait_for_selector("#timeline-bar span >> nth=1")
+    page.wait_for_function("document.querySelector('#bars .timeline span').innerText === 'smiles'")
+    page.fill("#bars [aria-label='Action, row 2']", "nods")
+    page.keyboard.press("Enter")
+    wait_for_prompt(page, "a man [0-1s] smiles [1-2s] nods")
+    page.wait_for_selector("#bars .timeline span >> nth=1")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Action, row 2"  # drawn anew, still in use
+    box = page.locator("#bars .timeline span").nth(1).bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 4, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 8, steps=3)
+    page.mouse.up()
+    wait_for_prompt(page, "a man [0-1s] smiles [1-1.5s] nods")
+    page.fill("#bars [aria-label='To (s), row 1']", "1.2")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#bars .note:has-text('overlap')")
+    page.fill("#bars [aria-label='To (s), row 1']", "soon")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#bars .note:has-text('no time')")
+    assert page.input_value("#prompt textarea") == "a man [0-1.2s] smiles [1-1.5s] nods"
+
+
+def wait_for_prompt(page, words):
+    page.wait_for_function("words => document.querySelector('#prompt textarea').value === words", arg=words)
+
+
+def test_what_is_typed_is_understood_or_another_spelling_is_offered(browser):
+    page = open_page(browser, IAD_MODEL="mini")
+    place = page.locator("#chips").bounding_box()["y"]
+    page.fill("#prompt textarea", "clsoes the eyes")
+    page.wait_for_selector("#understood button:has-text('closes the eyes')")
+    assert page.input_value("#prompt textarea") == "clsoes the eyes"  # nothing happens unless it is clicked
+    page.click("#understood button")
+    wait_for_prompt(page, "closes the eyes")
+    page.wait_for_selector("#understood b:text-is('closes the eyes')")
+    page.fill("#prompt textarea", "sie lächelt")
+    page.wait_for_selector("#understood [lang=de]")
+    assert page.locator("#chips").bounding_box()["y"] == place  # no line more, nothing moves
+    assert page.mistakes == []
+    page.context.close()
 
 
 def test_cancel_stops_and_the_next_run_starts_at_once(browser, photo):

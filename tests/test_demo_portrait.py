@@ -18,47 +18,60 @@ from iad.demo.link import Setting, read_link
 from iad.demo.loading import count_seconds
 from iad.demo.portrait import build_portrait
 from iad.demo.studio import Studio
-from iad.demo.timeline import draw_bar, fill_rows, read_rows
+from iad.demo.timeline import draw_timeline, write_rows
 from iad.demo.wording import draw_line
 from iad.faces import Box
 from iad.request import Request
 from iad.text import parse_prompt
 
-EMPTY = [None, None, ""]
-
 
 @pytest.mark.parametrize(
     "prompt",
-    ["[0-1s] smiles [1-2s] nods", "a woman [0.5-1.5s] laughs", "[0-0.5s] winks [0.5-1s] smiles [1-2s] nods"],
+    ["nods", "a woman [0.5-1.5s] laughs", "[0-0.5s] winks [0.5-1s] smiles [1-2s] nods"],
 )
 def test_the_timeline_mirrors_the_prompt(prompt):
-    cells = fill_rows(prompt, 2.0)
-    assert len(cells) == 12
-    assert parse_prompt(read_rows(prompt, cells, 2.0)) == parse_prompt(prompt)
+    rows = read_cells(draw_timeline(prompt, 2.0))
+    assert rows[-1] == ("", "", "")  # room for another action
+    assert parse_prompt(write_rows(prompt, rows, 2.0)) == parse_prompt(prompt)
+
+
+def read_cells(drawn):
+    cells = re.findall('<input value="(.*?)"', drawn)
+    return list(zip(cells[::3], cells[1::3], cells[2::3], strict=True))
 
 
 def test_rows_of_the_timeline_write_the_prompt():
-    row = [0.0, 1.0, "smiles"]
-    assert read_rows("", row + EMPTY * 3, 2.0) == "[0-1s] smiles"
+    assert write_rows("", [("0", "1", "smiles")], 2.0) == "[0-1s] smiles"
     # A row without times goes on where the one before ends; what holds for all stays.
-    written = read_rows("a man [0-2s] nods", [0, 0.5, "smiles", None, None, "winks"] + EMPTY * 2, 2.0)
+    written = write_rows("a man [0-2s] nods", [("0", "0.5", "smiles"), ("", "", "winks")], 2.0)
     assert written == "a man [0-0.5s] smiles [0.5-1.5s] winks"
-    assert read_rows("a man nods", EMPTY * 4, 2.0) == "a man nods"
-    assert read_rows("a man [0-1s] nods", EMPTY * 4, 2.0) == "a man"
-    with pytest.raises(gr.Error, match="the end must follow the start"):
-        read_rows("", [1.0, 0.5, "smiles"] + EMPTY * 3, 2.0)
+    assert write_rows("nods", [("0", "2", "nods"), ("", "", "")], 2.0) == "nods"
+    assert write_rows("nods", [("0", "1.5", "nods")], 2.0) == "[0-1.5s] nods"
+    assert write_rows("a man [0-1s] nods", [("0", "1", "")], 2.0) == "a man"
+    with pytest.raises(ValueError, match="the end must follow the start"):
+        write_rows("", [("1", "0.5", "smiles")], 2.0)
+    with pytest.raises(ValueError, match="'soon' is no time"):
+        write_rows("", [("soon", "2", "smiles")], 2.0)
 
 
-def test_half_a_prompt_fills_no_row():
-    assert fill_rows("[0-1s smiles", 2.0) == EMPTY * 4 == fill_rows("smiles", 2.0)
+def test_every_action_has_its_bar_on_the_axis_and_its_cells():
+    drawn = draw_timeline("[0-0.5s] <b> [1-2s] nods", 2.0)
+    assert re.findall(r"left:([\d.]+)%;width:([\d.]+)%", drawn) == [("0.0", "25.0"), ("50.0", "50.0")]
+    assert "&lt;b&gt;" in drawn and "<b>" not in drawn
+    assert "width:100.0%" in draw_timeline("nods", 2.0)
+    longer = draw_timeline("[0-2s] nods [2-4s] smiles", 2.0)  # the clip gets as long
+    assert "left:50.0%;width:50.0%" in longer and "4 s</i>" in longer
+    six = " ".join(f"[{k}-{k + 1}s] nods" for k in range(6))
+    assert len(read_cells(draw_timeline(six, 6.0))) == 7
 
 
-def test_the_bar_shows_when_what_happens():
-    bar = draw_bar("[0-0.5s] <b> [1-2s] nods", 2.0)
-    assert re.findall(r"left:([\d.]+)%;width:([\d.]+)%", bar) == [("0.0", "25.0"), ("50.0", "50.0")]
-    assert "&lt;b&gt;" in bar and "<b>" not in bar
-    assert "width:100.0%" in draw_bar("nods", 2.0)
-    assert "left:50.0%;width:50.0%" in draw_bar("[0-2s] nods [2-4s] smiles", 2.0)  # the clip gets as long
+@pytest.mark.parametrize(
+    ("prompt", "why"),
+    [("[0-1s smiles", "be read"), ("[0-2s] nods [1-2s] smiles", "overlap"), ("[0-11s] nods", "lasts 10 s")],
+)
+def test_bad_times_say_why(prompt, why):
+    assert why in draw_timeline(prompt, 2.0)
+    assert '<p class="note" role="status"></p>' in draw_timeline("[0-1s] nods", 2.0)
 
 
 SETTINGS = (

@@ -121,14 +121,12 @@ def test_a_clip_performs_what_is_said_and_stays_the_person(mini):
 
 
 def test_a_picture_that_breaks_scores_low(mini):
-    face = mini.find_face(ASTRONAUT)
+    person = mini._prepare(ASTRONAUT, None)
     frames = np.stack([crop_of(ASTRONAUT)] * 4)
     broken = frames.copy()
     broken[:, ::2] = broken[:, ::2][:, ::-1]  # every other row upside down
-    identities = mini.embed_identity(ASTRONAUT, face)[None]
     whole, torn = (
-        mini._score(f, [ASTRONAUT], [face], identities, np.zeros((4, 60), np.float32))
-        for f in (frames, broken)
+        mini._score(f, person, person.embed()[None], np.zeros((4, 60), np.float32)) for f in (frames, broken)
     )
     assert whole["detected"] == 1 and whole["identity"].min() > 0.9
     assert torn["detected"] < 0.5 and torn["identity"].max() < 0.5

@@ -7,19 +7,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from iad.geometry.coefficients import COEFFICIENTS
 from iad.plots.history import (
-    ACTIONS,
     SHIPPED,
     Snapshot,
-    find_actions,
     flatten,
     list_ablations,
     load_ablation,
     load_curves,
     probe_snapshot,
     smooth,
-    turn_to,
 )
 
 SUMS = {"total", "L_ID", "L_TA"}  # of terms
@@ -111,18 +107,6 @@ def test_what_never_changes_follows_nothing():
     assert probe_snapshot(still, "action").own == 0.0 == probe_snapshot(still, "action").others
 
 
-def test_actions_are_named_by_their_strongest_coefficient():
-    faces = np.zeros((4, 60))
-    faces[0, COEFFICIENTS.index("mouthSmile_L")] = 0.9
-    faces[1, COEFFICIENTS.index("eyeBlink_R")] = 0.8
-    faces[1, COEFFICIENTS.index("jawOpen")] = 0.3
-    faces[2, COEFFICIENTS.index("yaw")] = -0.7  # either way
-    names = [*ACTIONS, "at rest"]
-    assert [names[k] for k in find_actions(faces)] == ["smile", "eyes closed", "head turned", "at rest"]
-    known = [name for prefixes in ACTIONS.values() for name in prefixes]
-    assert all(any(c.startswith(prefix) for c in COEFFICIENTS) for prefix in known)
-
-
 def test_the_shipped_ablations_can_be_read():
     names = list_ablations()
     assert names[0] == "full" and len(names) > 1
@@ -163,12 +147,3 @@ def test_a_map_shows_the_plane_of_the_greatest_differences():
     assert flatten(np.array([[1.0], [3.0]]))[0].shape == (2, 2)
     with pytest.raises(ValueError, match="at least 2 embeddings, got 1"):
         flatten(np.ones((1, 4)))
-
-
-def test_turning_brings_points_back_and_keeps_their_distances():
-    rng = np.random.default_rng(0)
-    points = rng.normal(size=(20, 2))
-    mirrored = points @ np.array([[0.6, 0.8], [0.8, -0.6]])
-    assert np.allclose(turn_to(mirrored, points), points)
-    noisy = turn_to(mirrored + 0.1 * rng.normal(size=(20, 2)), points)
-    assert np.abs(noisy - points).max() < 0.5

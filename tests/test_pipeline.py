@@ -35,6 +35,20 @@ def test_same_seed_same_frames(pipe, photo):
     assert not np.array_equal(first.frames, other.frames)
 
 
+def test_a_photo_to_keep_is_looked_at_once_and_gives_the_same_clips(pipe, photo, monkeypatch):
+    looked, look = [], pipe._look
+    monkeypatch.setattr(pipe, "_look", lambda *given: looked.append(given) or look(*given))
+    other = np.ascontiguousarray(photo[:, ::-1])
+    fresh = [pipe(picture, "she smiles", seed=5) for picture in (photo, other)]
+    pipe.keep([photo])
+    kept = [pipe(picture, "she smiles", seed=5) for picture in (photo, photo.copy(), other, other)]
+    assert len(looked) == 2 + 1 + 2  # nothing stays of a photo that is not to be kept
+    for clip, plain in zip(kept, (fresh[0], fresh[0], fresh[1], fresh[1]), strict=True):
+        assert np.array_equal(clip.frames, plain.frames) and clip.notes == plain.notes
+        assert clip.scores["identity_share"] == plain.scores["identity_share"]
+    pipe.keep([])
+
+
 def test_result_knows_its_scores_and_saves_everywhere(pipe, photo, tmp_path):
     result = pipe(photo, "she smiles", seed=3)
     assert result.scores["identity"].shape == (16,)

@@ -71,7 +71,7 @@ def build_demo(pipeline: Any, full_size: Any = None) -> Any:
             with gr.Tab("Verify", id="verify"):
                 build_verify(pipeline, consent)
             with gr.Tab("About", id="about"):
-                build_about(pipeline)
+                build_about(pipeline, studio.first_prepared())
         _lay_out_honesty(pipeline, full_size)
     return demo.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
 

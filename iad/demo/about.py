@@ -14,21 +14,29 @@ from iad.demo.about_words import (
     LEAD,
     MCP_OFF,
     MCP_ON,
+    PARTS,
     PYTHON,
     QUESTIONS,
     RESULTS,
     RESULTS_NOTE,
 )
+from iad.demo.examples import Example, make_thumbnail
 from iad.demo.hardware import Hardware, choose_hardware, has_mcp
+from iad.media.video import read_video
+
+FRAMES_READ = 240  # of the example's clip, at most
 
 
-def build_about(pipeline: Any) -> None:
+def build_about(pipeline: Any, example: Example | None = None) -> None:
     """Lay out the tab inside the current block.
 
     Args:
         pipeline: an `IaDPipeline`, or a `BackgroundPipeline`; only its preset is looked at.
+        example: whose photo and clip show how it works.
     """
     gr.HTML(LEAD)
+    if example:
+        gr.HTML(_draw_idea(example), elem_id="about-idea")
     gr.HTML(_describe_model(pipeline.preset, choose_hardware()), elem_id="about-model")
     gr.HTML(f'<h2 class="section">Does it work?</h2>{_make_results()}{RESULTS_NOTE}', elem_id="about-results")
     gr.HTML(f'<div class="about-cards">{"".join(_make_card(*card) for card in CARDS.items())}</div>')
@@ -44,6 +52,18 @@ def build_about(pipeline: Any) -> None:
     gr.HTML(
         f'<h2 class="section">Questions</h2>{"".join(_make_question(*pair) for pair in QUESTIONS.items())}'
     )
+
+
+def _draw_idea(example: Example) -> str:
+    """Draw the way from a photo and words to a clip."""
+    frames, _ = read_video(example.card or example.clip, FRAMES_READ)
+    photo, clip = (
+        f'<figure><img src="{make_thumbnail(picture, 160)}" alt=""><figcaption>{words}</figcaption></figure>'
+        for picture, words in ((example.picture, "The photo"), (frames[len(frames) // 2], "The clip"))
+    )
+    parts = "".join(f'<li class="{kind}"><b>{what}</b> {fate}</li>' for kind, what, fate in PARTS)
+    said = f'<p class="said">“{html.escape(example.prompt)}”</p>'
+    return f'<div class="idea">{photo}<i>→</i><div><ul>{parts}</ul>{said}</div><i>→</i>{clip}</div>'
 
 
 def _describe_model(preset: Preset, hardware: Hardware) -> str:

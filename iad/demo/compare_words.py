@@ -24,7 +24,7 @@ for that, compare the recipes on mini.</p>
 """
 FINISHED_NOTE = """
 <p class="quiet"><b>A finished example:</b> {name} ({credit}) smiles in the photo, and the prompt says
-“{prompt}”. Watch who keeps the photo’s open eyes. Press <b>Make three clips</b> for your own.</p>
+“{prompt}”. Watch who keeps the photo’s smile. Press <b>Make three clips</b> for your own.</p>
 """
 LEGEND = """
 <p class="quiet">Cosines of what a recogniser and the reader see in the frames: 1 is the same, 0 unrelated; a

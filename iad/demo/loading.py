@@ -95,6 +95,10 @@ class BackgroundPipeline(Background):
         """Wait, then call `IaDPipeline.live`."""
         return self._wait().live(*args, **kwargs)
 
+    def perform(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait, then call `IaDPipeline.perform`."""
+        return self._wait().perform(*args, **kwargs)
+
     def match_actions(self, *args: Any, **kwargs: Any) -> Any:
         """Wait, then call `IaDPipeline.match_actions`."""
         return self._wait().match_actions(*args, **kwargs)
@@ -114,10 +118,12 @@ class BackgroundPipeline(Background):
     def _load(self) -> Any:
         from iad.pipeline import IaDPipeline
 
+        device, examples = "cpu" if is_zero_gpu() else self._device, load_examples()
+        pipeline = IaDPipeline.from_pretrained(self._name, device=device)
+        pipeline.keep([example.picture for example in examples])  # visitors' own photos are never kept
         if not is_zero_gpu():
-            return IaDPipeline.from_pretrained(self._name, device=self._device)
-        pipeline = IaDPipeline.from_pretrained(self._name, device="cpu")
-        for example in load_examples()[:1]:  # what is warm here is warm in every clip's process
+            return pipeline
+        for example in examples[:1]:  # what is warm here is warm in every clip's process
             pipeline.decouple(example.picture)
             if pipeline.geometry is not None:
                 pipeline.live(example.picture).frame(mouth=0.5)

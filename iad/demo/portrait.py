@@ -14,6 +14,7 @@ from iad.demo.repertoire import Repertoire
 from iad.demo.runs import QUIET
 from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
 from iad.demo.timeline import build_timeline
+from iad.demo.understanding import SUGGESTION_JS, wire_understanding
 from iad.demo.uploads import PHOTOS, keep_path
 from iad.demo.wording import ARM_CHOICES, ARM_INFO, CARDS_JS, describe_examples
 from iad.request import DURATION, LONGEST
@@ -47,7 +48,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
         # A phone shows the clip and the cards before the settings: page.css sets their order.
         with gr.Column(scale=5, min_width=300, elem_id="ask"):
             photo, view = _lay_out_photo(first)
-            prompt = _lay_out_prompt(first)
+            prompt, words = _lay_out_prompt(first)
             model, line = choice.lay_out()
             with gr.Row(elem_id="go"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
@@ -75,6 +76,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     chosen = cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     chosen.success(None, js=PRESS_GENERATE_JS, **QUIET)
     _wire_faces(studio, photo, consent, view, face)
+    wire_understanding(pipeline, words, prompt, [duration, model])
     _wire_repertoire(Repertoire(studio), strip, prompt, [photo, consent, face])
     # `generate` takes what only mini has last; without a full-size model, nothing stands for its dials.
     more_dials = dials.inputs.values() if dials else [gr.State() for _ in range(4)]
@@ -150,16 +152,17 @@ def _wire_repertoire(repertoire: Repertoire, strip: Any, prompt: Any, inputs: li
     strip.click(repertoire.choose, outputs=prompt, **QUIET).success(None, js=PRESS_GENERATE_JS, **QUIET)
 
 
-def _lay_out_prompt(first: Example | None) -> Any:
+def _lay_out_prompt(first: Example | None) -> tuple[Any, Any]:
     prompt = gr.Textbox(
         first.prompt if first else "", label="What happens", placeholder="a woman laughs", lines=1,
         max_lines=3, max_length=1000, elem_id="prompt", submit_btn=False,
     )  # fmt: skip
+    words = gr.HTML(elem_id="understood", js_on_load=SUGGESTION_JS)
     with gr.Row(elem_id="chips"):
         for chip in CHIPS:
             button = gr.Button(chip, size="sm", min_width=0, scale=0)
             button.click(None, outputs=prompt, js=f"() => {chip!r}", api_visibility="private")
-    return prompt
+    return prompt, words
 
 
 def _lay_out_drivers(studio: Studio, consent: Any) -> tuple[Any, Any, Any]:

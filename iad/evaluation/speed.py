@@ -97,9 +97,9 @@ def time_stages(
         ValueError: the face cannot be fitted, or the model has no geometry.
     """
     at = [time.perf_counter()]
-    faces = [pipe.find_face(photo)]
+    person = pipe._prepare(photo, None)
     at.append(time.perf_counter())
-    fitted, notes = pipe._fit(photo, faces[0])
+    fitted, notes = person.fit("iad")
     if fitted is None:
         raise ValueError(notes[0])
     at.append(time.perf_counter())
@@ -107,8 +107,7 @@ def time_stages(
     at.append(time.perf_counter())
     frames = draw(fitted, moved.track, size=size, refiner=pipe.parts["refiner"]).frames
     at.append(time.perf_counter())
-    identities = pipe.embed_identity(photo, faces[0])[None]
-    pipe._score(frames, [photo], faces, identities, moved.track)
+    pipe._score(frames, person, person.embed()[None], moved.track)
     at.append(time.perf_counter())
     return dict(zip(STAGES, np.diff(at).tolist(), strict=True))
 

@@ -1,8 +1,7 @@
 """What trainings left behind: curves of their losses, and some embeddings at a few steps.
 
-In come the folders `logs/` and `ablations/` that lie beside shipped weights; out come curves, snapshots, and
-three small probes of a snapshot, and maps of embeddings: the plane in which they differ most, and how to
-keep it from turning. Nothing here needs torch.
+In come the folders `logs/` and `ablations/` that lie beside shipped weights; out come curves, snapshots,
+three small probes of a snapshot, and the plane in which embeddings differ most. Nothing here needs torch.
 """
 
 import json
@@ -13,22 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from iad.geometry.coefficients import COEFFICIENTS
-
 SHIPPED = Path(__file__).parents[1] / "weights" / "mini"
-AT_REST = "at rest"
-ACTIONS: dict[str, tuple[str, ...]] = {  # facial actions by the coefficients that make them
-    "smile": ("mouthSmile",),
-    "mouth open": ("jawOpen", "mouthLowerDown"),
-    "pucker": ("mouthPucker", "mouthFunnel"),
-    "mouth down": ("mouthFrown", "mouthShrugLower"),
-    "eyes closed": ("eyeBlink",),
-    "gaze": ("eyeLook",),
-    "brows up": ("browInnerUp", "browOuterUp", "eyeWide"),
-    "brows down": ("browDown", "noseSneer"),
-    "head turned": ("pitch", "yaw", "roll"),
-}
-REST = 0.25  # the strongest coefficient of a face at rest, at most
 
 
 @dataclass(frozen=True)
@@ -191,16 +175,6 @@ def probe_snapshot(snapshot: Snapshot, part: str) -> Probe:
     )
 
 
-def find_actions(coefficients: Float[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:
-    """Name what each face does most strongly: an index into `ACTIONS`, or the one after them at rest."""
-    columns = [
-        [k for k, name in enumerate(COEFFICIENTS) if name.startswith(prefixes)]
-        for prefixes in ACTIONS.values()
-    ]
-    strength = np.stack([np.abs(coefficients[:, chosen]).max(1) for chosen in columns], axis=1)
-    return np.where(strength.max(1) > REST, strength.argmax(1), len(ACTIONS))
-
-
 def _distances(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
     squares = (rows**2).sum(1)
     return np.sqrt(np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0.0))
@@ -226,12 +200,3 @@ def flatten(rows: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n 2"], f
     points = np.zeros((len(rows), 2))
     points[:, : strength.size] = (left * strength)[:, :2]
     return points, float((strength[:2] ** 2).sum() / max((strength**2).sum(), 1e-24))
-
-
-def turn_to(points: Float[np.ndarray, "n 2"], others: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    """Turn or mirror points, without changing their distances, so that each lies near its own of `others`.
-
-    A principal plane has no natural up or right; without this, points would jump from one map to the next.
-    """
-    left, _, right = np.linalg.svd(points.T @ others)
-    return points @ (left @ right)
