@@ -69,7 +69,8 @@ def execute(source: Path, *, smoke: bool = False) -> nbformat.NotebookNode:
         resources={"metadata": {"path": str(FOLDER)}},
         record_timing=False,
         coalesce_streams=True,
-        extra_arguments=["--InteractiveShell.colors=nocolor"],  # of error messages
+        # No colours in error messages, and no chatter of C++ libraries in the cells.
+        extra_arguments=["--InteractiveShell.colors=nocolor", "--IPKernelApp.capture_fd_output=False"],
     )
     client.execute(env=surroundings)
     return tidy(notebook)
