@@ -275,7 +275,7 @@ for title, (value, low, high) in told.items():
 p = 0.9  # near what the better arms reach over 64 people
 for gap in (0.02, 0.05, 0.1):
     people = 2 * p * (1 - p) * (1.96 / gap) ** 2
-    print(f"two shares near {p:.0%} that differ by {gap:.0%}, one clip a person, unpaired: {people:.0f} people")
+    print(f"two shares near {p:.0%} that differ by {gap:.0%}, unpaired, a clip a person: {people:.0f} people")
 
 # %% [markdown]
 # So what separates the arms in tutorial 6's picture is, first of all, the **recipe**: references that show another action, and a channel of its own for the action.
