@@ -24,12 +24,12 @@
 # It takes about 4 minutes on two cores. You need linear algebra and a little PyTorch.
 
 # %%
-try:
-    from schematic import draw_schematic
+import importlib.util
 
-    import iad  # noqa: F401
-except ModuleNotFoundError as error:
-    raise SystemExit(f"{error}. Start with: make lab (or see notebooks/README.md).") from error
+if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+    raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from schematic import draw_schematic
 
 # %%
 draw_schematic("identity", "text_action", "denoiser", "clip")
@@ -286,14 +286,20 @@ for number, block in enumerate(transformer.transformer_blocks):
 from iad.models.adapters import is_adapter_key
 from iad.models.transformer import create_transformer
 
-fresh = create_transformer(preset)
 base = {key: value for key, value in transformer.state_dict().items() if not is_adapter_key(key)}
-fresh.load_state_dict(base, strict=False)  # the base of mini, and new adapters
-for key, parameter in fresh.named_parameters():
-    parameter.requires_grad_(is_adapter_key(key))
 last = torch.tensor([999])
 
 
+def begin():
+    """Return the base of mini, which is frozen, with new adapters."""
+    model = create_transformer(preset)
+    model.load_state_dict(base, strict=False)
+    for key, parameter in model.named_parameters():
+        parameter.requires_grad_(is_adapter_key(key))
+    return model
+
+
+# %%
 def predict_latents(model, identity, action):
     """Predict clean latents in one step from zeros: at the last timestep v = -x_0."""
     rows = len(identity)
@@ -303,12 +309,13 @@ def predict_latents(model, identity, action):
     return -model(zeros, words, last.expand(rows), attention_kwargs={"adapter": states}).sample
 
 
+fresh = begin()
 with torch.no_grad():
     nothing = -fresh(torch.zeros(1, frames, preset.latent_channels, 8, 8), silence, last).sample
     assert torch.equal(predict_latents(fresh, collins, eyes), nothing)
 
 # %%
-gradients = {}
+gradients, fresh = {}, begin()
 optimizer = torch.optim.SGD([p for p in fresh.parameters() if p.requires_grad], 1e-2)
 for number in (1, 2):
     optimizer.zero_grad()
@@ -325,8 +332,7 @@ assert gradients["to_q", 1] == gradients["to_kv", 1] == 0 < min(gradients["to_ou
 # factor, and nothing ever learns.
 
 # %%
-dead = create_transformer(preset)
-dead.load_state_dict(base, strict=False)
+dead = begin()
 for block in dead.transformer_blocks:
     if block.index is not None:
         for layer in (block.identity_attention, block.action_attention):
@@ -368,6 +374,8 @@ print(len(taught), "clips teach,", len(kept_out), "are kept out; latents", tuple
 
 # %%
 STEPS, BATCH = (6, 2) if SMOKE else (160, 4)
+torch.manual_seed(0)
+fresh = begin()
 trainable = [p for p in fresh.parameters() if p.requires_grad]
 optimizer, rng, log = torch.optim.AdamW(trainable, 1e-3), np.random.default_rng(0), []
 learn, all_of_them = (sum(p.numel() for p in some) / 1e6 for some in (trainable, fresh.parameters()))

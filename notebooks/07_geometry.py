@@ -24,12 +24,12 @@
 # It takes about 1 minute on two cores. You need linear algebra: least squares and rotations.
 
 # %%
-try:
-    from schematic import draw_schematic
+import importlib.util
 
-    import iad  # noqa: F401
-except ModuleNotFoundError as error:
-    raise SystemExit(f"{error}. Start with: make lab (or see notebooks/README.md).") from error
+if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+    raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from schematic import draw_schematic
 
 # %%
 draw_schematic("photo", "words", "text", "text_action", "geometry", "clip")
@@ -301,6 +301,7 @@ def warp(beta, turn=(0, 0, 0)):
     return np.where(which[..., None] < 0, photo, moved)
 
 
+# %%
 def change(**names):
     """Return her own expression with some weights replaced."""
     new = beta.copy()

@@ -24,12 +24,12 @@
 # It takes about 3 minutes on two cores, most of it the training. You need tutorials 3 and 4.
 
 # %%
-try:
-    from schematic import draw_schematic
+import importlib.util
 
-    import iad  # noqa: F401
-except ModuleNotFoundError as error:
-    raise SystemExit(f"{error}. Start with: make lab (or see notebooks/README.md).") from error
+if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+    raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from schematic import draw_schematic
 
 # %%
 draw_schematic("facial", "identity", "action", "text", "text_action", "L_ID", "L_TA")
@@ -120,6 +120,7 @@ def split_table(model, rows):
     return tuple(part.unflatten(0, rows.shape) for part in fields)
 
 
+# %%
 def measure_terms(model, rows, step=0):
     """Return each term of L_ID and L_TA; other steps compare other people and other actions."""
     (f, i, a, code), (people, actions) = split_table(model, rows), rows.shape
@@ -213,6 +214,7 @@ def ask(rows, labels, teaches, asked, shuffle=False):
     return reader.fit(rows[teaches], known).predict(rows[asked]) == labels[asked]
 
 
+# %%
 first, second = (np.isin(faces.person, range(start, start + 8)) for start in (24, 32))
 
 

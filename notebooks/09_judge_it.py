@@ -24,12 +24,12 @@
 # It takes about 3 minutes on two cores. You need means and covariances.
 
 # %%
-try:
-    from schematic import draw_schematic
+import importlib.util
 
-    import iad  # noqa: F401
-except ModuleNotFoundError as error:
-    raise SystemExit(f"{error}. Start with: make lab (or see notebooks/README.md).") from error
+if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+    raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from schematic import draw_schematic
 
 # %%
 draw_schematic("clip", "judges")
@@ -53,7 +53,6 @@ PEOPLE, ASKED = (3, ("mouth open", "turn left")) if SMOKE else (8, ("smile", "mo
 ARMS = ("iad", "entangled", "consisid", "id-animator")
 faces = load_collection()
 pipe = CachedPipeline.from_pretrained("mini", device="cpu")  # it keeps faces, and does not judge itself
-pipe.framed = True  # the pictures of the collection are cut already
 
 # %% [markdown]
 # ## 1 · Requests and arms
@@ -78,7 +77,7 @@ from iad.performing.actions import Performed
 requests = [(person, action) for person in range(PEOPLE) for action in ASKED]
 shown = [faces.find(person=p, action=choose_reference(p, [a]), take=0)[0] for p, a in requests]
 prompts = [prompt_for(faces.called[p], [Performed((a,), 0.0, 2.0)]) for p, a in requests]
-clips = {arm: [] for arm in ARMS}
+clips, pipe.framed = {arm: [] for arm in ARMS}, True  # the pictures of the collection are cut already
 for (person, _), row, prompt in zip(requests, shown, prompts, strict=True):
     for arm in ARMS:
         clips[arm].append(pipe(faces.crops[row], prompt, arm=arm, detail_scale=0, seed=person).frames)
