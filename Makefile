@@ -39,7 +39,8 @@ notebooks: .venv/.installed-dev
 	$(BIN)/python notebooks/run.py
 
 lab: .venv/.installed-dev
-	@$(PIP) install jupyterlab -c constraints.txt
+	@$(PIP) install jupyterlab ipywidgets -c constraints.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	$(BIN)/jupyter lab notebooks
 
 # A candidate counts only when it runs: a name on the PATH may be a stub without a Python behind it.

@@ -633,4 +633,4 @@ print(f"this tutorial ran for {time.perf_counter() - begun:.0f} seconds")
 # of "nods"? Why does the person not change?
 #
 # **6.3** Set the focus of all heads of `mini` to zero (`block.identity_focus`) and make the clip of section 2 again. How much of the
-# person is left, by the cosine of the recogniser's embeddings, and what does that say of the attention maps?
+# person is left, by the cosine of the encoder's vectors, and what does that say of the attention maps?

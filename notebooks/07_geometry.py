@@ -428,7 +428,7 @@ print(f"this tutorial ran for {time.perf_counter() - begun:.0f} seconds")
 # `numpy.linalg.lstsq` (without bounds). How near is the error to that of `fit`?
 #
 # **7.2** Two photos tell more than one. Fit *one* $\alpha$ to two frames, in one of which she smiles and in one of which she does not, with an
-# expression of its own for each and expressions as dear as in section 4. Does the smile come back?
+# expression of its own for each. Let an expression cost 0.5, at which one photo hardly gives a smile. Does it come back?
 #
 # **7.3** Whose face is it if the photo is of one person and the track of another? Read the track off Grace Hopper's photo
 # (`pipe.find_face(...).track`) and draw Eileen Collins with it. Which of the 60 numbers carry something of the person?

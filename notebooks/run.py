@@ -61,7 +61,8 @@ def execute(source: Path, *, smoke: bool = False) -> nbformat.NotebookNode:
         nbclient.exceptions.CellTimeoutError: a cell took too long.
     """
     notebook = jupytext.read(source)
-    surroundings = {**os.environ, **QUIET, "IAD_SMOKE": "1" if smoke else ""}
+    path = os.pathsep.join(filter(None, (str(FOLDER.parent), os.environ.get("PYTHONPATH"))))  # not installed
+    surroundings = {**os.environ, **QUIET, "PYTHONPATH": path, "IAD_SMOKE": "1" if smoke else ""}
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,

@@ -1,9 +1,11 @@
 """The wheel: what lies in it, and whether it works in an empty folder, far from the checkout."""
 
+import ast
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -161,6 +163,31 @@ def test_the_wheel_works_in_an_empty_folder_and_writes_nothing_elsewhere(install
     assert (report["frames"], report["width"]) == (16, 128) and report["scores"]["identity"] > 0.3
     assert _list_files(folder) == {folder / "out.mp4"}
     assert _list_files(installed) == before
+
+
+def _list_imports(file: Path) -> list[str]:
+    """The imports of a tutorial's cells, after the check that its first cell begins with."""
+    nodes = ast.parse(file.read_text()).body
+    check = [ast.unparse(node) for node in nodes if isinstance(node, ast.If) and "lacking" in ast.dump(node)]
+    imports = [ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert len(check) == 1, f"{file.name} does not say what is missing"
+    return ["import importlib.util", *check, *imports]
+
+
+@pytest.mark.slow
+def test_tutorials_need_the_package_and_what_lies_beside_them(installed, tmp_path):
+    files = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+    folder, bare = tmp_path / "anywhere", tmp_path / "bare"
+    folder.mkdir()
+    bare.mkdir()
+    program = "\n".join(line for file in files for line in _list_imports(file))
+    for place in (folder, bare):
+        (place / "imports.py").write_text(program)
+    shutil.copy(ROOT / "notebooks" / "schematic.py", folder)
+    found = _call(installed, folder, "python", "imports.py")
+    assert found.returncode == 0, found.stderr
+    lost = _call(installed, bare, "python", "imports.py").stderr.splitlines()[-1]
+    assert lost == "ModuleNotFoundError: schematic not found: see notebooks/README.md, or make lab"
 
 
 @pytest.mark.slow
