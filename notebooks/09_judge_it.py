@@ -49,7 +49,7 @@ from iad.plots.style import SERIES, create_figure, to_picture
 from iad.portraits.collection import load_collection
 
 SMOKE, begun = bool(os.environ.get("IAD_SMOKE")), time.perf_counter()  # a short run, for tests
-PEOPLE, ASKED = (3, ("mouth open", "turn left")) if SMOKE else (8, ("smile", "mouth open", "eyes closed"))
+PEOPLE, ASKED = (3, ("mouth open", "turn left")) if SMOKE else (6, ("smile", "mouth open", "eyes closed"))
 ARMS = ("iad", "entangled", "consisid", "id-animator")
 faces = load_collection()
 pipe = CachedPipeline.from_pretrained("mini", device="cpu")  # it keeps faces, and does not judge itself
@@ -57,7 +57,7 @@ pipe = CachedPipeline.from_pretrained("mini", device="cpu")  # it keeps faces, a
 # %% [markdown]
 # ## 1 · Requests and arms
 #
-# Forty rendered people come with the package, in nine actions, none met in training. Each of the first eight is asked for each action, and the reference
+# Forty rendered people come with the package, in nine actions, none met in training. Each of the first six is asked for each action, and the reference
 # shows **another** one. (Otherwise who copies would look like who understood.) All clips are made with `detail_scale=0`: the question is what the
 # embeddings carry, not how well geometry draws.
 #
