@@ -431,7 +431,7 @@ titles = ["the truth", "your adapters", "another person"]
 face_sheet(np.concatenate([truth, own, swapped]), columns=SIDE, size=160, titles=titles)
 
 # %% [markdown]
-# From the mean face to four persons, within a minute. And the framed ones? "Person right, action missing" would already be a small error, so
+# From the mean face to four persons, in 160 steps. And the framed ones? "Person right, action missing" would already be a small error, so
 # compare with that: with the true clips of the same person in the *other* actions.
 
 # %%
@@ -448,7 +448,7 @@ print(f"{nearer} of {SIDE} are nearer to the truth than the person's other clips
 
 # %% [markdown]
 # So person and action, which came by different roads, can be put together anew, where what is asked for can be put together: a closed lid is much
-# alike in everybody. How *this* hair looks from the side is in no other clip, and there it falls apart. Three people teach an action here, hundreds
+# alike in everybody. How *this* hair looks from the side is in no other clip, and there it falls apart; and a mouth that should open wide hardly does. Three people teach an action here, hundreds
 # taught it to `mini`.
 #
 # ## 6 · Where does a patch look?

@@ -419,7 +419,7 @@ labels = [", ".join(f"{name} {value}" for name, value in sliders.items()) or "at
 face_sheet(stills, labels, columns=3, size=240)
 
 # %%
-print(f"this tutorial ran for {time.perf_counter() - begun:.0f} seconds")
+print(f"{time.perf_counter() - begun:.0f} seconds, of which it computed {time.process_time():.0f}")
 
 # %% [markdown]
 # ## Exercises

@@ -393,7 +393,7 @@ from iad.training.timetable import STAGES
 print(" -> ".join(STAGES))
 
 # %%
-print(f"this tutorial ran for {time.perf_counter() - begun:.0f} seconds")
+print(f"{time.perf_counter() - begun:.0f} seconds, of which it computed {time.process_time():.0f}")
 
 # %% [markdown]
 # ## Exercises
