@@ -239,7 +239,7 @@ eight = RANKS.index(8)
 display(Markdown(
     f"With 8 directions $i$ still tells {leak[eight]:.0%} of the actions; $f$ told {leak[0]:.0%}. "
     f"With {RANKS[best]} it tells {leak[best]:.0%} (chance {1 / 9:.0%}), and the equal error rate is "
-    f"{rate[best]:.1%}; it was {rate[0]:.1%}. As many random directions leave {sweep['random'].mean(0)[best]:.0%}. "
+    f"{rate[best]:.1%}; it was {rate[0]:.1%}. As many random ones leave {sweep['random'].mean(0)[best]:.0%}. "
     "**Eight are too few**: who compares a network with the split of rank 8 compares it with a straw man."
 ))  # fmt: skip
 assert SMOKE or (RANKS[best] > 8 and leak[best] < leak[eight] < sweep["random"].mean(0)[eight])

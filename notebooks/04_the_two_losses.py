@@ -176,8 +176,8 @@ off = torch.rad2deg(torch.acos((normalize(ended, dim=1) * nearest).sum(1).clamp(
 walked = (path[1:] - path[:-1]).norm(dim=-1).sum(0)[on_circle]
 least = (began.norm(dim=1) - 1).abs()[on_circle]
 display(Markdown(
-    f"{int(on_circle.sum())} of 60 points have reached the circle. Half ended within {off.median():.0f}° of the nearest "
-    f"place, a tenth more than {off.quantile(0.9):.0f}° from it, one {off.max():.0f}°; one went "
+    f"{int(on_circle.sum())} of 60 points reached the circle. Half ended within {off.median():.0f}° of the "
+    f"nearest place, a tenth more than {off.quantile(0.9):.0f}° from it, one {off.max():.0f}°; one went "
     f"{(walked / least).max():.1f} times the shortest way. **Near it, not at it**: cos² is no distance. "
     "Close to 0 and f it points sideways, and which solution is found depends on where one begins."
 ))  # fmt: skip

@@ -109,7 +109,7 @@ same = 0.35 + 0.08 * rng.standard_normal(100_000)
 normal, heavy = rng.standard_normal(100_000), rng.standard_t(3, 100_000) / 1.2
 for name, tail in {"bell curve": normal, "heavy tails": heavy}.items():
     eer, threshold, refused = rates(same, 0.65 + 0.08 * tail)
-    print(f"{name:12} EER {eer:.1%};  at 1 in 1000: distance {threshold:.2f}, {refused:.1%} of one's own refused")
+    print(f"{name:12} EER {eer:.1%}; at 1 in 1000: below {threshold:.2f}, {refused:.1%} of one's own refused")
 
 # %% [markdown]
 # The equal error rate is one point of a curve. Two recognisers may share it and differ in the tail, where a door is locked.
