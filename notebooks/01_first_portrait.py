@@ -22,6 +22,12 @@
 # It runs for about 2 minutes on two idle cores. You need Python, nothing else: no GPU, no network, no account.
 
 # %%
+import importlib.util
+
+if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+    raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+# %%
 import tempfile
 from pathlib import Path
 
@@ -46,7 +52,8 @@ draw_schematic("photo", "words", "text", "text_action", "geometry", "clip")
 
 # %%
 pipe = IaDPipeline.from_pretrained("mini", device="cpu")
-print(f"{pipe.preset.frames} frames at {pipe.preset.fps} a second from the denoiser, {pipe.preset.size} pixels a side")
+size, fps = pipe.preset.size, pipe.preset.fps
+print(f"from the denoiser: {pipe.preset.frames} frames at {fps} a second, {size} x {size} pixels")
 
 # %% [markdown]
 # `mini` ships with the package and was made to show the idea on any laptop. What its denoiser makes is small and soft; geometry makes sharp
@@ -139,10 +146,12 @@ strip(*takes.values(), titles=[f"seed {seed}" for seed in takes])
 
 # %%
 figure, axes = create_figure(7.2, 2.6)
-moved = {seed: np.abs(clip.frames - clip.frames[:1].astype(float)).mean((1, 2, 3)) for seed, clip in takes.items()}
+moved = {}
+for seed, clip in takes.items():
+    moved[seed] = np.abs(clip.frames - clip.frames[:1].astype(float)).mean((1, 2, 3))
 for (seed, way), colour in zip(moved.items(), SERIES, strict=False):
     axes[0, 0].plot(np.arange(len(way)) / 24, way, color=colour, label=f"seed {seed}")
-axes[0, 0].set(title="Three takes of one smile", xlabel="seconds", ylabel="grey levels of 255", ylim=(0, None))
+axes[0, 0].set(title="Three takes of one smile", xlabel="seconds", ylabel="levels of 255", ylim=(0, None))
 axes[0, 0].legend()
 to_picture(figure)
 
@@ -194,9 +203,8 @@ face_sheet(np.stack(shown), labels, columns=4, size=176, titles=list(dials))
 # their face. A video works too: `action_reference="driver.mp4"`.
 
 # %%
-pairs = EXAMPLES / "pairs"
-drivers = [Image.open(pairs / f"person-{name}.png").convert("RGB") for name in ("099-smile", "099-eyes-closed")]
-drivers = [collins, *(np.asarray(driver) for driver in drivers)]
+files = [EXAMPLES / "pairs" / f"person-099-{name}.png" for name in ("smile", "eyes-closed")]
+drivers = [collins, *(np.asarray(Image.open(file).convert("RGB")) for file in files)]
 ask = {"prompt": "a woman", "seed": 0, "size": 176, "fps": 8, "duration": 0.5}
 driven = [pipe(hopper, action_reference=driver, **ask).frames[-1] for driver in drivers]
 crops = [pipe.find_face(driver).image for driver in drivers]

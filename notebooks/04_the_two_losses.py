@@ -24,6 +24,12 @@
 # It runs for half a minute; reading takes longer. You need gradients and a little linear algebra.
 
 # %%
+import importlib.util
+
+if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+    raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+# %%
 import os
 from math import log
 
@@ -124,7 +130,8 @@ def orthogonality(i, a):
 
 assert torch.isclose(orthogonality(f - start, start), idea.orthogonality(tokens(f - start), tokens(start)))
 path, picture = follow(orthogonality)
-print(f"orthogonality {orthogonality(f - path[0], path[0]):.3f} -> {orthogonality(f - path[-1], path[-1]):.4f}")
+first, last = (float(orthogonality(f - a, a)) for a in (path[0], path[-1]))
+print(f"orthogonality {first:.3f} -> {last:.4f}")
 picture
 
 # %% [markdown]
@@ -146,7 +153,8 @@ path = torch.stack(path)
 s = torch.linspace(-1, 1, 121)
 field = torch.stack(torch.meshgrid(1 + 2 * s, 2 * s, indexing="xy"), dim=-1)
 figure, axes = create_figure(5.2, 4.2)
-image = axes[0, 0].contourf(*field.permute(2, 0, 1), cosine_similarity(tip - field, field, dim=-1) ** 2, 20, cmap="Blues_r")
+height = cosine_similarity(tip - field, field, dim=-1) ** 2
+image = axes[0, 0].contourf(*field.permute(2, 0, 1), height, 20, cmap="Blues_r")
 figure.colorbar(image, label="cos²(f - a, a)")
 for way in path.unbind(1):
     axes[0, 0].plot(*way.T, color=SERIES[1], linewidth=0.8)
@@ -154,7 +162,7 @@ for way in path.unbind(1):
 axes[0, 0].plot([0, 2], [0, 0], "ko")
 axes[0, 0].annotate("0", (0.06, 0.08))
 axes[0, 0].annotate("f", (2.06, 0.08))
-axes[0, 0].set(title="Where a rolls, f fixed", aspect="equal", xlabel="a, coordinate 1", ylabel="a, coordinate 2")
+axes[0, 0].set(title="Where a rolls", aspect="equal", xlabel="a, coordinate 1", ylabel="a, coordinate 2")
 to_picture(figure)
 
 # %% [markdown]
@@ -165,11 +173,12 @@ began, ended = path[0] - tip / 2, path[-1] - tip / 2
 on_circle = (ended.norm(dim=1) - 1).abs() < 0.02
 nearest = normalize(began, dim=1)
 off = torch.rad2deg(torch.acos((normalize(ended, dim=1) * nearest).sum(1).clamp(-1, 1)))[on_circle]
-walked, least = (path[1:] - path[:-1]).norm(dim=-1).sum(0)[on_circle], (began.norm(dim=1) - 1).abs()[on_circle]
+walked = (path[1:] - path[:-1]).norm(dim=-1).sum(0)[on_circle]
+least = (began.norm(dim=1) - 1).abs()[on_circle]
 display(Markdown(
-    f"{int(on_circle.sum())} of 60 points have reached the circle. Half of them ended within {off.median():.0f}° of the nearest place, "
-    f"a tenth more than {off.quantile(0.9):.0f}° from it, one {off.max():.0f}°; the longest way was "
-    f"{(walked / least).max():.1f} times the shortest. **Near it, not at it**: the gradient of cos² is not that of a distance. "
+    f"{int(on_circle.sum())} of 60 points reached the circle. Half ended within {off.median():.0f}° of the "
+    f"nearest place, a tenth more than {off.quantile(0.9):.0f}° from it, one {off.max():.0f}°; one went "
+    f"{(walked / least).max():.1f} times the shortest way. **Near it, not at it**: cos² is no distance. "
     "Close to 0 and f it points sideways, and which solution is found depends on where one begins."
 ))  # fmt: skip
 
@@ -181,7 +190,8 @@ display(Markdown(
 # %%
 q, d = 4, 6
 face, direction = torch.randn(q, d), torch.randn(q, d)
-solution = face / 2 + normalize(direction, dim=1) * face.norm(dim=1, keepdim=True) / 2  # a sphere for each token
+radius = face.norm(dim=1, keepdim=True) / 2
+solution = face / 2 + normalize(direction, dim=1) * radius  # on a sphere for each token
 
 
 def equations(flat):
@@ -201,8 +211,9 @@ print(f"{q} tokens of {d}: {free} of {q * d} dimensions stay free.  mini: {64 * 
 
 # %%
 i, a = torch.randn(2, 10_000, 128)
-print(f"a = 0: {orthogonality(f, 0 * f):.3f};   |cos| of random pairs in 128 dimensions: "
-      f"mean {cosine_similarity(i, a, dim=1).abs().mean():.3f}, theory {(2 / np.pi / 128) ** 0.5:.3f}")  # fmt: skip
+print(f"a = 0: {orthogonality(f, 0 * f):.3f}")
+print(f"random pairs in 128 dimensions: mean |cos| {cosine_similarity(i, a, dim=1).abs().mean():.3f}, "
+      f"theory {(2 / np.pi / 128) ** 0.5:.3f}")  # fmt: skip
 
 # %% [markdown]
 # ## 2. Invariance
@@ -225,7 +236,7 @@ i, a = f - start, start
 assert torch.isclose(invariance(i, a), idea.invariance(tokens(i), tokens(i.roll(1, 1))))
 for scale in (1, 0.1, 0.01):
     squared = (scale * (i - i.roll(1, 1))).square().mean()
-    print(f"everything times {scale:<5} mean square {squared:.6f}   relative error {invariance(scale * i, a):.4f}")
+    print(f"all times {scale:<5} mean square {squared:.6f}   relative error {invariance(scale * i, a):.3f}")
 follow(invariance)[1]
 
 # %% [markdown]
@@ -249,7 +260,8 @@ def retention(i, a, temperature=0.1):
 
 theirs = idea.retention(tokens(i[:, 0]), tokens(i[:, 1]), torch.arange(PEOPLE))
 assert torch.isclose(retention(i, a), theirs)
-print(f"random a {retention(i, a):.2f};  i = 0 {retention(0 * f, f):.2f} = log {PEOPLE};  i = f {retention(f, 0 * f):.2f}")
+print(f"random a {retention(i, a):.2f};  i = 0 {retention(0 * f, f):.2f}, log {PEOPLE} = {log(PEOPLE):.2f};  "
+      f"i = f {retention(f, 0 * f):.2f}")  # fmt: skip
 follow(lambda i, a: retention(i, a) + retention(i.roll(1, 1), a) + retention(i.roll(2, 1), a))[1]
 
 # %% [markdown]
@@ -302,11 +314,13 @@ def hsic(k, m):
     return (k * m).sum() / (k.norm() * m.norm()).clamp(min=1e-8)  # 0 where nobody differs
 
 
+# %%
 def independence(i, a):
-    return sum(hsic(similarity(a[:, k]), similarity(a[:, (k + 1) % ACTIONS])) for k in range(ACTIONS)) / ACTIONS
+    k = [similarity(a[:, clip]) for clip in range(ACTIONS)]
+    return sum(hsic(k[clip - 1], k[clip]) for clip in range(ACTIONS)) / ACTIONS
 
 
-theirs = sum(idea.independence(a[:, k], a[:, (k + 1) % ACTIONS]) for k in range(ACTIONS)) / ACTIONS
+theirs = sum(idea.independence(a[:, k - 1], a[:, k]) for k in range(ACTIONS)) / ACTIONS
 assert torch.isclose(independence(i, a), theirs, atol=1e-5)
 follow(independence)[1]
 
@@ -323,7 +337,8 @@ def hsic_with_diagonal(k, m):
 
 
 figure, axes = create_figure(6.2, 2.6)
-for name, measure, colour in (("with the diagonal", hsic_with_diagonal, SERIES[7]), ("without", hsic, SERIES[0])):
+measures = {"with the diagonal": (hsic_with_diagonal, SERIES[7]), "without": (hsic, SERIES[0])}
+for name, (measure, colour) in measures.items():
     codes = torch.randn(300, 2, 12, 8)  # 300 times, two clips, twelve people, eight numbers: independent
     values = np.array([float(measure(similarity(one), similarity(two))) for one, two in codes])
     axes[0, 0].hist(values, 30, alpha=0.7, color=colour, label=f"{name}: mean {values.mean():+.2f}")
@@ -344,7 +359,8 @@ def swap(i, a):
 
 assert torch.isclose(swap(i, a), idea.swap(tokens(i.roll(1, 1)), tokens(a.roll(1, 0)), tokens(f)))
 path, picture = follow(swap)
-print(f"swap alone: invariance {invariance(f - path[-1], path[-1]):.3f}, agreement {agreement(f - path[-1], path[-1]):.3f}")
+a = path[-1]
+print(f"swap alone: invariance {invariance(f - a, a):.3f}, agreement {agreement(f - a, a):.3f}")
 picture
 
 # %% [markdown]
@@ -359,8 +375,9 @@ def together(i, a):
 
 both = [follow(together), follow(lambda i, a: together(i, a) + orthogonality(i, a))]
 for weight, (path, _) in zip((0, 1), both, strict=True):
-    print(f"weight of orthogonality {weight}: cos² {orthogonality(f - path[-1], path[-1]):.3f}, "
-          f"swap {swap(f - path[-1], path[-1]):.3f}, mean of i {(f - path[-1]).mean((0, 1)).numpy().round(2)}")  # fmt: skip
+    a, i = path[-1], f - path[-1]
+    print(f"weight of orthogonality {weight}: cos² {orthogonality(i, a):.3f}, swap {swap(i, a):.3f}, "
+          f"mean of i {i.mean((0, 1)).numpy().round(2)}")  # fmt: skip
 both[1][1]
 
 # %% [markdown]
@@ -392,7 +409,8 @@ table = torch.tensor([[float(t(f - a + i_noise, a)) for t in TERMS.values()] for
 figure, axes = create_figure(8.6, 2.9)
 axes[0, 0].imshow(table.clamp(0, 2), cmap="Blues", vmin=0, vmax=2.6, aspect="auto")
 for (row, column), value in np.ndenumerate(table.numpy()):
-    axes[0, 0].text(column, row, f"{value + 0.0:.2f}", ha="center", va="center", weight="bold" if value < 0.1 else None)
+    weight = "bold" if value < 0.1 else "normal"
+    axes[0, 0].text(column, row, f"{value + 0.0:.2f}", ha="center", va="center", weight=weight)
 axes[0, 0].set_xticks(range(len(TERMS)), TERMS)
 axes[0, 0].set_yticks(range(len(LAZY)), LAZY)
 axes[0, 0].set(title="Bold: below 0.1, the term is content")
@@ -402,7 +420,7 @@ to_picture(figure)
 # %%
 content = dict(zip(LAZY, (table < 0.1).sum(1).tolist(), strict=True))
 print("\n".join(f"{name:38} contents {count} of {len(TERMS)} terms" for name, count in content.items()))
-assert content["the split that we hope for"] > max(count for name, count in content.items() if "hope" not in name)
+assert content.pop("the split that we hope for") > max(content.values())
 
 # %% [markdown]
 # $a = 0$ contents orthogonality, agreement and independence at once; invariance and swap refuse it. The hoped-for split contents all but
@@ -453,7 +471,7 @@ def draw_temperature(temperature=0.1):
     for tau in sorted({0.05, 0.1, 0.5, 2.0, temperature}):
         width = 3 if tau == temperature else 1.3
         axes[0, 0].plot(angles, [turned(x, tau) for x in angles], linewidth=width, label=f"τ = {tau:g}")
-    axes[0, 0].set(xlabel="angle between the first text and its face, degrees", ylabel="contrast", ylim=(0, 4))
+    axes[0, 0].set(xlabel="angle of the first text to its face, degrees", ylabel="contrast", ylim=(0, 4))
     axes[0, 0].set(title="Cold is flat until a confusion is near; warm never gets low")
     axes[0, 0].legend(loc="upper left")
     return to_picture(figure)
@@ -499,8 +517,9 @@ orders = ((smile, blink), (blink, smile), (smile, smile), (blink, blink))
 clips = torch.stack([torch.stack([one, one, two, two]) for one, two in orders])
 same = torch.eye(4, dtype=torch.bool)
 mean = clips.mean(1, keepdim=True)
-print(f"perfect texts, frame by frame {contrast(clips, clips, same):.3f};  mean over frames {contrast(mean, mean, same):.3f}")
-assert contrast(mean, mean, same) > contrast(clips, clips, same) + 0.5
+in_order, averaged = contrast(clips, clips, same), contrast(mean, mean, same)
+print(f"perfect texts, frame by frame {in_order:.3f};  mean over frames {averaged:.3f}")
+assert averaged > in_order + 0.5
 
 # %% [markdown]
 # ## 11. On real embeddings

@@ -88,7 +88,8 @@ from sklearn.linear_model import LogisticRegression
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((720, 128)), rng.integers(0, 9, 720)
 probe = LogisticRegression(C=1e4, max_iter=2000).fit(x[:360], y[:360])
-print(f"on what taught it {probe.score(x[:360], y[:360]):.0%}, on new rows {probe.score(x[360:], y[360:]):.0%}")
+for name, rows in {"what taught it": slice(0, 360), "new rows": slice(360, 720)}.items():
+    print(f"on {name}: {probe.score(x[rows], y[rows]):.0%}")
 
 # %% [markdown]
 # 129 numbers for each of nine classes and 40 rows to fit in each: there is nearly always a plane that separates them. Only rows that did not teach count.
@@ -108,7 +109,7 @@ same = 0.35 + 0.08 * rng.standard_normal(100_000)
 normal, heavy = rng.standard_normal(100_000), rng.standard_t(3, 100_000) / 1.2
 for name, tail in {"bell curve": normal, "heavy tails": heavy}.items():
     eer, threshold, refused = rates(same, 0.65 + 0.08 * tail)
-    print(f"strangers with {name:12} EER {eer:.1%};  at 1 in 1000, distance {threshold:.2f}, {refused:5.1%} of one's own are refused")
+    print(f"{name:12} EER {eer:.1%}; at 1 in 1000: below {threshold:.2f}, {refused:.1%} of one's own refused")
 
 # %% [markdown]
 # The equal error rate is one point of a curve. Two recognisers may share it and differ in the tail, where a door is locked.
@@ -125,14 +126,15 @@ for name, tail in {"bell curve": normal, "heavy tails": heavy}.items():
 f, person = torch.randn(60, 5), torch.arange(60) // 6
 for name, centre in (("mean", f.view(10, 6, 5).mean(1)), ("median", f.view(10, 6, 5).median(1).values)):
     d, between = f - centre[person], centre[person] - f.mean(0)
-    print(f"{name:7} within + between = {(d.square().sum() + between.square().sum()) / (f - f.mean(0)).square().sum():.4f} of all")
+    share = (d.square().sum() + between.square().sum()) / (f - f.mean(0)).square().sum()
+    print(f"{name:7} within + between = {share:.4f} of all")
 
 # %% [markdown]
 # ### 3.2 Everybody smiles in their own way
 
 # %%
 def directions_needed(people, own, share=0.95):
-    """Directions that hold `share` of what varies within people; `own`: how much of an action is the person's own."""
+    """Directions that hold `share` of what varies within people; `own`: how much is the person's own."""
     generator = torch.Generator().manual_seed(0)
     common, theirs = (torch.randn(n, 9, 128, generator=generator) for n in (1, people))
     d = common + own * theirs
@@ -146,7 +148,8 @@ figure, axes = create_figure(6.4, 2.8)
 for own, colour in zip((0.0, 0.3, 1.0), SERIES, strict=False):
     needed = [directions_needed(people, own) for people in counts]
     axes[0, 0].plot(counts, needed, "o-", color=colour, label=f"own part {own}")
-axes[0, 0].set(title="Directions that hold 95 % within people", xlabel="people", ylabel="directions", ylim=(0, None))
+axes[0, 0].set(title="Directions that hold 95 % of what varies within people", ylim=(0, None))
+axes[0, 0].set(xlabel="people", ylabel="directions")
 axes[0, 0].legend()
 to_picture(figure)
 
@@ -169,7 +172,8 @@ u = torch.nn.functional.normalize(whiten @ (x.T @ z / len(x)), dim=0)
 leace = x - x @ whiten @ u @ u.T @ colour
 for name, erased in {"plain projection": plain, "LEACE": leace}.items():
     left = (erased.T @ z / len(x)).abs().max()
-    print(f"{name:17} covariance with the label left {left:.0e}; mean squared change {(erased - x).square().sum(1).mean():6.2f}")
+    change = (erased - x).square().sum(1).mean()
+    print(f"{name:17} covariance with the label left {left:.0e}; mean squared change {change:6.2f}")
 
 # %% [markdown]
 # Both erase the label for every linear probe. The plain projection drags the loud direction along, because the means differ in it a little; LEACE knows
@@ -198,6 +202,7 @@ for size in (0.3, 0.1, 0.03, 0.01):
 # %%
 torch.manual_seed(0)
 start = torch.stack([torch.linspace(-2.5, 2.5, 6), 0.1 * torch.randn(6)], dim=1)
+print(f"at first  spread along the line {start[:, 0].std():.2f}, across {start[:, 1].std():.2f}")
 for name in ("cosine", "distance"):
     i = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([i], 0.03)
@@ -210,7 +215,7 @@ for name in ("cosine", "distance"):
         loss.backward()
         optimizer.step()
     spread, side = i.detach().std(0)
-    print(f"{name:9} loss {loss:.3f}; spread along the line {spread:.2f} (was {start[:, 0].std():.2f}), across {side:.2f}")
+    print(f"{name:9} loss {loss:.3f}; spread along the line {spread:.2f}, across {side:.2f}")
 
 # %% [markdown]
 # By distance the line may stay a line: places on it differ. The cosine has to bend it. But a distance knows a cheaper way as well, to move everybody further
