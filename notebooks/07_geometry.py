@@ -21,7 +21,7 @@
 # - from words to 60 numbers in time, and from these to pixels: a warp by hand, and three ways in which it fails;
 # - what a sharp clip proves, and what it does not.
 #
-# It takes about 1 minute on two cores. You need linear algebra: least squares and rotations.
+# It takes about 2 minutes on two cores. You need linear algebra: least squares and rotations.
 
 # %%
 import importlib.util
@@ -254,8 +254,8 @@ print(f"the dearest fit misses by {np.abs(miss(dear)).mean():.1%}, the usual one
 face_sheet(np.stack(pictures), labels, columns=4, size=220)
 
 # %% [markdown]
-# From one photo of one person the sum $\alpha + \beta$ can be known, its parts only by a prior. Where the person never changes, whatever is
-# taken off $a$ may be given to $i$. The same holds for $f = i + a$: **only several pictures of one person tell the two apart.** Here scans
+# The dear head gives part of her smile to its bones and leaves the rest unexplained: its error is larger, but no larger than landmarks are wrong anyhow.
+# Nothing in the one photo says which of the two is right; the prior does. Where a person never changes, what is taken off $a$ may be given to $i$. The same holds for $f = i + a$: **only several pictures of one person tell the two apart.** Here scans
 # of many people with many faces stand behind the shapes and the costs; in tutorial 3 and 4 it is the pairs in the data.
 #
 # ## 5 · From words to 60 numbers in time
@@ -419,7 +419,7 @@ labels = [", ".join(f"{name} {value}" for name, value in sliders.items()) or "at
 face_sheet(stills, labels, columns=3, size=240)
 
 # %%
-print(f"{time.perf_counter() - begun:.0f} seconds, of which it computed {time.process_time():.0f}")
+print(f"this tutorial ran for {time.perf_counter() - begun:.0f} seconds")
 
 # %% [markdown]
 # ## Exercises
