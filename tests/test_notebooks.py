@@ -124,7 +124,7 @@ def test_the_schematic_lights_what_is_named():
     assert np.array_equal(every, schematic.draw_schematic(*schematic.PARTS, *schematic.LOSSES))
     with pytest.raises(ValueError, match="no part soul; choose from photo, encoder"):
         schematic.draw_schematic("identity", "soul")
-    assert (schematic.BLUE, schematic.ORANGE, schematic.INK) == tuple(map(to_hex, (IDENTITY, ACTION, INK)))
+    assert tuple(map(to_hex, (IDENTITY, ACTION, INK))) == (schematic.BLUE, schematic.ORANGE, schematic.INK)
 
 
 def test_the_checks_can_fail():
