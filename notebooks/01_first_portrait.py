@@ -61,8 +61,8 @@ print(f"from the denoiser: {pipe.preset.frames} frames at {fps} a second, {size}
 #
 # ## Faces
 #
-# Two real people whose portraits are in the public domain (both come along with Python packages): Grace Hopper, whose face is nearly
-# neutral, and Eileen Collins, who smiles. And two who do not exist: they were rendered and ship as examples.
+# Two real people whose portraits are in the public domain (both come along with Python packages): Grace Hopper, whose mouth is closed and
+# whose face is stern, and Eileen Collins, who smiles. And two who do not exist: they were rendered and ship as examples.
 
 # %%
 import skimage.data
@@ -106,7 +106,7 @@ def strip(*clips, titles=(), at=(2, 8, 14, 24, 36)):
 strip(laugh)
 
 # %% [markdown]
-# The mouth was closed in the photo: teeth and tongue are painted (`made_of` says how much). All else are the photo's own pixels, moved. So
+# Nearly all are the photo's own pixels, moved. What a photo does not show, teeth say, is painted; `made_of` counts such pixels. So
 # of course it looks like her; whether the *method* keeps a person is asked where geometry is off, from tutorial 2 on.
 #
 # ## Scores
@@ -125,7 +125,8 @@ for name, clip in {"Hopper laughs": laugh, "Collins frowns": smiling}.items():
 strip(smiling, at=(0, 4, 7, 10, 14))
 
 # %% [markdown]
-# Beware: all of it is the model's own opinion, by the same reader that read the photo. Such scores compare two clips of yours. For claims, tutorial
+# A high *copied* is a question, not a verdict: where what was asked and what the photo shows have something in common, it is high
+# without anything being copied. Look at the clip. And beware: all of it is the model's own opinion, by the same reader that read the photo. Such scores compare two clips of yours. For claims, tutorial
 # 9 judges with networks that took no part.
 #
 # ## Seeds are takes

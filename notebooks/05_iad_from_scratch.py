@@ -45,7 +45,7 @@ from torch.nn import functional
 SMOKE = bool(os.environ.get("IAD_SMOKE"))  # a short run, for tests
 STEPS, PEOPLE = (60, 24) if SMOKE else (800, 160)
 plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
-rng, begun = np.random.default_rng(0), time.perf_counter()
+rng, begun = np.random.default_rng(0), time.process_time()
 
 # %%
 draw_schematic("facial", "identity", "action", "L_ID", "L_TA", "text", "text_action", "denoiser")
@@ -126,7 +126,7 @@ people = invent_people(PEOPLE + STRANGERS)
 performed = poses.reshape(-1, 5)
 frames = np.stack([draw_faces(person[None].repeat(len(performed), 0), performed) for person in people])
 frames = torch.from_numpy(frames).flatten(2).unflatten(1, (len(ACTIONS), TAKES))
-print(f"{tuple(frames.shape)}: people, actions, takes, numbers; {time.perf_counter() - begun:.0f} s")
+print(f"{tuple(frames.shape)}: people, actions, takes, numbers; {time.process_time() - begun:.0f} s")
 
 
 # %%
@@ -146,7 +146,7 @@ def show(rows, titles=(), labels=(), size=1.75):
     plt.show()
 
 
-show(frames[[0, 1, 2], :, 3], NAMES, ["person 0", "person 1", "person 2"], size=1.5)
+show(frames[[0, 1, 2], :, 3], NAMES, ["person 0", "person 1", "person 2"])
 
 # %% [markdown]
 # ## 2. Latents
@@ -365,14 +365,15 @@ COLOURS = ["#8b929c", "#2e5eaa", "#e27d38", "#009e73", "#cc79a7"]
 
 
 def draw_logs(logs):
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(10.6, 3.2), layout="constrained")
     titles = "obeyed: should be 1", "copied: should be 0"
     for panel, column, title in zip(panels, (1, 2), titles, strict=True):
         for (name, log), colour in zip(logs.items(), COLOURS, strict=False):
-            panel.plot(log[:, 0], log[:, column], label=name, color=colour, linewidth=2)
+            style = "--" if name == "another action, i" else "-"  # it lies on another curve
+            panel.plot(log[:, 0], log[:, column], style, label=name, color=colour, linewidth=2)
         panel.set(title=title, xlabel="step of training", ylim=(-0.05, 1.05), xlim=(0, STEPS))
         panel.grid(color="#e5e7eb")
-    panels[1].legend(frameon=False)
+    panels[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     plt.close(figure)
     return figure
 
@@ -394,7 +395,7 @@ def print_table(logs):
 
 
 print_table(logs)
-print(f"\n{time.perf_counter() - begun:.0f} seconds so far")
+print(f"\n{time.process_time() - begun:.0f} seconds of CPU so far")
 
 # %% [markdown]
 # Follow the grey curve. $f$ comes from the target's own clip and knows *how strongly* she smiles, which the words do not
@@ -493,7 +494,8 @@ show(rows, ["", *asks], ["action of", *["person of"] * 4])
 # - **One seed.** Set another in `train` before you trust a small difference; exercise 5.3 asks for it.
 
 # %%
-print(f"{time.perf_counter() - begun:.0f} seconds in all, {STEPS} steps for each of {len(models)} models")
+used = time.process_time() - begun
+print(f"{used:.0f} seconds of CPU in all, {STEPS} steps for each of {len(models)} models")
 
 # %% [markdown]
 # ## Exercises

@@ -65,7 +65,7 @@ for seed in range(2 if SMOKE else 5):
     print(f"seed {seed}: begins after {(way > way.max() / 3).argmax() / clip.fps:.2f} s")
 
 # %% [markdown]
-# A blink at the start deceives this measure. Better: look at the mouth only (`frames[:, 70:110, 40:90]`).
+# Takes begin at other times. A blink deceives this measure: it moves pixels, too. Better look at the mouth only.
 #
 # ## 2 · What a face embedding tells
 #
@@ -112,13 +112,13 @@ def rates(same, different):
 
 
 same = 0.35 + 0.08 * rng.standard_normal(100_000)
-normal, heavy = rng.standard_normal(100_000), rng.standard_t(3, 100_000) / 1.2
+normal, heavy = rng.standard_normal(100_000), rng.standard_t(5, 100_000) / 1.3
 for name, tail in {"bell curve": normal, "heavy tails": heavy}.items():
     eer, threshold, refused = rates(same, 0.65 + 0.08 * tail)
     print(f"{name:12} EER {eer:.1%}; at 1 in 1000: below {threshold:.2f}, {refused:.1%} of one's own refused")
 
 # %% [markdown]
-# The equal error rate is one point of a curve. Two recognisers may share it and differ in the tail, where a door is locked.
+# The equal error rate is one point of a curve. Two recognisers may nearly share it and differ in the tail, where a door is locked.
 #
 # ## 3 · Splitting by algebra
 #
@@ -190,7 +190,7 @@ for name, erased in {"plain projection": plain, "LEACE": leace}.items():
 # ### 4.1 Why points near 0 start off sideways
 #
 # Let $a = \varepsilon n$ with $\lVert n\rVert = 1$ and $\varepsilon$ small. Then $f - a \approx f$ and $\cos^2(f - a, a) \approx (f \cdot n)^2 / \lVert f\rVert^2$: it
-# depends on the direction $n$ only, not on the length. So the gradient has no part along $a$; across, it is $2\,(f\cdot n)\,(f - (f \cdot n)\,n) / (\lVert f\rVert^2 \varepsilon)$, which grows
+# depends on the direction $n$ only, not on the length. So along $a$ the gradient stays bounded; across, it is $2\,(f\cdot n)\,(f - (f \cdot n)\,n) / (\lVert f\rVert^2 \varepsilon)$, which grows
 # without bound as $\varepsilon \to 0$. A point near 0 first turns about 0 at full speed.
 
 # %%
@@ -224,8 +224,8 @@ for name in ("cosine", "distance"):
     print(f"{name:9} loss {loss:.3f}; spread along the line {spread:.2f}, across {side:.2f}")
 
 # %% [markdown]
-# By distance the line may stay a line: places on it differ. The cosine has to bend it. But a distance knows a cheaper way as well, to move everybody further
-# apart: the loss can be lowered by length alone. Therefore the library compares directions, and leaves length to the reconstructions.
+# The cosine has to bend the line, for on a line there are two directions only. The distance bends it less and makes it longer: it knows a cheaper way, to move
+# everybody further apart. Length alone lowers the loss. Therefore the library compares directions, and leaves length to the reconstructions.
 #
 # ### 4.3 Two on average
 #
