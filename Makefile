@@ -40,7 +40,8 @@ notebooks: .venv/.installed-dev
 	$(BIN)/python notebooks/run.py
 
 lab: .venv/.installed-dev
-	@$(INSTALL) jupyterlab -c constraints.txt
+	@$(INSTALL) jupyterlab ipywidgets -c constraints.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	$(BIN)/jupyter lab notebooks
 
 # A candidate counts only when it runs: a name on the PATH may be a stub without a Python behind it.

@@ -1,9 +1,11 @@
 """The wheel: what lies in it, and whether it works in an empty folder, far from the checkout."""
 
+import ast
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +13,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import jupytext
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
@@ -161,6 +164,29 @@ def test_the_wheel_works_in_an_empty_folder_and_writes_nothing_elsewhere(install
     assert (report["frames"], report["width"]) == (16, 128) and report["scores"]["identity"] > 0.3
     assert _list_files(folder) == {folder / "out.mp4"}
     assert _list_files(installed) == before
+
+
+def _list_imports(file: Path) -> list[str]:
+    """A tutorial's first cell, which says what is missing, and the imports of all its cells."""
+    cells = [cell.source for cell in jupytext.read(file).cells if cell.cell_type == "code"]
+    nodes = ast.parse("\n".join(cells)).body
+    return [cells[0], *(ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))]
+
+
+@pytest.mark.slow
+def test_tutorials_need_the_package_and_what_lies_beside_them(installed, tmp_path):
+    files = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+    folder, bare = tmp_path / "anywhere", tmp_path / "bare"
+    folder.mkdir()
+    bare.mkdir()
+    program = "\n".join(line for file in files for line in _list_imports(file))
+    for place in (folder, bare):
+        (place / "imports.py").write_text(program)
+    shutil.copy(ROOT / "notebooks" / "schematic.py", folder)
+    found = _call(installed, folder, "python", "imports.py")
+    assert found.returncode == 0, found.stderr
+    lost = _call(installed, bare, "python", "imports.py").stderr.splitlines()[-1]
+    assert lost == "ModuleNotFoundError: schematic not found: see notebooks/README.md, or make lab"
 
 
 @pytest.mark.slow
