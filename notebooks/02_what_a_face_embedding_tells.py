@@ -146,7 +146,7 @@ act_too = same & (action[one] == action[other])
 figure, axes = create_figure(7.2, 3.0)
 groups = {"two people": ~same, "one person, two actions": same & ~act_too, "one person, one action": act_too}
 for (name, mask), colour in zip(groups.items(), (SERIES[7], SERIES[0], SERIES[1]), strict=True):
-    axes[0, 0].hist(distance[mask], 60, (0, 1), density=True, alpha=0.6, color=colour, label=name)
+    axes[0, 0].hist(distance[mask], 60, range=(0, 1), density=True, alpha=0.6, color=colour, label=name)
 axes[0, 0].axvline(threshold, color="k", linestyle="--", linewidth=1)
 axes[0, 0].set(title=f"Pairs; dashed: equal error rate {eer:.1%}", xlabel="distance", ylabel="density")
 axes[0, 0].legend()
