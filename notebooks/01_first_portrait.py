@@ -28,6 +28,7 @@ if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
 
 # %%
+import os
 import tempfile
 from pathlib import Path
 
@@ -39,6 +40,8 @@ from schematic import draw_schematic
 from iad import Action, IaDPipeline
 from iad.plots import face_sheet
 from iad.plots.style import SERIES, create_figure, to_picture
+
+FPS = 4 if os.environ.get("IAD_SMOKE") else 24  # frames a second; few in tests
 
 # %% [markdown]
 # ## The whole in one picture
@@ -84,7 +87,7 @@ face_sheet(np.stack([face.image for face in found]), names, columns=4, size=176)
 # `size` is that of the frames in pixels, up to 1024; `duration` in seconds, up to 10; there are 24 frames a second.
 
 # %%
-laugh = pipe(hopper, "a woman laughs", size=320, seed=0)
+laugh = pipe(hopper, "a woman laughs", size=320, seed=0, fps=FPS)
 print("frames ", laugh.frames.shape, f"in {laugh.seconds:.1f} seconds")
 print("made of", {name: f"{share:.0%}" for name, share in laugh.made_of.items()})
 
@@ -136,7 +139,7 @@ strip(smiling, at=(0, 4, 7, 10, 14))
 # left the noise nothing to decide. Since then motion is sampled, not computed.)
 
 # %%
-ask = {"prompt": "a woman smiles", "size": 176}
+ask = {"prompt": "a woman smiles", "size": 176, "fps": FPS}
 takes = {seed: pipe(hopper, seed=seed, **ask) for seed in (0, 1, 2)}
 again = pipe(hopper, seed=0, **ask)
 assert np.array_equal(takes[0].frames, again.frames)  # same seed, same machine: the same, to the last bit
@@ -151,14 +154,14 @@ moved = {}
 for seed, clip in takes.items():
     moved[seed] = np.abs(clip.frames - clip.frames[:1].astype(float)).mean((1, 2, 3))
 for (seed, way), colour in zip(moved.items(), SERIES, strict=False):
-    axes[0, 0].plot(np.arange(len(way)) / 24, way, color=colour, label=f"seed {seed}")
+    axes[0, 0].plot(np.arange(len(way)) / FPS, way, color=colour, label=f"seed {seed}")
 axes[0, 0].set(title="Three takes of one smile", xlabel="seconds", ylabel="levels of 255", ylim=(0, None))
 axes[0, 0].legend()
 to_picture(figure)
 
 # %%
 apart = np.mean([np.abs(takes[0].frames.astype(int) - takes[s].frames).mean() for s in (1, 2)])
-peak = {seed: int(way.argmax()) / 24 for seed, way in moved.items()}
+peak = {seed: int(way.argmax()) / FPS for seed, way in moved.items()}
 display(Markdown(
     f"Takes differ by {apart:.1f} grey levels on average, and are furthest from where they began after "
     + ", ".join(f"{second:.1f} s (seed {seed})" for seed, second in peak.items()) + "."

@@ -518,11 +518,11 @@ print("focus, 4 at the start of training:", [round(f, 1) for b in adapted for f 
 # contradict each other and see whom it believes.
 
 # %%
-says = ["keeps a calm face", "opens the mouth", "closes the eyes"]
+says = ["keeps a calm face", "opens the mouth", "closes the eyes"][: 2 if SMOKE else 3]
 tokens = [say_action(prompt) for prompt in says]
 grid = np.stack([[make_clip(collins, token, words)[9] for token in tokens] for words in says])
-face_sheet(grid.reshape(-1, 128, 128, 3), [f"tokens: {s}" for s in says] * 3, columns=3, size=160,
-           titles=[f"words: {s}" for s in says])  # fmt: skip
+labels, titles = ([f"{what}: {s}" for s in says] for what in ("tokens", "words"))
+face_sheet(grid.reshape(-1, 128, 128, 3), labels * len(says), columns=len(says), size=160, titles=titles)
 
 # %%
 across, down = grid.astype(float).std(1).mean(), grid.astype(float).std(0).mean()
@@ -543,12 +543,12 @@ hand = told + (1.6 - 1) * (told - free) + (1.2 - 1) * (free - nobody)
 assert torch.allclose(Guidance(1.6, 1.2, 1.0, 1.0).combine(torch.cat([told, free, nobody])), hand, atol=1e-5)
 
 # %%
-words, person = (1.0, 1.6, 2.5, 6.0), (1.0, 1.2, 1.6, 3.0)
+words, person = ((6.0,), (3.0,)) if SMOKE else ((1.0, 1.6, 2.5, 6.0), (1.0, 1.2, 1.6, 3.0))
 shown = [make_clip(collins, eyes, "closes the eyes", words=g, person=1.0)[9] for g in words]
 shown += [make_clip(collins, eyes, "closes the eyes", words=1.0, person=g)[9] for g in person]
 print(f"mini's own scales: g = {GUIDED[0]}, g_i = {GUIDED[1]}")
 labels = [f"x {g:g}" for g in words + person]
-face_sheet(np.stack(shown), labels, columns=4, size=160, titles=["words, g", "person, g_i"])
+face_sheet(np.stack(shown), labels, columns=len(words), size=160, titles=["words, g", "person, g_i"])
 
 # %% [markdown]
 # Guidance exaggerates what distinguishes one row from the other, errors included: hard edges from the words, contrast and colour

@@ -228,7 +228,7 @@ print(f"FaceSim of iad: {wide[0]:.2f}, over people [{wide[1]:.2f}, {wide[2]:.2f}
 print(f"over clips, wrongly, [{narrow[1]:.2f}, {narrow[2]:.2f}]")
 
 # %%
-several = [people for people in drawn[:500] if len(set(people)) > 1]  # one alone has no covariance
+several = [people for people in drawn[:500] if np.ptp(z[people], 0).any()]  # else nothing varies
 ends = {arm: [share_copied(read[arm], people) for people in several] for arm in clips}
 panels = {
     "FaceSim": {arm: span(likeness[arm]) for arm in clips},
