@@ -41,7 +41,8 @@ from iad import Action, IaDPipeline
 from iad.plots import face_sheet
 from iad.plots.style import SERIES, create_figure, to_picture
 
-FPS = 4 if os.environ.get("IAD_SMOKE") else 24  # frames a second; few in tests
+SMOKE = bool(os.environ.get("IAD_SMOKE"))  # a short run, for tests
+FPS = 4 if SMOKE else 24  # frames a second
 
 # %% [markdown]
 # ## The whole in one picture
@@ -196,6 +197,7 @@ dials = {
 ask |= {"prompt": "a woman opens her mouth", "duration": 1.0}
 shown, labels = [], []
 for dial, values in dials.items():
+    values = values[-1:] if SMOKE else values
     shown += [pipe(hopper, **ask, **{dial: value}).frames[5] for value in values]
     labels += [f"{value:g}" for value in values]
 face_sheet(np.stack(shown), labels, columns=4, size=176, titles=list(dials))
