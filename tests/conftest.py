@@ -26,8 +26,14 @@ def photo(tmp_path_factory):
     return str(file)
 
 
+# Two processes take file after file, so what takes minutes goes first: neither ends long after the other.
+LONGEST = ("notebooks", "browser", "train_whole", "visitors", "app", "evaluation", "leakage", "faces")
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leave out what takes hours, unless the command line asks for it."""
+    """Begin with the longest files; leave out what takes hours, unless the command line asks for it."""
+    first = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.stem, len(first)))
     if "soak" not in config.option.markexpr:
         for item in items:
             if "soak" in item.keywords:

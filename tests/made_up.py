@@ -19,6 +19,11 @@ def cut_portrait() -> Path:
     return path
 
 
+def draw_wall(path: Path) -> None:
+    """Draw a picture without a face; it is narrow, because all of it is searched, at every scale and roll."""
+    Image.new("RGB", (480, 48), "gray").save(path)
+
+
 def make_pool(folder: Path, *, groups: int = 3, frames: int = 16, size: int = 128) -> Path:
     """Write one shard: `groups` groups of four clips of coloured blobs."""
     rng = np.random.default_rng(0)

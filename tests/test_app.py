@@ -14,6 +14,7 @@ import pytest
 from app_server import ROOT, list_cache, start_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from made_up import draw_wall
 from PIL import Image
 
 from iad.config import ARMS, PRESETS
@@ -195,7 +196,7 @@ def test_mistakes_are_told_in_a_sentence(client, photo, changes, sentence):
 
 def test_files_that_are_no_photo_are_told_in_a_sentence(client, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"not a picture")
-    Image.new("RGB", (200, 200), "gray").save(tmp_path / "wall.png")
+    draw_wall(tmp_path / "wall.png")
     with pytest.raises(AppError, match="not a JPEG"):
         ask(client, tmp_path / "photo.jpg")
     with pytest.raises(AppError, match="No face found"):

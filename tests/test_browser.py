@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from app_server import ROOT, start_app
 from fake_camera import write_camera
-from made_up import ASTRONAUT
+from made_up import ASTRONAUT, draw_wall
 from PIL import Image
 from twins import write_cogvideox
 
@@ -239,7 +239,7 @@ def test_an_upload_waits_for_consent(page, photo):
 
 
 def test_a_photo_without_a_face_is_told_in_red(page, tmp_path):
-    Image.new("RGB", (200, 200), "gray").save(tmp_path / "wall.png")
+    draw_wall(tmp_path / "wall.png")
     upload(page, tmp_path / "wall.png")
     assert "No face found" in read_toast(page)
     page.wait_for_selector("#generate", state="visible")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import ASTRONAUT
+from made_up import ASTRONAUT, draw_wall
 from PIL import Image
 
 import iad
@@ -184,8 +184,8 @@ def _draw(name, size, mode="RGB"):
         ("empty.jpg", _write("empty.jpg", b""), "empty"),
         ("cut.jpg", _write("cut.jpg", Path(PORTRAIT).read_bytes()[:9000]), "cut short"),
         ("tiny.png", _draw("tiny.png", (8, 8)), "8 x 8 pixels"),
-        ("huge.png", _draw("huge.png", (20_000, 20_000), "1"), "40 megapixels"),
-        ("wall.png", _draw("wall.png", (200, 200)), "No face found"),
+        ("huge.png", _draw("huge.png", (8_000, 5_200), "1"), "40 megapixels"),
+        ("wall.png", lambda folder: draw_wall(folder / "wall.png"), "No face found"),
         ("a.pkl", _write("a.pkl", pickle.dumps([1])), "pickle"),
         ("https://example.com/a.jpg", lambda _: None, "URL"),
     ],
@@ -445,7 +445,7 @@ def test_help_names_every_arm(capsys):
 
 def test_a_large_model_finds_faces_its_own_way(pipeline, tmp_path):
     photo = tmp_path / "wall.png"
-    Image.new("RGB", (200, 200), "grey").save(photo)
+    draw_wall(photo)
     assert _generate("--model", "some/large", reference=photo, output=tmp_path / "out.mp4") == 0
 
 

@@ -12,7 +12,7 @@ import pytest
 from app_server import start_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from made_up import ASTRONAUT
+from made_up import ASTRONAUT, draw_wall
 from PIL import Image, ImageDraw
 
 from iad import IaDPipeline
@@ -98,7 +98,7 @@ def test_mistakes_are_told_in_a_sentence(actions, changes, sentence):
 
 def test_the_photo_that_is_wrong_is_named(actions, tmp_path):
     wall, text = tmp_path / "wall.png", tmp_path / "text.png"
-    Image.new("RGB", (200, 200), "gray").save(wall)
+    draw_wall(wall)
     text.write_bytes(b"no picture")
     with pytest.raises(gr.Error, match=r"^.?wall\.png: No face found"):
         look(actions, [str(wall)])
@@ -172,7 +172,7 @@ def test_paper_is_cut_away_but_white_within_a_face_stays():
 
 def test_a_bad_photo_does_not_spoil_eight(actions, tmp_path):
     wall, broken = tmp_path / "wall.png", tmp_path / "broken.jpg"
-    Image.new("RGB", (200, 200), "gray").save(wall)
+    draw_wall(wall)
     broken.write_bytes(b"no picture")
     report, looked = look(actions, [*PAIRS, str(wall), str(broken)], consent=True)
     assert len(looked.faces) == 6 and len(report["notes"]) == 2
@@ -225,7 +225,7 @@ def test_two_faces_have_matrices_but_no_map(actions):
 
 def test_a_photo_without_a_face_is_named_and_the_others_are_shown(actions, tmp_path):
     wall = tmp_path / "<b>wall.png"
-    Image.new("RGB", (200, 200), "gray").save(wall)
+    draw_wall(wall)
     report, looked = look(actions, [PAIRS[0], str(wall), PAIRS[2]], consent=True)
     assert [face["file"] for face in report["faces"]] == [Path(PAIRS[k]).name for k in (0, 2)]
     assert looked.paths == (PAIRS[0], PAIRS[2]) and len(report["notes"]) == 1
