@@ -26,7 +26,7 @@ from iad.performing.actions import EIGHT_BASIC, Performed
 from iad.portraits import clips
 
 PAIRS = 16  # of people, in the swap test
-PICTURES = 400  # pairs of faces, where a picture is all that is made of them
+PICTURES = 400  # pairs of faces, where a picture at most is made of them
 SWAP_PROMPT = "a portrait of a person"  # what they do comes from the other face
 
 
@@ -150,9 +150,7 @@ def _sum_up(rows: Sequence[tuple[float, ...]], groups: np.ndarray) -> dict[str, 
     return {name: as_entry(interval(values, groups=groups)) for name, values in columns}
 
 
-def swap_embedded(
-    parts: Mapping[str, Float[Tensor, "n d"]], samples: Samples, *, draws: int = 400
-) -> dict[str, float]:
+def swap_embedded(parts: Mapping[str, Float[Tensor, "n d"]], samples: Samples) -> dict[str, float]:
     """Add i of A to a of B, and look for the nearest f: is it of A doing what B does?
 
     The candidates are everybody's mean f in each of the nine actions. Returned are shares of draws: `all`
@@ -164,7 +162,7 @@ def swap_embedded(
     where = [[(samples.person == p) & mask for mask in shown] for p in range(people)]
     known = np.stack([[rows["facial"][mask].mean(0) for mask in own] for own in where])
     rng, hits = np.random.default_rng(0), []
-    for _ in range(draws):
+    for _ in range(PICTURES):
         (one, other), (did, does) = (rng.choice(n, 2, replace=False) for n in (people, len(SHOWN)))
         i, a, again = (
             rng.choice(np.flatnonzero(where[p][k])) for p, k in ((one, did), (other, does), (one, does))

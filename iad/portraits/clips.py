@@ -54,10 +54,10 @@ def is_held_out(number: int) -> bool:
     return number % 8 == 3
 
 
-def usable_photos(folder: str | Path | None = None) -> list[tuple[PhotoRecord, PersonWords]]:
+def usable_photos() -> list[tuple[PhotoRecord, PersonWords]]:
     """List the labelled photo people that look nearly straight ahead and whose photo shows the whole head."""
     words = load_people_words()
-    records = leave_out_broken([r for r in load_photo_people(folder) if r.number in words])
+    records = leave_out_broken([r for r in load_photo_people() if r.number in words])
     return [(r, words[r.number]) for r in records if abs(_yaw(r)) < MAX_YAW and _head_room(r) > -MISSING]
 
 

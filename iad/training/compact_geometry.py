@@ -123,15 +123,14 @@ def compact_head(
 
 
 def measure_loss(
-    head: Head, compact: Head, kept: Int[np.ndarray, " k"], *, faces: int = 50, seed: int = 0
+    head: Head, compact: Head, kept: Int[np.ndarray, " k"], *, faces: int = 50
 ) -> dict[str, float]:
     """Compare random faces: what fewer directions lose at the vertices, what fewer vertices lose elsewhere.
 
     Returns:
         In head units (about a centimetre), and in percent of the distance between the eyes.
     """
-    rng = np.random.default_rng(seed)
-    weights = rng.normal(0, SCORE, (faces, len(head.identity))).astype(np.float32)
+    weights = np.random.default_rng(0).normal(0, SCORE, (faces, len(head.identity))).astype(np.float32)
     whole = np.tensordot(weights, head.identity.astype(np.float32), axes=1)[:, kept]
     modes = compact.identity.reshape(len(compact.identity), -1)
     found = np.linalg.lstsq(modes.T, whole.reshape(faces, -1).T, rcond=None)[0].T

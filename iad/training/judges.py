@@ -323,7 +323,7 @@ def _bars(values: Float[Tensor, "n 60"], width: int) -> list[np.ndarray]:
     return [np.repeat(bar[..., None], 3, axis=-1) for bar in bars]
 
 
-def train_scorers(preset: Preset, options: Options, *, only: Sequence[Judge] = JUDGES) -> Path:
+def train_scorers(preset: Preset, options: Options) -> Path:
     """Train the judges one after the other, each its share of the minutes; returns the folder of weights.
 
     Raises:
@@ -331,14 +331,12 @@ def train_scorers(preset: Preset, options: Options, *, only: Sequence[Judge] = J
         ValueError: no clip names its person.
     """
     pool = load_pool(options.clips)
-    whole = sum(SHARES[judge] for judge in only)
-    for judge in only:
+    for judge in JUDGES:
         if judge == "action":
             stage = ActionStage(preset, pool, seed=options.seed)
         else:
             stage = RecogniserStage(preset, pool, judge=judge, seed=options.seed)
-        share = SHARES[judge] / whole
-        config = options.loop("scorers", part=judge, share=share, weight_decay=0.05, cooldown=0.6)
+        config = options.loop("scorers", part=judge, share=SHARES[judge], weight_decay=0.05, cooldown=0.6)
         trained = fit(stage, config)
         checkpoint.save_part(options.weights, f"scorers-{judge}", trained[judge].state_dict(), half=True)
     checkpoint.save_preset(options.weights, preset)
