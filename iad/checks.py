@@ -19,7 +19,7 @@ def check_name(name: str, names: tuple[str, ...], *, what: str) -> None:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean '{near[0]}'? All of them: " if near else "choose one of "
-        raise ValueError(f"Unknown {what} '{name}'; {hint}{', '.join(names)}.")
+        raise ValueError(f"Unknown {what} '{name:.80}'; {hint}{', '.join(names)}.")
 
 
 def check_model(name: str) -> None:

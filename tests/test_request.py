@@ -19,6 +19,7 @@ from iad.request import OPTIONS, SETTINGS, Request, as_key, as_option, check_set
         ({"fps": "24"}, "'{fps}' must be a number, it is '24'."),
         ({"size": 65}, "{size} is 65; give an even number of pixels."),
         ({"arm": "entangld"}, "Unknown arm 'entangld'; did you mean 'entangled'?"),
+        ({"arm": "x" * 5000}, f"Unknown arm '{'x' * 80}'; choose"),
         ({"duration": 2.0, "num_frames": 9}, "{duration} and {num_frames} both say how long the clip is"),
         ({"paste_back": True, "arm": "consisid"}, "{paste_back} needs a face that is drawn"),
     ],

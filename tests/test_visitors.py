@@ -330,7 +330,9 @@ NO_CALLS = [
     ("cancel", ONE | {"fn_index": 9999}, 404),
     ("component_server", b"junk", 400), ("component_server", ONE | {"component_id": 9999}, 404),
     ("component_server", ONE | {"fn_name": "__init__"}, 404), ("component_server", {"fn_name": "draw"}, 400),
-    ("reset", {}, 400), ("upload", b"x", 400), ("upload?upload_id=1", {"files": "x"}, 400),
+    ("reset", {}, 400), ("reset", b"NaN", 400), ("reset", b'{"event_id": "\\ud800"}', 400),
+    ("queue/join", b'{"data": [], "fn_index": 1, "session_hash": "s", "trigger_id": NaN}', 400),
+    ("upload", b"x", 400), ("upload?upload_id=1", {"files": "x"}, 400),
     *((path, None, 404) for path in ("call/verify/nosuch", "queue/data?session_hash=nosuch", "queue/data")),
     ("upload_progress", None, 400),
 ]  # fmt: skip

@@ -19,11 +19,12 @@ NOT_TAKEN = f"What came is not what this address takes; {LISTED}"
 FULL = "So many runs wait here that one more would wait for long; come back in a few minutes."
 _TEXT, _WHOLE, _LIST = (str, "a text"), (int, "a whole number"), (list, "a list of values")
 _KINDS = {
-    "session_hash": _TEXT, "event_id": _TEXT, "fn_name": _TEXT, "fn_index": _WHOLE, "component_id": _WHOLE,
-    "data": _LIST,
+    "session_hash": _TEXT, "event_id": _TEXT, "fn_name": _TEXT, "oauth_token": _TEXT, "fn_index": _WHOLE,
+    "component_id": _WHOLE, "trigger_id": _WHOLE, "data": _LIST,
 }  # fmt: skip
 _NEEDED = {
     "queue/join": ("session_hash", "fn_index", "data"),
+    "reset": ("event_id",),
     "cancel": ("session_hash", "fn_index", "event_id"),
     "component_server": ("session_hash", "component_id", "fn_name"),
 }  # all else: data
@@ -54,7 +55,8 @@ def refuse_call(page: gr.Blocks, path: str, asked: dict[str, Any] | None) -> Ref
         return _refuse_names(page, name, asked)
     if path == "component_server":
         return _refuse_kinds(path, asked | {"data": []}) or _refuse_component(page, asked)
-    if refusal := _refuse_kinds(path, asked):
+    refusal = _refuse_kinds(path, asked)
+    if refusal or path == "reset":
         return refusal
     index = None if route == "call" else asked.get("fn_index")
     found = (x for x in page.fns.values() if (x.api_name == name if index is None else x._id == index))
@@ -73,11 +75,13 @@ def _refuse_kinds(path: str, asked: dict[str, Any]) -> Refusal | None:
         value, needed = asked.get(key), key in _NEEDED.get(path, ("data",))
         if (needed or value is not None) and (not isinstance(value, kind) or isinstance(value, bool)):
             return 400, f"'{key}' must be {words}; {LISTED}"
+        if isinstance(value, str) and not value.isascii():  # which no name here is
+            return 400, f"'{key}' must be plain letters and digits; {LISTED}"
     return None
 
 
 def _refuse_values(endpoint: Any, asked: dict[str, Any]) -> Refusal | None:
-    if asked.get("batched"):  # which nothing here is
+    if asked.get("batched") or asked.get("simple_format"):  # which nothing here is
         return 400, NOT_TAKEN
     came, named = len(asked["data"]), sum(not part.skip_api for part in endpoint.inputs)
     if came in (named, len(endpoint.inputs)) or endpoint.cancels:  # Gradio fills in a cancel's

@@ -51,7 +51,7 @@ HEADERS = {
     "Permissions-Policy": "microphone=(), geolocation=()",
 }
 RUNS = tuple(f"{API}/{name}" for name in ("queue/join", "call/", "run/", "api/"))
-CALLS = (*RUNS, f"{API}/cancel", f"{API}/component_server")  # what is posted there is looked at first
+CALLS = (*RUNS, *(f"{API}/{name}" for name in ("cancel", "reset", "component_server")))  # looked at first
 COUNTED = (*RUNS, f"{API}/upload", f"{API}/heartbeat/", f"{API}/component_server")
 MOST_SESSION = 64  # letters: each is remembered
 MOST_BODY, MOST_UPLOAD = 2_000_000, 10 * MOST_BYTES  # bytes

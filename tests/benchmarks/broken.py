@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from app_server import API, META, Visitor, read_log, start_app
 from made_up_broken import complain, damage, encode_pictures, encode_videos, make_png_head, write_gif
 
-from iad import cli
-from iad.batch.lines import read_requests
+from iad import IaDPipeline, cli
+from iad.batch.lines import BadLine, read_requests
+from iad.batch.results import RESULTS
 from iad.media.photos import load_image
 from iad.media.provenance import verify
 from iad.media.video import read_video
@@ -103,12 +104,19 @@ def on_command_line(words: list[str], output: Path) -> Outcome:
         except SystemExit as stop:
             code = stop.code
     lines = [line for line in said.getvalue().replace("\r", "\n").splitlines() if line.strip()]
-    left = [file.name for file in output.iterdir()]
+    left = [file.name for file in output.iterdir() if file.name != RESULTS]
     if code == 0:
         return "taken"
     if code != 2 or left or not lines or len(lines[-1]) < 20 or "Traceback" in said.getvalue():
         return f"exit code {code}, left {left}, {lines[-1:]}"
     return "clear"
+
+
+def read_batch(file: Path) -> Outcome:
+    """Read the requests of a file, of which each may be refused by itself."""
+    found: list[Any] = []
+    refused = complain(lambda: found.extend(read_requests(file, duration=2)))
+    return "clear" if refused or any(isinstance(line, BadLine) and line.error for line in found) else "taken"
 
 
 def on_page(status: int, words: str) -> Outcome:
@@ -130,6 +138,7 @@ class Inputs:
         self.table: dict[tuple[str, str], Counter[str]] = {}
         self.work, self.out = (Path(tempfile.mkdtemp()) for _ in range(2))
         self.visitor = Visitor(start_app())
+        IaDPipeline.create("tiny")  # so that no input's minute is spent on loading
 
     def note(self, kind: str, way: str, given: Any, call: Callable[[], Outcome]) -> None:
         """Try one input, and count how it ended."""
@@ -190,16 +199,19 @@ class Inputs:
             self.note("prompts", "Python", value, lambda v=value: in_python(lambda: parse_prompt(v)))
             self.note("prompts", "command line", value, lambda v=value: self.generate(prompt=v))
 
-    def try_calls(self) -> None:
-        """Lines of a batch, and bodies of calls."""
+    def try_batches(self) -> None:
+        """Lines of a batch, each with a strange value, or cut short."""
         for number, value in enumerate(STRANGE * 2):
             key = ("reference", "prompt", "seed", "name", "format", "other")[number % 6]
             line = json.dumps({"reference": "a.png", "prompt": "nods"} | {key: value})
-            (self.work / "a.jsonl").write_text(line if number % 5 else line[: len(line) // 2])
-            words = ["batch", str(self.work / "a.jsonl"), "--output", str(self.out), "--model", "nosuch"]
-            read = lambda file=Path(words[1]): read_requests(file, duration=2)  # noqa: E731
-            self.note("batches", "Python", line, lambda read=read: in_python(read))
+            file = self.work / "a.jsonl"
+            file.write_text(line if number % 5 else line[: len(line) // 2])
+            self.note("batches", "Python", line, lambda file=file: read_batch(file))
+            words = ["batch", str(file), "--output", str(self.out), "--model", "tiny"]
             self.note("batches", "command line", line, lambda words=words: on_command_line(words, self.out))
+
+    def try_calls(self) -> None:
+        """Bodies of calls."""
         for path in PATHS:
             for number, value in enumerate(STRANGE):
                 key = ("data", "fn_index", "session_hash", "event_id", "component_id")[number % 5]
@@ -234,7 +246,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     inputs = Inputs(options.seed, options.each)
-    for part in (inputs.try_files, inputs.try_words, inputs.try_calls):
+    for part in (inputs.try_files, inputs.try_words, inputs.try_batches, inputs.try_calls):
         part()
     if "Traceback" in read_log() or "A request failed" in read_log():
         inputs.note("the page's log", "page", "", lambda: f"it tells of a fault: {read_log()[-500:]}")
