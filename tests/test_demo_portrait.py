@@ -88,7 +88,7 @@ def test_a_link_fills_every_dial_with_its_own_value():
     query = {name: str(value).lower() for name, value in zip(names, values, strict=True)}
     (filled,) = fill.fn(gr.Request(query_params=query))
     labels = ["What happens", "Seed", "Length (seconds)", "In its whole photo", "Loop without a jump"]
-    labels += ["Pixels a side"]
+    labels += ["Pixels"]
     labels += ["Identity strength", "Action strength", "Photo detail", "Guidance", "Method"]
     assert [part.label for part in fill.outputs[3:]] == labels and filled[3:] == list(values)
 
