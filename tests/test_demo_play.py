@@ -161,8 +161,12 @@ def test_a_take_becomes_a_clip_that_says_what_it_is(room, monkeypatch):
             take = {"number": number, "seconds": faster * times[k]}
             room.draw({"key": key, "sliders": {"smile": times[k]}, "take": take})
     room.draw({"key": key, "take": {"number": 1, "seconds": 0.5}})  # late
-    ((clip, file),) = room.record(visitor("a"), lambda *_, **__: None)
-    assert clip == file
+    clip, file = next(making := room.record(visitor("a"), lambda *_, **__: None))
+    frames, fps = read_video(clip, 300)
+    grey = frames[:, 100:200, 100:200].mean(axis=(1, 2, 3))
+    assert clip == file and (len(frames), fps) == (48, 24) and np.diff(grey).min() > -1 and grey[-1] > 80
+    assert verify(clip).settings["played"] is True
+    making.close()
 
 
 def test_a_take_is_evened_out_and_too_short_a_one_told():

@@ -21,6 +21,8 @@ from iad.demo.studio import Studio
 from iad.demo.timeline import draw_timeline, write_rows
 from iad.demo.wording import draw_line
 from iad.faces import Box
+from iad.installation import EXAMPLES
+from iad.media.video import save
 from iad.request import Request
 from iad.text import parse_prompt
 
@@ -101,7 +103,7 @@ def test_a_link_fills_every_dial_with_its_own_value():
     query = {name: str(value).lower() for name, value in zip(names, values, strict=True)}
     (filled,) = fill.fn(gr.Request(query_params=query))
     labels = ["What happens", "Seed", "Length (seconds)", "In its whole photo", "Loop without a jump"]
-    labels += ["Pixels a side"]
+    labels += ["Pixels"]
     labels += ["Identity strength", "Action strength", "Photo detail", "Guidance", "Method"]
     assert [part.label for part in fill.outputs[3:]] == labels and filled[3:] == list(values)
 
@@ -148,6 +150,19 @@ def test_every_face_is_outlined_where_it_is_and_can_be_chosen():
     pressed = re.findall(r'data-index="(\d)" aria-pressed="(\w+)"', view)
     assert pressed == [("0", "false"), ("1", "true")] and "2 faces found" in view
     assert f'data-index="{OTHER_PHOTO}"' in view and "url(" not in view and "http" not in view
+
+
+def test_a_driver_that_will_not_do_says_why(tmp_path):
+    studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
+    wall = str(save(tmp_path / "wall.mp4", np.full((12, 96, 96, 3), 90, np.uint8), 24))
+    assert "Tick the box" in studio.look_at_driver(None, wall, "video", False)
+    assert "No face was found" in studio.look_at_driver(None, wall, "video", True)
+    (tmp_path / "broken.jpg").write_text("no picture")
+    assert "broken.jpg" in studio.look_at_driver(str(tmp_path / "broken.jpg"), wall, "picture", True)
+    assert studio.look_at_driver(None, wall, "words", True) == ""
+    face = EXAMPLES / "gallery" / "person-019.mp4"
+    if face.is_file():
+        assert studio.look_at_driver(None, str(face), "video", True) == ""
 
 
 def test_a_photo_without_consent_is_not_looked_at(photo, monkeypatch, tmp_path):

@@ -14,7 +14,7 @@ import gradio as gr
 from iad.demo.examples import list_faces
 from iad.demo.expressions import EXPRESSIONS, SLIDERS
 from iad.demo.faceview import FACE_JS
-from iad.demo.play_words import HELP, INTRODUCTION, SHOW_RECORDED_JS, TEMPLATE
+from iad.demo.play_words import HELP, INTRODUCTION, READ_JS, READING_JS, SHOW_RECORDED_JS, TEMPLATE
 from iad.demo.playroom import PlayRoom
 from iad.demo.runs import QUIET, when_closed
 from iad.demo.studio import Studio
@@ -45,18 +45,25 @@ def build_play(studio: Studio, consent: Any, tab: Any) -> PlayRoom:
     )  # fmt: skip
     _lay_out_recorded(room)
     gr.HTML(HELP)
-    fit = {"outputs": [stage, told], "api_visibility": "private", "concurrency_limit": 2}
+    gr.on([tab.select, stage.submit, cards.click, upload.upload], None, js=READING_JS, **QUIET)
+    # Gradio's own progress would fade the stage, and its words with it.
+    fit = {
+        "outputs": [stage, told], "api_visibility": "private", "concurrency_limit": 2,
+        "show_progress": "hidden",
+    }  # fmt: skip
     first = gr.State(0)  # another photo begins with its largest face
-    gr.on(
+    opened = gr.on(
         [tab.select, stage.submit], room.begin, [studio.photo, consent, studio.face],
         trigger_mode="always_last", **fit,
     )  # fmt: skip
+    opened.success(None, js=READ_JS, **QUIET)
     for event, choose, inputs in (
         (cards.click, studio.choose_picture, None),
         (upload.upload, lambda path: path, upload),
     ):
         chosen = event(choose, inputs, studio.photo, **QUIET)
-        chosen.success(room.begin, [studio.photo, consent, first], **fit)
+        fitted = chosen.success(room.begin, [studio.photo, consent, first], **fit)
+        fitted.success(None, js=READ_JS, **QUIET)
     when_closed(room.forget)
     return room
 

@@ -37,7 +37,7 @@ TEMPLATE = """
       <button type="button" class="play-words">More actions, in words</button></div>
     <div class="play-sliders">@sliders</div>
     <p class="play-heading" id="play-leads">Or let somebody lead</p>
-    <div class="cards" role="group" aria-labelledby="play-leads">@drivers</div>
+    <div class="cards" role="group" aria-labelledby="play-leads" tabindex="0">@drivers</div>
     <div class="play-buttons">
       <label class="play-file">Your own video
         <input type="file" accept="video/*,.mov,.m4v,.mkv" disabled></label>
@@ -47,6 +47,13 @@ TEMPLATE = """
     <p class="play-refused note" role="alert"></p>
   </div>
 </div>
+"""
+READING_JS = "() => { document.querySelector('.play-said').textContent = 'Reading the photo …'; }"
+READ_JS = """
+() => {
+  const said = document.querySelector('.play-said');
+  if (said.textContent.startsWith('Reading')) said.textContent = '';
+}
 """
 SHOW_RECORDED_JS = """
 () => {

@@ -217,7 +217,7 @@ def _lay_out_form() -> tuple[Any, Any, Any, Any]:
             whole = gr.Checkbox(False, label="In its whole photo", elem_id="whole", container=False)
             loop = gr.Checkbox(True, label="Loop without a jump", elem_id="loop", container=False)
         size = gr.Dropdown(
-            list(SIZES), value=SIZES[0], label="Pixels a side", min_width=104, scale=1, elem_id="size"
+            list(SIZES), value=SIZES[0], label="Pixels", min_width=100, scale=1, elem_id="size"
         )
     return duration, whole, loop, size
 
