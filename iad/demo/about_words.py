@@ -21,9 +21,9 @@ CLIP_SECONDS = "1.87"
 LEAD = """
 <p class="lead">IaD splits what an encoder sees in a photo of a face into <b class="identity">who it is</b>,
 <b class="action">what the face does</b>, and a rest, such as light. The first is kept, the second comes from
-your words or from another face, the rest is left out. So the smile in the photo stays in the photo. The
-idea is from the paper <a href="https://arxiv.org/abs/2606.22347" target="_blank" rel="noopener noreferrer">
-arXiv 2606.22347</a>, of which we know the abstract; the rest is our own reading.</p>
+your words or from another face, the rest is left out. So the smile in the photo stays in the photo. The idea
+is from <a href="https://arxiv.org/abs/2606.22347" target="_blank" rel="noreferrer">arXiv 2606.22347</a>, of
+which we know the abstract; the rest is our own reading.</p>
 """
 PARTS = (  # of the embedding: its colour, what it is, what becomes of it
     ("identity", "Who it is", "is kept"),
