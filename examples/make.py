@@ -47,6 +47,7 @@ DRIVERS = {  # file: who performs, and what
     ),
 }
 DRIVER_SIDE = 256
+DRIVER_CARD = 112, 3  # as CARD_SIDE and CARD_STEP
 STRIP = ("astronaut.mp4", "grace_hopper.mp4", "astronaut-laughs.mp4", "grace_hopper-winks.mp4")
 STRIP_SIDE = 144  # pixels of a picture in the strip
 
@@ -98,9 +99,10 @@ def make_cards() -> None:
         if file.stem in FOOTAGE:
             continue
         frames, fps = read_video(file, 240)
-        small = [cv2.resize(frame, (CARD_SIDE,) * 2, interpolation=cv2.INTER_AREA) for frame in frames]
+        side, step = DRIVER_CARD if file.parent.name == "drivers" else (CARD_SIDE, CARD_STEP)
+        small = [cv2.resize(frame, (side,) * 2, interpolation=cv2.INTER_AREA) for frame in frames]
         comment = write_record(read_metadata(file))
-        data = _encode_small(np.stack(small[::CARD_STEP]), fps / CARD_STEP, comment)
+        data = _encode_small(np.stack(small[::step]), fps / step, comment)
         seal = compute_seal(parse_record(comment), list_pictures(BytesIO(data)))
         target = file.parent / "cards" / file.name
         target.parent.mkdir(exist_ok=True)

@@ -74,11 +74,11 @@ def test_four_public_endpoints_with_typed_signatures(client):
     assert set(types) == {
         "photo", "prompt", "consent", "seed", "identity_scale", "action_scale", "guidance_scale",
         "face", "arm", "more_photos", "action_from", "driving_picture", "driving_video", "label",
-        "model", "detail_scale", "duration", "paste_back", "loop",
+        "model", "detail_scale", "duration", "paste_back", "loop", "size",
     }  # fmt: skip
     # the newest last, so that callers who count their arguments need not count anew
-    last = [p["parameter_name"] for p in endpoints["/generate"]["parameters"][-4:]]
-    assert last == ["detail_scale", "duration", "paste_back", "loop"]
+    last = [p["parameter_name"] for p in endpoints["/generate"]["parameters"][-5:]]
+    assert last == ["detail_scale", "duration", "paste_back", "loop", "size"]
     for endpoint in endpoints.values():
         assert endpoint["parameters"] and all(p["label"] for p in endpoint["parameters"])
 
