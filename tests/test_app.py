@@ -2,7 +2,11 @@
 
 import gzip
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -383,6 +387,21 @@ def test_a_pipeline_that_loads_in_the_background_is_waited_for(photo):
 def test_unknown_models_are_told_before_the_page_is_up():
     with pytest.raises(ValueError, match="no-such-model"):
         BackgroundPipeline("no-such-model")
+
+
+@pytest.mark.slow
+def test_the_command_tells_the_address_last_and_ends_when_told(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    surroundings = os.environ | {"IAD_MODEL": "tiny", "GRADIO_TEMP_DIR": str(tmp_path)}
+    words = [sys.executable, "-m", "iad", "demo", "--port", str(port), "--json"]
+    with subprocess.Popen(words, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE, text=True) as app:
+        told = next(line for line in app.stdout if line.startswith("{"))
+        with urllib.request.urlopen(json.loads(told)["address"] + "health") as answer:
+            assert answer.status == 200
+        app.send_signal(signal.SIGTERM)
+        assert app.wait(60) == 0 and not app.stdout.read()
 
 
 def test_words_follow_the_scores():

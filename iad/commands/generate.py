@@ -1,6 +1,7 @@
 """`python -m iad generate`, `batch` and `demo`: video portraits of the people in photos."""
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -128,7 +129,10 @@ def demo(arguments: argparse.Namespace) -> NoReturn:
 
     from iad.demo import launch
 
-    launch(port=arguments.port)
+    def tell(address: str) -> None:
+        print(json.dumps({"address": address}), flush=True)
+
+    launch(port=arguments.port, tell=tell if arguments.json else None)
 
 
 def check_photo(file: str, face: int | None = None) -> None:

@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from iad.demo.loading import BackgroundPipeline
@@ -122,10 +123,14 @@ def create_demo() -> Any:
     return build_demo(*_prepare())
 
 
-def launch(port: int | None = None) -> NoReturn:
+def launch(port: int | None = None, *, tell: Callable[[str], None] | None = None) -> NoReturn:
     """Serve the app until it is interrupted, and end the process.
 
     The page is up while the models still load; only ZeroGPU wants the large one loaded before.
+
+    Args:
+        port: by default Gradio's own.
+        tell: is called with the page's address when it is up.
 
     Raises:
         ValueError: no such model, no weights of it, a setting or a certificate that will not do, a port that
@@ -139,11 +144,13 @@ def launch(port: int | None = None) -> NoReturn:
     demo = build_demo(pipeline, full_size)
     if full_size is not None and full_size.hardware.accelerator == "zerogpu":
         full_size.start(here=True)
-    serve(demo, port=port, wait=False)
-    pipeline.start()
-    if full_size is not None and full_size.hardware.named:
-        full_size.start()
     try:
+        address = serve(demo, port=port, wait=False)
+        if tell is not None:
+            tell(address)
+        pipeline.start()
+        if full_size is not None and full_size.hardware.named:
+            full_size.start()
         threading.Event().wait()
     except KeyboardInterrupt:
         house.leave()  # first, so that the runs that go on end at their next step
