@@ -52,7 +52,7 @@ class _Composer(Teller):
             self._one, self._two, self._three, self._beside_denial, self._nothing, self._mixed, self._parts,
             self._not_that_side, self._with_hands, self._two_sides,
         )  # fmt: skip
-        shares = (0.36, 0.18, 0.03, 0.16, 0.07, 0.04, 0.03, 0.03, 0.05, 0.05)
+        shares = (0.29, 0.25, 0.03, 0.16, 0.07, 0.04, 0.03, 0.03, 0.05, 0.05)
         return shapes[int(self.rng.choice(len(shapes), p=shares))]()
 
     def contradict(self) -> Spoken:
@@ -96,7 +96,8 @@ class _Composer(Teller):
         return Spoken(text, (meaning,), self._note(entry))
 
     def _two(self) -> Spoken:
-        return self._at_once(2, often=0.15) or self._one()
+        pool = _named() if self.rng.random() < 0.4 else ()  # what people ask for most
+        return self._at_once(2, pool=pool, often=0.15) or self._one()
 
     def _three(self) -> Spoken:
         return self._at_once(3) or self._two()
@@ -222,10 +223,20 @@ def _list_entries(*, calm: bool, with_verb: bool) -> tuple[list[Entry], np.ndarr
     """List gestures with their chances: the more there is to say of one, and named actions more."""
     entries = [e for e in load_lexicon().values() if calm or e.name != "neutral"]
     entries = [e for e in entries if not with_verb or e.words["verb"]]
-    named = [e.name in ACTIONS or f"{e.name.removesuffix(' to one side')} left" in ACTIONS for e in entries]
+    named = [_is_named(e) for e in entries]
     wordings = [sum(map(len, e.words.values())) for e in entries]
     weights = np.where(named, _OFTEN, 1.0) * np.sqrt(wordings)
     return entries, weights / weights.sum()
+
+
+def _is_named(entry: Entry) -> bool:
+    return entry.name in ACTIONS or f"{entry.name.removesuffix(' to one side')} left" in ACTIONS
+
+
+@cache
+def _named() -> tuple[Entry, ...]:
+    """List the named actions that do something."""
+    return tuple(e for e in load_lexicon().values() if _is_named(e) and e.name != "neutral")
 
 
 @cache
