@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import time
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from held_out_prompts import Prompt, load_prompts
 
 from iad.checkpoint import load_part
 from iad.config import PRESETS
+from iad.geometry.coefficients import COLUMN
 from iad.performing import Performer, perform_prompt, perform_segments, track_to_code
 from iad.performing.actions import ACTIONS, Performed, perform
 from iad.performing.motions import Typical
@@ -40,6 +41,13 @@ STRANGE = (
     "Der Mann lächelt freundlich", "elle ferme les yeux", "plays the violin", "walks along the beach",
     "smiles without smiling", "she nods and does not nod", "a red balloon over the city", SCENE,
 )  # fmt: skip
+TOGETHER = {  # a number of the track that shows each, and of what no two are done at once
+    "smiles": ("mouthSmile_L", "mouth"), "opens her mouth": ("jawOpen", "jaw"),
+    "winks": ("eyeBlink_L", "eyes"), "closes her eyes": ("eyeBlink_R", "eyes"),
+    "raises her eyebrows": ("browInnerUp_L", "brows"), "furrows her brow": ("browDown_L", "brows"),
+    "turns her head left": ("yaw", "head"), "shakes her head": ("yaw", "head"),
+    "nods": ("pitch", "head"), "tilts her head": ("roll", "head"),
+}  # fmt: skip
 
 
 class Measured:
@@ -92,6 +100,20 @@ class Measured:
     def _canonical(name: str) -> np.ndarray:
         deeds = [Performed((name,), 0.0, SECONDS)]
         return track_to_code(perform(deeds, rng=Typical(), frames=FRAMES, fps=24, idle=False))
+
+    def do_both(self) -> dict:
+        """Tell two at once, in either order: does each show half of what it shows alone?"""
+        alone = {words: self._reach(f"she {words}", words) for words in TOGETHER}
+        pairs = [(a, b) for a, b in permutations(TOGETHER, 2) if TOGETHER[a][1] != TOGETHER[b][1]]
+        wrong = [
+            f"{a} and {b}"
+            for a, b in pairs
+            if any(self._reach(f"she {a} and {b}", words) < 0.5 * alone[words] for words in (a, b))
+        ]
+        return {"both shown": round(1 - len(wrong) / len(pairs), 3), "of": len(pairs), "wrong": wrong}
+
+    def _reach(self, text: str, words: str) -> float:
+        return float(np.abs(self.perform(text).track[:, COLUMN[TOGETHER[words][0]]]).max())
 
     def stay_calm(self) -> dict:
         """Count words without an action at which the face stays calm."""
@@ -147,6 +169,7 @@ def measure(weights: Path, part: str) -> dict:
     plain = [p for p in load_prompts(part) if p.kind not in ("negation", "two") and "<" not in p.wanted]
     found["takes"] = measured.vary(plain[::3])
     if part == "report":
+        found["two at once"] = measured.do_both()
         found["named actions"] = measured.name_actions()
     return found | {"CPU ms a clip": measured.time_clips()}
 
