@@ -103,7 +103,8 @@ class IaDPipeline(Model):
         begun = time.perf_counter()
         self._check(request)
         arm = request.arm
-        people = [self._prepare(load_image(photo), request.face) for photo in request.references]
+        photos = [load_image(photo) for photo in request.references]
+        people = [self._prepare(photo, request.face) for photo in photos]
         faces = [person.face for person in people]
         share = request.detail_scale * min(request.identity_scale, 1)
         fitted, notes = people[0].fit(arm) if share else (None, [])

@@ -262,7 +262,7 @@ def test_a_portrait_follows_a_clip_a_video_and_a_camera(browser_with_camera, tmp
     page.wait_for_selector(".play-refused", state="hidden")
     for _ in range(2):
         wait_for_another_picture(page, seen)
-    assert "pictures a second" in page.inner_text(".play-said")
+    page.wait_for_selector(".play-said:has-text('pictures a second')")
     page.set_input_files(".play-file input", str(ROOT / "examples" / "gallery" / "person-019.mp4"))
     for _ in range(2):
         wait_for_another_picture(page, seen)
@@ -330,7 +330,7 @@ def test_one_of_two_faces_is_chosen_by_a_click(page, tmp_path):
 def test_the_timeline_and_the_prompt_say_the_same(page):
     page.fill("#prompt textarea", "a man [0-1s] smiles")
     page.click("#timeline button")
-    page.wait_for_function("document.querySelector('#bars .timeline span').innerText === 'smiles'")
+    page.wait_for_function("document.querySelector('#bars .timeline span')?.innerText === 'smiles'")
     page.fill("#bars [aria-label='Action, row 2']", "nods")
     page.keyboard.press("Enter")
     wait_for_prompt(page, "a man [0-1s] smiles [1-2s] nods")

@@ -1,6 +1,7 @@
 """The command line keeps its contract: files and JSON; or one sentence and exit code 2."""
 
 import json
+import os
 import pickle
 import socket
 import subprocess
@@ -307,7 +308,8 @@ def test_what_is_wrong_with_the_words_is_told_before_anything_is_loaded(tmp_path
     ]  # fmt: skip
     look = f"import sys; from iad import cli; assert {{cli.main(words) for words in {wrong}}} == {{2}}"
     look += "; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", look], check=True, cwd=tmp_path, timeout=300)
+    found = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", look], check=True, cwd=tmp_path, env=found, timeout=300)
     assert list(tmp_path.iterdir()) == []
 
 
