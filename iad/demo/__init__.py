@@ -137,6 +137,8 @@ def launch(port: int | None = None, *, tell: Callable[[str], None] | None = None
             is taken.
     """
     check_port(port)
+    # Networks as small as mini's only lose by threads of their own; torch reads this when it is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     house = open_house()
     signal.signal(signal.SIGTERM, _interrupt)
     tempfile.tempdir = str(house.folder / "tmp")  # what is half written goes with the rest

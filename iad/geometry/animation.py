@@ -4,6 +4,7 @@
 head, at the resolution that the frames ask for; `paste_back` puts frames into the whole photo again.
 """
 
+import functools
 import math
 import os
 import threading
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+from threadpoolctl import ThreadpoolController
 
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN, EXPRESSIONS, split_gaze
 from iad.geometry.curves import ease
@@ -120,7 +122,9 @@ class AnimatedPhoto:
             colours, source[number] = face.draw(track[number], plate, finer=3 if size <= 256 else 2)
             round_colours(colours, face.textures.grey, frames[number])
 
-        with ThreadPoolExecutor(threads or min(os.cpu_count() or 1, 8)) as pool:
+        # Frames are drawn side by side, and threads of each product's own would only wait for one another.
+        side_by_side = ThreadPoolExecutor(threads or min(os.cpu_count() or 1, 8))
+        with _find_libraries().limit(limits=1, user_api="blas"), side_by_side as pool:
             list(pool.map(draw, range(len(track))))
         return Drawn(frames, source)
 
@@ -189,6 +193,11 @@ class AnimatedPhoto:
                     cut=True,
                 )
             return self._faces[size]
+
+
+@functools.cache
+def _find_libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _look_up(frame: np.ndarray, columns: np.ndarray, rows: np.ndarray, scale: float) -> np.ndarray:

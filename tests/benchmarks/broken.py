@@ -1,6 +1,6 @@
 """Broken and hostile inputs by every way in: how many end in one clear sentence, and does any not?
 
-    python tests/benchmarks/broken.py [--each 40] [--seed 0]
+    python -m tests.benchmarks.broken [--each 40] [--seed 0]
 
 Files are damaged, words and numbers are wrong, calls are none. Each input goes through the command line,
 Python and the page. It is clear where it ends in one sentence (exit code 2, a status from 400 to 499) and

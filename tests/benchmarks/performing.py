@@ -1,4 +1,4 @@
-"""How well T performs: `python tests/benchmarks/performing.py --weights FOLDER --output DIR`.
+"""How well T performs: `python -m tests.benchmarks.performing --weights FOLDER --output DIR`.
 
 Prompts that training never saw (`tests/held_out_prompts.tsv`, and `HELD_OUT_PHRASINGS` of the named actions)
 are performed without a seed and judged by the coefficients of the track. Writes `performing.json`.

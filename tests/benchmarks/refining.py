@@ -1,6 +1,6 @@
 """How much nearer to the truth the refiner brings drawn mouths, on people whom training never saw.
 
-    python tests/benchmarks/refining.py [--people 200] [--picture sheet.png]
+    python -m tests.benchmarks.refining [--people 200] [--picture sheet.png]
 
 Held-out photo people perform something else, the picture of that is made to do what the photo shows, and that
 is compared with the photo, before and after the refiner: mean absolute error of colours from 0 to 1.

@@ -1,6 +1,6 @@
 """Many visitors of the app at once, for minutes: are all answered rightly, and is nothing left behind?
 
-    python tests/benchmarks/soak.py [--seconds S] [--clients 16] [--browsers 0] [--model M] [--app D]
+    python -m tests.benchmarks.soak [--seconds S] [--clients 16] [--browsers 0] [--model M] [--app D]
 
 Each caller of the raw interface uploads photos, asks for clips, faces and verdicts; some cancel, some leave
 in the middle, some send nonsense. An answer counts as wrong that is not the one which the same request got

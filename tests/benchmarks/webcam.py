@@ -1,6 +1,6 @@
 """How quickly the Play tab answers sliders, a clip and a webcam, in a browser; run on an idle machine.
 
-    python tests/benchmarks/webcam.py [--seconds 20] [--screenshot FILE]
+    python -m tests.benchmarks.webcam [--seconds 20] [--screenshot FILE]
 
 A Chromium without a window opens the app; its camera films a portrait that sways. One JSON object is printed:
 milliseconds from a slider's move to the picture on the screen, beside those of the bare drawing in Python;
