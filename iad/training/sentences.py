@@ -28,6 +28,7 @@ SIDES = ("left", "right")
 _ASIDE = re.compile(r"\b(?:to|off to|over to) (?:the|her|his|their|my|your) (?:left|right)$")
 # Words for degrees: after a verb, before an adjective, before a noun.
 DEGREES = {float(degree): words for degree, words in WORDS["degree"].items()}
+PLAINEST = 0.2  # share of verbs that are the plainest of their gesture, which an entry names first
 
 Subject = Pronoun | Literal["I", "you"]
 AnyForm = Literal["base", "third", "gerund", "with", "part", "cue"]
@@ -119,7 +120,8 @@ class Teller:
     def _verb_kinds(self, entry: Entry) -> list[tuple[str, bool]]:
         """Draw verb phrases in their base form from each kind; True where a degree stands inside."""
         rng, words, found = self.rng, entry.words, []
-        found += [(pick(rng, words["verb"]), False)] * 4 if words["verb"] else []
+        verbs = words["verb"][: 1 if rng.random() < PLAINEST else None]
+        found += [(pick(rng, verbs), False)] * 4 if verbs else []
         if words["adj"]:
             adj, verb = pick(rng, words["adj"]), pick(rng, WORDS["adjective verbs"])
             shapes = (f"{verb} ^ {adj}", f"have a(n) ^ {adj} look", f"make a(n) ^ {adj} face")

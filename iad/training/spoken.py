@@ -52,7 +52,7 @@ class _Composer(Teller):
             self._one, self._two, self._three, self._beside_denial, self._nothing, self._mixed, self._parts,
             self._not_that_side, self._with_hands, self._two_sides,
         )  # fmt: skip
-        shares = (0.29, 0.25, 0.03, 0.16, 0.07, 0.04, 0.03, 0.03, 0.05, 0.05)
+        shares = (0.26, 0.3, 0.03, 0.14, 0.07, 0.04, 0.03, 0.03, 0.05, 0.05)
         return shapes[int(self.rng.choice(len(shapes), p=shares))]()
 
     def contradict(self) -> Spoken:
@@ -96,7 +96,7 @@ class _Composer(Teller):
         return Spoken(text, (meaning,), self._note(entry))
 
     def _two(self) -> Spoken:
-        pool = _named() if self.rng.random() < 0.4 else ()  # what people ask for most
+        pool = _movements() if self.rng.random() < 0.5 else ()  # what people ask for most
         return self._at_once(2, pool=pool, often=0.15) or self._one()
 
     def _three(self) -> Spoken:
@@ -234,9 +234,10 @@ def _is_named(entry: Entry) -> bool:
 
 
 @cache
-def _named() -> tuple[Entry, ...]:
-    """List the named actions that do something."""
-    return tuple(e for e in load_lexicon().values() if _is_named(e) and e.name != "neutral")
+def _movements() -> tuple[Entry, ...]:
+    """List the named actions that do something, those that are no feeling twice."""
+    named = tuple(e for e in load_lexicon().values() if _is_named(e) and e.name != "neutral")
+    return named + tuple(entry for entry in named if not entry.words["adj"])
 
 
 @cache
