@@ -1,5 +1,6 @@
 """What visitors can reach from outside: raw requests to a running app, as somebody means harm or mistakes."""
 
+import itertools
 import json
 import platform
 import re
@@ -315,6 +316,7 @@ def test_what_is_no_value_is_told_in_a_sentence(address, photo, way):
 
 ONE = {"session_hash": "s", "fn_index": 1, "event_id": "x", "component_id": 1, "fn_name": "draw"}
 ONE |= {"data": [None]}
+NO_EVENTS = (None, "x", {}, {"index": "x"}, {"rows": 1})
 NO_CALLS = [
     ("call/nosuch", {"data": []}, 404), ("call/verify", {}, 400), ("call/verify", b"rubbish", 400),
     ("call/verify", [1], 400), ("call/verify", b"[" * 9999, 400), ("call/verify", {"data": []}, 400),
@@ -347,7 +349,12 @@ def test_what_is_no_call_is_told_in_a_sentence_and_logged_nowhere(address):
         assert answer.status_code == status, (path, body, answer.text)
         assert told[0] in "'" or told[0].isupper() or told[0].isdigit(), told
         assert told.endswith(".") and len(told) > 20 and "Gradio" not in told, told
-    assert read_log() == before
+    clicks = [part for part in visitor.config["dependencies"] if part["collects_event_data"]]
+    for part, rubbish in itertools.product(clicks, NO_EVENTS):
+        sent = {"fn_index": part["id"], "data": [None] * len(part["inputs"]), "event_data": rubbish}
+        answer = visitor.http.post(f"{API}/run/predict", json=sent)
+        assert answer.status_code == 400 and answer.json()["error"].endswith("."), (part["id"], rubbish)
+    assert clicks and read_log() == before
 
 
 def test_nobody_s_word_makes_addresses_of_another_host(address):

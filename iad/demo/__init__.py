@@ -19,7 +19,7 @@ from iad.demo.visitors import open_house
 from iad.installation import check_installed
 from iad.media.photos import MOST_BYTES
 
-MOST_WAITING = 20
+MOST_WAITING = 40
 KEPT_SECONDS = 3600  # files older than this are deleted, looked for as often
 
 
