@@ -13,7 +13,7 @@ from iad.geometry.coefficients import EXPRESSIONS
 from iad.geometry.drawing import draw
 from iad.geometry.head import load_geometry
 from iad.geometry.moving import MovingFace
-from iad.geometry.refining import SIDE, Repair, _add, create_refiner, cut, cut_look, eye_distance, place
+from iad.geometry.refining import MOST, SIDE, Repair, _add, create_refiner, cut, cut_look, eye_distance, place
 from iad.models.parts import create_parts, load_parts, split_parts
 from iad.models.reading import create_reader
 from iad.training.loop import fit
@@ -89,6 +89,21 @@ def test_the_inside_of_a_mouth_that_is_wide_open_is_left_to_geometry(photo, busy
     x, y = marks.astype(int).T
     wide, grin = (changed[k, y[k] - 1 : y[k] + 1, x[k] - 3 : x[k] + 3] for k in (0, 1))
     assert not wide.any() and grin.all()
+
+
+def test_lips_that_roll_in_are_left_to_geometry(photo, busy):
+    track = track_of({"mouthPress": 0.8, "mouthRollUpper": 0.8, "mouthRollLower": 0.8})
+    repair, drawn = Repair(busy, photo), photo.render(track, size=192)
+    assert repair.measure_change(track)[0] == 1
+    assert (repair(drawn, track) == drawn.frames).all()
+
+
+def test_it_adds_no_more_than_a_face_can_take(busy):
+    """One that met faces unlike those it learned from made a pair of white teeth on closed lips."""
+    torch.nn.init.normal_(busy.to_change.weight, std=9.0)
+    looks = torch.rand(2, 6, SIDE, SIDE)
+    change = busy(looks, busy.encode_photo(looks), torch.zeros(2, 120))
+    assert 0.9 * MOST < change.abs().max() <= MOST
 
 
 def test_a_turn_of_the_head_alone_is_no_reason(photo, busy):

@@ -22,11 +22,14 @@ from iad.geometry.renderer import FILLED, PAINTED
 
 SIDE = 96  # pixels of a look
 REACH = 0.72  # half its side, in eye distances
+MOST = 0.25  # that is added to a colour; a network that meets the unknown may add anything
 INSIDE = 0.8  # what the channel of lips is more than between them
 LOOK = 6  # its channels: colour, lips, painted, filled in
 _MOUTH = slice(48, 68)
 _CALM, _BUSY = 0.010, 0.030  # eye distances that landmarks move on average: nothing to repair; all of it
-_GRIN, _WIDE = 0.10, 0.18  # eye distances between the lips: few photos show wider, which are left to geometry
+# Eye distances between the lips. What photos seldom show is left to geometry: lips rolled in, which overlap,
+# and wide mouths; and between lips that hardly part no teeth are made up.
+_ROLLED, _MET, _PARTED, _GRIN, _WIDE = -0.02, -0.008, 0.04, 0.10, 0.18
 _CHUNK = 16  # frames that go through the network at once: more do not fit the processor's cache
 
 
@@ -107,7 +110,7 @@ class Refiner(nn.Module):
         change, mask = pixel_shuffle(self.to_change(fine.relu()), 2).split((3, 1), dim=1)
         inside = looks[:, 3:4] > INSIDE
         change = torch.where(inside, change.mean(1, keepdim=True), change)  # teeth take on no colour
-        return change * mask.sigmoid() * self.fade
+        return MOST * (change / MOST).tanh() * mask.sigmoid() * self.fade
 
 
 def create_refiner(preset: Preset) -> Refiner:
@@ -143,17 +146,14 @@ class Repair:
             change = self.refiner(_to_tensor(looks, known[0]), known, tracks)
             change = rearrange(change.float(), "b c h w -> b h w c").cpu().numpy() * 255
             for (k, points, there), look, added in zip(part, looks, change, strict=True):
-                added[look[..., 3] > 255 * INSIDE] *= self._trust_inside(points)
-                _add(frames[k], added * gains[k], there, grey=grey)
+                gap = measure_gap(points)
+                added[look[..., 3] > 255 * INSIDE] *= _share(gap, 0, _PARTED) * _share(gap, _WIDE, _GRIN)
+                _add(frames[k], added * gains[k] * _share(gap, _ROLLED, _MET), there, grey=grey)
         return frames
 
     @property
     def _length(self) -> float:
         return eye_distance(self.marks)
-
-    def _trust_inside(self, points: Float[np.ndarray, "68 2"]) -> float:
-        gap = np.linalg.norm(points[62] - points[66]) / eye_distance(points)
-        return float(np.clip((_WIDE - gap) / (_WIDE - _GRIN), 0, 1))
 
     def _look_at_photo(self, size: int) -> tuple[list[Tensor], bool]:
         like = next(self.refiner.parameters())
@@ -181,6 +181,17 @@ class Repair:
 def eye_distance(marks: Float[np.ndarray, "68 2"]) -> float:
     """Return how far the middles of the eyes lie apart."""
     return float(np.linalg.norm(marks[36:42].mean(0) - marks[42:48].mean(0)))
+
+
+def measure_gap(marks: Float[np.ndarray, "68 2"]) -> float:
+    """Return how far the lips are apart, in eye distances; below 0 where they overlap."""
+    down = marks[33] - marks[27]
+    between = (marks[[65, 66, 67]] - marks[[63, 62, 61]]).mean(0)
+    return float(between @ down / max(np.linalg.norm(down), 1e-6) / eye_distance(marks))
+
+
+def _share(value: float, none: float, whole: float) -> float:
+    return float(np.clip((value - none) / (whole - none), 0, 1))
 
 
 def place(marks: Float[np.ndarray, "68 2"], length: float) -> Float[np.ndarray, "2 3"]:
