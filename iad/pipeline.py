@@ -35,7 +35,7 @@ from iad.models.predicting import Conditions, Guidance, denoise
 from iad.models.scoring import Judge
 from iad.models.splitting import Reference, face_notes
 from iad.performing import Performance, perform_segments, track_to_code
-from iad.request import DURATION, FPS, Request, check_duration
+from iad.request import DURATION, FPS, Request, check_duration, check_frames
 from iad.result import Result
 from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
 
@@ -113,6 +113,7 @@ class IaDPipeline(Model):
         driver = None if request.action_reference is None else self._read_driver(request, seconds, fps)
         asked = {"seconds": seconds, "fps": fps, "seed": request.seed}
         moved = self._perform(request.prompt, request.timeline, driver, **asked)
+        check_frames(len(moved.track), size)
         if request.loop:
             moved = replace(moved, track=close_loop(moved.track, fps))
         track, guidance = scale_track(moved.track, request.action_scale), self._guidance(request)

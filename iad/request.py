@@ -19,6 +19,7 @@ FPS, MOST_FPS = 24, 60  # of what is drawn
 SHORTEST, LONGEST = 0.1, 10.0  # seconds
 DURATION = 2.0  # seconds, where nothing says how long a clip is to be
 SMALLEST, LARGEST = 64, 1024  # pixels a side
+MOST_PIXELS = 300_000_000  # of all frames together, which are held at once: 900 MB
 _KINDS = {
     bool: (bool, "true or false"), str: (str, "a text"), int: (int, "a whole number"),
     float: (Real, "a number"),
@@ -209,6 +210,19 @@ def check_duration(seconds: float | None) -> float | None:
     if seconds is not None and not SHORTEST <= seconds <= LONGEST:
         raise ValueError(f"The clip lasts {seconds:g} s; give {SHORTEST:g} to {LONGEST:g} seconds.")
     return seconds
+
+
+def check_frames(count: int, size: int) -> None:
+    """Refuse a clip that would not fit into memory.
+
+    Raises:
+        ValueError: so many frames of `size` pixels a side have more than `MOST_PIXELS`.
+    """
+    if count * size**2 > MOST_PIXELS:
+        raise ValueError(
+            f"{count} frames of {size} x {size} pixels are too many for a clip; at this size choose at most "
+            f"{MOST_PIXELS // size**2}, by fewer seconds or frames a second, or choose a smaller size."
+        )
 
 
 def find_longest(model: str) -> float:

@@ -49,6 +49,11 @@ def test_a_photo_to_keep_is_looked_at_once_and_gives_the_same_clips(pipe, photo,
     pipe.keep([])
 
 
+def test_a_clip_that_is_too_large_for_memory_is_refused_before_it_is_drawn(pipe, photo):
+    with pytest.raises(ValueError, match=r"600 frames of 1024 x 1024 pixels are too many.* at most 286"):
+        pipe(photo, "nods", duration=10, fps=60, size=1024)
+
+
 def test_result_knows_its_scores_and_saves_everywhere(pipe, photo, tmp_path):
     result = pipe(photo, "she smiles", seed=3)
     assert result.scores["identity"].shape == (16,)

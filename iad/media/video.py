@@ -83,12 +83,11 @@ def save(
     if not len(frames) or fps <= 0:
         raise ValueError(f"A video needs frames and a positive rate, got {len(frames)} frames at {fps} fps.")
     frames = _enlarge(frames, scale)
-    frames = draw_label(frames) if label else frames
     kind = path.suffix.lower().removeprefix(".")
     comment = write_record(metadata or {})
     encode = {"mp4": _encode_mp4, "gif": _encode_gif, "png": _encode_png}[kind]
     try:
-        data = encode(frames, fps, comment)
+        data = encode(frames, fps, comment, label)
     except OSError as error:  # an mp4 goes through a file of its own
         raise unwritten(path, error) from error
     # What a player will show is known only now.
@@ -126,7 +125,7 @@ def _enlarge(frames: Frames, scale: int) -> UInt8[np.ndarray, "f H W 3"]:
     return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.LANCZOS)) for frame in frames])
 
 
-def _encode_mp4(frames: Frames, fps: float, comment: str) -> bytes:
+def _encode_mp4(frames: Frames, fps: float, comment: str, label: bool) -> bytes:
     import av
 
     # yuv420p halves the colour resolution, so both sides must be even.
@@ -144,6 +143,7 @@ def _encode_mp4(frames: Frames, fps: float, comment: str) -> bytes:
             codec = stream.codec_context
             codec.color_range, codec.colorspace, codec.color_primaries, codec.color_trc = _BT709
             for frame in frames:
+                frame = draw_label(frame[None])[0] if label else frame  # a copy of all would be large
                 frame = np.ascontiguousarray(np.pad(frame, odd, mode="edge"))
                 picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
                 picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
@@ -156,7 +156,8 @@ def _encode_mp4(frames: Frames, fps: float, comment: str) -> bytes:
 _BT709 = (1, 1, 1, 1)
 
 
-def _encode_gif(frames: Frames, fps: float, comment: str) -> bytes:
+def _encode_gif(frames: Frames, fps: float, comment: str, label: bool) -> bytes:
+    frames = draw_label(frames) if label else frames
     # One palette for all frames: a palette of each frame's own would flicker.
     palette = Image.fromarray(make_contact_sheet(frames, gap=0)).quantize(256, Image.Quantize.MEDIANCUT)
     pictures = [Image.fromarray(frame).quantize(palette=palette) for frame in frames]
@@ -175,7 +176,8 @@ def _encode_gif(frames: Frames, fps: float, comment: str) -> bytes:
     return buffer.getvalue()
 
 
-def _encode_png(frames: Frames, fps: float, comment: str) -> bytes:
+def _encode_png(frames: Frames, fps: float, comment: str, label: bool) -> bytes:
+    frames = draw_label(frames) if label else frames
     text = PngInfo()
     text.add_itxt("Comment", comment)
     text.add_itxt("XML:com.adobe.xmp", XMP)

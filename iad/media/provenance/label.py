@@ -1,5 +1,7 @@
 """The label that a viewer sees: "AI-generated" in a corner of every frame."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -23,6 +25,7 @@ def draw_label(frames: UInt8[np.ndarray, "f h w 3"]) -> UInt8[np.ndarray, "f h w
     return labelled
 
 
+@functools.cache
 def _make_mark(side: int) -> Float[np.ndarray, "h w 4"]:
     """Draw white letters on a dark, rounded, half-transparent ground, for frames of `side` pixels."""
     size = max(SMALLEST_TEXT, round(0.036 * side))
