@@ -22,7 +22,7 @@ from iad.geometry.renderer import FILLED, PAINTED
 
 SIDE = 96  # pixels of a look
 REACH = 0.72  # half its side, in eye distances
-MOST = 0.25  # that is added to a colour; a network that meets the unknown may add anything
+MOST = 0.35  # that is added to a colour; a network that meets the unknown may add anything
 INSIDE = 0.8  # what the channel of lips is more than between them
 LOOK = 6  # its channels: colour, lips, painted, filled in
 _MOUTH = slice(48, 68)
