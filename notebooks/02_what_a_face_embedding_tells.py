@@ -262,7 +262,7 @@ to_picture(figure)
 # ### A counterexample: a careless division
 #
 # Ask another question: *is this person's number odd?* That is no property of a face, so nobody can tell. Divide *pictures* at random
-# instead of people, and the probe tells it nearly always: it recognises the person and remembers. Divided by people it guesses.
+# instead of people, and the probe mostly tells it: it recognises the person and remembers. Divided by people it guesses.
 
 # %%
 odd = person % 2

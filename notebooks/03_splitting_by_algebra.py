@@ -136,6 +136,7 @@ i, a = split(g, B[:, :8], x.mean(0))
 theirs = fit_closed_form(x, who, rank=8).split(g)
 assert torch.allclose(i, theirs[0], atol=1e-8) and torch.allclose(a, theirs[1], atol=1e-8)
 assert (i * a).sum(1).abs().max() < 1e-10  # a right angle, by construction
+assert (i @ B[:, :8]).abs().max() < 1e-10  # and nothing is left along what was removed, in anybody
 square = (g - x.mean(0)).square().sum(1)
 assert torch.allclose(square, i.square().sum(1) + a.square().sum(1))  # Pythagoras
 print(f"share of a in the squared length: {(a.square().sum(1) / square).mean():.0%} with 8 directions")
@@ -341,6 +342,7 @@ scatter = [("scatter within persons", RANKS[k], leak[k], rate[k]) for k in sorte
 for name, rank, leaks, errors in (*scatter, *extra):
     print(f"{name:22} {rank:3}   {leaks:13.0%}   {errors:16.1%}")
 print(f"chance {1 / len(faces.actions):35.0%}")
+assert SMOKE or (np.mean(mini, axis=0) > (leak[eight], rate[eight])).all()
 
 # %% [markdown]
 # What contradicts us: on these people the split that `mini` ships is worse in both panels than eight directions that were found on fourteen

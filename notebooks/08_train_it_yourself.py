@@ -266,6 +266,9 @@ print("taken off on the way from f to i:", {name: f"{value:.0%}" for name, value
 if not SMOKE:
     assert found["a, all terms"][0][0] > found["a, untrained"][0][0] + 0.2
     assert found["a, all terms"][1][0] < found["a, cosine only"][1][0] - 0.2
+    assert abs(removed["cosine only"]) < 0.05 < removed["all terms"]
+    assert found["f, all terms"][0][0] > found["f, untrained"][0][0]
+    assert found["i, all terms"][0][1] > 1 / 9, "of strangers i still tells the action"
 
 # %% [markdown]
 # *Orthogonal is not independent*: where the cosine alone was asked for, hardly anything is taken off. And even with all terms some of the action stays in $i$, on strangers. That the person is found so easily should make

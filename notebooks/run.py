@@ -105,7 +105,7 @@ def _shrink(data: dict) -> None:
     picture = Image.open(io.BytesIO(base64.b64decode(shown))).convert("RGB")
     few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
     forms = {"image/jpeg": io.BytesIO(), "image/png": io.BytesIO()}
-    picture.save(forms["image/jpeg"], "JPEG", quality=JPEG_QUALITY)
+    picture.save(forms["image/jpeg"], "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
     few.save(forms["image/png"], "PNG", optimize=True)
     sizes = {kind: len(buffer.getvalue()) for kind, buffer in forms.items()}
     soft = sizes["image/jpeg"] < 0.7 * sizes["image/png"]  # a photo, even where few colours would do
