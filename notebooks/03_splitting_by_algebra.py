@@ -237,6 +237,10 @@ draw_sweep()
 leak, rate = sweep["i"].mean(0), sweep["i eer"].mean(0)
 best = int(np.argmin(np.where(rate <= rate[0] + 0.005, leak, 1)))
 eight = RANKS.index(8)
+i_eight = split(g, basis[:, :8], mean)[0]
+taught_by = {"others": teaches, "those who found the split": finds}
+for name, group in taught_by.items():
+    print(f"8 directions, a probe taught by {name}: {told(i_eight, action, group, judges):.0%}")
 display(Markdown(
     f"With 8 directions $i$ still tells {leak[eight]:.0%} of the actions; $f$ told {leak[0]:.0%}. "
     f"With {RANKS[best]} it tells {leak[best]:.0%} (chance {1 / 9:.0%}), and the equal error rate is "

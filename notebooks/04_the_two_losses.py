@@ -21,7 +21,7 @@
 # - which lazy solution satisfies it, and which other term forbids that one;
 # - why orthogonality is the weakest of all, and what it is good for.
 #
-# It runs for about 1 minute; reading takes longer. You need gradients and a little linear algebra.
+# It runs for about 1 minute on two idle cores; reading takes longer. You need gradients and a little linear algebra.
 
 # %%
 import importlib.util

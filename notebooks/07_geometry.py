@@ -21,7 +21,7 @@
 # - from words to 60 numbers in time, and from these to pixels: a warp by hand, and three ways in which it fails;
 # - what a sharp clip proves, and what it does not.
 #
-# It takes about 2 minutes on two cores. You need linear algebra: least squares and rotations.
+# It runs for about 1 minute on two idle cores. You need linear algebra: least squares and rotations.
 
 # %%
 import importlib.util
@@ -62,8 +62,8 @@ print("landmarks:", face.landmarks.shape, " photo:", photo.shape)
 # $$v(\alpha, \beta) = \bar v + \sum_j \alpha_j\,I_j + \sum_k \beta_k\,E_k$$
 #
 # $\bar v$ are the vertices of the average head, $I_j$ directions in which *people* differ, $E_k$ what a *muscle* does (57 shapes with
-# ARKit's names). It is the split of this project in its plainest form, additive and with two parts. Nobody had to learn to part them: the
-# shapes were made from scans of the same people with different expressions.
+# ARKit's names). It is the split of this project in its plainest form, additive and with two parts. No network had to part them:
+# the makers of the head (ICT-FaceKit) keep shapes of people and shapes of expressions apart.
 
 # %%
 head = pipe.geometry
@@ -203,13 +203,14 @@ assert abs(error - library.error) < 0.005 and abs(smile - theirs) < 0.1
 # %%
 assert (miss(x).size, len(x)) == (136, 119)
 found = place(x, base + np.einsum("w,wvx->vx", x[6:], moves))
-figure, axes = create_figure(6.0, 3.1, columns=2)
+figure, axes = create_figure(4.2, 4.2)
 near, far = marks.min(0) - (30, 50), marks.max(0) + 30
-for panel, points, title in zip(axes[0], (marks, found), ("landmarks read", "landmarks fitted"), strict=True):
-    panel.imshow(photo)
-    panel.plot(*points.T, "o", color="white", markeredgecolor=SERIES[1], markersize=4)
-    panel.set(title=title, xlim=(near[0], far[0]), ylim=(far[1], near[1]), xticks=[], yticks=[])
-    panel.grid(False)
+axes[0, 0].imshow(photo)
+axes[0, 0].plot(*marks.T, "o", color="white", markersize=5, label="read")
+axes[0, 0].plot(*found.T, "x", color=SERIES[1], markersize=5, label="fitted")
+axes[0, 0].set(title="Landmarks", xlim=(near[0], far[0]), ylim=(far[1], near[1]), xticks=[], yticks=[])
+axes[0, 0].grid(False)
+axes[0, 0].legend(loc="lower right")
 to_picture(figure)
 
 # %% [markdown]
@@ -257,8 +258,8 @@ face_sheet(np.stack(pictures), labels, columns=4, size=220)
 
 # %% [markdown]
 # The dear head gives part of her smile to its bones and leaves the rest unexplained: its error is larger, but no larger than landmarks are wrong anyhow.
-# Nothing in the one photo says which of the two is right; the prior does. Where a person never changes, what is taken off $a$ may be given to $i$. The same holds for $f = i + a$: **only several pictures of one person tell the two apart.** Here scans
-# of many people with many faces stand behind the shapes and the costs; in tutorial 3 and 4 it is the pairs in the data.
+# Nothing in the one photo says which of the two is right; the prior does. Where a person never changes, what is taken off $a$ may be given to $i$. The same holds for $f = i + a$: **only several pictures of one person tell the two apart.** Here the shapes
+# and our costs have decided it beforehand; in tutorial 3 and 4 the pairs in the data do.
 #
 # ## 5 · From words to 60 numbers in time
 #
@@ -312,7 +313,7 @@ def change(**names):
     return new
 
 
-square = slice(20, 300), slice(80, 360)
+square = slice(30, 230), slice(120, 320)
 same = np.abs(warp(beta)[square].astype(int) - photo[square]).mean()
 print(f"her own weights give her own photo back, up to {same:.1f} grey levels on average")
 assert same < 3
@@ -352,7 +353,7 @@ face_sheet(np.concatenate([drawn.frames, colours[drawn.source]]), labels, column
 result = pipe(photo, prompt, size=384, seed=0)
 print("made of", {name: f"{share:.1%}" for name, share in result.made_of.items()}, *result.notes)
 times = [f"{k / result.fps:.2f} s" for k in range(6, 48, 6)]
-face_sheet(result.frames[6:48:6], times, columns=7, size=170)
+face_sheet(result.frames[6:48:6], times, columns=7, size=150)
 
 # %% [markdown]
 # A photo shows one side of a head. So a head is turned by some 20 degrees and no more (`adapt`). What happens without that limit:
@@ -362,6 +363,7 @@ angles = (0, 20, 40, 60)
 far = np.zeros((len(angles), len(COEFFICIENTS)), np.float32)
 far[:, COLUMN["yaw"]] = angles
 beyond, kept = fitted.render(far, size=320), fitted.render(adapt(fitted, far), size=320)
+assert np.ptp(adapt(fitted, far)[:, COLUMN["yaw"]]) < 25
 labels = [f"asked for {angle} degrees" for angle in angles]
 pictures = np.concatenate([beyond.frames, kept.frames])
 face_sheet(pictures, labels * 2, columns=4, size=168, titles=["no limit", "adapt"])

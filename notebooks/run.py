@@ -27,6 +27,7 @@ FINE = 20_000  # bytes of a picture below which nothing is made smaller
 COLOURS = 256
 NEARLY = 1.0  # levels of 255 by which a picture of few colours may differ from the one drawn
 JPEG_QUALITY = 78
+SLIDER = "application/vnd.jupyter.widget-view+json"
 # One thread, nothing looked up, no progress bars.
 QUIET = {
     "OMP_NUM_THREADS": "1",
@@ -86,6 +87,8 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     }
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number:02d}", {}
+        if cell.cell_type == "code":  # a slider is nothing without its kernel
+            cell.outputs = [output for output in cell.outputs if SLIDER not in output.get("data", {})]
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.metadata = {}

@@ -109,6 +109,90 @@ def test_every_exercise_has_an_answer(source):
     assert asked == answered
 
 
+def code_below(stem: str) -> dict[str, str]:
+    """The code of a tutorial by the last heading that stands above it."""
+    (source,), heading, below = runner.list_sources([stem]), "", {}
+    for cell in jupytext.read(source).cells:
+        if cell.cell_type == "code":
+            below[heading] = below.get(heading, "") + cell.source + "\n"
+        else:
+            heading = [heading, *re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE)][-1]
+    return below
+
+
+def test_every_claim_has_what_backs_it():
+    code = {stem.split("_")[0]: code_below(stem) for stem in NAMES}
+    tables = re.findall(r"^#+ (.+)$", (ROOT / "docs" / "results.md").read_text(), re.MULTILINE)
+    sections = (ROOT / "notebooks" / "CLAIMS.md").read_text().split("\n## ")[1:]
+    assert [section.split()[0] for section in sections] == [path.stem for path in TUTORIALS]
+    for section in sections:
+        for row in re.findall(r"^\| (.+) \|$", section, re.MULTILINE)[1:]:
+            claim, backed = row.split(" | ")
+            cells = re.findall(r"(?:(\w+) )?\*([^*]+)\*: `([^`]+)`", backed)
+            tests = re.findall(r"`(test_\w+\.py)::(test_\w+)`", backed)
+            results = re.findall(r"docs/results\.md, \*(.+?)\*", backed)
+            others = re.findall(r"arXiv \d{4}\.\d{5}|proof in the text|weights/mini/README\.md", backed)
+            assert len(cells) + len(tests) + len(results) + len(others) == len(backed.split("; ")), claim
+            for name, heading, words in cells:
+                assert words in code[name or section[:2]].get(heading, ""), (claim, heading, words)
+            for file, name in tests:
+                assert f"def {name}(" in (ROOT / "tests" / file).read_text(), (claim, name)
+            assert set(results) <= set(tables), claim
+
+
+def find_attempts(package: str) -> list[str]:
+    """The `try` statements of all tutorials that import an optional package."""
+    cells = [cell for source in SOURCES for cell in sources_of(source, "code") if f"from {package} " in cell]
+    return [ast.unparse(node) for cell in cells for node in ast.parse(cell).body if isinstance(node, ast.Try)]
+
+
+@pytest.mark.parametrize("package", ["ipywidgets", "concept_erasure"])
+def test_without_an_optional_package_a_sentence_says_what_to_do(package, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    for attempt in find_attempts(package):
+        exec(attempt, {})
+        said = capsys.readouterr().out
+        assert "pip install" in said and package.replace("_", "-") in said and "run this cell again" in said
+
+
+def test_sliders_draw_at_once_and_when_they_are_moved(monkeypatch):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    drawn, shown = [], []
+
+    def draw(*values, **sliders):
+        drawn.append([*values, *sliders.values()][0])
+
+    def interact(function, **sliders):
+        shown.append(ipywidgets.interactive(function, **sliders))
+        shown[-1].update()
+
+    monkeypatch.setattr(ipywidgets, "interact", interact)
+    attempts = find_attempts("ipywidgets")
+    for attempt in attempts:
+        drawers = dict.fromkeys(("show", "show_neighbours", "draw_temperature"), draw)
+        exec(attempt, drawers | {"display": lambda picture: None, "RANKS": [8], "best": 0})
+        slider, before = shown[-1].children[0], len(drawn)
+        slider.value = slider.min
+        assert len(drawn) == before + 1 and drawn[-1] != drawn[-2]
+    assert len(attempts) == 3
+
+
+def test_links_lead_somewhere_and_no_badge_leads_nowhere():
+    pages = [ROOT / "notebooks" / name for name in ("README.md", "CLAIMS.md")]
+    texts = [*(page.read_text() for page in pages), *("\n".join(sources_of(s, "markdown")) for s in SOURCES)]
+    for text in texts:
+        links = re.findall(r"\]\(([^)#]+)", text)
+        assert all((ROOT / "notebooks" / link).exists() for link in links), links
+        assert not re.search(r"colab\.research|mybinder\.org", text), "there is no public address yet"
+
+
+def test_the_readme_says_how_long_each_takes():
+    said = (ROOT / "notebooks" / "README.md").read_text()
+    for source in TUTORIALS:
+        row = re.search(rf"\({source.stem}\.ipynb\).* (\d) min \|", said)
+        assert f"for about {row[1]} minute" in sources_of(source, "markdown")[0], source.stem
+
+
 def test_one_is_built_from_nothing():
     tree = ast.parse("\n".join(sources_of(ROOT / "notebooks" / "05_iad_from_scratch.py", "code")))
     found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
