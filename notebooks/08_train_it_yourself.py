@@ -21,7 +21,7 @@
 # - at which rank plain linear algebra is as good, which is a fair question only if the rank is swept;
 # - what your split says of two real photographs, and how `mini` itself is trained.
 #
-# It runs for about 3 minutes on two idle cores, most of it the training. You need tutorials 3 and 4.
+# It runs for about 2 minutes on two idle cores, most of it the training. You need tutorials 3 and 4.
 
 # %%
 import importlib.util

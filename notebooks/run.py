@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -54,18 +55,28 @@ def list_sources(names: list[str] | None = None) -> list[Path]:
     return [path for path in sources if not names or any(path.stem.startswith(name) for name in names)]
 
 
-def execute(source: Path, *, smoke: bool = False) -> nbformat.NotebookNode:
-    """Run a tutorial in a fresh kernel, in its own folder, and return it with small outputs.
+def execute(
+    source: Path, *, smoke: bool = False, kernel: KernelManager | None = None
+) -> nbformat.NotebookNode:
+    """Run a tutorial in its own folder and return it with small outputs.
+
+    Args:
+        source: its .py.
+        smoke: a short run.
+        kernel: where it runs, emptied before; packages stay loaded. By default a fresh one.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
         nbclient.exceptions.CellTimeoutError: a cell took too long.
     """
     notebook = jupytext.read(source)
+    if kernel:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     path = os.pathsep.join(filter(None, (str(FOLDER.parent), os.environ.get("PYTHONPATH"))))  # not installed
     surroundings = {**os.environ, **QUIET, "PYTHONPATH": path, "IAD_SMOKE": "1" if smoke else ""}
     client = NotebookClient(
         notebook,
+        km=kernel,
         timeout=CELL_SECONDS,
         kernel_name="python3",
         resources={"metadata": {"path": str(FOLDER)}},
