@@ -203,7 +203,7 @@ assert abs(error - library.error) < 0.005 and abs(smile - theirs) < 0.1
 # %%
 assert (miss(x).size, len(x)) == (136, 119)
 found = place(x, base + np.einsum("w,wvx->vx", x[6:], moves))
-figure, axes = create_figure(4.2, 4.2)
+figure, axes = create_figure(3.6, 3.6)
 near, far = marks.min(0) - (30, 50), marks.max(0) + 30
 axes[0, 0].imshow(photo)
 axes[0, 0].plot(*marks.T, "o", color="white", markersize=5, label="read")
@@ -420,7 +420,7 @@ started = time.perf_counter()
 stills = np.stack([np.asarray(show(**sliders)) for sliders in asked])
 print(f"{(time.perf_counter() - started) / len(asked) * 1000:.0f} ms a frame, this machine, 320 pixels")
 labels = [", ".join(f"{name} {value}" for name, value in sliders.items()) or "at rest" for sliders in asked]
-face_sheet(stills, labels, columns=3, size=208)
+face_sheet(stills, labels, columns=3, size=192)
 
 # %%
 print(f"{time.process_time() - begun:.0f} seconds of CPU in all")
