@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 FOLDER = Path(__file__).parent
-LARGEST = 1_500_000  # bytes of an .ipynb
+LARGEST = 600_000  # bytes of an .ipynb
 CELL_SECONDS = 900  # after which a cell is given up
 FINE = 20_000  # bytes of a picture below which nothing is made smaller
 COLOURS = 256
@@ -138,7 +138,7 @@ def run(source: Path, *, smoke: bool) -> int:
     """Run a tutorial and write it beside its source, with `smoke` nowhere; return its bytes.
 
     Raises:
-        ValueError: the file would be larger than 1.5 MB.
+        ValueError: the file would be larger than 600 KB.
     """
     text = nbformat.writes(execute(source, smoke=smoke)) + "\n"
     size = len(text.encode())
