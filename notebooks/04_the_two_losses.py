@@ -21,7 +21,7 @@
 # - which lazy solution satisfies it, and which other term forbids that one;
 # - why orthogonality is the weakest of all, and what it is good for.
 #
-# It runs for about 1 minute; reading takes longer. You need gradients and a little linear algebra.
+# It runs for about 1 minute on two idle cores; reading takes longer. You need gradients and a little linear algebra.
 
 # %%
 import importlib.util
@@ -378,11 +378,15 @@ def together(i, a):
     return swap(i, a) + invariance(i, a) + agreement(i, a)
 
 
+apart = {}
 for weight in (0, 1, 0.3):
     path, picture = follow(lambda i, a, w=weight: together(i, a) + w * orthogonality(i, a))
     a, i = path[-1], f - path[-1]
+    apart[weight] = swap(i, a)
     print(f"weight of orthogonality {weight}: cos² {orthogonality(i, a):.3f}, swap {swap(i, a):.3f}, "
           f"mean of i {i.mean((0, 1)).numpy().round(2)}")  # fmt: skip
+if STEPS > 100:
+    assert apart[1] > 3 * apart[0.3], "too much of it gets in the way"
 picture
 
 # %% [markdown]
@@ -555,6 +559,7 @@ tenth = len(lines) // 10
 for name in shown:
     first, last = (np.mean([line[name] for line in part]) for part in (lines[:tenth], lines[-tenth:]))
     print(f"{name:14} {first:7.3f} -> {last:7.3f}")
+    assert last < first
 
 # %% [markdown]
 # Each curve fell. Does that prove that each term is needed? No: a loss that falls shows that the network did what was asked, not

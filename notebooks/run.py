@@ -17,16 +17,18 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from PIL import Image
 
 FOLDER = Path(__file__).parent
-LARGEST = 1_500_000  # bytes of an .ipynb
+LARGEST = 600_000  # bytes of an .ipynb
 CELL_SECONDS = 900  # after which a cell is given up
 FINE = 20_000  # bytes of a picture below which nothing is made smaller
 COLOURS = 256
 NEARLY = 1.0  # levels of 255 by which a picture of few colours may differ from the one drawn
 JPEG_QUALITY = 78
+SLIDER = "application/vnd.jupyter.widget-view+json"
 # One thread, nothing looked up, no progress bars.
 QUIET = {
     "OMP_NUM_THREADS": "1",
@@ -53,18 +55,28 @@ def list_sources(names: list[str] | None = None) -> list[Path]:
     return [path for path in sources if not names or any(path.stem.startswith(name) for name in names)]
 
 
-def execute(source: Path, *, smoke: bool = False) -> nbformat.NotebookNode:
-    """Run a tutorial in a fresh kernel, in its own folder, and return it with small outputs.
+def execute(
+    source: Path, *, smoke: bool = False, kernel: KernelManager | None = None
+) -> nbformat.NotebookNode:
+    """Run a tutorial in its own folder and return it with small outputs.
+
+    Args:
+        source: its .py.
+        smoke: a short run.
+        kernel: where it runs, emptied before; packages stay loaded. By default a fresh one.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
         nbclient.exceptions.CellTimeoutError: a cell took too long.
     """
     notebook = jupytext.read(source)
+    if kernel:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     path = os.pathsep.join(filter(None, (str(FOLDER.parent), os.environ.get("PYTHONPATH"))))  # not installed
     surroundings = {**os.environ, **QUIET, "PYTHONPATH": path, "IAD_SMOKE": "1" if smoke else ""}
     client = NotebookClient(
         notebook,
+        km=kernel,
         timeout=CELL_SECONDS,
         kernel_name="python3",
         resources={"metadata": {"path": str(FOLDER)}},
@@ -86,6 +98,8 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     }
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number:02d}", {}
+        if cell.cell_type == "code":  # a slider is nothing without its kernel
+            cell.outputs = [output for output in cell.outputs if SLIDER not in output.get("data", {})]
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.metadata = {}
@@ -105,7 +119,7 @@ def _shrink(data: dict) -> None:
     picture = Image.open(io.BytesIO(base64.b64decode(shown))).convert("RGB")
     few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
     forms = {"image/jpeg": io.BytesIO(), "image/png": io.BytesIO()}
-    picture.save(forms["image/jpeg"], "JPEG", quality=JPEG_QUALITY)
+    picture.save(forms["image/jpeg"], "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
     few.save(forms["image/png"], "PNG", optimize=True)
     sizes = {kind: len(buffer.getvalue()) for kind, buffer in forms.items()}
     soft = sizes["image/jpeg"] < 0.7 * sizes["image/png"]  # a photo, even where few colours would do
@@ -124,7 +138,7 @@ def run(source: Path, *, smoke: bool) -> int:
     """Run a tutorial and write it beside its source, with `smoke` nowhere; return its bytes.
 
     Raises:
-        ValueError: the file would be larger than 1.5 MB.
+        ValueError: the file would be larger than 600 KB.
     """
     text = nbformat.writes(execute(source, smoke=smoke)) + "\n"
     size = len(text.encode())
