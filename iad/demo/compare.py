@@ -118,8 +118,9 @@ class Comparison:
             check_request(prompt, seed)
             clips, reports = [], {}
             for k, arm in enumerate(ARMS):
-                progress((k, len(ARMS)), desc=f"Drawing: {HEADINGS[arm][0]}", unit="methods")
-                result = self._draw(model, arm, picture, prompt, int(seed), follow)
+                part = follow.part(k / len(ARMS), (k + 1) / len(ARMS), f"Drawing: {HEADINGS[arm][0]}")
+                part(0, 1)
+                result = self._draw(model, arm, picture, prompt, int(seed), part)
                 if isinstance(result, str):
                     clips.append(None)
                     reports[arm] = {"model": model, "problem": result}
@@ -136,8 +137,7 @@ class Comparison:
         if model == MINI:
             # Drawing is not the method: only what the embeddings alone carry is compared.
             return self.pipeline.generate(
-                Request(picture, prompt, arm=arm, detail_scale=0.0, seed=seed),
-                lambda *_: follow.stop.check(),  # its one step says nothing of three clips
+                Request(picture, prompt, arm=arm, detail_scale=0.0, seed=seed), follow
             )
         try:
             return self.studio.draw_full_size(Request(picture, prompt, arm=arm, seed=seed), follow)

@@ -12,7 +12,7 @@ from iad.demo.link import link_settings
 from iad.demo.model_choice import AT_ONCE, ModelChoice
 from iad.demo.repertoire import Repertoire
 from iad.demo.runs import QUIET
-from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
+from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio, with_report
 from iad.demo.timeline import build_timeline
 from iad.demo.understanding import SUGGESTION_JS, wire_understanding
 from iad.demo.uploads import PHOTOS, keep_path
@@ -70,7 +70,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
             face = gr.Number(0, precision=0, minimum=0, visible=False, label="Face, 0 the largest")
         with gr.Column(scale=6, min_width=300, elem_id="made"):
             clip, scores, files, sheet = _lay_out_clip(studio, first)
-            report, result = gr.JSON(label="Report", visible=False), gr.State(time_to_live=3600)
+            result = gr.State(time_to_live=3600)
 
     studio.photo, studio.face = photo, face
     chosen = cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
@@ -79,18 +79,19 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     wire_understanding(pipeline, words, prompt, [duration, model])
     _wire_repertoire(Repertoire(studio), strip, prompt, [photo, consent, face])
     # `generate` takes what only mini has last; without a full-size model, nothing stands for its dials.
+    at_once = AT_ONCE if dials else 1
     more_dials = dials.inputs.values() if dials else [gr.State() for _ in range(4)]
     inputs = [
         photo, prompt, consent, seed, identity, action, guidance, face, arm,
         more, action_from, picture, video, label, model, *more_dials, detail, duration, whole, loop, size,
     ]  # fmt: skip
+    _wire_interface(studio, inputs, clip, at_once)  # first: it takes the public name
     run = studio.runs.wire(
-        [generate.click, prompt.submit], studio.generate, inputs, [clip, report, result],
-        buttons=[generate, cancel], api_name="generate", progress_on=clip, js=SHOW_CLIP_JS,
-        at_once=AT_ONCE if dials else 1,
+        [generate.click, prompt.submit], studio.generate, inputs, [clip, result],
+        buttons=[generate, cancel], api_name=None, progress_on=clip, js=SHOW_CLIP_JS, at_once=at_once,
     )  # fmt: skip
     gr.on([generate.click, prompt.submit], None, None, scores, js="() => ''", **QUIET)  # of the clip before
-    shown = run.success(studio.show_scores, report, scores, **QUIET)
+    shown = run.success(studio.show_scores, result, scores, **QUIET)
     shown.success(studio.offer_files, [clip, result, label], [*files, sheet, result], **QUIET)
     if dials:
         own = [detail, guidance, duration, whole, loop, size]
@@ -141,6 +142,14 @@ def _wire_faces(studio: Studio, photo: Any, consent: Any, view: Any, face: Any) 
     photo.change(studio.look_for_faces, [photo, consent], **look)
     consent.change(studio.look_once_agreed, [photo, consent], **look)
     view.click(studio.choose_face, [photo, consent], **look)
+
+
+def _wire_interface(studio: Studio, inputs: list[Any], clip: Any, at_once: int) -> None:
+    """Answer callers without a page, who get clip and report at once; nobody presses this button."""
+    gr.Button(visible=False).click(
+        with_report(studio.generate), inputs, [clip, gr.JSON(label="Report", visible=False)],
+        api_name="generate", concurrency_id=f"model-{at_once}", concurrency_limit=at_once,
+    )  # fmt: skip
 
 
 def _wire_repertoire(repertoire: Repertoire, strip: Any, prompt: Any, inputs: list[Any]) -> None:
