@@ -86,6 +86,10 @@ class Comparison:
     def __init__(self, studio: Studio):
         self.studio, self.pipeline, self.runs = studio, studio.pipeline, Runs()
 
+    def look(self, photo: str | None, consent: bool) -> str:
+        """Say why nothing comes of a photo that was added."""
+        return self.studio.look_at_driver(photo, None, "picture", consent)
+
     def compare(
         self,
         photo: str | None,
@@ -215,6 +219,7 @@ def build_compare(studio: Studio, consent: Any) -> None:
                     elem_id="compare-photo",
                 )  # fmt: skip
             )
+            told = gr.HTML(elem_id="compare-told")
         with gr.Column(scale=5, min_width=300):
             cards = gr.HTML(list_faces(studio.faces), elem_id="compare-faces", js_on_load=FACE_JS)
             prompt = gr.Textbox(
@@ -240,6 +245,10 @@ def build_compare(studio: Studio, consent: Any) -> None:
     report = gr.JSON(visible=False, label="Report")
     table = gr.HTML(finished.table, elem_id="compare-table")
     cards.click(studio.choose_picture, outputs=photo, **QUIET)
+    gr.on(
+        [photo.change, consent.change], comparison.look, [photo, consent], told,
+        api_visibility="private", concurrency_limit=2, show_progress="hidden", trigger_mode="always_last",
+    )  # fmt: skip
     done = comparison.runs.wire(
         [run.click, prompt.submit], comparison.compare, [photo, prompt, consent, seed, model],
         [*clips, report], buttons=[run, cancel], api_name="compare", progress_on=list(clips),

@@ -29,8 +29,18 @@ SHOW_CLIP_JS = """
 """
 # What a card asks for is made anew at once, while the clip that was prepared for it plays.
 PRESS_GENERATE_JS = "() => { document.getElementById('generate').click(); }"
+# A link must not name an example where the visitor's own photo is shown.
+LEAVE_CARD_JS = "() => document.querySelector('#examples [aria-current]')?.removeAttribute('aria-current')"
 NEW_SEED_JS = "() => Math.floor(Math.random() * 1e6)"
-COPY_LINK_JS = "() => { navigator.clipboard.writeText(location.href); }"
+# A page that is not served securely has no clipboard.
+COPY_LINK_JS = """
+() => {
+  const button = document.getElementById('copy-link'), say = words => { button.textContent = words; };
+  const copied = navigator.clipboard?.writeText(location.href) ?? Promise.reject();
+  copied.then(() => say('Link copied'), () => prompt('Copy this link:', location.href));
+  setTimeout(() => say('Copy link'), 4000);
+}
+"""
 
 
 def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = None) -> Studio:
@@ -75,6 +85,7 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     studio.photo, studio.face = photo, face
     chosen = cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     chosen.success(None, js=PRESS_GENERATE_JS, **QUIET)
+    photo.upload(None, js=LEAVE_CARD_JS, **QUIET)
     _wire_faces(studio, photo, consent, view, face)
     wire_understanding(pipeline, words, prompt, [duration, model])
     _wire_repertoire(Repertoire(studio), strip, prompt, [photo, consent, face])
@@ -279,6 +290,6 @@ def _lay_out_clip(studio: Studio, first: Example | None) -> tuple[Any, Any, list
             for kind in ("mp4", "gif", "png")
         ]
         copy = gr.Button("Copy link", visible=False, size="sm", min_width=90, elem_id="copy-link")
-    copy.click(lambda: gr.Info("Link copied.", duration=3), js=COPY_LINK_JS, **QUIET)
+    copy.click(None, js=COPY_LINK_JS, **QUIET)
     sheet = gr.HTML(elem_id="sheet")
     return clip, scores, [*files, copy], sheet
