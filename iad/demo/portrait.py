@@ -250,7 +250,8 @@ def _lay_out_strengths() -> tuple[Any, Any, Any]:
         )
     detail = gr.Slider(
         0, 1, 1.0, step=0.05, label="Photo detail", elem_id="detail",
-        info="1 draws with the photo’s own pixels; 0 shows what the two embeddings alone carry",
+        info="1 draws with the photo’s own pixels; 0 shows what the two embeddings alone carry. Below 1 also "
+        "count: more photos, guidance, identity strength above 1",
     )  # fmt: skip
     return identity, action, detail
 
