@@ -47,7 +47,7 @@ class Result:
     # by the recogniser; action, how well the frames do what was asked (NaN where nothing was understood);
     # copied, how well they do what the photo does; detected, share of the judged frames with a face.
     # identity_share, action_share, residual_share: of the photo's embedding.
-    scores: Mapping[str, Any]
+    scores: Mapping  # by name; a check of its values would measure them
     settings: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     made_of: dict[str, float] = field(default_factory=dict)  # shares of pixels: photo, denoiser, paint

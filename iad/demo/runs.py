@@ -57,7 +57,8 @@ class Follower:
     def __call__(self, step: int, total: int) -> None:
         """Show a step."""
         self.stop.check()
-        self.progress(self.begin + (self.end - self.begin) * step / total, desc=self.doing)
+        done = step / total
+        self.progress((1 - done) * self.begin + done * self.end, desc=self.doing)
 
     def say(self, what: str) -> None:
         """Show what is done before the steps."""
