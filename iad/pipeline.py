@@ -7,12 +7,13 @@ says.
 """
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,12 +33,14 @@ from iad.media.photos import load_image
 from iad.model import Model, retreating
 from iad.models.autoencoder import to_tensor
 from iad.models.predicting import Conditions, Guidance, denoise
-from iad.models.scoring import Judge
+from iad.models.scoring import Judge, Scores
 from iad.models.splitting import Reference, face_notes
 from iad.performing import Performance, perform_segments, track_to_code
 from iad.request import DURATION, FPS, Request, check_duration, check_frames
 from iad.result import Result
 from iad.text import NEUTRAL_PROMPT, Action, parse_prompt, split_prompt
+
+T = TypeVar("T")
 
 CLOSING = 0.5  # seconds in which a loop goes back to its beginning
 SAME = 0.5  # likeness by the recogniser below which two photos are taken for two people
@@ -119,17 +122,18 @@ class IaDPipeline(Model):
         track, guidance = scale_track(moved.track, request.action_scale), self._guidance(request)
         frames, made_of = None, {"photo": 0.0, "denoiser": 1.0, "paint": 0.0}
         if fitted is None or share < 1:
-            clip = self._denoise(arm, faces, moved, fps, guidance, callback=callback)
+            follow = _follow_half(callback, 0) if callback and fitted is not None else callback
+            clip = self._denoise(arm, faces, moved, fps, guidance, callback=follow)
             frames = enlarge(retime(clip, fps=self.preset.fps, count=len(track), at=fps), size)
         if fitted is not None:
             still = driver is not None and not is_video(request.action_reference)
             track = adapt(fitted, track, relative=not still and request.motion == "relative")
-            follow = callback if share == 1 else None  # the denoiser's steps were counted already
+            follow = _follow_half(callback, 1) if callback and share < 1 else callback
             options = {"under": frames, "share": share, "refiner": self.parts["refiner"]}
             drawn = draw(fitted, track, size=size, callback=follow, **options)
             frames, made_of = drawn.frames, drawn.made_of
         identities = np.stack([person.embed() for person in people])
-        scores = self._score(frames, people[0], identities, track if moved.understood else None)
+        judged = frames, people[0], identities, track if moved.understood else None
         if request.paste_back:
             frames = self._paste(fitted, frames)
             if frames[0].size < photos[0].size:
@@ -143,16 +147,17 @@ class IaDPipeline(Model):
         notes = [*doubts, *notes, *moved.notes, *self.notes, *self._tell_steps(request)]
         elapsed = time.perf_counter() - begun
         return Result(
-            frames, fps, request.seed, elapsed, scores, settings | asdict(guidance), notes, made_of
-        )
+            frames, fps, request.seed, elapsed, Scores(partial(self._score, *judged)),
+            settings | asdict(guidance), notes, made_of,
+        )  # fmt: skip
 
     def _prepare(self, photo: UInt8[np.ndarray, "_ _ 3"], index: int | None) -> Prepared:
         """Find the face of a photo, or recall it with all that was made of it."""
         known = self._kept.get(_digest(photo), {}) if self._kept else {}
         if index not in known:
             looked = self._look(photo, index)
-            fit, embed = cache(partial(self._fit, *looked)), cache(partial(self.embed_identity, *looked))
-            known[index] = Prepared(*looked, fit, embed, cache(partial(self._share, *looked)))
+            made = (_once(partial(make, *looked)) for make in (self._fit, self.embed_identity, self._share))
+            known.setdefault(index, Prepared(*looked, *made))
         return known[index]
 
     def _share(self, photo: UInt8[np.ndarray, "_ _ 3"], face: Face) -> tuple[float, ...]:
@@ -272,6 +277,8 @@ class IaDPipeline(Model):
             crop = self.parts["autoencoder"].encode(pictures[:1]) if baseline.recipe.crop else None
         return Conditions(identity.mean(0, keepdim=True), actions, crop, words, encode([""]).states)
 
+    @retreating
+    @torch.inference_mode()
     def _score(
         self, frames: np.ndarray, person: Prepared, identities: np.ndarray, track: Any
     ) -> dict[str, Any]:
@@ -291,6 +298,22 @@ class IaDPipeline(Model):
         if fitted is None:
             raise ValueError("paste_back needs a face that is drawn; leave it out, or set detail_scale to 1.")
         return fitted.paste_back(frames)
+
+
+def _once(make: Callable[..., T]) -> Callable[..., T]:
+    """Remember what is made; who asks for it meanwhile waits, and does not make it, too."""
+    lock, kept = threading.Lock(), cache(make)
+
+    def call(*args: Any) -> T:
+        with lock:
+            return kept(*args)
+
+    return call
+
+
+def _follow_half(callback: Callable[[int, int], None], half: int) -> Callable[[int, int], None]:
+    """Count what is half of the work, the first (0) or the second (1)."""
+    return lambda done, total: callback(half * total + done, 2 * total)
 
 
 def _digest(photo: UInt8[np.ndarray, "_ _ 3"]) -> str:

@@ -1,5 +1,6 @@
 """What the pipeline gives back: a clip with its scores, or one face in three parts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,11 @@ class Result:
     fps: float
     seed: int
     seconds: float
-    # Of `iad.models.scoring`: identity (f,), likeness of each frame by the recogniser; action, how well the
-    # frames do what was asked (NaN where nothing was understood); copied, how well they do what the photo
-    # does; detected, share of the judged frames with a face. identity_share, action_share, residual_share:
-    # of the photo's embedding.
-    scores: dict[str, Any]
+    # Of `iad.models.scoring`, measured when they are first looked at: identity (f,), likeness of each frame
+    # by the recogniser; action, how well the frames do what was asked (NaN where nothing was understood);
+    # copied, how well they do what the photo does; detected, share of the judged frames with a face.
+    # identity_share, action_share, residual_share: of the photo's embedding.
+    scores: Mapping  # by name; a check of its values would measure them
     settings: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     made_of: dict[str, float] = field(default_factory=dict)  # shares of pixels: photo, denoiser, paint

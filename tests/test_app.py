@@ -289,6 +289,26 @@ def test_a_run_leaves_no_file_however_it_ends():
     assert ended == [False] and files() == [] and runs.going == {}
 
 
+class Steps:
+    """Stands for a pipeline: tells of steps, as clips of several parts do."""
+
+    preset = PRESETS["tiny"]
+
+    def generate(self, request, callback):
+        for step in range(1, 4):
+            callback(step, 3)
+        return make_result(8, 8)
+
+
+def test_the_bar_never_goes_back_and_is_full_when_the_clip_is_there(photo):
+    seen = []
+    visit = {"request": gr.Request(session_hash="a"), "progress": lambda at, **_: seen.append(at)}
+    for _ in Studio(Steps()).generate(photo, "nods", True, 0, 1, 1, 1.5, 0, "iad", **visit):
+        assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 1 and len(set(seen)) >= 5
+        seen.append("the clip")
+    assert seen[-1] == "the clip"
+
+
 def make_result(count, fps, **scores):
     frames = np.zeros((count, 8, 8, 3), np.uint8)
     frames[:, 0, 0, 0] = np.arange(count)
@@ -382,6 +402,14 @@ def test_a_pipeline_that_loads_in_the_background_is_waited_for(photo):
     assert not pipeline.ready and pipeline.preset is PRESETS["tiny"]
     assert pipeline.find_face(photo).count == 1
     assert pipeline.ready
+
+
+def test_what_is_done_in_passing_waits_while_a_clip_is_drawn():
+    pipeline, passed = BackgroundPipeline("tiny"), threading.Event()
+    with pipeline._drawing:
+        threading.Thread(target=lambda: passed.set() if pipeline.step_aside() is None else None).start()
+        assert not passed.wait(0.2)
+    assert passed.wait(30)
 
 
 def test_unknown_models_are_told_before_the_page_is_up():

@@ -9,6 +9,7 @@ from app_server import ROOT, start_app
 from fake_camera import write_camera
 from made_up import ASTRONAUT, draw_wall
 from PIL import Image
+from pillow_heif import from_pillow
 from twins import write_cogvideox
 
 from iad.media.provenance import verify
@@ -128,13 +129,73 @@ def test_a_visitor_makes_a_clip_that_plays(page, photo):
     assert list_outside(page) == []
 
 
+# What a thumb has to hit; a checkbox counts by its label, and outlined faces are as large as they are.
+SMALL_JS = """
+() => [...document.querySelectorAll('button, summary, input:not([type=file]), label:has(> input)')]
+  .filter(e => e.offsetParent && !e.matches('.box, label > input'))
+  .map(e => [e, e.getBoundingClientRect()])
+  .filter(([_, {width, height}]) => width > 1 && height > 1 && Math.min(width, height) < 39.5)
+  .map(([e]) => e.outerHTML.slice(0, 160))
+"""
+SHIFTS_JS = """
+() => new Promise(tell => {
+  let sum = 0;
+  const add = one => { if (!one.hadRecentInput) sum += one.value; };
+  const watch = new PerformanceObserver(list => list.getEntries().forEach(add));
+  watch.observe({type: 'layout-shift', buffered: true});
+  setTimeout(() => tell(sum), 300);
+})
+"""
+
+
 @both
 def test_every_tab_opens_and_fits(page):
     for name in TABS:
         open_tab(page, name)
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+        if page.viewport_size == {"width": PHONE[0], "height": PHONE[1]}:
+            for part in page.locator(".label-wrap:visible").all():
+                part.click()
+            assert page.evaluate(SMALL_JS) == [], name
     assert list_outside(page) == []
+
+
+@both
+def test_nothing_moves_by_itself_while_the_page_opens_and_a_clip_is_made(page):
+    page.wait_for_function(f"{CLIP}.videoWidth > 0")
+    page.wait_for_timeout(1000)
+    opened = page.evaluate(SHIFTS_JS)
+    page.fill("#prompt textarea", "nods")
+    page.click("#generate")
+    page.wait_for_selector("#scores .score")
+    page.wait_for_selector("#download-png")
+    assert opened < 0.05 and page.evaluate(SHIFTS_JS) - opened < 0.05
+
+
+def test_a_phone_s_photo_becomes_a_clip(page, photo, tmp_path):
+    from_pillow(Image.open(photo).convert("RGB")).save(tmp_path / "photo.heic")
+    upload(page, tmp_path / "photo.heic")
+    page.wait_for_selector("#face .box")
+    page.click("#generate")
+    page.wait_for_selector("#scores .score")
+
+
+def test_what_is_wrong_with_a_file_is_said_beside_it(page, tmp_path):
+    draw_wall(tmp_path / "wall.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    open_tab(page, "Compare")
+    page.click("#compare-photo [aria-label='Remove Image']")
+    page.set_input_files("#compare-photo input[type=file]", str(tmp_path / "wall.png"))
+    page.check("#consent input")
+    page.wait_for_selector("#compare-told .note:has-text('No face found')")
+    open_tab(page, "Inside the embedding")
+    page.set_input_files("#inside-files input[type=file]", str(tmp_path / "wall.png"))
+    page.wait_for_selector("#inside-told .note:has-text('wall.png: No face found')")
+    open_tab(page, "Verify")
+    page.set_input_files("#verify-file input[type=file]", str(tmp_path / "broken.png"))
+    page.wait_for_selector("#verdict .warning:has-text('cannot be verified')")
+    assert page.locator(".toast-body").count() == 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -408,14 +469,19 @@ def test_an_example_needs_one_click_and_no_consent(page):
     page.wait_for_selector("#scores .score")  # made anew, without another click
     assert page.locator("#face img").is_visible() and page.locator("#consent").is_hidden()
     assert page.input_value("#prompt textarea")
-    # The link now asks for the same again: another visitor opens it and has the same request.
+    # The link now asks for the same again: another visitor opens it and has the same clip.
+    page.fill("#seed input", "3")
+    page.click("#generate")
+    page.wait_for_function("location.search.includes('seed=3')")
     assert "example=1" in page.url and "prompt=" in page.url
     prompt = page.input_value("#prompt textarea")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#copy-link")
+    page.wait_for_selector("#copy-link:has-text('Link copied')")
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
     page.goto(page.url)
-    page.wait_for_function(
-        "prompt => document.querySelector('#prompt textarea')?.value === prompt", arg=prompt
-    )
-    page.wait_for_selector("#face img")
+    page.wait_for_selector("#scores:has-text('seed 3')")
+    assert page.input_value("#prompt textarea") == prompt and page.locator("#face img").is_visible()
 
 
 def test_a_link_names_settings_and_never_a_photo(page, photo):

@@ -22,6 +22,7 @@ from iad.demo.timeline import draw_timeline, write_rows
 from iad.demo.wording import draw_line
 from iad.faces import Box
 from iad.installation import EXAMPLES
+from iad.media.photos import load_image
 from iad.media.video import save
 from iad.request import Request
 from iad.text import parse_prompt
@@ -118,11 +119,14 @@ def test_a_link_shows_its_own_clip_or_none():
     (fill,) = (event for event in page.fns.values() if event.name == "fill")
 
     def open_link(**query):
-        photo, clip, words, *_ = next(fill.fn(gr.Request(query_params=query)))
+        photo, clip, words, *_ = next(filling := fill.fn(gr.Request(query_params=query)))
+        photo = load_image(photo) if isinstance(photo, str) else photo  # whose file goes with the generator
+        filling.close()
         return photo, clip, words
 
     _, clip, words = open_link(example=str(number), prompt=examples[number].prompt)
     assert Path(clip).name == examples[number].clip.name and examples[number].prompt in words
+    assert open_link(example=str(number), prompt=examples[number].prompt, seed="5")[1:] == (None, "")
     photo, clip, words = open_link(example=str(number), prompt="a man nods at nobody")
     assert np.array_equal(photo, examples[number].picture) and clip is None and words == ""
     assert open_link(prompt="laughs")[1:] == (None, "")
@@ -204,7 +208,9 @@ def test_an_example_needs_no_consent_and_shows_its_clip(tmp_path):
     if not examples:
         pytest.skip("No examples are installed; they come with the folder examples or with scikit-image.")
     studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
-    picture, prompt, clip, words = next(studio.choose_example(gr.EventData(None, {"index": 0})))
+    chosen = studio.choose_example(gr.EventData(None, {"index": 0}))
+    photo, prompt, clip, words = next(chosen)
+    picture = load_image(photo)
     assert prompt == examples[0].prompt and (clip is None) == (examples[0].clip is None)
     assert not clip or prompt in words
     Image.fromarray(picture).save(tmp_path / "copy.png")

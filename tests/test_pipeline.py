@@ -1,5 +1,6 @@
 """Photo + sentence -> clip, on random weights: shapes, seeds, dials, and sentences for bad input."""
 
+import copy
 import inspect
 
 import numpy as np
@@ -65,6 +66,15 @@ def test_result_knows_its_scores_and_saves_everywhere(pipe, photo, tmp_path):
         assert said["ai_generated"] and said["seed"] == 3 and said["arm"] == "iad"
     frames, fps = read_video(tmp_path / "clip.mp4", 100)
     assert len(frames) == 16 and fps == 8
+
+
+def test_scores_are_measured_once_when_they_are_looked_at(pipe, photo, monkeypatch):
+    measured, score = [], pipe._score
+    monkeypatch.setattr(pipe, "_score", lambda *judged: measured.append(1) or score(*judged))
+    result = pipe(photo, "laughs")
+    assert not measured
+    assert result.scores["detected"] >= 0 and set(result.scores) >= {"identity", "action"} and measured == [1]
+    assert type(copy.copy(result.scores)) is dict  # as another process gets it
 
 
 def test_identity_comes_from_the_photo_and_action_from_the_words(pipe, photo):

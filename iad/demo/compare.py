@@ -86,6 +86,10 @@ class Comparison:
     def __init__(self, studio: Studio):
         self.studio, self.pipeline, self.runs = studio, studio.pipeline, Runs()
 
+    def look(self, photo: str | None, consent: bool) -> str:
+        """Say why nothing comes of a photo that was added."""
+        return self.studio.look_at_driver(photo, None, "picture", consent)
+
     def compare(
         self,
         photo: str | None,
@@ -118,8 +122,9 @@ class Comparison:
             check_request(prompt, seed)
             clips, reports = [], {}
             for k, arm in enumerate(ARMS):
-                progress((k, len(ARMS)), desc=f"Drawing: {HEADINGS[arm][0]}", unit="methods")
-                result = self._draw(model, arm, picture, prompt, int(seed), follow)
+                part = follow.part(k / len(ARMS), (k + 1) / len(ARMS), f"Drawing: {HEADINGS[arm][0]}")
+                part(0, 1)
+                result = self._draw(model, arm, picture, prompt, int(seed), part)
                 if isinstance(result, str):
                     clips.append(None)
                     reports[arm] = {"model": model, "problem": result}
@@ -136,8 +141,7 @@ class Comparison:
         if model == MINI:
             # Drawing is not the method: only what the embeddings alone carry is compared.
             return self.pipeline.generate(
-                Request(picture, prompt, arm=arm, detail_scale=0.0, seed=seed),
-                lambda *_: follow.stop.check(),  # its one step says nothing of three clips
+                Request(picture, prompt, arm=arm, detail_scale=0.0, seed=seed), follow
             )
         try:
             return self.studio.draw_full_size(Request(picture, prompt, arm=arm, seed=seed), follow)
@@ -215,6 +219,7 @@ def build_compare(studio: Studio, consent: Any) -> None:
                     elem_id="compare-photo",
                 )  # fmt: skip
             )
+            told = gr.HTML(elem_id="compare-told")
         with gr.Column(scale=5, min_width=300):
             cards = gr.HTML(list_faces(studio.faces), elem_id="compare-faces", js_on_load=FACE_JS)
             prompt = gr.Textbox(
@@ -240,6 +245,10 @@ def build_compare(studio: Studio, consent: Any) -> None:
     report = gr.JSON(visible=False, label="Report")
     table = gr.HTML(finished.table, elem_id="compare-table")
     cards.click(studio.choose_picture, outputs=photo, **QUIET)
+    gr.on(
+        [photo.change, consent.change], comparison.look, [photo, consent], told,
+        api_visibility="private", concurrency_limit=2, show_progress="hidden", trigger_mode="always_last",
+    )  # fmt: skip
     done = comparison.runs.wire(
         [run.click, prompt.submit], comparison.compare, [photo, prompt, consent, seed, model],
         [*clips, report], buttons=[run, cancel], api_name="compare", progress_on=list(clips),

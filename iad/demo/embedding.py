@@ -22,9 +22,10 @@ from iad.demo.embedding_words import (
     show_strip,
 )
 from iad.demo.examples import Example, digest, vary
+from iad.demo.faceview import describe_problem
 from iad.demo.runs import QUIET, Runs
 from iad.demo.studio import save_clip
-from iad.demo.uploads import CONSENT_NEEDED, PHOTOS, keep_path, open_photo
+from iad.demo.uploads import CONSENT_NEEDED, PHOTOS, check_driver, keep_path, open_photo
 from iad.installation import EXAMPLES
 from iad.media.photos import load_image
 from iad.media.video import save_picture
@@ -74,6 +75,17 @@ class EmbeddingActions:
             for file, picture in zip(files, self.examples.values(), strict=True):
                 save_picture(file, picture)
             yield [str(file) for file in files], count + 1
+
+    def look_at_files(self, files: Sequence[str] | None, consent: bool) -> str:
+        """Say what is wrong with the photos that were added."""
+        for path in files or []:
+            try:
+                check_driver(path, consent=consent, known=self.known)
+            except ValueError as error:
+                return describe_problem(_name_file(error, path))
+            except OSError as error:
+                return describe_problem(error)
+        return ""
 
     def decouple(
         self,
@@ -223,6 +235,7 @@ def build_embedding(pipeline: Any, consent: Any, portraits: Sequence[Example] = 
                 label="Photos, one to eight", file_count="multiple", file_types=PHOTOS, height=170,
                 elem_id="inside-files",
             ))  # fmt: skip
+            told = gr.HTML(elem_id="inside-told")
             gr.HTML(show_strip(list(actions.examples.values())))
             more = keep_path(gr.UploadButton(
                 "Add more photos", file_count="multiple", file_types=PHOTOS, visible=False, size="sm",
@@ -258,6 +271,10 @@ def build_embedding(pipeline: Any, consent: Any, portraits: Sequence[Example] = 
     drawn = run.success(actions.draw, looked, shown, **QUIET)
     drawn.success(None, js=_scroll_to("inside-results", "start"), **QUIET)
     more.upload(lambda old, new: [*(old or []), *new], [files, more], files, **QUIET)
+    gr.on(
+        [files.change, consent.change], actions.look_at_files, [files, consent], told,
+        api_visibility="private", concurrency_limit=2, show_progress="hidden", trigger_mode="always_last",
+    )  # fmt: skip
     files.change(lambda paths: gr.update(visible=bool(paths)), files, more, **QUIET)
     sample.click(actions.lend_examples, asked, [files, asked], api_visibility="private")
 

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ class Example:
     def digest(self) -> str:
         """The same for the same pixels, whatever file they came in."""
         return digest(self.picture)
+
+    @cached_property
+    def png(self) -> bytes:
+        """The picture as a file, which takes longer to write than to send."""
+        buffer = io.BytesIO()
+        Image.fromarray(self.picture).save(buffer, format="PNG")
+        return buffer.getvalue()
 
 
 def digest(picture: UInt8[np.ndarray, "h w 3"]) -> str:

@@ -8,6 +8,17 @@ import gradio as gr
 
 from iad.demo.examples import Example
 
+# A link to an example's clip that was not prepared makes it: that needs nobody's consent.
+MAKE_JS = """
+clip => {
+  const number = new URLSearchParams(location.search).get('example');
+  const card = document.querySelector(`#examples [data-index="${Number(number)}"]`);
+  if (number === null || !card) return;
+  document.querySelector('#examples [aria-current]')?.removeAttribute('aria-current');
+  card.setAttribute('aria-current', 'true');
+  if (!clip) document.getElementById('generate').click();
+}
+"""
 MOST = 2**31  # of a number that has no upper bound
 
 
@@ -82,12 +93,15 @@ def link_settings(
             return
         prompt = query.get("prompt", examples[number].prompt)
         values[list(dials).index("prompt")] = prompt[:1000]
-        for showing in show(examples[number], prompt):
+        changed = [setting for setting in settings if setting.name in query and setting.name != "prompt"]
+        plain = all(setting.read(query[setting.name]) == setting.default for setting in changed)
+        for showing in show(examples[number], prompt if plain else ""):  # as the prepared clip was made
             yield [*showing, *values]
 
-    page.load(
+    filled = page.load(
         fill, outputs=[*shown, *dials.values()], api_visibility="private", queue=False, show_progress="hidden"
     )
+    filled.success(None, shown[1], js=MAKE_JS, api_visibility="private", queue=False)
     names = list(dials)
     defaults = [str(d).lower() if isinstance(d, bool) else d for d in (s.default for s in settings)]
     return f"""

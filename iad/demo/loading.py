@@ -109,6 +109,11 @@ class BackgroundPipeline(Background):
         with self._drawing:
             return self._draw(request, callback)
 
+    def step_aside(self) -> None:
+        """Wait while a clip is drawn: for what is done in passing."""
+        with self._drawing:
+            pass
+
     def _generate(self, request: Request, callback: Any) -> Any:
         pipeline = self._future.result()
         if is_zero_gpu():
@@ -121,9 +126,7 @@ class BackgroundPipeline(Background):
         device, examples = "cpu" if is_zero_gpu() else self._device, load_examples()
         pipeline = IaDPipeline.from_pretrained(self._name, device=device)
         pipeline.keep([example.picture for example in examples])  # visitors' own photos are never kept
-        if not is_zero_gpu():
-            return pipeline
-        for example in examples[:1]:  # what is warm here is warm in every clip's process
+        for example in examples[:1]:  # what is warm here is warm for the first visitor
             pipeline.decouple(example.picture)
             if pipeline.geometry is not None:
                 pipeline.live(example.picture).frame(mouth=0.5)

@@ -137,6 +137,9 @@ class Page(gr.Blocks):
         visitor = _visitor.get()
         state = SessionState(self) if state is None else state
         given = inputs[: len(block_fn.inputs)] if block_fn.cancels else inputs  # Gradio adds to a cancel's
+        for block in block_fn.inputs:  # what an update made anew is without what `keep_path` gave it
+            if "preprocess" in vars(block) and block._id in state:
+                state[block._id].preprocess = block.preprocess
         try:
             if not explicit_call:  # which no address leads to
                 shown = [state[x._id] if x._id in state and not x.stateful else x for x in block_fn.inputs]

@@ -12,7 +12,7 @@ from iad.demo.link import link_settings
 from iad.demo.model_choice import AT_ONCE, ModelChoice
 from iad.demo.repertoire import Repertoire
 from iad.demo.runs import QUIET
-from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio
+from iad.demo.studio import ACTION_SOURCES, MOST_PHOTOS, Studio, with_report
 from iad.demo.timeline import build_timeline
 from iad.demo.understanding import SUGGESTION_JS, wire_understanding
 from iad.demo.uploads import PHOTOS, keep_path
@@ -29,8 +29,18 @@ SHOW_CLIP_JS = """
 """
 # What a card asks for is made anew at once, while the clip that was prepared for it plays.
 PRESS_GENERATE_JS = "() => { document.getElementById('generate').click(); }"
+# A link must not name an example where the visitor's own photo is shown.
+LEAVE_CARD_JS = "() => document.querySelector('#examples [aria-current]')?.removeAttribute('aria-current')"
 NEW_SEED_JS = "() => Math.floor(Math.random() * 1e6)"
-COPY_LINK_JS = "() => { navigator.clipboard.writeText(location.href); }"
+# A page that is not served securely has no clipboard.
+COPY_LINK_JS = """
+() => {
+  const button = document.getElementById('copy-link'), say = words => { button.textContent = words; };
+  const copied = navigator.clipboard?.writeText(location.href) ?? Promise.reject();
+  copied.then(() => say('Link copied'), () => prompt('Copy this link:', location.href));
+  setTimeout(() => say('Copy link'), 4000);
+}
+"""
 
 
 def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = None) -> Studio:
@@ -70,27 +80,29 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
             face = gr.Number(0, precision=0, minimum=0, visible=False, label="Face, 0 the largest")
         with gr.Column(scale=6, min_width=300, elem_id="made"):
             clip, scores, files, sheet = _lay_out_clip(studio, first)
-            report, result = gr.JSON(label="Report", visible=False), gr.State(time_to_live=3600)
+            result = gr.State(time_to_live=3600)
 
     studio.photo, studio.face = photo, face
     chosen = cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
     chosen.success(None, js=PRESS_GENERATE_JS, **QUIET)
+    photo.upload(None, js=LEAVE_CARD_JS, **QUIET)
     _wire_faces(studio, photo, consent, view, face)
     wire_understanding(pipeline, words, prompt, [duration, model])
     _wire_repertoire(Repertoire(studio), strip, prompt, [photo, consent, face])
     # `generate` takes what only mini has last; without a full-size model, nothing stands for its dials.
+    at_once = AT_ONCE if dials else 1
     more_dials = dials.inputs.values() if dials else [gr.State() for _ in range(4)]
     inputs = [
         photo, prompt, consent, seed, identity, action, guidance, face, arm,
         more, action_from, picture, video, label, model, *more_dials, detail, duration, whole, loop, size,
     ]  # fmt: skip
+    _wire_interface(studio, inputs, clip, at_once)  # first: it takes the public name
     run = studio.runs.wire(
-        [generate.click, prompt.submit], studio.generate, inputs, [clip, report, result],
-        buttons=[generate, cancel], api_name="generate", progress_on=clip, js=SHOW_CLIP_JS,
-        at_once=AT_ONCE if dials else 1,
+        [generate.click, prompt.submit], studio.generate, inputs, [clip, result],
+        buttons=[generate, cancel], api_name=None, progress_on=clip, js=SHOW_CLIP_JS, at_once=at_once,
     )  # fmt: skip
     gr.on([generate.click, prompt.submit], None, None, scores, js="() => ''", **QUIET)  # of the clip before
-    shown = run.success(studio.show_scores, report, scores, **QUIET)
+    shown = run.success(studio.show_scores, result, scores, **QUIET)
     shown.success(studio.offer_files, [clip, result, label], [*files, sheet, result], **QUIET)
     if dials:
         own = [detail, guidance, duration, whole, loop, size]
@@ -141,6 +153,14 @@ def _wire_faces(studio: Studio, photo: Any, consent: Any, view: Any, face: Any) 
     photo.change(studio.look_for_faces, [photo, consent], **look)
     consent.change(studio.look_once_agreed, [photo, consent], **look)
     view.click(studio.choose_face, [photo, consent], **look)
+
+
+def _wire_interface(studio: Studio, inputs: list[Any], clip: Any, at_once: int) -> None:
+    """Answer callers without a page, who get clip and report at once; nobody presses this button."""
+    gr.Button(visible=False).click(
+        with_report(studio.generate), inputs, [clip, gr.JSON(label="Report", visible=False)],
+        api_name="generate", concurrency_id=f"model-{at_once}", concurrency_limit=at_once,
+    )  # fmt: skip
 
 
 def _wire_repertoire(repertoire: Repertoire, strip: Any, prompt: Any, inputs: list[Any]) -> None:
@@ -230,7 +250,8 @@ def _lay_out_strengths() -> tuple[Any, Any, Any]:
         )
     detail = gr.Slider(
         0, 1, 1.0, step=0.05, label="Photo detail", elem_id="detail",
-        info="1 draws with the photo’s own pixels; 0 shows what the two embeddings alone carry",
+        info="1 draws with the photo’s own pixels; 0 shows what the two embeddings alone carry. Below 1 also "
+        "count: more photos, guidance, identity strength above 1",
     )  # fmt: skip
     return identity, action, detail
 
@@ -270,6 +291,6 @@ def _lay_out_clip(studio: Studio, first: Example | None) -> tuple[Any, Any, list
             for kind in ("mp4", "gif", "png")
         ]
         copy = gr.Button("Copy link", visible=False, size="sm", min_width=90, elem_id="copy-link")
-    copy.click(lambda: gr.Info("Link copied.", duration=3), js=COPY_LINK_JS, **QUIET)
+    copy.click(None, js=COPY_LINK_JS, **QUIET)
     sheet = gr.HTML(elem_id="sheet")
     return clip, scores, [*files, copy], sheet

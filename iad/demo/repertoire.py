@@ -58,10 +58,12 @@ class Repertoire:
         return list(SHOWN)[event.index]
 
     def _draw(self, picture: UInt8[np.ndarray, "h w 3"], face: int) -> str:
-        live = self.studio.pipeline.live(picture, face=face)
-        buttons = []
+        step_aside = getattr(self.studio.pipeline, "step_aside", lambda: None)  # a clip is not held up
+        step_aside()
+        live, buttons = self.studio.pipeline.live(picture, face=face or None), []
         for k, (prompt, action) in enumerate(SHOWN.items()):
             weights = dict(zip(COEFFICIENTS, find_height(action).tolist(), strict=True))
+            step_aside()
             buttons.append(_button(k, prompt, live.frame(size=SIDE, **weights)))
         return f'<p class="quiet">What this face could do:</p><div class="cards">{"".join(buttons)}</div>'
 

@@ -4,7 +4,7 @@ import contextlib
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Follower:
-    """A pipeline's callback: it shows the steps, and leaves when the visitor has cancelled.
+    """A pipeline's callback: it moves the bar, and leaves when the visitor has cancelled.
 
     Plain data, because ZeroGPU draws in another process.
     """
@@ -51,16 +51,25 @@ class Follower:
     stop: Stop
     progress: Any
     doing: str
+    begin: float = 0.0  # of the bar
+    end: float = 1.0
 
     def __call__(self, step: int, total: int) -> None:
         """Show a step."""
         self.stop.check()
-        self.progress((step, total), desc=self.doing, unit="steps")
+        done = step / total
+        self.progress((1 - done) * self.begin + done * self.end, desc=self.doing)
 
     def say(self, what: str) -> None:
         """Show what is done before the steps."""
         self.stop.check()
-        self.progress(0, desc=what)
+        self.progress(self.begin, desc=what)
+
+    def part(self, begin: float, end: float, doing: str = "") -> "Follower":
+        """Follow a part of the work in its own part of the bar, which so never goes back."""
+        width = self.end - self.begin
+        begin, end = self.begin + width * begin, self.begin + width * end
+        return replace(self, doing=doing or self.doing, begin=begin, end=end)
 
 
 class Runs:

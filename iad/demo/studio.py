@@ -1,9 +1,10 @@
 """What the Portrait tab's events call: looking for faces, generating, offering the files."""
 
+import functools
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ GIF_FPS = 12  # about as many as a gif bears
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
 UNSHOWN = (".heic", ".heif")  # photos that few browsers show
 MOST_PHOTOS = 5  # of one person
+DRAWN = 0.8  # of the bar; the rest is writing the file
 SHEET_SIDE = 1040  # pixels, of the contact sheet on the page
 
 
@@ -70,18 +72,20 @@ class Studio:
         """Say what the prepared clip of an example shows."""
         return describe_prepared(example) if example and example.clip else ""
 
-    def choose_example(self, event: gr.EventData) -> Iterator[tuple[Any, str, str | None, str]]:
+    def choose_example(self, event: gr.EventData) -> Iterator[tuple[str, str, str | None, str]]:
         """Fill in the picture and the prompt of a card, and show the clip that was prepared for it."""
         example = self.examples[event.index]
         for picture, clip, words in self.show_example(example, example.prompt):
             yield picture, example.prompt, clip, words
 
-    def show_example(self, example: Example, prompt: str) -> Iterator[tuple[Any, str | None, str]]:
+    def show_example(self, example: Example, prompt: str) -> Iterator[tuple[str, str | None, str]]:
         """Show an example's picture, and its clip if that shows what the prompt says."""
         prepared = example.clip is not None and prompt.strip() == example.prompt
         with tempfile.TemporaryDirectory() as folder:  # gradio serves no file of the package
             clip = shutil.copy(example.clip, folder) if prepared else None
-            yield example.picture, clip, self.describe_prepared(example) if prepared else ""
+            photo = Path(folder) / "photo.png"
+            photo.write_bytes(example.png)
+            yield str(photo), clip, self.describe_prepared(example) if prepared else ""
 
     def look_for_faces(self, photo: str | None, consent: bool) -> tuple[str, Any, int]:
         """Outline the faces of a photo; an upload without consent is not looked at."""
@@ -152,7 +156,7 @@ class Studio:
         size: str = "384",
         request: gr.Request = None,
         progress=gr.Progress(),  # noqa: B008 (gradio finds it by its default)
-    ) -> Iterator[tuple[str, dict[str, Any], Result]]:
+    ) -> Iterator[tuple[str, Result]]:
         """Make a clip of the person in the photo doing what the prompt says.
 
         Args:
@@ -211,15 +215,18 @@ class Studio:
                 people = [shrink(photo, WHOLE_SIDE) for photo in people] if paste_back else people
                 waiting = not getattr(self.pipeline, "ready", True)
                 follow.say("Loading the model, once" if waiting else "Finding the face")
-                result = self.pipeline.generate(Request(people, prompt, **asked), follow)
+                result = self.pipeline.generate(Request(people, prompt, **asked), follow.part(0, DRAWN))
             else:
                 asked |= {"guidance_scale": full_guidance_scale, "cache": cache or None}
                 asked |= {"num_inference_steps": int(full_steps) if full_steps else None}
                 asked |= {"num_frames": count_frames(arm, frames)}
-                result = self.draw_full_size(Request(people, prompt, **asked), follow)
+                result = self.draw_full_size(Request(people, prompt, **asked), follow.part(0, DRAWN))
+            writing = follow.part(DRAWN, 1, "Writing the clip")
+            writing(0, 1)
             path = Path(folder) / f"{name_file(prompt)}-seed{result.seed}.mp4"
-            # Gradio copies the file before it asks for more; then the folder goes.
-            yield save_clip(result, path, label=label), make_report(result), result
+            clip = save_clip(result, path, label=label)
+            writing(1, 1)
+            yield clip, result  # Gradio copies the file before it asks for more; then the folder goes
 
     def draw_full_size(self, request: Request, follow: Follower) -> Result:
         """Let the full-size model make a clip.
@@ -244,9 +251,9 @@ class Studio:
             raise ValueError(CONSENT_NEEDED)
         return pictures
 
-    def show_scores(self, report: dict[str, Any] | None) -> str:
+    def show_scores(self, result: Result | None) -> str:
         """Write the scores under the clip; a cancelled run ends here too, without any."""
-        return describe_scores(report) if report else ""
+        return describe_scores(make_report(result)) if result else ""
 
     def offer_files(self, clip: str | None, result: Result | None, label: bool) -> Iterator[tuple[Any, ...]]:
         """Offer the clip as mp4, gif and contact sheet, show its frames, and forget it."""
@@ -265,6 +272,17 @@ class Studio:
             ]
             offered = [gr.DownloadButton(value=str(file), visible=True) for file in files]
             yield *offered, gr.update(visible=True), describe_sheet(sheet, len(few), len(result.frames)), None
+
+
+def with_report(generate: Callable[..., Iterator[tuple[str, Result]]]) -> Callable[..., Iterator]:
+    """Let callers of the interface have a clip's report with it; the page shows the clip before."""
+
+    @functools.wraps(generate)
+    def report(*args: Any, **more: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        for clip, result in generate(*args, **more):
+            yield clip, make_report(result)
+
+    return report
 
 
 def check_request(prompt: str, seed: float | None, *, needs_words: bool = True) -> None:

@@ -76,14 +76,22 @@ def build_verify(pipeline: Any, consent: Any) -> None:
             card = gr.HTML(WAITING, elem_id="verdict")
             report = gr.JSON(label="Report", visible=False)
     begun = upload.upload(lambda: WAITING, outputs=card, **QUIET)  # the last verdict is of another file
-    checked = begun.then(
-        _make_checker(), upload, report, api_name="verify", concurrency_limit=2, show_progress_on=card
-    )
-    checked.success(describe, report, card, **QUIET)
+    verify_file = _make_checker()
+
+    def judge(file: str | None) -> tuple[str, None]:
+        try:
+            return describe(verify_file(file)), None
+        except gr.Error as error:
+            return refuse(str(error.message)), None
+
     # The file is gone from the server, so it leaves the page as well; its verdict stays until another comes.
-    checked.then(lambda: None, outputs=upload, **QUIET)
+    begun.then(
+        judge, upload, [card, upload], api_visibility="private", concurrency_limit=2, show_progress_on=card
+    )
+    # for callers without a page: nobody presses this button
+    called = gr.Button(visible=False)
+    called.click(verify_file, upload, report, api_name="verify", concurrency_limit=2)
     gr.on([upload.clear, upload.delete], lambda: WAITING, outputs=card, **QUIET)
-    checked.failure(lambda: (None, WAITING), outputs=[upload, card], **QUIET)
     if prepared:
         example.click(lambda: describe(asdict(verify(prepared[0]))), outputs=card, **QUIET)
 
@@ -182,6 +190,11 @@ def describe(report: dict[str, Any]) -> str:
         f'<div class="badges">{"".join(f"<span>{html.escape(badge)}</span>" for badge in badges)}</div>'
         f"{_make_table('Settings', _name_settings(report))}{_make_table('File', _list_facts(report))}</div>"
     )
+
+
+def refuse(why: str) -> str:
+    """Make the card of a file that cannot be judged."""
+    return f'<div class="verdict warning" role="alert"><p>{html.escape(why)}</p></div>'
 
 
 def _choose_tone(report: dict[str, Any]) -> str:

@@ -190,7 +190,7 @@ def _card(example: Example, index: int) -> str:
             f'aria-hidden="true"></video>{photo.replace("<img", "<img class=inset")}'
         )
     words = html.escape(example.prompt)
-    title = f' title="{html.escape(f"{example.name}: {example.credit}")}"' if example.name else ""
-    return (
-        f'<button type="button" data-index="{index}"{title}><i>{photo}</i><span>{words}</span></button>'
-    )
+    told = f' title="{html.escape(f"{example.name}: {example.credit}")}"' if example.name else ""
+    if example.clip and not index:  # the page opens with it
+        told += ' aria-current="true"'
+    return f'<button type="button" data-index="{index}"{told}><i>{photo}</i><span>{words}</span></button>'

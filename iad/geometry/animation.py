@@ -8,8 +8,10 @@ import functools
 import math
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -104,29 +106,45 @@ class AnimatedPhoto:
         """Draw absolute expression weights and head poses in the framing of the neutral frontal face.
 
         Args:
+            track: A row a frame.
             size: Of a frame, pixels.
             threads: That draw frames side by side; by default one a core.
 
         Raises:
             ValueError: The track is not (f, 60), or the size is not between 16 and `LARGEST`.
         """
+        return next(self.render_parts(track, part=max(1, len(track)), size=size, threads=threads))
+
+    def render_parts(
+        self, track: Float[np.ndarray, "f k"], *, part: int, size: int = 384, threads: int | None = None
+    ) -> Iterator[Drawn]:
+        """Draw as `render`, and yield so many frames at a time, while those that follow are drawn already."""
         track = self._check(track)
         if not 16 <= size <= LARGEST:
             raise ValueError(f"Frames of {size} pixels were asked for; choose 16 to {LARGEST}.")
         face = self._face(size)
-        frames = np.empty((len(track), size, size, 3), np.uint8)
-        source = np.empty((len(track), size, size), np.uint8)
         plate = face.draw_backdrop(size)
+        counts = [len(track[start : start + part]) for start in range(0, max(1, len(track)), part)]
+        parts = [
+            Drawn(np.empty((k, size, size, 3), np.uint8), np.empty((k, size, size), np.uint8)) for k in counts
+        ]
 
         def draw(number: int) -> None:
-            colours, source[number] = face.draw(track[number], plate, finer=3 if size <= 256 else 2)
-            round_colours(colours, face.textures.grey, frames[number])
+            drawn, place = parts[number // part], number % part
+            colours, drawn.source[place] = face.draw(track[number], plate, finer=3 if size <= 256 else 2)
+            round_colours(colours, face.textures.grey, drawn.frames[place])
 
         # Frames are drawn side by side, and threads of each product's own would only wait for one another.
-        side_by_side = ThreadPoolExecutor(threads or min(os.cpu_count() or 1, 8))
-        with _find_libraries().limit(limits=1, user_api="blas"), side_by_side as pool:
-            list(pool.map(draw, range(len(track))))
-        return Drawn(frames, source)
+        pool = ThreadPoolExecutor(threads or min(os.cpu_count() or 1, 8))
+        with _find_libraries().limit(limits=1, user_api="blas"):
+            try:
+                done = pool.map(draw, range(len(track)))
+                for number, count in enumerate(counts):
+                    list(islice(done, count))
+                    yield parts[number]
+                    parts[number] = None  # whose memory the caller decides on
+            finally:  # a caller who has seen enough waits for no more
+                pool.shutdown(cancel_futures=True)
 
     def cut_out(self, size: int) -> UInt8[np.ndarray, "size size 3"]:
         """Cut out of the photo what frames of this size show."""

@@ -5,6 +5,7 @@ photo, the denoiser and paint is told with the frames.
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import cv2
@@ -125,13 +126,12 @@ def draw(
     """
     parts, frames, painted = range(0, len(track), PART), [], 0
     repair = None if refiner is None else Repair(refiner, photo)
-    for number, start in enumerate(parts):
-        part = track[start : start + PART]
-        drawn = photo.render(part, size=size)
-        frames.append(drawn.frames if repair is None else repair(drawn, part))
-        painted += int((drawn.source == PAINTED).sum())
-        if callback:
-            callback(number + 1, len(parts))
+    with closing(photo.render_parts(track, part=PART, size=size)) as drawing:
+        for number, (start, drawn) in enumerate(zip(parts, drawing, strict=True)):
+            frames.append(drawn.frames if repair is None else repair(drawn, track[start : start + PART]))
+            painted += int((drawn.source == PAINTED).sum())
+            if callback:
+                callback(number + 1, len(parts))
     top = np.concatenate(frames)
     painted = painted / (len(track) * size**2)
     made_of = {"photo": share * (1 - painted), "denoiser": 1 - share, "paint": share * painted}

@@ -11,7 +11,8 @@ something else or nothing, below 0 where it does the opposite.
 """
 
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,38 @@ def _fullness(ratio: Tensor) -> Tensor:
 
 JUDGED = 4  # frames of a clip
 MISSING = 0.0  # likeness of a frame without a face
+
+
+
+class Scores(Mapping):
+    """Scores that are measured when they are first looked at, so that a clip can be shown before.
+
+    A copy for another process holds them measured.
+    """
+
+    def __init__(self, measure: Callable[[], dict[str, Any]]):
+        self._measure, self._lock = measure, threading.Lock()
+        self._measured: dict[str, Any] | None = None
+
+    def _look(self) -> dict[str, Any]:
+        with self._lock:
+            if self._measured is None:
+                self._measured = self._measure()
+                self._measure = None  # with the photo that it holds
+        return self._measured
+
+    def __getitem__(self, name: str) -> Any:
+        return self._look()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._look())
+
+    def __len__(self) -> int:
+        return len(self._look())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (self._look(),)
+
 
 LookAt = Callable[[UInt8[np.ndarray, "_ _ 3"]], Face | None]
 Embed = Callable[[UInt8[np.ndarray, "_ _ 3"], Face], Float[np.ndarray, " d"]]

@@ -26,7 +26,11 @@ def start_and_generate(model: str, clips: int) -> dict:
     pipe = IaDPipeline.from_pretrained(model, device="cpu")
     ready = time.perf_counter() - begun
     photo = skimage.data.astronaut()
-    seconds = [pipe(photo, "a woman smiles, then nods", seed=k).seconds for k in range(clips)]
+    seconds = []
+    for k in range(clips):
+        begun = time.perf_counter()
+        dict(pipe(photo, "a woman smiles, then nods", seed=k).scores)  # which are measured when looked at
+        seconds.append(time.perf_counter() - begun)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "start to ready, s": round(ready, 2),

@@ -1,12 +1,13 @@
-"""How quickly the Play tab answers sliders, a clip and a webcam, in a browser; run on an idle machine.
+"""How quickly the page answers, in a browser; run on an idle machine.
 
-    python -m tests.benchmarks.webcam [--seconds 20] [--screenshot FILE]
+    python -m tests.benchmarks.page [--tab portrait] [--clicks 6] [--seconds 20] [--screenshot FILE]
 
-A Chromium without a window opens the app; its camera films a portrait that sways. One JSON object is printed:
-milliseconds from a slider's move to the picture on the screen, beside those of the bare drawing in Python;
-and of a clip and the camera the page's own figures: pictures a second, and milliseconds from what is followed
-to the picture of it. All share the machine's cores: a visitor whose browser runs elsewhere
-sees more.
+A Chromium without a window opens the app. One JSON object is printed. Of the Portrait tab: seconds from a
+click on a card, and on Generate, until the new clip's first frame is on the screen, and until its scores are.
+Of the Play tab: milliseconds from a slider's move to the picture on the screen, beside those of the bare
+drawing in Python; and of a clip and the camera, which films a portrait that sways, the page's own figures:
+pictures a second, and milliseconds from what is followed to the picture of it. All share the machine's cores:
+a visitor whose browser runs elsewhere sees more.
 """
 
 import argparse
@@ -31,9 +32,29 @@ from iad import IaDPipeline
 from iad.demo.playroom import SIDE
 
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+PROMPTS = ("smiles", "nods", "closes the eyes", "looks surprised", "laughs", "opens the mouth wide")
+PAUSE = 4000  # milliseconds, until what a click began beside the clip is done
 SAID = re.compile(r"([\d.]+) pictures a second, each (\d+) ms")
 
-
+# What is clicked, and when, after it, the prepared clip, the new one and its scores are on the screen. The
+# prepared clip of a card is there at once; every clip is a file of its own.
+CLICK_JS = """
+async ([what, clips]) => {
+  const find = () => document.querySelector('#clip video'), seen = [find()?.currentSrc], came = [];
+  const begun = performance.now();
+  document.querySelector(what).click();
+  while (came.length < clips) {
+    await new Promise(requestAnimationFrame);
+    const video = find();
+    if (!video?.currentSrc || seen.includes(video.currentSrc) || video.readyState < 2) continue;
+    seen.push(video.currentSrc);
+    if (!video.currentTime) await new Promise(shown => video.requestVideoFrameCallback(shown));
+    came.push(performance.now() - begun);
+  }
+  while (!document.querySelector('#scores .score')) await new Promise(requestAnimationFrame);
+  return [...came, performance.now() - begun].map(time => time / 1000);
+}
+"""
 MOVE_JS = """
 async k => {
   const slider = document.querySelector('.play-sliders [name=turn]');
@@ -73,7 +94,27 @@ def watch(page: Page, seconds: int) -> dict[str, float]:
     return {"pictures a second": float(rate), "milliseconds after it": float(late)}
 
 
-def measure(page: Page, seconds: int) -> dict[str, dict[str, float]]:
+def make_clips(page: Page, clicks: int) -> dict[str, dict[str, float]]:
+    """Click on cards, but for the first, which is there already, and on Generate; the first warms up."""
+    cards, typed = [], []
+    for k in range(clicks + 1):
+        cards.append(page.evaluate(CLICK_JS, [f"#examples .cards button:nth-child({k % 5 + 2})", 2]))
+        page.wait_for_timeout(PAUSE)
+    for k in range(clicks + 1):
+        page.fill("#prompt textarea", PROMPTS[k % len(PROMPTS)])
+        page.wait_for_timeout(PAUSE)
+        typed.append(page.evaluate(CLICK_JS, ["#generate", 1]))
+    return {"card": describe(cards, "prepared clip"), "Generate": describe(typed)}
+
+
+def describe(took: list[list[float]], *first: str) -> dict[str, float]:
+    """Name what was waited for; medians, and of the new clip the longest, too."""
+    names = (*first, "new clip", "scores")
+    figures = dict(zip(names, np.median(took[1:], axis=0).round(2).tolist(), strict=True))
+    return figures | {"new clip, longest": round(max(row[-2] for row in took[1:]), 2), "first": took[0][-2]}
+
+
+def play(page: Page, seconds: int) -> dict[str, dict[str, float]]:
     """Move the portrait that the page opens with by sliders, by a clip and by the camera."""
     page.get_by_role("tab", name="Play", exact=True).click()
     page.wait_for_selector(".play-result:not([hidden])")
@@ -89,6 +130,8 @@ def measure(page: Page, seconds: int) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tab", choices=("portrait", "play"), help="only this one; by default both")
+    parser.add_argument("--clicks", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--screenshot", type=Path)
     options = parser.parse_args()
@@ -102,7 +145,9 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1366, "height": 900})
         page.goto(start_app(IAD_MODEL="mini"))
         page.wait_for_selector("#generate")
-        print(json.dumps(measure(page, options.seconds)))
+        figures = {} if options.tab == "play" else make_clips(page, options.clicks)
+        figures |= {} if options.tab == "portrait" else play(page, options.seconds)
+        print(json.dumps(figures))
         if options.screenshot:
             page.screenshot(path=options.screenshot)
 
