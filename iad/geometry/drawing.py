@@ -124,22 +124,23 @@ def draw(
         refiner: what repairs the mouth.
         callback: called with (part, parts) after each part of the clip.
     """
-    parts, frames, painted = range(0, len(track), PART), [], 0
+    parts, painted = range(0, len(track), PART), 0
+    frames = np.empty((len(track), size, size, 3), np.uint8)
     repair = None if refiner is None else Repair(refiner, photo)
     with closing(photo.render_parts(track, part=PART, size=size)) as drawing:
         for number, (start, drawn) in enumerate(zip(parts, drawing, strict=True)):
-            frames.append(drawn.frames if repair is None else repair(drawn, track[start : start + PART]))
+            part = slice(start, start + PART)
+            frames[part] = drawn.frames if repair is None else repair(drawn, track[part])
             painted += int((drawn.source == PAINTED).sum())
             if callback:
                 callback(number + 1, len(parts))
-    top = np.concatenate(frames)
     painted = painted / (len(track) * size**2)
     made_of = {"photo": share * (1 - painted), "denoiser": 1 - share, "paint": share * painted}
     if share == 1 or under is None:
-        return Picture(top, made_of)
-    low = enlarge(under, size)
-    mixed = [cv2.addWeighted(a, share, b, 1 - share, 0) for a, b in zip(top, low, strict=True)]
-    return Picture(np.stack(mixed), made_of)
+        return Picture(frames, made_of)
+    for top, low in zip(frames, enlarge(under, size), strict=True):
+        cv2.addWeighted(top, share, low, 1 - share, 0, dst=top)
+    return Picture(frames, made_of)
 
 
 def enlarge(frames: UInt8[np.ndarray, "f h w 3"], size: int) -> UInt8[np.ndarray, "f s s 3"]:

@@ -87,6 +87,9 @@ class Scores(Mapping):
     def __len__(self) -> int:
         return len(self._look())
 
+    def __repr__(self) -> str:
+        return repr(self._look())
+
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (self._look(),)
 
