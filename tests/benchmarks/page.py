@@ -96,9 +96,11 @@ def watch(page: Page, seconds: int) -> dict[str, float]:
 
 def make_clips(page: Page, clicks: int) -> dict[str, dict[str, float]]:
     """Click on cards, but for the first, which is there already, and on Generate; the first warms up."""
-    cards, typed = [], []
+    cards, typed, moving = [], [], "#examples .cards button:has(video)"
+    prepared = page.eval_on_selector_all(moving, "all => all.map(one => one.dataset.index)")[1:]
     for k in range(clicks + 1):
-        cards.append(page.evaluate(CLICK_JS, [f"#examples .cards button:nth-child({k % 5 + 2})", 2]))
+        card = f"#examples [data-index='{prepared[k % len(prepared)]}']"
+        cards.append(page.evaluate(CLICK_JS, [card, 2]))
         page.wait_for_timeout(PAUSE)
     for k in range(clicks + 1):
         page.fill("#prompt textarea", PROMPTS[k % len(PROMPTS)])
