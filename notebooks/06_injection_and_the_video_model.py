@@ -627,6 +627,8 @@ print(f"{time.process_time() - begun:.0f} seconds of CPU in all")
 # %% [markdown]
 # ## Exercises
 #
+# Answers, with their output, are in [answers.ipynb](answers.ipynb).
+#
 # **6.1** Derive the formula of `perfect` in section 2: write down $p(x_t \mid x_0 = \pm 1)$, apply Bayes' rule and take the mean.
 #
 # **6.2** Implement the reversal: give every latent frame the action tokens in reverse order. What do you expect of "opens the mouth", and what

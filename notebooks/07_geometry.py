@@ -428,6 +428,8 @@ print(f"{time.process_time() - begun:.0f} seconds of CPU in all")
 # %% [markdown]
 # ## Exercises
 #
+# Answers, with their output, are in [answers.ipynb](answers.ipynb).
+#
 # **7.1** Derive: for a fixed camera the fit of section 3 is a *linear* least-squares problem. Write down its matrix and solve it by
 # `numpy.linalg.lstsq` (without bounds). How near is the error to that of `fit`?
 #

@@ -401,6 +401,8 @@ print(f"{time.perf_counter() - begun:.0f} seconds, of which it computed {time.pr
 # %% [markdown]
 # ## Exercises
 #
+# Answers, with their output, are in [answers.ipynb](answers.ipynb).
+#
 # **8.1** $\mathcal L_{TA}$ alone makes the code of $a$ *name* the action. Show with four points in the plane that this does not take the action out of
 # $i = f - a$, and say which term does.
 #

@@ -337,6 +337,8 @@ print(f"{time.perf_counter() - begun:.0f} seconds, of which it computed {time.pr
 # %% [markdown]
 # ## Exercises
 #
+# Answers, with their output, are in [answers.ipynb](answers.ipynb).
+#
 # **9.1** Make a competitor without any network that beats every arm in *copied*, and say which measure unmasks it.
 #
 # **9.2** Derive how many people it takes to tell two shares $p$ and $p + \delta$ apart, if each person counts once, unpaired. Check the formula of section 6 by a simulation.
