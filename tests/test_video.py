@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_nothing_behind_and_the_old_file_as_it_was(tmp_path, 
         "from iad.media import video\n"
         "frames = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)\n"
         "for name in ('_encode_mp4', '_encode_gif', '_encode_png'):\n"
-        "    data = getattr(video, name)(frames, 8, '')\n"
+        "    data = getattr(video, name)(frames, 8, '', False)\n"
         "    setattr(video, name, lambda *_, data=data: data)\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"

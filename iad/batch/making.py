@@ -5,6 +5,7 @@ Nothing is read from or written to a shared folder, so that a worker may stand o
 
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -79,7 +80,7 @@ def _put(path: Path, data: bytes) -> Path:
     return path
 
 
-def mean_scores(scores: dict[str, Any]) -> dict[str, float | None]:
+def mean_scores(scores: Mapping[str, Any]) -> dict[str, float | None]:
     """Average what was scored; JSON has no NaN, so a score without a value is None."""
     means = {}
     for name in SCORES:

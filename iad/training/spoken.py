@@ -52,7 +52,7 @@ class _Composer(Teller):
             self._one, self._two, self._three, self._beside_denial, self._nothing, self._mixed, self._parts,
             self._not_that_side, self._with_hands, self._two_sides,
         )  # fmt: skip
-        shares = (0.26, 0.3, 0.03, 0.14, 0.07, 0.04, 0.03, 0.03, 0.05, 0.05)
+        shares = (0.26, 0.28, 0.03, 0.16, 0.07, 0.04, 0.03, 0.03, 0.05, 0.05)
         return shapes[int(self.rng.choice(len(shapes), p=shares))]()
 
     def contradict(self) -> Spoken:
