@@ -119,7 +119,8 @@ def test_a_file_asked_for_by_its_name_is_missed(model):
 
 
 @pytest.mark.parametrize("source", ["no/such/folder", "/nowhere", "model", "../x", "a b/c"])
-def test_what_is_neither_folder_nor_hub_id_is_said(source):
+def test_what_is_neither_folder_nor_hub_id_is_said(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="neither a folder nor a hub id"):
         fetch_model(source)
 

@@ -12,7 +12,7 @@ from iad.geometry.coefficients import COEFFICIENTS, COLUMN
 from iad.geometry.fit import WORST_FIT, fit_head, project
 from iad.geometry.head import load_geometry, rotation_matrices, save_geometry
 from iad.geometry.renderer import PAINTED
-from iad.geometry.surroundings import part_backdrop
+from iad.geometry.surroundings import cut_out, part_backdrop
 from iad.portraits.morphable import load_head
 from iad.portraits.tiny import create_tiny_head
 from iad.training.compact_geometry import choose_vertices, compact_head, measure_loss
@@ -206,6 +206,38 @@ def test_a_person_and_the_backdrop_are_the_photo_and_part(animated):
     assert backdrop[100, 100, 3] == 1 and backdrop[far, 3].max() < 0.01 > share[far].max()
     drawn = animated.render(track_of({"roll": 15}), size=128)
     assert 0 < (drawn.source == PAINTED).mean() < 0.1, "what the head uncovers is made up"
+
+
+def test_loose_hair_is_part_of_the_person_and_a_busy_backdrop_is_not():
+    rows, columns = np.mgrid[:200, :200]
+    head = np.hypot((columns - 100) / 40, (rows - 80) / 50) < 1
+    shirt = (rows > 150) & (np.abs(columns - 100) < 30 + 1.2 * (rows - 150))
+    strand = (np.abs(columns + rows - 182) < 1.5) & (rows > 36) & (rows < 56)  # leads away from the head
+    person = head | ((np.abs(columns - 100) < 20) & (rows > 80)) | shirt | strand
+    turns = np.linspace(0, 2 * np.pi, 40)
+    down = np.where(np.sin(turns) > 0, 90 + 110 * np.sin(turns), 60)
+    face = np.stack([100 + 25 * np.cos(turns), down], axis=1)
+    noise = np.random.default_rng(0).normal(0, 1, (200, 200, 1))
+    far = cv2.dilate(person.astype(np.uint8), np.ones((9, 9))) == 0
+    for busy in (2, 40):
+        backdrop = cv2.GaussianBlur(noise, (0, 0), 1.0)[..., None] * busy * 3.5 + np.float32([150, 170, 190])
+        photo = np.where(person[..., None], np.float32([60, 40, 30]) + 2 * noise, backdrop)
+        photo[shirt] = np.float32([25, 30, 45]) + 2 * noise[shirt]
+        matte = cut_out(photo.clip(0, 255).astype(np.uint8), face, np.float32([100, 80, 50, 62]))
+        assert matte[head].mean() > 0.97 and matte[shirt].mean() > 0.9 and matte[far].mean() < 0.02
+        if busy == 2:
+            assert (matte[strand & (rows < 50)] > 0.25).mean() > 0.8, "loose hair is left in the backdrop"
+
+
+def test_shoulders_stay_in_one_piece_when_the_head_tilts(geometry):
+    photo = astronaut()[:236, 60:390].copy()
+    rows, columns = np.mgrid[:236, :330]
+    photo[np.hypot((columns - 162) / 70, (rows - 105) / 92) > 1] = (190, 200, 200)
+    photo[(rows > 186) & (np.abs(columns - 162) < 60 + 1.6 * (rows - 186))] = (25, 30, 45)
+    cropped = AnimatedPhoto(geometry, photo, ASTRONAUT - np.float32([60, 0]))
+    tilted = cropped.render(track_of({"roll": -14}), size=192).frames[0, -11:].astype(float)
+    shirt = np.linalg.norm(tilted - (25, 30, 45), axis=-1) < 40
+    np.testing.assert_array_equal((np.diff(shirt.astype(int), axis=1) != 0).sum(axis=1), 2)
 
 
 def test_frames_go_back_into_the_whole_photo(animated, monkeypatch):

@@ -66,7 +66,7 @@ class MovingFace:
         drawn = stage.fitted(fitted)
         self.pixels = correct_pixels(drawn[:, :2] * np.float32([1, -1]), rig, landmarks)
         self._unit = min(5.0 / stage.fit.scale, 1.0)
-        photo, person = self._find_person(photo, bounds[1]) if cut else (photo, None)
+        photo, person = self._find_person(photo, bounds[1], bounds[3]) if cut else (photo, None)
         self._grid = create_grid(
             stage,
             stage.fitted(whole),
@@ -169,16 +169,16 @@ class MovingFace:
         return moved + self._held * (self._own - moved) if self._held.any() else moved
 
     def _find_person(
-        self, photo: Float[np.ndarray, "h w 3"], top: float
+        self, photo: Float[np.ndarray, "h w 3"], top: float, bottom: float
     ) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h2 w2"]]:
         """Cut the person out on a small copy, a head unit some five pixels, and complete the head."""
         factor = self._unit
         small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         face, skull = (part * factor for part in outline(self.stage, self.rig, self.pixels))
-        edge = int(round(top * factor))
-        if edge:
-            face, skull = face - np.float32([0, edge]), skull - np.float32([0, edge, 0, 0])
-        person = cut_out(small[edge:].clip(0, 255).astype(np.uint8), face, skull)
+        edge, end = int(round(top * factor)), int(round(bottom * factor))
+        face, skull = face - np.float32([0, edge]), skull - np.float32([0, edge, 0, 0])
+        person = cut_out(small[edge:end].clip(0, 255).astype(np.uint8), face, skull)
+        person = np.pad(person, ((0, max(len(small) - end, 0)), (0, 0)), "edge")
         return complete_head(photo, person, edge=edge, radius=float(skull[2])) if edge else (photo, person)
 
     def _paint(

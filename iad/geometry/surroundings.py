@@ -25,24 +25,27 @@ def outline(stage: Stage, rig: Rig, pixels: Float[np.ndarray, "r 2"]) -> tuple[n
     return pixels[rig.sample], np.array([*middle, 10.5 * scale, 13.5 * scale], np.float32)
 
 
+_LOOSE = 4.0  # head units around the person in which loose hair is looked for
+
+
 def cut_out(
     photo: UInt8[np.ndarray, "h w 3"], face: Float[np.ndarray, "n 2"], skull: Float[np.ndarray, " 4"]
 ) -> Float[np.ndarray, "h w"]:
     """Find the person by OpenCV's GrabCut, as a soft matte.
 
     Args:
-        face: Outline of the face in pixels: surely the person.
+        face: Outline of the face and the neck in pixels: surely the person.
         skull: Centre x, y and radii x, y of the head with ordinary hair, pixels: probably the person.
     """
     height, width = photo.shape[:2]
     marks = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
     centre, radii = tuple(int(v) for v in skull[:2]), tuple(int(v) for v in skull[2:])
-    chin = int(face[:, 1].max())
+    chin = centre[1] + int(0.82 * radii[1])  # the face's outline ends below it, at the neck
     cv2.ellipse(marks, centre, radii, 0, 0, 360, cv2.GC_PR_FGD, -1)
-    shoulders = np.array([
-        (centre[0] - radii[0] * 0.7, chin), (centre[0] + radii[0] * 0.7, chin),
-        (centre[0] + radii[0] * 2.2, height), (centre[0] - radii[0] * 2.2, height),
-    ])  # fmt: skip
+    across = radii[0] * np.array([0.6, 0.7, 2.2, 2.4])
+    down = chin + radii[1] * np.array([0, 0.25, 0.75, 9])
+    right, left = (np.stack([centre[0] + side * across, down], axis=1) for side in (1, -1))
+    shoulders = np.concatenate([right, left[::-1]])
     cv2.fillPoly(marks, [shoulders.astype(np.int32)], cv2.GC_PR_FGD)
     top = max(centre[1] - int(radii[1] * 1.25), 0)
     marks[:top] = cv2.GC_BGD
@@ -58,8 +61,26 @@ def cut_out(
     person = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.uint8)
     person = cv2.morphologyEx(person, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(person)
-    largest = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return np.clip(cv2.GaussianBlur(largest.astype(np.float32), (0, 0), 1.2) * 1.5 - 0.4, 0, 1)
+    person = (labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
+    whole = person | _find_strands(photo, person, radii[0] / 10.5)
+    return np.clip(cv2.GaussianBlur(whole.astype(np.float32), (0, 0), 1.2) * 1.5 - 0.4, 0, 1)
+
+
+def _find_strands(
+    photo: UInt8[np.ndarray, "h w 3"], person: UInt8[np.ndarray, "h w"], unit: float
+) -> UInt8[np.ndarray, "h w"]:
+    """Find loose hair: what is thin, stands out from the backdrop more than anything there, and is near."""
+    size = 2 * int(1.2 * unit) + 1
+    contrast = np.abs(photo.astype(np.float32) - cv2.medianBlur(photo, size)).max(axis=2)
+    away = cv2.distanceTransform(1 - person, cv2.DIST_L2, 3) / unit
+    usual = contrast[away > _LOOSE]
+    if not usual.size:
+        return np.zeros_like(person)
+    limit = max(1.5 * float(np.percentile(usual, 98)), 18.0)
+    thin = ((contrast > limit) & (away < _LOOSE)).astype(np.uint8)
+    joined = cv2.morphologyEx(thin | person, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    _, labels = cv2.connectedComponents(joined)
+    return (labels == labels[person > 0][0]).astype(np.uint8)
 
 
 def complete_head(
