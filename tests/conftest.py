@@ -27,14 +27,18 @@ def photo(tmp_path_factory):
 
 
 # Two processes take file after file, so what takes minutes goes first: neither ends long after the other.
-LONGEST = ("notebooks", "browser", "train_whole", "visitors", "app", "evaluation", "leakage", "faces")
+LONGEST = (
+    "browser", "full_size_training", "train_whole", "notebooks", "full_size", "demo_full_size", "visitors",
+    "app", "leakage", "demo_portrait", "faces", "training", "real", "evaluation", "pipeline", "footage",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(config, items):
     """Begin with the longest files; leave out what takes hours, unless the command line asks for it."""
     first = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: first.get(item.path.stem, len(first)))
-    if "soak" not in config.option.markexpr:
-        for item in items:
-            if "soak" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="takes long; ask for it: pytest -m soak"))
+    asked = "soak" in config.option.markexpr
+    for item in items:
+        if "soak" in item.keywords:
+            skip = pytest.mark.skip(reason="takes long; ask for it: pytest -m soak")
+            item.add_marker(pytest.mark.timeout(0) if asked else skip)
