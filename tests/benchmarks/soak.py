@@ -40,6 +40,7 @@ NONSENSE = (
     {"Seed": None}, {"Identity strength": "one"}, {"What happens": []}, {"Photo": {"path": "/etc/passwd"}},
 )  # fmt: skip
 EVERY = 5  # seconds between two looks at the process
+PATIENCE = 300_000  # milliseconds for which a browser waits; it has what the app leaves of the processor
 KEPT = 150  # seconds that files are kept; longer than anybody waits for a clip
 SETTLED = 120  # seconds after which memory should grow no more
 
@@ -187,6 +188,7 @@ def browse(address: str, until: float, tally: Tally) -> None:
             if time.monotonic() > until:
                 break
             page = browser.new_context().new_page()
+            page.set_default_timeout(PATIENCE)
             try:
                 page.goto(address)
                 page.locator("#examples button").nth(k % 2).click()
@@ -195,7 +197,7 @@ def browse(address: str, until: float, tally: Tally) -> None:
                 if k % 2:
                     page.wait_for_timeout(1500)
                 else:
-                    page.wait_for_selector("#download-mp4", timeout=180_000)
+                    page.wait_for_selector("#download-mp4")
                 tally.judge("page", "used")
             except Error as error:
                 tally.judge("page", f"failed {str(error)[:200]}")
@@ -253,7 +255,7 @@ def soak(*, seconds: float, clients: int, browsers: int = 0, model: str = "mini"
         "p50 seconds of a clip": round(statistics.median(tally.seconds), 2) if tally.seconds else None,
         "memory grew by": round(statistics.median(late) / statistics.median(early) - 1, 3),
         "most MB": max(row["MB"] for row in seen), "before": before, "after": after,
-        "told": tally.failed[:8], "wrong ones": tally.wrong[:8], "alone": len(alone),
+        "told": sorted(set(tally.failed))[:12], "wrong ones": tally.wrong[:8], "alone": len(alone),
         "over time": seen[:: max(1, len(seen) // 12)],
     }  # fmt: skip
 
