@@ -26,9 +26,13 @@
 # %%
 import importlib.util
 
-needed = ("torch", "matplotlib", "schematic")  # the last is a file beside this notebook
+needed = ("torch", "matplotlib", "order", "schematic")  # the last two are files beside this notebook
 if lacking := [name for name in needed if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from order import explain_missing_names
+
+explain_missing_names()
 
 # %%
 import os

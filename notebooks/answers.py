@@ -11,15 +11,20 @@
 # %% [markdown]
 # # Answers
 #
-# To the exercises of the tutorials, one heading each. Try for yourself first. After the first cell every tutorial's answers
-# run without those of the others.
+# To the exercises of the tutorials, one heading each. Try for yourself first. After the first two cells every tutorial's
+# answers run without those of the others.
 
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad",) if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
 
+from order import explain_missing_names
+
+explain_missing_names()
+
+# %%
 import os
 
 import numpy as np
