@@ -117,7 +117,7 @@ from iad.evaluation.samples import read_faces
 from iad.portraits.collection import load_collection
 
 faces = load_collection()
-kept = faces.find(person=range(5)) if SMOKE else np.arange(len(faces))
+kept = faces.find(person=range(4)) if SMOKE else np.arange(len(faces))
 crops, person, action, tracks = (x[kept] for x in (faces.crops, faces.person, faces.action, faces.tracks))
 shown = faces.find(person=[0, 3], take=0)
 face_sheet(crops[shown], faces.actions * 2, size=160, titles=["person 0", "person 3"])

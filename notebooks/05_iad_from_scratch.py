@@ -47,7 +47,7 @@ from torch import nn
 from torch.nn import functional
 
 SMOKE = bool(os.environ.get("IAD_SMOKE"))  # a short run, for tests
-STEPS, PEOPLE = (60, 24) if SMOKE else (800, 160)
+STEPS, PEOPLE = (20, 24) if SMOKE else (800, 160)
 plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
 rng, begun = np.random.default_rng(0), time.process_time()
 
