@@ -95,6 +95,7 @@ from iad.decoupling import create_decoupling
 from iad.performing import frame_times
 
 mini = get_preset("mini")
+assert (mini.decoupler.queries, mini.decoupler.dim) == (64, 128)
 small = DecouplerConfig(queries=16, dim=32, layers=1, heads=2, code_dim=16, erased=0)
 preset = replace(mini, decoupler=small, text=replace(mini.text, dim=64, heads=4, layers=1))
 sentences = ["smiles", "opens the mouth", "closes the eyes", "raises the eyebrows", "frowns"]
