@@ -421,7 +421,8 @@ asked = [{}, {"smile": 1}, {"mouth": 0.8, "brows": 1}]
 asked += [{"eyes": 1, "pitch": -8}, {"yaw": 15}, {"yaw": -15, "smile": 0.5}]
 started = time.process_time()
 stills = np.stack([np.asarray(show(**sliders)) for sliders in asked])
-print(f"{(time.process_time() - started) / len(asked) * 1000:.0f} ms of CPU a frame, this machine, 320 pixels")
+spent = (time.process_time() - started) / len(asked)
+print(f"{spent * 1000:.0f} ms of CPU a frame, this machine, 320 pixels")
 labels = [", ".join(f"{name} {value}" for name, value in sliders.items()) or "at rest" for sliders in asked]
 face_sheet(stills, labels, columns=3, size=192)
 
