@@ -24,8 +24,12 @@
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order", "schematic") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from order import explain_missing_names
+
+explain_missing_names()
 
 # %%
 import os
@@ -47,8 +51,8 @@ FPS = 4 if SMOKE else 24  # frames a second
 # %% [markdown]
 # ## The whole in one picture
 #
-# A face encoder reads the photo; what it says is split in identity, action and the rest. Words give the action instead. A video
-# model, the denoiser, makes frames of the photo's *identity* and the words' *action*; and geometry moves the photo's own pixels by the same action.
+# A network, the face encoder, turns the photo into an **embedding**: a list of numbers. It is split into three: identity, action and
+# the rest. Words give another action instead. A video model, the denoiser, makes frames of the photo's *identity* and the words' *action*; and geometry moves the photo's own pixels by the same action.
 # Every tutorial begins with this picture and lights the part that it is about. This one is about the two ends:
 
 # %%
@@ -116,7 +120,7 @@ strip(laugh)
 #
 # ## Scores
 #
-# - *identity*: cosine of each frame's and the photo's identity, by a recogniser. 1 is the photo itself.
+# - *identity*: how alike frame and photo are to a recogniser, a network that tells people apart: the cosine of its embeddings. 1 is the photo itself.
 # - *action*: how well the frames do what was asked. 1 is fully, 0 something else or nothing.
 # - *copied*: how well they do what the **photo** does. High may mean that the photo's expression came back unasked.
 # - *detected*: in how many frames a face is found.

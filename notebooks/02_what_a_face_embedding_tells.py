@@ -26,8 +26,12 @@
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order", "schematic") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from order import explain_missing_names
+
+explain_missing_names()
 
 # %%
 import os
@@ -54,12 +58,14 @@ draw_schematic("photo", "encoder", "facial")
 # | ConsisID, 2024 | 2411.17440 | the face crop beside the noise, and embeddings in attention | from the target's own clip |
 # | IaD, 2026 | 2606.22347 | the embedding is *split*; identity from the photo, action from the words | we know the abstract only |
 #
-# All three freeze a **face encoder** and hand its embedding to a video model. If that embedding also says "she smiles",
+# The *target* is the clip that the model has to reproduce in training. All three freeze a **face encoder** and hand its embedding to
+# a video model. If that embedding also says "she smiles",
 # the video model gets the smile for free, whatever the words say. Does it?
 #
 # ## 1. A recogniser
 #
-# dlib's network (a residual network, in the public domain) turns an aligned face into 128 numbers. It was trained so that two
+# dlib's network (a residual network, in the public domain) turns an *aligned* face into 128 numbers: the picture is turned and scaled
+# until the eyes lie where they always lie. Where they are, **landmarks** say: 68 points on brows, eyes, nose, mouth and chin. It was trained so that two
 # photos of one person lie closer together than photos of two. Two photos are taken for one person below a distance of 0.6:
 # $$\lVert g(x) - g(y)\rVert < 0.6.$$
 # A real face to begin with: the astronaut Eileen Collins, whose portrait NASA gave to the public domain. Geometry moves
@@ -92,7 +98,8 @@ face_sheet(np.stack(frames), labels, columns=4, size=176)
 
 # %%
 display(Markdown(
-    "Below each frame: its distance to her photo. All are below 0.6, so it is her, and yet they differ: "
+    f"Below each frame: its distance to her photo. All are below {recogniser.same_below}, so it is her, and "
+    "yet they differ: "
     f"from {apart.min():.2f} to {apart.max():.2f}, and her calm face is "
     f"{np.linalg.norm(moved[0] - moved[2]):.2f} from her open mouth. "
     "Nothing but the *action* changed between these frames."
@@ -110,7 +117,7 @@ from iad.evaluation.samples import read_faces
 from iad.portraits.collection import load_collection
 
 faces = load_collection()
-kept = faces.find(person=range(5)) if SMOKE else np.arange(len(faces))
+kept = faces.find(person=range(4)) if SMOKE else np.arange(len(faces))
 crops, person, action, tracks = (x[kept] for x in (faces.crops, faces.person, faces.action, faces.tracks))
 shown = faces.find(person=[0, 3], take=0)
 face_sheet(crops[shown], faces.actions * 2, size=160, titles=["person 0", "person 3"])
@@ -168,8 +175,8 @@ assert medians["one person, two actions"] > medians["one person, one action"]
 # How much is in there? A **probe** is a small reader that learns to tell the action from the frozen embedding. Multinomial logistic
 # regression:
 # $$p(k \mid g) = \operatorname{softmax}_k(W g + b), \qquad
-# L = -\frac1n \sum_n \log p(k_n \mid g_n) + \frac{1}{2nC} \lVert W\rVert^2$$
-# Only $W$ and $b$ learn. If the probe succeeds on people it has not met, the information was there.
+# L = -\frac1N \sum_n \log p(k_n \mid g_n) + \frac{1}{2NC} \lVert W\rVert^2$$
+# Only $W$ and $b$ learn; the smaller $C$, the smaller $W$ has to stay. If the probe succeeds on people it has not met, the information was there.
 
 # %%
 def fit_probe(x, y, strength=10.0):
@@ -328,5 +335,5 @@ for arm in arms:
 # **2.2** A probe has 128 × 9 weights and learns from 360 pictures. Show with random numbers in place of embeddings how well it does
 # on the pictures that taught it, and explain why that is no evidence.
 #
-# **2.3** Where lies the threshold at which one stranger in a thousand is accepted? Implement it for two bell curves of distances, and say why
+# **2.3** At which threshold is one stranger in a thousand accepted? Implement it for two bell curves of distances, and say why
 # an equal error rate hides it.

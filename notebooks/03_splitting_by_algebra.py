@@ -26,8 +26,12 @@
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order", "schematic") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from order import explain_missing_names
+
+explain_missing_names()
 
 # %%
 import os
@@ -58,7 +62,7 @@ from iad.portraits.collection import load_collection
 
 faces = load_collection()
 pipe = IaDPipeline.from_pretrained("mini", device="cpu")
-kept = faces.find(person=range(9)) if SMOKE else np.arange(len(faces))
+kept = faces.find(person=range(6)) if SMOKE else np.arange(len(faces))
 crops, person, action = (torch.from_numpy(x[kept]) for x in (faces.crops, faces.person, faces.action))
 marks = [face.landmarks for face in read_faces(pipe, crops.numpy())]
 raw = torch.from_numpy(load_recogniser("dlib").embed(crops.numpy(), marks)).double()
@@ -178,7 +182,7 @@ to_picture(figure)
 # what is left, beside as many random directions:
 #
 # - the action, read from $i$ (should fall to chance) and from $a$ (should stay high);
-# - who it is: the equal error rate of $i$ (should not rise).
+# - who it is: the equal error rate of $i$ (tutorial 2; should not rise).
 
 # %%
 from iad.evaluation.intervals import equal_error_rate
@@ -269,10 +273,11 @@ for rank in (2, 8, RANKS[best]):
 # %% [markdown]
 # ## 4. LEACE: erasure with a guarantee
 #
-# **Question.** What is the *smallest* change after which no linear probe can tell the action? Belrose and others (arXiv 2306.03819) have it
-# in closed form. With $\Sigma$ the covariance of $f$ and $\Sigma_{fz}$ its covariance with the labels $z$ (one column for each action):
+# **Question.** What is the *smallest* change after which no linear probe can tell the action? *Least-squares concept erasure*, by Belrose
+# and others (arXiv 2306.03819), has it in closed form. With $\Sigma$ the covariance of $f$ and $\Sigma_{fz}$ its covariance with the labels $z$ (one column for each action):
 # $$W = \Sigma^{-1/2}, \qquad i = f - W^{-1}\, P\, W\,(f - \mu), \qquad P = \text{projection onto the columns of } W\,\Sigma_{fz}.$$
-# Whiten, project out the directions of the actions' means, colour again. Nine actions: eight directions, and here eight *are* enough. For whom?
+# $W$ *whitens*: afterwards all directions vary equally. Then the directions of the actions' means are projected out, and $W^{-1}$ undoes
+# the whitening. Nine actions: eight directions, and here eight *are* enough. For whom?
 
 # %%
 def fit_leace(x, z):
@@ -330,7 +335,7 @@ assert linear < 0.6 and squared > 0.95
 # ## 5. All in one picture
 #
 # The sweep again, with LEACE, and with the split of this embedding that `mini` ships. The latter was found on hundreds of *other* people, by
-# regressing on 57 expression weights and the head's pose instead of nine names (`fit_explained` in `iad/models/closed_form.py`).
+# regressing on 57 expression weights (how strongly each muscle acts, tutorial 7) and the head's pose instead of nine names (`fit_explained` in `iad/models/closed_form.py`).
 
 # %%
 with torch.inference_mode():
@@ -349,7 +354,7 @@ print(f"chance {1 / len(faces.actions):35.0%}")
 assert SMOKE or (np.mean(mini, axis=0) > (leak[eight], rate[eight])).all()
 
 # %% [markdown]
-# What contradicts us: on these people the split that `mini` ships is worse in both panels than eight directions that were found on fourteen
+# What contradicts us: on these people the split that `mini` ships is worse in both panels than eight directions that were found on a few
 # people of their own kind. It was found on others, in other lights and framings, and has to serve visitors' photos. That explains
 # some of the difference; whether it explains all of it this table cannot say.
 #

@@ -26,8 +26,12 @@
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order", "schematic") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from order import explain_missing_names
+
+explain_missing_names()
 
 # %%
 import os
@@ -55,15 +59,17 @@ draw_schematic("facial", "identity", "action", "text_action", "L_ID", "L_TA")
 # | split | the facial embedding has two orthogonal parts, identity and action | $f = i + a + r$, token by token | held-out probes: tutorials 2 and 3 |
 # | $\mathcal L_{ID}$ | enforces orthogonality | **orthogonality**, and beside it *invariance, retention, agreement, independence, swap*, and two reconstructions, *picture* and *portrait* | ablation at the end of this tutorial; tutorial 5, section 7 |
 # | $\mathcal L_{TA}$ | a one-to-one correspondence of action and prompt | **contrast**, and beside it *match* and *grounding* | the same ablation, row "without L_TA" |
-# | base | CogVideoX-5B | `mini` is ours and small; the adapters fit CogVideoX-5B, too | shapes only, nobody has trained them yet: tutorial 6 |
+# | base model | CogVideoX-5B | `mini` is ours and small; the adapters fit CogVideoX-5B, too | shapes only, nobody has trained them yet: tutorial 6 |
 # | result | likeness above ConsisID and ID-Animator | at mini scale the action is freed and likeness is behind ConsisID's | tutorial 9, `docs/results.md` |
 #
-# We know the paper (arXiv 2606.22347) by its abstract only, and no formula of it. Terms in italics are ours.
+# We know the paper (arXiv 2606.22347) by its abstract only, and no formula of it. Terms in italics are ours. An *ablation* trains the
+# same again without one of the terms.
 #
 # ## A world of points
 #
 # Six people in three actions are 18 points in a plane. *Who* decides how far to the right a point is, *what the face does*
-# decides how high; a little noise makes it less perfect. A face is one token of two numbers: `f[person, action]`.
+# decides how high; a little noise makes it less perfect. An embedding is a set of
+# **tokens**, rows of numbers; here each face is one token of two numbers, `f[person, action]`.
 
 # %%
 torch.manual_seed(0)
@@ -422,17 +428,17 @@ for (row, column), value in np.ndenumerate(table.numpy()):
     axes[0, 0].text(column, row, f"{value + 0.0:.2f}", ha="center", va="center", weight=weight)
 axes[0, 0].set_xticks(range(len(TERMS)), TERMS)
 axes[0, 0].set_yticks(range(len(LAZY)), LAZY)
-axes[0, 0].set(title="Bold: below 0.1, the term is content")
+axes[0, 0].set(title="Bold: below 0.1, the term is satisfied")
 axes[0, 0].grid(False)
 to_picture(figure)
 
 # %%
-content = dict(zip(LAZY, (table < 0.1).sum(1).tolist(), strict=True))
-print("\n".join(f"{name:38} contents {count} of {len(TERMS)} terms" for name, count in content.items()))
-assert content.pop("the split that we hope for") > max(content.values())
+satisfied = dict(zip(LAZY, (table < 0.1).sum(1).tolist(), strict=True))
+print("\n".join(f"{name:38} satisfies {count} of {len(TERMS)} terms" for name, count in satisfied.items()))
+assert satisfied.pop("the split that we hope for") > max(satisfied.values())
 
 # %% [markdown]
-# $a = 0$ contents orthogonality, agreement and independence at once; invariance and swap refuse it. The hoped-for split contents all but
+# $a = 0$ satisfies orthogonality, agreement and independence at once; invariance and swap refuse it. The hoped-for split satisfies all but
 # retention, for which people on one line have too few directions. HSIC is zero on average only, so that it may be negative here.
 #
 # Two terms have no place in a world of points. There, $f$ is given. In the model $f$ is *read* by a network, and a network could
@@ -444,7 +450,7 @@ assert content.pop("the split that we hope for") > max(content.values())
 # **Question.** Does each prompt find its face among all faces of the batch, and the other way round? With unit vectors:
 # $$L_{con} = -\tfrac12 \operatorname{mean}_n \Big[\log\operatorname{softmax}_m \frac{a_n \cdot t_m}{\tau} +
 # \log\operatorname{softmax}_m \frac{t_n \cdot a_m}{\tau}\Big]$$
-# over clips *in order*: frame $k$ of a face with frame $k$ of a text. Clips that do the same are positives of each other.
+# over clips *in order*: frame $k$ of a face with frame $k$ of a text. Clips that do the same all count as right for each other.
 
 # %%
 def contrast(a, t, same, temperature=0.1):

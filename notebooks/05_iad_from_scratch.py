@@ -26,9 +26,13 @@
 # %%
 import importlib.util
 
-needed = ("torch", "matplotlib", "schematic")  # the last is a file beside this notebook
+needed = ("torch", "matplotlib", "order", "schematic")  # the last two are files beside this notebook
 if lacking := [name for name in needed if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
+
+from order import explain_missing_names
+
+explain_missing_names()
 
 # %%
 import os
@@ -43,7 +47,7 @@ from torch import nn
 from torch.nn import functional
 
 SMOKE = bool(os.environ.get("IAD_SMOKE"))  # a short run, for tests
-STEPS, PEOPLE = (60, 24) if SMOKE else (800, 160)
+STEPS, PEOPLE = (20, 24) if SMOKE else (800, 160)
 plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
 rng, begun = np.random.default_rng(0), time.process_time()
 

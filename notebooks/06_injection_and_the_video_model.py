@@ -26,10 +26,13 @@
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order", "schematic") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
 
+from order import explain_missing_names
 from schematic import draw_schematic
+
+explain_missing_names()
 
 # %%
 draw_schematic("identity", "text_action", "denoiser", "clip")
@@ -61,7 +64,8 @@ face_sheet(np.stack([face.image for face in faces.values()]), list(faces), colum
 #
 # **The question.** What does a video model learn, before anybody speaks of identity?
 #
-# A model does not see pixels but **latents** $x_0$: an autoencoder turns each frame into fewer numbers, and back. In training, noise
+# A model does not see pixels but **latents** $x_0$: an autoencoder turns each frame into fewer numbers, and back. (`mini` stacks the latents of
+# two neighbouring frames in one **latent frame**.) In training, noise
 # $\varepsilon \sim \mathcal N(0, 1)$ is mixed in. A **scheduler** says how much at each **timestep** $t = 0 \dots 999$, by one number
 # $\bar\alpha_t$ that falls from about 1 to 0:
 #
@@ -129,7 +133,7 @@ assert torch.allclose(x_last, noise) and torch.allclose(v_last, -x_0)
 #
 # $$\mathrm E[x_0 \mid x_t] = \tanh\!\Big(\frac{\sqrt{\bar\alpha_t}\,x_t}{1-\bar\alpha_t}\Big).$$
 #
-# A sampler (here DDIM) goes from noise to data: at each step it splits $x_t$ into what the network takes for the picture and the noise
+# A sampler (here DDIM, arXiv 2010.02502) goes from noise to data: at each step it splits $x_t$ into what the network takes for the picture and the noise
 # that remains, and mixes both anew for the next, smaller $t$. The step by hand, beside diffusers':
 
 
@@ -173,7 +177,8 @@ to_picture(figure)
 # But tell the network the answer as a condition, $c$ = "smiles". Then $\mathrm E[x_0 \mid x_t, c] = 1$ at every $t$, and the first step is
 # the last. This is `mini`: person and action, told by $i$ and $a$, almost determine the clip, so it was trained at $t = 999$ alone and
 # *predicts* the clip from zeros, the mean of the noise. What is **not** told comes out as a mean. Tell it nothing of the person, and you see
-# the mean of everybody:
+# the mean of everybody. (`read_identity` below: a reader gives the face's *track*, expression weights and angles of the head as in tutorial 7; the **code** made of it
+# says which action the split takes off.)
 
 # %%
 from iad.models.autoencoder import decode_latents
@@ -244,7 +249,7 @@ print("the pipeline's clip and ours differ by", apart, "of 255 grey levels at mo
 # \mathrm{CA}(x, z) = W_o\,\mathrm{softmax}\!\Big(\frac{q(x)\,k(z)^\top}{\sqrt e} + b\Big)\,v(z).$$
 #
 # All latents see the identity tokens; the latents $x_k$ of frame $k$ see the action tokens $a_k$ of that frame. So a person is the same in
-# all frames, and an action has its own time. $s_i$, $s_a$ are dials, $b$ a bias (section 6). One attention by hand:
+# all frames, and an action has its own time. $s_i$, $s_a$ are dials, $e$ is the width of a head of the attention, $b$ a bias (section 6). One attention by hand:
 
 # %%
 block = next(block for block in transformer.transformer_blocks if block.index is not None)
@@ -431,7 +436,7 @@ titles = ["the truth", "your adapters", "another person"]
 face_sheet(np.concatenate([truth, own, swapped]), columns=SIDE, size=128, titles=titles)
 
 # %% [markdown]
-# From the mean face to four persons, in 160 steps. And the framed ones? "Person right, action missing" would already be a small error, so
+# From the mean face to four persons, in so few steps. And the framed ones? "Person right, action missing" would already be a small error, so
 # compare with that: with the true clips of the same person in the *other* actions.
 
 # %%
@@ -576,8 +581,8 @@ face_sheet(np.concatenate(rows), times, columns=4, size=128, titles=list(arms))
 for arm, result in results.items():
     likeness, shown, copied = (np.mean(result.scores[key]) for key in ("identity", "action", "copied"))
     print(f"{arm:12} likeness {likeness:.2f}   eyes closed {shown:.2f}   photo's expression {copied:.2f}")
-copied = {arm: np.mean(result.scores["copied"]) for arm, result in results.items()}
-assert copied["consisid"] > max(copied["iad"], copied["entangled"])
+copied, alike = ({arm: np.mean(results[arm].scores[key]) for arm in arms} for key in ("copied", "identity"))
+assert max(copied, key=copied.get) == max(alike, key=alike.get) == "consisid"
 least = min(("iad", "entangled"), key=copied.get)
 print(f"the least is copied, on this photo, by: {least}")
 

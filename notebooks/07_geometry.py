@@ -26,10 +26,13 @@
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order", "schematic") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
 
+from order import explain_missing_names
 from schematic import draw_schematic
+
+explain_missing_names()
 
 # %%
 draw_schematic("photo", "words", "text", "text_action", "geometry", "clip")
@@ -61,8 +64,8 @@ print("landmarks:", face.landmarks.shape, " photo:", photo.shape)
 #
 # $$v(\alpha, \beta) = \bar v + \sum_j \alpha_j\,I_j + \sum_k \beta_k\,E_k$$
 #
-# $\bar v$ are the vertices of the average head, $I_j$ directions in which *people* differ, $E_k$ what a *muscle* does (57 shapes with
-# ARKit's names). It is the split of this project in its plainest form, additive and with two parts. No network had to part them:
+# $\bar v$ are the vertices of the average head, $I_j$ directions in which *people* differ, $E_k$ what a *muscle* does (57 shapes, most
+# with the names of Apple's ARKit). It is the split of this project in its plainest form, additive and with two parts. No network had to part them:
 # the makers of the head (ICT-FaceKit) keep shapes of people and shapes of expressions apart.
 
 # %%
@@ -149,13 +152,13 @@ face_sheet(np.stack([shade(make_head(), rotate(*p), 160) for p in poses]),
 # %% [markdown]
 # ## 3 · Fit it to a photo
 #
-# **The question.** Which head, held how, lies on these 68 landmarks $\ell$?
+# **The question.** A network has found 68 **landmarks** $\ell$ in the photo: points on brows, eyes, nose, mouth and chin. Which head, held how, lies on them?
 #
 # $$\min_{\alpha, \beta, R, s, t}\ \Big\lVert \frac{s\,(R\,v(\alpha,\beta))_{xy} + t - \ell}{\text{eye distance}}\Big\rVert^2
 # + c_I^2\lVert\alpha\rVert^2 + c_E^2\lVert\beta\rVert^2$$
 #
-# There are 136 coordinates and 119 unknowns, so the costs $c$ are no detail: they say how much a strange person or a strong expression
-# has to explain before it is believed. Weights of people stay within 3 standard deviations, those of muscles within 0 and 1.
+# There are 136 coordinates and 119 unknowns, so the costs $c$ are no detail. They are the **prior**: they say how much a strange person or a strong
+# expression has to explain before it is believed. Weights of people stay within 3 standard deviations, those of muscles within 0 and 1.
 
 # %%
 from scipy.optimize import least_squares
@@ -232,7 +235,7 @@ face_sheet(np.stack(pictures), ["with costs", "", "without costs", ""], columns=
 #
 # **The question.** Does she smile, or does she have a wide mouth with lifted corners?
 #
-# We make expressions dearer, step by step, and leave the rest alone:
+# We let expressions cost more and more, and leave the rest alone:
 
 # %%
 costs = (0.05, 0.16, 5.0) if SMOKE else (0.02, 0.05, 0.16, 0.5, 1.5, 5.0)
@@ -416,9 +419,10 @@ else:
 # %%
 asked = [{}, {"smile": 1}, {"mouth": 0.8, "brows": 1}]
 asked += [{"eyes": 1, "pitch": -8}, {"yaw": 15}, {"yaw": -15, "smile": 0.5}]
-started = time.perf_counter()
+started = time.process_time()
 stills = np.stack([np.asarray(show(**sliders)) for sliders in asked])
-print(f"{(time.perf_counter() - started) / len(asked) * 1000:.0f} ms a frame, this machine, 320 pixels")
+spent = (time.process_time() - started) / len(asked)
+print(f"{spent * 1000:.0f} ms of CPU a frame, this machine, 320 pixels")
 labels = [", ".join(f"{name} {value}" for name, value in sliders.items()) or "at rest" for sliders in asked]
 face_sheet(stills, labels, columns=3, size=192)
 

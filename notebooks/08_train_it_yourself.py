@@ -26,10 +26,13 @@
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order", "schematic") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
 
+from order import explain_missing_names
 from schematic import draw_schematic
+
+explain_missing_names()
 
 # %%
 draw_schematic("facial", "identity", "action", "text", "text_action", "L_ID", "L_TA")
@@ -92,6 +95,7 @@ from iad.decoupling import create_decoupling
 from iad.performing import frame_times
 
 mini = get_preset("mini")
+assert (mini.decoupler.queries, mini.decoupler.dim) == (64, 128)
 small = DecouplerConfig(queries=16, dim=32, layers=1, heads=2, code_dim=16, erased=0)
 preset = replace(mini, decoupler=small, text=replace(mini.text, dim=64, heads=4, layers=1))
 sentences = ["smiles", "opens the mouth", "closes the eyes", "raises the eyebrows", "frowns"]
@@ -194,8 +198,8 @@ to_picture(figure)
 #
 # ## 5 · Probes
 #
-# Losses say what was asked for, probes what was reached. A linear reader learns on eight of the judges what an embedding shows and is asked about the other
-# eight, and the other way round. A third reader learns from shuffled labels: it says what guessing looks like.
+# Losses say what was asked for, probes (tutorial 2) what was reached. A probe learns from eight of the judges what an embedding shows and is asked about the
+# other eight; then the other way round. One more learns from shuffled labels: it shows what guessing looks like.
 
 # %%
 from sklearn.decomposition import PCA
@@ -247,8 +251,8 @@ for panel, k, title in zip(axes[0], (0, 1), ("Which of nine actions?", "Which of
 to_picture(figure)
 
 # %% [markdown]
-# Wanted are a short bar of every $i$ and a long one of every $a$ on the left, and the opposite on the right. Mind the reader: training teaches it to look at the action, so $f$
-# itself tells more of it than before. What the *split* does is the step from $f$ to $i$:
+# We want a short bar for every $i$ and a long one for every $a$ on the left, and the opposite on the right. But $f$ is no fixed point of comparison: its queries are trained, too, and
+# learn to look at the action, so that $f$ itself tells more of it than before. What the *split* does is the step from $f$ to $i$:
 
 
 # %%

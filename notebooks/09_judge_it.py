@@ -26,10 +26,13 @@
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad", "schematic") if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order", "schematic") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
 
+from order import explain_missing_names
 from schematic import draw_schematic
+
+explain_missing_names()
 
 # %%
 draw_schematic("clip", "judges")
@@ -70,7 +73,7 @@ pipe = CachedPipeline.from_pretrained("mini", device="cpu")  # it keeps faces, a
 # | `consisid` (arXiv 2411.17440) | $f$ and the crop | the very clip | words |
 # | `id-animator` (arXiv 2404.15275) | $f$ | the very clip | words |
 #
-# A fifth needs no network: `still` repeats the photo. Between the first two rows *only the split* differs; between the first and the last two, four things.
+# A fifth needs no network: `still` repeats the photo. Between the first two rows *only the split* differs; between the first and the last two every column does.
 
 # %%
 from iad.evaluation.people import choose_reference, prompt_for
@@ -137,7 +140,7 @@ print("by the fairer number the most is lost by:", max(lost, key=lost.get))
 # %% [markdown]
 # ## 3 · Is it the action?
 #
-# A regressor, again from outside, reads 60 numbers off a frame. From the *true* pictures of other people a classifier learns what each action looks like
+# Another network that took no part reads 60 numbers off a frame: 57 expression weights and three angles of the head (tutorial 7). From the *true* pictures of other people a classifier learns what each action looks like
 # in these numbers, and names what the middle of a clip shows. How good is this judge? Ask it about true pictures first.
 
 # %%
@@ -178,7 +181,8 @@ assert np.isclose(hits.mean(), acted["iad"].mean()) and strange < np.mean(likene
 #
 # $$\text{copied} = \frac{\sum \operatorname{cov}(\text{clip}, z)}{\sum \operatorname{cov}(\text{reference}, z)}$$
 #
-# This is an instrumental-variable estimate: what the judge misreads in a person, in reference and clip alike, cancels, for it does not depend on $z$. The
+# Why $z$, and not simply the covariance of clip and reference? The judge reads both, and where it misreads a face it misreads both alike: that would look like copying.
+# $z$ is known from the renderer and knows nothing of the judge's errors, so they average out. (Statisticians call $z$ an *instrumental variable*.) The
 # still photo gets exactly 1, who ignores the photo 0 on average.
 
 # %%

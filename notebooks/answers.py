@@ -11,15 +11,20 @@
 # %% [markdown]
 # # Answers
 #
-# To the exercises of the tutorials, one heading each. Try for yourself first. After the first cell every tutorial's answers
-# run without those of the others.
+# To the exercises of the tutorials, one heading each. Try for yourself first. After the first two cells every tutorial's
+# answers run without those of the others.
 
 # %%
 import importlib.util
 
-if lacking := [name for name in ("iad",) if importlib.util.find_spec(name) is None]:
+if lacking := [name for name in ("iad", "order") if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(f"{' and '.join(lacking)} not found: see notebooks/README.md, or make lab")
 
+from order import explain_missing_names
+
+explain_missing_names()
+
+# %%
 import os
 
 import numpy as np
@@ -440,8 +445,8 @@ shown = [Image.fromarray(picture).resize((320, 320)) for picture in (pipe.find_f
 face_sheet(np.stack([np.asarray(p) for p in shown]), ["the track's", "the photo's"], columns=2, size=240)
 
 # %% [markdown]
-# It is the person of the photo: no number of the track says what anybody looks like. Yet what counts as "calm" differs between people; a mouth that hangs at rest is read as a frown, and is
-# handed over as one. So the 60 numbers carry something of the person where the reader takes a feature for an expression.
+# It is the person of the photo: no number of the track says what anybody looks like. Yet what counts as "calm" differs between people. Where the reader takes a feature for an
+# expression, a mouth that hangs at rest for a frown say, the track hands it over; so the 60 numbers carry something of the person there.
 #
 # ## 8 · Train it yourself
 #

@@ -182,11 +182,12 @@ def test_tutorials_need_the_package_and_what_lies_beside_them(installed, tmp_pat
     program = "\n".join(line for file in files for line in _list_imports(file))
     for place in (folder, bare):
         (place / "imports.py").write_text(program)
-    shutil.copy(ROOT / "notebooks" / "schematic.py", folder)
+    for name in ("order.py", "schematic.py"):
+        shutil.copy(ROOT / "notebooks" / name, folder)
     found = _call(installed, folder, "python", "imports.py")
     assert found.returncode == 0, found.stderr
     lost = _call(installed, bare, "python", "imports.py").stderr.splitlines()[-1]
-    assert lost == "ModuleNotFoundError: schematic not found: see notebooks/README.md, or make lab"
+    assert lost == "ModuleNotFoundError: order and schematic not found: see notebooks/README.md, or make lab"
 
 
 @pytest.mark.slow

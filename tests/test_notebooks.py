@@ -10,6 +10,7 @@ import nbformat
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
+from nbclient.exceptions import CellExecutionError
 
 from iad.plots.style import ACTION, IDENTITY, INK, to_hex
 
@@ -33,7 +34,7 @@ NAMES = [
 SOURCES = runner.list_sources()
 TUTORIALS = [path for path in SOURCES if path.stem != "answers"]
 CELL_LINES, LINE_LENGTH = 25, 110
-FROM_SCRATCH = {"torch", "numpy", "matplotlib", "IPython", "schematic", *sys.stdlib_module_names}
+FROM_SCRATCH = {"torch", "numpy", "matplotlib", "IPython", "order", "schematic", *sys.stdlib_module_names}
 SMOKE_SECONDS = 60
 PLACES = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|work|usr|opt|Users|private|var|mnt)/\w|[A-Z]:\\\\")
 
@@ -142,6 +143,14 @@ def test_every_claim_has_what_backs_it():
             assert set(results) <= set(tables), claim
 
 
+def test_the_ablation_that_is_told_is_that_of_the_results():
+    told = "\n".join(sources_of(ROOT / "notebooks" / "04_the_two_losses.py", "markdown"))
+    arms, shares = re.search(r"^\| (all terms .+) \|\n\|[-|]+\n\| (.+) \|$", told, re.MULTILINE).groups()
+    table = (ROOT / "docs" / "results.md").read_text().split("### What each term does")[1]
+    rows = dict(re.findall(r"^\| ([\w ]+) \| \S+ \[\S+ \S+ \| (\S+) \|", table, re.MULTILINE))
+    assert shares.split(" | ") == [rows[arm.replace("all terms", "full")] for arm in arms.split(" | ")]
+
+
 def find_attempts(package: str) -> list[str]:
     """The `try` statements of all tutorials that import an optional package."""
     cells = [cell for source in SOURCES for cell in sources_of(source, "code") if f"from {package} " in cell]
@@ -236,6 +245,14 @@ def kernel():
     manager = KernelManager(kernel_name="python3")
     yield manager
     manager.shutdown_kernel(now=True)
+
+
+@every_notebook
+def test_a_cell_that_is_run_too_early_says_what_to_do(source, kernel, tmp_path):
+    first, *_, last = code_cells(jupytext.read(source))
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, last]), tmp_path / "early.ipynb")
+    with pytest.raises(CellExecutionError, match="NameError: name .* Run > Run All Above Selected Cell"):
+        runner.execute(tmp_path / "early.ipynb", smoke=True, kernel=kernel)
 
 
 @pytest.mark.slow
