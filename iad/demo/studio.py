@@ -1,5 +1,6 @@
 """What the Portrait tab's events call: looking for faces, generating, offering the files."""
 
+import contextlib
 import functools
 import re
 import shutil
@@ -94,8 +95,9 @@ class Studio:
 
     def look_once_agreed(self, photo: str | None, consent: bool) -> tuple[Any, Any, Any]:
         """Outline the faces of an upload that waited for consent; an example stays as it is."""
-        if photo is None or digest(load_image(photo)) in self.known:
-            return (gr.skip(),) * 3
+        with contextlib.suppress(ValueError, OSError):  # what cannot be opened is told below
+            if photo is None or digest(load_image(photo)) in self.known:
+                return (gr.skip(),) * 3
         return self.look_for_faces(photo, consent)
 
     def choose_face(self, photo: str | None, consent: bool, event: Click) -> tuple[str, Any, int]:
