@@ -158,6 +158,9 @@ def test_a_session_is_its_visitors_alone(address, photo):
     for path in (f"{API}/heartbeat/{anna.session}", f"{API}/queue/data?session_hash={anna.session}"):
         with ben.http.stream("GET", path) as answer:
             assert answer.status_code == 403
+    run = anna.http.post(f"{API}/call/verify", json={"data": [None]}).json()["event_id"]
+    stolen = {"session_hash": "ben", "fn_index": anna.find("verify"), "event_id": run}
+    assert ben.http.post(f"{API}/cancel", json=stolen).status_code == 404
     cancel = {"session_hash": anna.session, "fn_index": 1, "event_id": "x"}
     assert ben.http.post(f"{API}/cancel", json=cancel).status_code == 403
     assert anna.http.post(f"{API}/cancel", json=cancel).status_code == 200
@@ -372,6 +375,8 @@ def test_large_bodies_are_refused_before_they_are_read(address):
     body = b'{"data": ["' + b"x" * 5_000_000 + b'"]}'
     head = {"Content-Type": "application/json"}
     assert visitor.http.post(f"{API}/call/generate", content=body, headers=head).status_code == 413
+    named = visitor.http.post(f"{API}/upload", files={"files": ("x" * 5000, b"x")})
+    assert named.status_code == 400 and "short name" in named.text  # the file is small
 
 
 def test_those_who_ask_too_often_wait():
