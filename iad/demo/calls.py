@@ -65,6 +65,8 @@ def refuse_call(page: gr.Blocks, path: str, asked: dict[str, Any] | None) -> Ref
     if path == "cancel":
         mine = find_session(page, asked["event_id"]) in (None, asked["session_hash"])
         return None if mine else (404, NO_RUN)
+    if endpoint.fn is None:  # a script of the page is all there is
+        return 404, NO_ENDPOINT
     queue = page._queue
     if route not in ("run", "api") and queue.max_size is not None and len(queue) >= queue.max_size:
         return 503, FULL
