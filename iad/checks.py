@@ -72,7 +72,7 @@ def explain(error: Exception) -> str:
     """Say in one line what went wrong; what libraries raise for a file or for memory becomes a sentence."""
     words = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        file = f"The file '{error.filename}'" if error.filename else "A file"
+        file = f"The file '{str(error.filename)[-200:]}'" if error.filename else "A file"
         words = f"{file} cannot be used ({error.strerror}); check its path, its rights and the disk's space."
     elif isinstance(error, MemoryError):
         words = "The memory does not suffice; end other programs, or ask for less at once."

@@ -497,3 +497,6 @@ def test_what_the_system_says_of_a_file_becomes_a_sentence():
         "A file cannot be used (No space left on device); check its path, its rights and the disk's space."
     )
     assert explain(MemoryError()).startswith("The memory does not suffice; ")
+    with pytest.raises(OSError) as found:
+        Path("x" * 5000).is_dir()
+    assert len(explain(found.value)) < 400

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import threading
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from iad.demo import playroom as room_of
 from iad.demo.drivers import NAMES, Drivers
 from iad.demo.expressions import BOTH_WAYS, EXPRESSIONS, SLIDERS, read_sliders
 from iad.demo.play import build_play
+from iad.demo.play_words import PROBLEM
 from iad.demo.playroom import AT_ONCE, MOST_VISITORS, PlayRoom, Visit, even_out, read_frame, write_frame
 from iad.demo.studio import Studio
 from iad.geometry.coefficients import COLUMN, COLUMNS
@@ -51,6 +53,13 @@ class Answering:
 @pytest.fixture
 def room():
     return PlayRoom(Studio(SimpleNamespace(preset=PRESETS["tiny"], live=lambda photo, face: Answering())))
+
+
+def claim_four_gigapixels(uri):
+    head, _, data = uri.partition(",")
+    before, after = base64.b64decode(data).split(b"\xff\xc0")
+    data = b"".join([before, b"\xff\xc0", after[:3], b"\xff" * 4, after[7:]])
+    return f"{head},{base64.b64encode(data).decode()}"
 
 
 def to_uri(picture, kind="JPEG"):
@@ -219,8 +228,23 @@ def test_faults_are_sentences_and_say_nothing_of_the_server(room):
 
 
 @pytest.mark.parametrize(
+    "asked",
+    [
+        *({name: value} for name in ("sliders", "clip", "take") for value in ("x", 5, [1])),
+        {"sliders": {"smile": 10**400}}, {"clip": {"name": "talks"}}, {"clip": {"seconds": 0}},
+        *({"take": {"number": value, "seconds": 0}} for value in ("x", [1], math.nan, math.inf, 10**400)),
+    ],
+)  # fmt: skip
+def test_what_no_page_asks_for_is_told_in_a_sentence_of_its_own(room, asked):
+    key = room.admit(Visit(Answering(), False, "a"))
+    told = room.draw({"key": key} | asked)["problem"]
+    assert told != PROBLEM and told.endswith(".") and "invalid literal" not in told
+
+
+@pytest.mark.parametrize(
     "uri",
     [
+        claim_four_gigapixels(to_uri(Image.new("RGB", (64, 64)))),
         "data:image/jpeg;base64,AAAA",
         "data:image/jpeg;base64,*",
         "/etc/passwd",

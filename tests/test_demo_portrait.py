@@ -19,6 +19,7 @@ from iad.demo.loading import count_seconds
 from iad.demo.portrait import build_portrait
 from iad.demo.studio import Studio
 from iad.demo.timeline import draw_timeline, write_rows
+from iad.demo.uploads import Click
 from iad.demo.wording import draw_line
 from iad.faces import Box
 from iad.installation import EXAMPLES
@@ -197,9 +198,16 @@ def test_a_photo_that_browsers_do_not_show_is_shown_by_the_page(photo, monkeypat
     assert 'class="box"' in view and "data:image/webp" in view and shown["visible"] == "hidden"
 
 
+def test_consent_to_a_photo_that_cannot_be_opened_says_what_is_wrong_with_it(tmp_path):
+    (tmp_path / "broken.jpg").write_text("no picture")
+    studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
+    view, shown, _ = studio.look_once_agreed(str(tmp_path / "broken.jpg"), True)
+    assert "broken.jpg" in view and shown["visible"] is True
+
+
 def test_another_photo_makes_room(photo):
     studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
-    view, shown, face = studio.choose_face(photo, True, gr.EventData(None, {"index": OTHER_PHOTO}))
+    view, shown, face = studio.choose_face(photo, True, Click(None, {"index": OTHER_PHOTO}))
     assert view == "" and shown["value"] is None and shown["visible"] is True and face == 0
 
 
@@ -208,7 +216,7 @@ def test_an_example_needs_no_consent_and_shows_its_clip(tmp_path):
     if not examples:
         pytest.skip("No examples are installed; they come with the folder examples or with scikit-image.")
     studio = Studio(SimpleNamespace(preset=PRESETS["tiny"]))
-    chosen = studio.choose_example(gr.EventData(None, {"index": 0}))
+    chosen = studio.choose_example(Click(None, {"index": 0}))
     photo, prompt, clip, words = next(chosen)
     picture = load_image(photo)
     assert prompt == examples[0].prompt and (clip is None) == (examples[0].clip is None)

@@ -2,13 +2,13 @@
 
 import re
 
-import gradio as gr
 import pytest
 from PIL import Image
 
 from iad import IaDPipeline
 from iad.demo.repertoire import SHOWN, Repertoire
 from iad.demo.studio import Studio
+from iad.demo.uploads import Click
 from iad.performing.actions import ACTIONS
 
 
@@ -34,7 +34,7 @@ def test_every_picture_shows_another_action_of_the_same_face(repertoire, tmp_pat
     assert len(set(list_pictures(first))) == len(SHOWN) == len(set(list_pictures(second)))
     assert not set(list_pictures(first)) & set(list_pictures(second))
     assert set(SHOWN.values()) <= set(ACTIONS)
-    asked = [repertoire.choose(gr.EventData(None, {"index": k})) for k in range(len(SHOWN))]
+    asked = [repertoire.choose(Click(None, {"index": k})) for k in range(len(SHOWN))]
     assert asked == re.findall(r"<span>([^<]+)</span>", first)
 
 

@@ -291,6 +291,7 @@ def test_t_learns_and_its_weights_load(tmp_path):
     options = Options(data=tmp_path, output=tmp_path, minutes=1, max_steps=30)
     weights = train("performing", preset="tiny", options=options)
     assert (weights / "performing.safetensors").stat().st_size < 2_600_000
+    assert (tmp_path / "performing" / "sentences.safetensors").exists()  # a resumed run hears the same bits
     average = load_average(tmp_path / "performing")
     torch.manual_seed(0)  # begins as the run did
     fresh = PerformingStage(TINY, create_text_encoder(TINY.text))

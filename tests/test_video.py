@@ -34,6 +34,14 @@ def test_an_mp4_keeps_colours(tmp_path, colour):
     assert np.abs(back.astype(int) - frames).max() <= 3
 
 
+def test_large_frames_are_shrunk_as_they_come(tmp_path):
+    path = video.save(tmp_path / "a.mp4", _make_frames(height=120, width=200), 8)
+    whole, small = (video.read_video(path, 3, largest=side)[0].astype(int) for side in (None, 50))
+    assert whole.shape == (3, 120, 200, 3) and small.shape == (3, 30, 50, 3)
+    means = whole.reshape(3, 30, 4, 50, 4, 3).mean((2, 4))
+    assert np.abs(small - means).mean() < 2  # 2.5 where colours are halved once more
+
+
 def test_an_mp4_plays_everywhere(tmp_path):
     import av
 

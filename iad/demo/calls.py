@@ -63,7 +63,10 @@ def refuse_call(page: gr.Blocks, path: str, asked: dict[str, Any] | None) -> Ref
     if (endpoint := next(found, None)) is None:
         return 404, NO_ENDPOINT
     if path == "cancel":
-        return None
+        mine = find_session(page, asked["event_id"]) in (None, asked["session_hash"])
+        return None if mine else (404, NO_RUN)
+    if endpoint.fn is None:  # a script of the page is all there is
+        return 404, NO_ENDPOINT
     queue = page._queue
     if route not in ("run", "api") and queue.max_size is not None and len(queue) >= queue.max_size:
         return 503, FULL
@@ -83,18 +86,10 @@ def _refuse_kinds(path: str, asked: dict[str, Any]) -> Refusal | None:
 def _refuse_values(endpoint: Any, asked: dict[str, Any]) -> Refusal | None:
     if asked.get("batched") or asked.get("simple_format"):  # which nothing here is
         return 400, NOT_TAKEN
-    if endpoint.collects_event_data and not _is_event(asked.get("event_data")):
-        return 400, NOT_TAKEN
     came, named = len(asked["data"]), sum(not part.skip_api for part in endpoint.inputs)
     if came in (named, len(endpoint.inputs)) or endpoint.cancels:  # Gradio fills in a cancel's
         return None
     return 400, f"{named} values are needed here, and {came} came; {LISTED}"
-
-
-def _is_event(told: Any) -> bool:
-    """Tell whether this is what one of the page's own scripts tells of a click, or of a change."""
-    kinds = {"index": int, "prompt": str, "rows": list}
-    return isinstance(told, dict) and any(isinstance(told.get(key), kind) for key, kind in kinds.items())
 
 
 def _refuse_names(page: gr.Blocks, name: str, asked: dict[str, Any]) -> Refusal | None:

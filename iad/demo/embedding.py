@@ -270,7 +270,7 @@ def build_embedding(pipeline: Any, consent: Any, portraits: Sequence[Example] = 
     shown = [results, several, cards, tables, maps, person, action, npz, table]
     drawn = run.success(actions.draw, looked, shown, **QUIET)
     drawn.success(None, js=_scroll_to("inside-results", "start"), **QUIET)
-    more.upload(lambda old, new: [*(old or []), *new], [files, more], files, **QUIET)
+    more.upload(lambda old, new: [*(old or []), *(new or [])], [files, more], files, **QUIET)
     gr.on(
         [files.change, consent.change], actions.look_at_files, [files, consent], told,
         api_visibility="private", concurrency_limit=2, show_progress="hidden", trigger_mode="always_last",

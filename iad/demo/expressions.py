@@ -17,6 +17,7 @@ SLIDERS = {  # name: what it is called, its least and its most
     "nod": ("Nod", -18.0, 18.0),
     "tilt": ("Tilt", -20.0, 20.0),
 }
+MOST = 1e9  # of any number that comes
 # What they are in `iad.geometry.sliders`: below and above the middle.
 BOTH_WAYS = {
     "smile": ("frown", "smile"), "eyes": ("eyes", "wide"), "brows": ("furrow", "brows"),
@@ -44,7 +45,7 @@ def read_sliders(values: Mapping[str, Any]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for name, value in values.items():
-        if name not in SLIDERS or not isinstance(value, int | float):
+        if name not in SLIDERS or not isinstance(value, int | float) or abs(value) > MOST:
             raise ValueError(f"There is no slider {str(name)[:20]!r} with such a value.")
         _, low, high = SLIDERS[name]
         value = float(np.clip(np.nan_to_num(value), low, high))

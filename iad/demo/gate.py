@@ -60,7 +60,10 @@ FAULT = "Something went wrong here, and it is not your fault. Try again, or with
 TOO_LARGE = f"A file may have {MOST_BYTES / 1e6:.0f} MB; save it smaller."
 LEAST_FREE = 1_000_000_000  # bytes of the disk, which are left to others
 FULL_DISK = "The disk here is almost full; come back in an hour, when old files are deleted."
-NO_UPLOAD = "No file came; send it as multipart/form-data, in a part that is called files."
+NO_UPLOAD = (
+    "No file came that can be taken; send it as multipart/form-data, in a part that is called files, with a "
+    "short name, and at most 1,000 at once."
+)
 NO_FILE = "There is no such file for you."
 
 
@@ -197,7 +200,7 @@ class Gate:
                 request, str(place), MOST_BYTES, progress, upload_progress=upload if progress else None
             )
         except MultiPartException as error:
-            large = "maximum allowed size" in error.message
+            large = error.message.startswith("File size")
             return PlainTextResponse(*((TOO_LARGE, 413) if large else (NO_UPLOAD, 400)))
         except (HTTPException, TypeError, ValueError) as error:
             if getattr(error, "status_code", 400) != 400:  # ours

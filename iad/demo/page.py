@@ -26,7 +26,7 @@ from gradio_client import utils as files
 from starlette.middleware import Middleware
 
 from iad.demo.gate import API, FAULT, Gate, log_fault
-from iad.demo.uploads import check_values
+from iad.demo.uploads import STRANGE, check_values
 from iad.demo.visitors import open_house
 
 MOST_STATE = 256_000_000  # bytes of what visitors' pages keep in memory, together: some 35 clips
@@ -36,7 +36,6 @@ MOST_WAITING = 4  # runs of one visitor
 CLOSED_SECONDS = 60  # after which a page that was closed, and a caller without one, is forgotten
 ANSWER_SECONDS = 300  # after which an answer is forgotten that nobody fetches
 MOST_PROGRESS = 1000  # uploads whose progress is told
-STRANGE = "One of the values is of a kind that is not taken here; load the page again."
 SESSION_TAKEN = "This session is another visitor's; load the page again."
 _visitor: ContextVar[str | None] = ContextVar("visitor", default=None)
 
@@ -213,7 +212,6 @@ class Page(gr.Blocks):
             if session not in self._open and time.time() - used.timestamp() > CLOSED_SECONDS:
                 held.session_data.pop(session, None)
                 held.time_last_used.pop(session, None)
-
 
     def _forget_answers(self, now: float) -> None:
         """Forget what nobody fetches: Gradio keeps each call's answers, and the progress of each upload."""

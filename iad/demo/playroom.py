@@ -30,6 +30,7 @@ from iad.demo.runs import Follower, Runs
 from iad.demo.studio import Studio, save_clip
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.media.photos import load_image
+from iad.media.provenance import DAMAGE
 from iad.media.safety import check_pictures
 from iad.media.video import save
 from iad.request import FPS, LONGEST, MOST_FPS
@@ -55,7 +56,7 @@ class Visit:
     photo: tuple[str, int] = ("", 0)  # its path, and which face of it
     used: float = field(default_factory=time.monotonic)
     now: Float32[np.ndarray, " 60"] | None = None
-    take: int = 0
+    take: float = 0
     rows: list[tuple[float, Float32[np.ndarray, " 60"]]] = field(default_factory=list)
 
 
@@ -133,7 +134,7 @@ class PlayRoom:
                 row = self._move(visit, asked)
                 (frame,) = visit.live.draw(row[None], size=SIDE_LED if asked.get("driver") else SIDE)
             visit.now = row
-            _record(visit, row, asked.get("take"))
+            _record(visit, row, read_part(asked, "take"))
         except ValueError as error:
             return {"problem": str(error)}
         except Exception:  # a fault of ours, without what it says of the server
@@ -197,9 +198,9 @@ class PlayRoom:
 
     def _move(self, visit: Visit, asked: Mapping[str, Any]) -> Float32[np.ndarray, " 60"]:
         """Return what the portrait is to do."""
-        sliders, clip = read_sliders(asked.get("sliders") or {}), asked.get("clip")
+        sliders, clip = read_sliders(read_part(asked, "sliders")), read_part(asked, "clip")
         if clip:
-            under = self.drivers.find_row(str(clip["name"]), read_seconds(clip["seconds"]))
+            under = self.drivers.find_row(str(clip.get("name")), read_number(clip.get("seconds")))
             return visit.live.perform(under=under, **sliders)
         driver = read_frame(asked["driver"]) if asked.get("driver") else None
         if driver is not None and not visit.consent:
@@ -207,11 +208,11 @@ class PlayRoom:
         return visit.live.perform(driver=driver, **sliders)
 
 
-def _record(visit: Visit, row: Float32[np.ndarray, " 60"], take: Mapping[str, Any] | None) -> None:
+def _record(visit: Visit, row: Float32[np.ndarray, " 60"], take: Mapping[str, Any]) -> None:
     """Add a row to a take; a new one takes the place of the one before."""
     if not take:
         return
-    number, seconds = int(take["number"]), read_seconds(take["seconds"])
+    number, seconds = (read_number(take.get(key)) for key in ("number", "seconds"))
     if number > visit.take:
         visit.take, visit.rows = number, []
     if number == visit.take and seconds <= LONGEST and len(visit.rows) < LONGEST * MOST_FPS:
@@ -232,14 +233,26 @@ def even_out(rows: list[tuple[float, Float32[np.ndarray, " 60"]]]) -> Float32[np
     return np.stack([np.interp(frames, times, column) for column in track.T], axis=1).astype(np.float32)
 
 
-def read_seconds(value: Any) -> float:
-    """Read a time.
+def read_part(asked: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a part of what is asked for, which may be missing.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
+    part = asked.get(name) or {}
+    if not isinstance(part, dict):
+        raise ValueError(f"'{name}' must be a JSON object; load the page again.")
+    return part
+
+
+def read_number(value: Any) -> float:
+    """Read a time in seconds, or the number of a take.
 
     Raises:
         ValueError: it is none.
     """
     if not isinstance(value, int | float) or not 0 <= value < 1e6:
-        raise ValueError("A time is expected in seconds; load the page again.")
+        raise ValueError("A time is expected in seconds, or a take's number; load the page again.")
     return float(value)
 
 
@@ -255,7 +268,7 @@ def read_frame(uri: str) -> UInt8[np.ndarray, "h w 3"]:
         raise ValueError(large)
     try:
         picture = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=["JPEG"])
-    except (ValueError, OSError) as error:
+    except (ValueError, *DAMAGE, Image.DecompressionBombError) as error:
         raise ValueError("The camera's picture cannot be read; load the page again.") from error
     if max(picture.size) > MOST_SIDE:
         raise ValueError(large)

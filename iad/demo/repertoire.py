@@ -2,13 +2,12 @@
 
 import functools
 
-import gradio as gr
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from iad.demo.examples import digest, make_thumbnail
 from iad.demo.studio import Studio
-from iad.demo.uploads import open_photo
+from iad.demo.uploads import Click, open_photo
 from iad.geometry.coefficients import COEFFICIENTS, track_to_code
 from iad.performing.actions import Performed, perform
 
@@ -53,9 +52,9 @@ class Repertoire:
             self._examples[key] = strip
         return strip
 
-    def choose(self, event: gr.EventData) -> str:
+    def choose(self, event: Click) -> str:
         """Return the prompt of a picture."""
-        return list(SHOWN)[event.index]
+        return event.choose(list(SHOWN))
 
     def _draw(self, picture: UInt8[np.ndarray, "h w 3"], face: int) -> str:
         step_aside = getattr(self.studio.pipeline, "step_aside", lambda: None)  # a clip is not held up

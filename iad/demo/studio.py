@@ -1,5 +1,6 @@
 """What the Portrait tab's events call: looking for faces, generating, offering the files."""
 
+import contextlib
 import functools
 import re
 import shutil
@@ -18,7 +19,7 @@ from iad.demo.faceview import OTHER_PHOTO, describe_problem, outline_faces, show
 from iad.demo.full_size import FullSize
 from iad.demo.model_choice import count_frames
 from iad.demo.runs import Follower, Runs
-from iad.demo.uploads import CONSENT_NEEDED, check_driver, open_photo
+from iad.demo.uploads import CONSENT_NEEDED, Click, check_driver, open_photo
 from iad.demo.wording import (
     ASK_FOR_CONSENT,
     ASK_WORDS,
@@ -40,6 +41,7 @@ GIF_FPS = 12  # about as many as a gif bears
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
 UNSHOWN = (".heic", ".heif")  # photos that few browsers show
 MOST_PHOTOS = 5  # of one person
+MOST_FACES = 1000  # of a photo
 DRAWN = 0.8  # of the bar; the rest is writing the file
 SHEET_SIDE = 1040  # pixels, of the contact sheet on the page
 
@@ -64,17 +66,17 @@ class Studio:
         """Return the example whose prepared clip greets the visitor."""
         return next((example for example in self.examples if example.clip), None)
 
-    def choose_picture(self, event: gr.EventData) -> np.ndarray:
+    def choose_picture(self, event: Click) -> np.ndarray:
         """Return the picture of a face of `faces`, each of which is another example's."""
-        return self.faces[event.index].picture
+        return event.choose(self.faces).picture
 
     def describe_prepared(self, example: Example | None) -> str:
         """Say what the prepared clip of an example shows."""
         return describe_prepared(example) if example and example.clip else ""
 
-    def choose_example(self, event: gr.EventData) -> Iterator[tuple[str, str, str | None, str]]:
+    def choose_example(self, event: Click) -> Iterator[tuple[str, str, str | None, str]]:
         """Fill in the picture and the prompt of a card, and show the clip that was prepared for it."""
-        example = self.examples[event.index]
+        example = event.choose(self.examples)
         for picture, clip, words in self.show_example(example, example.prompt):
             yield picture, example.prompt, clip, words
 
@@ -93,15 +95,16 @@ class Studio:
 
     def look_once_agreed(self, photo: str | None, consent: bool) -> tuple[Any, Any, Any]:
         """Outline the faces of an upload that waited for consent; an example stays as it is."""
-        if photo is None or digest(load_image(photo)) in self.known:
-            return (gr.skip(),) * 3
+        with contextlib.suppress(ValueError, OSError):  # what cannot be opened is told below
+            if photo is None or digest(load_image(photo)) in self.known:
+                return (gr.skip(),) * 3
         return self.look_for_faces(photo, consent)
 
-    def choose_face(self, photo: str | None, consent: bool, event: gr.EventData) -> tuple[str, Any, int]:
+    def choose_face(self, photo: str | None, consent: bool, event: Click) -> tuple[str, Any, int]:
         """Outline another face as the one to use, or make room for another photo."""
-        if event.index == OTHER_PHOTO:
+        if event.read("index", int) == OTHER_PHOTO:
             return "", gr.update(value=None, visible=True), 0
-        return self._outline(photo, consent, event.index)
+        return self._outline(photo, consent, event.choose(range(MOST_FACES)))
 
     def _outline(self, photo: str | None, consent: bool, chosen: int) -> tuple[str, Any, int]:
         view, picture = "", None

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from iad.demo.runs import QUIET
+from iad.demo.uploads import STRANGE, Click
 from iad.request import LONGEST
 from iad.text import Action, parse_prompt, split_prompt, write_timeline
 
@@ -63,11 +64,14 @@ def build_timeline(prompt: Any, length: Any) -> None:
     bars.input(_change, [prompt, length], [prompt, bars], trigger_mode="multiple", **quiet)
 
 
-def _change(prompt: str, duration: float, event: gr.EventData) -> tuple[Any, Any]:
+def _change(prompt: str, duration: float, event: Click) -> tuple[Any, Any]:
+    rows = event.read("rows", list)
+    if not all(isinstance(row, list) and list(map(type, row)) == [str] * len(HEADS) for row in rows):
+        raise gr.Error(STRANGE)
     try:
-        return write_rows(prompt, event.rows, duration), gr.skip()
+        return write_rows(prompt, rows, duration), gr.skip()
     except ValueError as error:  # told, not mended: which of the times is wrong, only the visitor knows
-        return gr.skip(), draw_timeline(prompt, duration, error=str(error), rows=event.rows)
+        return gr.skip(), draw_timeline(prompt, duration, error=str(error), rows=rows)
 
 
 def write_rows(prompt: str, rows: Rows, duration: float) -> str:

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from iad.config import TRACK
 from iad.demo.languages import find_language
 from iad.demo.runs import QUIET
+from iad.demo.uploads import Click
 from iad.performing import Performance
 from iad.performing.actions import ACTIONS
 from iad.performing.gestures import RHYTHMS, gesture_of
@@ -181,9 +182,9 @@ class Understanding:
             return _write([said, told])
         return _write([said, describe_doubts(performed), self._suggest(prompt, seconds, said)])
 
-    def choose(self, event: gr.EventData) -> str:
+    def choose(self, event: Click) -> str:
         """Return the suggestion that was clicked."""
-        return event.prompt
+        return event.read("prompt", str)
 
     def _perform(self, prompt: str, seconds: float) -> Performance:
         ends = [action.end for action in split_prompt(prompt)[1]]

@@ -5,10 +5,11 @@ sentence. A file is named by the path under which it was uploaded or given out, 
 """
 
 import contextlib
+import json
 import math
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 import numpy as np
@@ -21,16 +22,45 @@ from iad.media.photos import load_image
 from iad.media.safety import check_pictures
 from iad.media.video import stream_video
 
+T = TypeVar("T")
 CONSENT_NEEDED = "Tick the box first: everybody in your pictures must be you or have agreed."
 NOT_YOURS = (
     "This file is not one that you added here, or it is no longer kept; add it again. (Whoever calls this "
     "without a browser has to keep its cookie from upload to download.)"
 )
+STRANGE = "One of the values is of a kind that is not taken here; load the page again."
 LOOKED_AT = 3.0  # seconds of a driving video in which a face has to be found
 MOST_LETTERS = 10_000
 # of files that are chosen; many systems do not count the last two among pictures
 PHOTOS = ["image/*", ".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"]
 _FILES = (gr.Image, gr.Video, gr.File, gr.UploadButton, gr.DownloadButton)
+
+
+class Click(gr.EventData):
+    """What a script of the page tells of a click or a change; a caller without a page may tell anything."""
+
+    def read(self, key: str, kind: type[T]) -> T:
+        """Return what is told under a name.
+
+        Raises:
+            gradio.Error: nothing of this kind, or what cannot be written.
+        """
+        value = self._data.get(key) if isinstance(self._data, dict) else None
+        with contextlib.suppress(UnicodeEncodeError):
+            if type(value) is kind and json.dumps(value, ensure_ascii=False).encode():
+                return value
+        raise gr.Error(STRANGE)
+
+    def choose(self, things: Sequence[T]) -> T:
+        """Return the one of several things that was clicked.
+
+        Raises:
+            gradio.Error: none of them was.
+        """
+        index = self.read("index", int)
+        if not 0 <= index < len(things):
+            raise gr.Error(STRANGE)
+        return things[index]
 
 
 def keep_path(component: Any) -> Any:

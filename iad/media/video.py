@@ -275,8 +275,8 @@ def stream_video(
                     before, slot = slot, math.floor((now - first) * most_fps + 0.5)
                     if slot == before:
                         continue
-                picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                picture = _shrink(np.ascontiguousarray(picture), largest)
+                picture = np.rot90(_read_frame(frame, largest), frame.rotation // 90)
+                picture = np.ascontiguousarray(picture)
                 size = size or picture.shape[1::-1]
                 if picture.shape[1::-1] != size:
                     picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
@@ -290,11 +290,14 @@ def stream_video(
         raise ValueError(f"'{path.name}' has no frames; choose another video.")
 
 
-def _shrink(picture: UInt8[np.ndarray, "h w 3"], largest: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
-    scale = largest / max(picture.shape[:2]) if largest else 1.0
+def _read_frame(frame: Any, largest: int | None) -> UInt8[np.ndarray, "h w 3"]:
+    """Shrink a frame as it is turned into RGB: 4K takes three times as long one after the other."""
+    scale = largest / max(frame.width, frame.height) if largest else 1.0
     if scale >= 1:
-        return picture
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return frame.to_ndarray(format="rgb24")
+    width, height = (max(1, round(scale * side)) for side in (frame.width, frame.height))
+    # into planes, for only then colours keep their full resolution
+    return frame.reformat(width, height, "gbrp", interpolation="AREA").to_ndarray(format="rgb24")
 
 
 @contextlib.contextmanager

@@ -199,7 +199,7 @@ def train_performing(preset: Preset, options: Options) -> Path:
         seed=options.seed,
         blocks=None if fresh else min(BLOCKS, blocks),
     )
-    if not fresh and (steps is None or options.total):  # in other company a sentence's states differ in a bit
+    if not fresh:  # in other company a sentence's states differ in a bit
         stage.prepare(options.output / stage.name)
     trained = fit(stage, options.loop(stage.name))
     checkpoint.save_preset(options.weights, preset)

@@ -91,9 +91,12 @@ def main() -> None:
         print(json.dumps(measure(options.only, options.folder)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        make_photo(Path(folder) / "photo.jpg")
-        make_video(Path(folder) / "video.mp4")
-        for name in (name for name in REQUESTS if options.only in name):
+        asked = {name: request for name, request in REQUESTS.items() if options.only in name}
+        if any("photo" in shown for shown, _ in asked.values()):
+            make_photo(Path(folder) / "photo.jpg")
+        if any("action_reference" in more for _, more in asked.values()):
+            make_video(Path(folder) / "video.mp4")
+        for name in asked:
             command = [sys.executable, "-m", "tests.benchmarks.memory", "--only", name, "--folder", folder]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             found = json.loads(done.stdout) if done.returncode == 0 else done.stderr[-300:]
