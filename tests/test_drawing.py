@@ -9,6 +9,7 @@ from iad import IaDPipeline
 from iad.faces import Face
 from iad.geometry.drawing import adapt, draw, fit_photo, retime
 from iad.geometry.sliders import SLIDERS, slide
+from iad.models.scoring import find_jump
 
 ASTRONAUT = skimage.data.astronaut()
 
@@ -130,6 +131,20 @@ def test_a_picture_that_breaks_scores_low(mini):
     )
     assert whole["detected"] == 1 and whole["identity"].min() > 0.9
     assert torn["detected"] < 0.5 and torn["identity"].max() < 0.5
+
+
+def test_one_broken_frame_lowers_the_scores(mini):
+    person, whole = mini._prepare(ASTRONAUT, None), np.stack([crop_of(ASTRONAUT)] * 24)
+    assert find_jump(whole) == ()
+    blank, torn = whole.copy(), whole.copy()
+    blank[11] = 128
+    torn[11, 90:] = np.roll(torn[11, 90:], 80, axis=1)
+    asked = np.zeros((24, 60), np.float32)
+    best, *broken = (mini._score(f, person, person.embed()[None], asked) for f in (whole, blank, torn))
+    assert best["detected"] == 1 and broken[0]["detected"] < 1
+    for scores in broken:
+        assert scores["identity"][11] < 0.6 < scores["identity"][[0, -1]].min()
+        assert scores["identity"].mean() < best["identity"].mean() - 0.03
 
 
 def crop_of(photo):

@@ -104,7 +104,7 @@ def describe_scores(report: Mapping[str, Any]) -> str:
     made = f"AI-generated in {report['seconds']:.1f} s with {how}. {describe_made_of(report['made_of'])}"
     return (
         f'<div class="scores">{body}{_share_row(report)}</div>{notes}<p class="quiet">{made} '
-        "Likeness, action and shares are the model's own opinion.</p>"
+        "Scores are the model's own opinion: it looks at four frames, and at those beside a sudden jump.</p>"
     )
 
 

@@ -1,7 +1,8 @@
 """Finished frames -> scores: is there a face, is it the person, does it do what was asked.
 
 The frames are looked at as any photo is: found, read and recognised anew. So a picture that breaks scores
-low, whoever drew it. A few frames of a clip are judged; likeness in between is interpolated.
+low, whoever drew it. A few frames of a clip are judged, and those beside a sudden jump, where one may be torn
+or blank; likeness in between is interpolated.
 
 How well words say what a face does is told by their codes, compared where the words' action is at its
 height (`match`): a face's code (c,) and what T says a prompt looks like over time (f, c), both relative
@@ -56,9 +57,17 @@ def _fullness(ratio: Tensor) -> Tensor:
     return 2 * ratio / (1 + ratio.pow(2))
 
 
-JUDGED = 4  # frames of a clip
+JUDGED = 4  # frames of a clip, at even distances
 MISSING = 0.0  # likeness of a frame without a face
+JUMP = 3.0  # levels of 255 beyond twice a lively change from frame to frame
 
+
+def find_jump(frames: UInt8[np.ndarray, "f s s 3"]) -> tuple[int, ...]:
+    """Return the two frames beside the largest change of a clip, if that is sudden; else none."""
+    changes = np.abs(np.diff(frames[:, ::8, ::8].astype(np.int16), axis=0)).mean((1, 2, 3))
+    if not len(changes) or changes.max() <= 2 * np.quantile(changes, 0.75) + JUMP:
+        return ()
+    return int(changes.argmax()), int(changes.argmax()) + 1
 
 
 class Scores(Mapping):
@@ -138,7 +147,8 @@ class Judge:
         Returns:
             identity (f,), action, copied, detected; action is NaN where nothing was asked.
         """
-        picks = np.unique(np.linspace(0, len(frames) - 1, min(JUDGED, len(frames))).round().astype(int))
+        even = np.linspace(0, len(frames) - 1, min(JUDGED, len(frames))).round().astype(int)
+        picks = np.unique([*even, *find_jump(frames)])
         seen = list(_pool().map(lambda k: self._see(frames[k], identities), picks))
         likeness = [MISSING if one is None else one[0] for one in seen]
         tracks = {k: one[1] for k, one in zip(picks, seen, strict=True) if one is not None}
