@@ -331,7 +331,8 @@ def test_a_portrait_follows_a_clip_a_video_and_a_camera(visit, camera, tmp_path)
     for _ in range(3):
         wait_for_another_picture(page, seen)
     page.click(".play-record")
-    page.wait_for_function("document.querySelector('.play-record').innerText.includes('3 s')")
+    # a busy machine's page may never tell of one certain second
+    page.wait_for_function("/after ([3-9]|10) s/.test(document.querySelector('.play-record').innerText)")
     page.click(".play-record")
     page.wait_for_function("document.querySelector('#play-clip video')?.currentTime > 0.05")
     with page.expect_download() as waiting:
