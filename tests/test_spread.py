@@ -158,6 +158,7 @@ def test_ctrl_c_stops_everything_quietly(pause):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # else deaf in the background
     )
     assert run.stdout.readline() == "on\n"
     time.sleep(pause)
