@@ -62,20 +62,20 @@ def cut_out(
     person = cv2.morphologyEx(person, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(person)
     person = (labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
-    whole = person | _find_strands(photo, person, radii[0] / 10.5)
+    whole = _add_strands(photo, person, radii[0] / 10.5)
     return np.clip(cv2.GaussianBlur(whole.astype(np.float32), (0, 0), 1.2) * 1.5 - 0.4, 0, 1)
 
 
-def _find_strands(
+def _add_strands(
     photo: UInt8[np.ndarray, "h w 3"], person: UInt8[np.ndarray, "h w"], unit: float
 ) -> UInt8[np.ndarray, "h w"]:
-    """Find loose hair: what is thin, stands out from the backdrop more than anything there, and is near."""
+    """Add loose hair to a person: thin, near, and clearer against the backdrop than its own detail is."""
     size = 2 * int(1.2 * unit) + 1
     contrast = np.abs(photo.astype(np.float32) - cv2.medianBlur(photo, size)).max(axis=2)
     away = cv2.distanceTransform(1 - person, cv2.DIST_L2, 3) / unit
     usual = contrast[away > _LOOSE]
     if not usual.size:
-        return np.zeros_like(person)
+        return person
     limit = max(1.5 * float(np.percentile(usual, 98)), 18.0)
     thin = ((contrast > limit) & (away < _LOOSE)).astype(np.uint8)
     joined = cv2.morphologyEx(thin | person, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
