@@ -25,24 +25,24 @@ FOLDER = Path(__file__).parent
 CARD_SIDE, CARD_STEP = 160, 2  # pixels of a card's clip, and every which frame it takes
 CARD_CODING = {"crf": "28", "preset": "veryslow", "tune": "animation"}
 COMPARED = (0, "opens the mouth wide")  # the example that the Compare tab opens with, and its prompt
-# Clips of some of them serve as footage and drivers; the page does not show them.
+# Clips of some of them serve as footage; the page does not show them.
 FOOTAGE = {
     "person-003": "closes her eyes, then smiles broadly",
     "person-019": "an older woman laughs",
     "person-035": "a woman raises her eyebrows in surprise",
     "person-131": "[0-1s] frowns [1-2s] opens his mouth",
 }
-DRIVERS = {  # file: who performs, and what
-    "talks": ("person-099", "[0-3.5s] talks"),
-    "laughs": ("person-019", "[0-1s] smiles [1-3.5s] laughs and tilts the head"),
+DRIVERS = {  # file: whose photo in the public domain performs, and what
+    "talks": ("Eileen Collins", "[0-4s] talks"),
+    "laughs": ("Eileen Collins", "[0-1s] smiles [1-3.2s] laughs and tilts the head [3.2-4s] smiles"),
     "looks-around": (
-        "person-131",
+        "Grace Hopper",
         "[0-1s] turns the head left [1-2s] turns the head right [2-3s] looks up and raises the eyebrows "
         "[3-4s] looks down",
     ),
-    "nods": ("person-179", "[0-1.8s] nods [1.8-3.6s] shakes the head"),
+    "nods": ("Eileen Collins", "[0-2s] nods [2-4s] shakes the head"),
     "grimaces": (
-        "person-251",
+        "Eileen Collins",
         "[0-1s] blows a kiss [1-2s] opens the mouth wide [2-3s] looks surprised [3-4s] winks and smiles",
     ),
 }
@@ -80,13 +80,15 @@ def make_gallery() -> None:
 
 
 def make_drivers() -> None:
-    """Let people who do not exist perform what a visitor's portrait follows, and read it off their faces."""
+    """Let photos perform what a visitor's portrait follows, and read it off their faces."""
     from iad import IaDPipeline
+    from iad.demo.examples import load_examples
     from iad.geometry.driving import read_driver
 
     pipe, tracks = IaDPipeline.from_pretrained("mini"), {}
+    pictures = {example.name: example.picture for example in load_examples()}
     for name, (person, prompt) in DRIVERS.items():
-        result = pipe(FOLDER / f"{person}.png", prompt, seed=0, loop=True, size=DRIVER_SIDE)
+        result = pipe(pictures[person], prompt, seed=0, loop=True, size=DRIVER_SIDE)
         file = result.save(FOLDER / "drivers" / f"{name}.mp4", label=True)
         track = read_driver(file, find=pipe.find_face, follow=pipe.follow_face).track
         tracks[name] = track.astype(np.float16)

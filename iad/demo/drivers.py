@@ -1,4 +1,4 @@
-"""Clips of people who do not exist, each one click from leading a visitor's portrait.
+"""Clips made of photos in the public domain, each one click from leading a visitor's portrait.
 
 They lie in `examples/drivers` with what was read off their faces; `python -m examples.make drivers` makes
 both.

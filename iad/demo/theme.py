@@ -9,9 +9,16 @@ CSS = "\n".join(sheet.read_text() for sheet in _SHEETS)
 
 # Gradio labels the empty place of a video without saying what it is, which screen readers must then skip.
 # Nor can every browser show every photo that is read here, such as an iPhone's, nor does it offer them.
+# A place in the queue, "queue: 5/5", becomes a sentence.
 # The box of consent is shown from when any tab first asks for it.
 WATCH_JS = """
 () => {
+const tellPlace = told => {
+  const found = told.textContent.match(/queue: (\\d+)\\/\\d*\\s*\\|\\s*([\\d.]+)(?:\\/([\\d.]+))?s/);
+  if (!found) return told.removeAttribute('data-wait');
+  const [, place, gone, whole] = found, left = Math.max(Math.round(whole - gone), 1);
+  told.dataset.wait = `You are number ${place} in the queue` + (whole ? `, about ${left} s` : '');
+};
 document.addEventListener('error', event => {
   if (event.target.tagName === 'IMG' && event.target.closest('.block')) {
     event.target.closest('.block').classList.add('unshown');
@@ -25,6 +32,7 @@ new MutationObserver(() => {
     .forEach(input => { input.accept = 'image/*,.heic,.heif'; });
   document.querySelectorAll('[aria-label="Empty value"]:not([role])')
     .forEach(place => place.setAttribute('role', 'img'));
+  document.querySelectorAll('#clip .progress-text').forEach(tellPlace);
   const box = document.getElementById('consent');
   if (!box || box.classList.contains('asked')) return;
   const said = [...document.querySelectorAll('.toast-body, .note, .play-said, #face')];

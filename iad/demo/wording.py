@@ -64,10 +64,11 @@ element.addEventListener('click', event => {
 
 
 def describe_model(name: str, place: str, more: str = "") -> str:
-    """Say at the foot of the page what runs where, what comes of a photo, and what more there could be."""
+    """Say in a line at the foot of the page what comes of a photo; opened, what runs where and could."""
     return (
-        f"<p><b>{name}</b>. {place} What it makes is AI-generated, and each file says so. Photos serve for "
-        f"nothing but your clip and are deleted within two hours. {more}</p>"
+        f"<details><summary><b>{name}</b> · AI-generated · photos deleted within two hours</summary>"
+        f"<p>{place} What it makes is AI-generated, and each file says so. Photos serve for nothing but your "
+        f"clip. {more}</p></details>"
     )
 
 
