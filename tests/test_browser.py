@@ -496,6 +496,26 @@ def test_cancel_stops_and_the_next_run_starts_at_once(visit, photo):
     page.wait_for_selector("#scores .score")
 
 
+def test_who_waits_is_told_their_place_and_may_leave(visit, photo):
+    busy, waiting = visit(IAD_MODEL="mini"), visit(IAD_MODEL="mini")
+    for page in (busy, waiting):
+        upload(page, photo)
+        page.wait_for_selector("#face img")
+        page.fill("#prompt textarea", "nods")
+        page.fill("#duration input[type=number]", "10")
+        page.press("#duration input[type=number]", "Tab")
+    busy.click("#generate")
+    busy.wait_for_selector("#clip .progress-bar")
+    waiting.click("#generate")
+    told = waiting.wait_for_selector("#clip [data-wait]", state="attached").get_attribute("data-wait")
+    assert told.startswith("You are number 1 in the queue")
+    waiting.click("#cancel")
+    waiting.wait_for_selector("#generate", state="visible")
+    busy.wait_for_selector("#scores .score")
+    assert waiting.locator("#scores .score").count() == 0
+    assert waiting.locator("#clip [data-wait]").count() == 0
+
+
 def test_an_example_needs_one_click_and_no_consent(page):
     if not page.locator("#examples .cards button").count():
         pytest.skip("No examples are installed; they come with the folder examples or with scikit-image.")
