@@ -23,7 +23,7 @@ from iad.media.video import read_metadata, read_video, save_picture
 
 FOLDER = Path(__file__).parent
 CARD_SIDE, CARD_STEP = 160, 2  # pixels of a card's clip, and every which frame it takes
-CARD_CODING = {"crf": "28", "preset": "veryslow", "tune": "animation"}
+CARD_CODING = {"crf": "30", "preset": "veryslow", "tune": "animation"}
 COMPARED = (0, "opens the mouth wide")  # the example that the Compare tab opens with, and its prompt
 # Clips of some of them serve as footage; the page does not show them.
 FOOTAGE = {

@@ -339,8 +339,12 @@ RECORD = """() => new Promise(done => {
 def test_a_portrait_follows_a_clip_a_video_and_a_camera(visit, camera, tmp_path):
     page = visit(*camera, IAD_MODEL="mini")
     open_tab(page, "Play")
+    page.wait_for_selector(".play-result:not([hidden])")  # the face that the page opens with
+    before = page.get_attribute(".play", "data-key")
     page.locator("#play-faces button").nth(1).click()
-    page.wait_for_selector(".play-result:not([hidden])")
+    page.wait_for_function(  # else it comes amid what follows, and ends the take
+        "before => document.querySelector('.play').dataset.key !== before", arg=before
+    )
     seen = [read_picture(page)]
     page.locator(".play-driver").nth(1).click()  # nobody is asked for consent
     for _ in range(3):
