@@ -66,7 +66,7 @@ element.addEventListener('click', event => {
 def describe_model(name: str, place: str, more: str = "") -> str:
     """Say in a line at the foot of the page what comes of a photo; opened, what runs where and could."""
     return (
-        f"<details><summary><b>{name}</b> · AI-generated · photos deleted within two hours</summary>"
+        f"<details><summary><b>{name}</b> · AI-generated · photos deleted within 2 h</summary>"
         f"<p>{place} What it makes is AI-generated, and each file says so. Photos serve for nothing but your "
         f"clip. {more}</p></details>"
     )
