@@ -36,6 +36,7 @@ _BARE = re.compile(rf"(?<![\w.]){_SPAN}\s*:", re.IGNORECASE)
 _BROKEN = re.compile(
     r"\[\s*-?(?:[\d.]+|nan|inf)\s*(?:s|sec|seconds?)?\s*(?:-|–|—|to\b)|\d\s*s\s*\]", re.IGNORECASE
 )
+_UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")  # marks that have no width
 _FORM = 'write for example "[0-1s] smiles [1-2s] nods"'
 
 
@@ -117,7 +118,7 @@ def split_prompt(prompt: str) -> tuple[str, list[Action]]:
     Raises:
         ValueError: a bracket that holds a time that cannot be read.
     """
-    text = " ".join(prompt.split())
+    text = " ".join(_UNSEEN.sub(" ", prompt).split())
     matches = list(_BRACKETED.finditer(text)) or list(_BARE.finditer(text))
     broken = _BROKEN.search(_BRACKETED.sub("", text))
     if broken:

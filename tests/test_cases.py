@@ -295,13 +295,24 @@ NOT_YET = pytest.mark.xfail(reason="the weights that ship do not hear it", stric
         ("SHE SMILES", "smile", "jaw"),
         ("<b>she smiles</b>", "smile", "jaw"),
         ("\u202eshe smiles", "smile", "jaw"),
-        pytest.param("without closing her eyes she opens her mouth", "jaw", "lids", marks=NOT_YET),
-        pytest.param("she\u200bsmiles", "smile", "jaw", marks=NOT_YET),
+        ("without closing her eyes she opens her mouth", "jaw", "lids"),
+        ("she\u200bsmiles", "smile", "jaw"),
     ],
 )
 def test_what_is_said_is_done_and_what_is_denied_is_not(perform, prompt, seen, unseen):
     _, found = perform(prompt)
     assert found[seen] > 0.3 and found[unseen] < 0.3
+
+
+@pytest.mark.parametrize(
+    "prompt", ["smiles, then nods", "she smiles and then nods", "a smile followed by a nod"]
+)
+def test_what_comes_then_does_not_begin_before(perform, prompt):
+    track = perform(prompt)[0].track
+    nods, smiles = np.abs(track[:, COEFFICIENTS.index("pitch")]), track[:, COEFFICIENTS.index("mouthSmile_L")]
+    half = len(track) // 2
+    assert smiles[:half].max() > 0.5 and nods[half:].max() > 8
+    assert nods[:half].max() < 2 and smiles[-half // 2 :].max() < 0.1
 
 
 @pytest.mark.parametrize(

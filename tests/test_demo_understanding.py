@@ -41,6 +41,14 @@ def list_named(said):
         ("turns the head right", ["turns the head to the right"]),
         ("turns the head left", ["turns the head to the left"]),
         ("closes her eyes and smiles", ["smiles and closes the eyes"]),
+        (
+            "turns left then right, and finally nods",
+            ["turns the head to the left", "turns the head to the right", "nods"],
+        ),
+        (
+            "smiles then winks then laughs then nods then frowns",
+            ["smiles", "winks with the left eye", "laughs", "nods", "frowns"],
+        ),
     ],
 )
 def test_what_was_understood_is_named_in_order(prompt, named):

@@ -8,6 +8,7 @@ from made_up_weights import load_average
 from iad.config import PRESETS, TRACK
 from iad.performing import code_to_track, perform_prompt, track_to_code
 from iad.performing.actions import ACTIONS, COEFFICIENTS, POSE_LIMITS, Performed, perform
+from iad.performing.clauses import cut_clauses, join_clauses
 from iad.performing.gestures import (
     NUMBERS,
     PLACES,
@@ -100,8 +101,8 @@ def test_a_sentence_sounds_the_same_after_many_others(encoder):
 
 
 def test_what_is_not_heard_is_said(performer, encoder):
-    performance = perform_prompt(performer, encoder, "word " * MOST_WORDS + "and then she nods")
-    assert any("and then she nods" in note and str(MOST_WORDS) in note for note in performance.notes)
+    performance = perform_prompt(performer, encoder, "word " * MOST_WORDS + "and she nods")
+    assert any("and she nods" in note and str(MOST_WORDS) in note for note in performance.notes)
     assert not any("250" in note for note in perform_prompt(performer, encoder, "she nods").notes)
 
 
@@ -268,7 +269,7 @@ def test_deeds_share_their_segment(encoder):
     with torch.no_grad():
         eager = Performer(TINY).eval()
         eager.judge[1].bias[: DEEDS + 1] = torch.tensor([0.0, 50.0, 0.0, 0.0, 100.0])
-    performance = perform_prompt(eager, encoder, "[0-1s] closes her eyes, then nods [1-3s] smiles", seconds=3)
+    performance = perform_prompt(eager, encoder, "[0-1s] closes her eyes and nods [1-3s] smiles", seconds=3)
     assert [(d.start, d.end) for d in performance.deeds] == [(0, 0.5), (0.5, 1), (1, 2), (2, 3)]
 
 
@@ -299,3 +300,28 @@ def test_t_learns_and_its_weights_load(tmp_path):
     before = fresh.losses(fresh.batch(999), 0)["total"]
     fresh.model.load_state_dict(average)
     assert fresh.losses(fresh.batch(999), 0)["total"] < 0.8 * before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("smiles, then nods", ["smiles", "nods"]),
+        ("smiles;then nods. Then, she winks", ["smiles", "nods", "she winks"]),
+        ("looks left and then back to the right", ["looks left", "looks right"]),
+        ("a smile followed by a nod and finally a laugh", ["a smile", "a nod", "a laugh"]),
+        ("every now and then she blinks", ["every now and then she blinks"]),
+        ("then she smiles", ["then she smiles"]),
+        ("she smiles, then ...", ["she smiles, then ..."]),
+        ("strengthens, authentic", ["strengthens, authentic"]),
+    ],
+)
+def test_then_cuts_a_prompt(text, said):
+    assert [clause.words for clause in cut_clauses(text)] == said
+
+
+def test_what_means_nothing_alone_stays_with_what_does():
+    clauses = cut_clauses("A man at a window, then he smiles, then nods, then stops it")
+    joined = join_clauses(clauses, [False, True, True, False])
+    assert [(clause.words, clause.parts) for clause in joined] == [
+        ("A man at a window, then he smiles", 2), ("nods, then stops it", 2)
+    ]  # fmt: skip

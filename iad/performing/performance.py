@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from iad.performing.clauses import cut_clauses, join_clauses
 from iad.performing.gestures import FPS, NUMBERS, PLACES, Deed, mirror, play_take
 from iad.performing.network import BEYOND, DEEDS, SIDES, Performer, Told
 from iad.text import NEUTRAL_PROMPT, Action, TextEncoder, parse_prompt
@@ -177,6 +178,7 @@ def perform_segments(
     seed: int | None = 0,
 ) -> Performance:
     """Perform segments that cover a clip, as `iad.text.parse_prompt` gives them."""
+    segments = _cut_segments(performer, encoder, segments)
     heard = hear(encoder, [segment.prompt for segment in segments])
     told = performer(heard.states, heard.mask, heard.places)
     confidence = _rate(told, segments)
@@ -188,6 +190,25 @@ def perform_segments(
     track = play_take(deeds, frames=frames, fps=fps, seed=seed)
     notes = _notes(segments, confidence, heard, told)
     return Performance(track, tuple(segments), confidence, tuple(deeds), notes)
+
+
+def _cut_segments(performer: Performer, encoder: TextEncoder, segments: Sequence[Action]) -> list[Action]:
+    """Cut segments at "then"; clauses have equal shares of a segment's time."""
+    cut: list[Action] = []
+    for segment in segments:
+        clauses = cut_clauses(segment.prompt)
+        if len(clauses) > 1:
+            heard = hear(encoder, [clause.words for clause in clauses])
+            sure = performer(heard.states, heard.mask, heard.places).sure.sigmoid() >= SURE
+            clauses = join_clauses(clauses, sure.tolist())
+        if len(clauses) == 1:
+            cut.append(segment)
+            continue
+        shares = np.cumsum([0, *(clause.parts for clause in clauses)])
+        cuts = float(segment.start) + float(segment.end - segment.start) * shares / shares[-1]
+        times = pairwise(cuts.tolist())
+        cut += [Action(*span, clause.words) for clause, span in zip(clauses, times, strict=True)]
+    return cut
 
 
 def _rate(told: Told, segments: Sequence[Action]) -> tuple[float, ...]:
