@@ -22,12 +22,13 @@ from made_up import draw_wall
 from PIL import Image
 
 from iad.config import ARMS, PRESETS
+from iad.demo.clip_files import thin_out
 from iad.demo.clip_form import MOST_SECONDS, choose_length, choose_size, shrink
 from iad.demo.compare import load_finished, show_table
 from iad.demo.examples import list_photo_people, load_examples
 from iad.demo.loading import BackgroundPipeline
 from iad.demo.runs import Cancelled, Runs
-from iad.demo.studio import Studio, make_report, thin_out
+from iad.demo.studio import Studio, make_report
 from iad.demo.visitors import open_house
 from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_examples, describe_scores, pick_words
 from iad.installation import EXAMPLES
@@ -406,11 +407,12 @@ def test_a_pipeline_that_loads_in_the_background_is_waited_for(photo):
     assert pipeline.ready
 
 
-def test_what_is_done_in_passing_waits_while_a_clip_is_drawn():
-    pipeline, passed = BackgroundPipeline("tiny"), threading.Event()
-    with pipeline._drawing:
-        threading.Thread(target=lambda: passed.set() if pipeline.step_aside() is None else None).start()
-        assert not passed.wait(0.2)
+def test_what_is_done_in_passing_waits_while_a_run_goes_on_but_not_for_ever():
+    runs, passed = Runs(), threading.Event()
+    with runs.follow(gr.Request(session_hash="visitor"), gr.Progress(), doing="Drawing"):
+        threading.Thread(target=lambda: passed.set() if runs.step_aside(most=60) is None else None).start()
+        assert not passed.wait(0.3)
+        runs.step_aside(most=0.1)
     assert passed.wait(30)
 
 

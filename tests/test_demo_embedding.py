@@ -16,11 +16,11 @@ from made_up import ASTRONAUT, draw_wall
 from PIL import Image, ImageDraw
 
 from iad import IaDPipeline
+from iad.demo.clip_files import ENLARGED
 from iad.demo.embedding import KEPT, MOST_FACES, EmbeddingActions, build_embedding
 from iad.demo.embedding_words import MATRICES, describe_people, describe_swap
 from iad.demo.examples import load_examples, vary
 from iad.demo.figures import cut_paper, show_figure
-from iad.demo.studio import ENLARGED
 from iad.installation import EXAMPLES
 from iad.media.photos import load_image
 from iad.media.video import read_metadata, read_video

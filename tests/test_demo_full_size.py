@@ -18,12 +18,13 @@ from zero_gpu import draw_full_size, rehearse
 
 from iad.config import PRESETS
 from iad.demo import hardware as room
+from iad.demo.clip_files import save_clip
 from iad.demo.compare import show_table
 from iad.demo.full_size import MOST_WAITING, FullSize
 from iad.demo.hardware import FULL_SIZE_GB, Hardware, choose_hardware, gpu
 from iad.demo.model_choice import FULL, MINI, ModelChoice, describe_estimate
 from iad.demo.runs import Cancelled, Follower, Stop
-from iad.demo.studio import Studio, make_report, save_clip
+from iad.demo.studio import Studio, make_report
 from iad.demo.timing import count_step, write_seconds
 from iad.demo.wording import MISSING, describe_scores
 from iad.full_size.memory import GB, Needs

@@ -40,7 +40,7 @@ def test_every_picture_shows_another_action_of_the_same_face(repertoire, tmp_pat
 
 def test_a_visitors_photo_is_drawn_once_agreed_after_clips_and_not_kept(repertoire, tmp_path, monkeypatch):
     waited = []
-    monkeypatch.setattr(repertoire.studio.pipeline, "step_aside", lambda: waited.append(1), raising=False)
+    monkeypatch.setattr(repertoire.studio.runs, "step_aside", lambda: waited.append(1))
     picture = repertoire.studio.faces[0].picture.copy()
     picture[0, 0] ^= 1  # no example any more
     photo, kept = save(picture, tmp_path / "own.png"), dict(repertoire._examples)

@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 
 from iad.config import ARMS
+from iad.demo.clip_files import name_file, save_clip
 from iad.demo.compare_words import (
     COLUMNS,
     FINISHED_NOTE,
@@ -26,7 +27,7 @@ from iad.demo.faceview import FACE_JS
 from iad.demo.hardware import SYSTEMS
 from iad.demo.model_choice import AT_ONCE, FULL, HIDDEN, MINI, describe_failure
 from iad.demo.runs import QUIET, Follower, Runs
-from iad.demo.studio import Studio, check_request, make_report, name_file, save_clip
+from iad.demo.studio import Studio, check_request, make_report
 from iad.demo.timing import write_seconds
 from iad.demo.uploads import keep_path, open_photo
 from iad.installation import EXAMPLES

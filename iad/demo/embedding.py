@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 from jaxtyping import UInt8
 
+from iad.demo.clip_files import save_clip
 from iad.demo.embedding_words import (
     INTRODUCTION,
     MATRICES,
@@ -24,7 +25,6 @@ from iad.demo.embedding_words import (
 from iad.demo.examples import Example, digest, vary
 from iad.demo.faceview import describe_problem
 from iad.demo.runs import QUIET, Runs
-from iad.demo.studio import save_clip
 from iad.demo.uploads import CONSENT_NEEDED, PHOTOS, check_driver, keep_path, open_photo
 from iad.installation import EXAMPLES
 from iad.media.photos import load_image

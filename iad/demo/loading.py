@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from iad.config import PRESETS, Preset
-from iad.demo.examples import load_examples
+from iad.demo.examples import Example, load_examples
 from iad.demo.hardware import gpu, is_zero_gpu
+from iad.demo.understanding import Understanding
+from iad.media.safety import check_pictures
 from iad.request import DURATION, LONGEST, Request
 
 __all__ = ["Background", "BackgroundPipeline"]
@@ -109,11 +111,6 @@ class BackgroundPipeline(Background):
         with self._drawing:
             return self._draw(request, callback)
 
-    def step_aside(self) -> None:
-        """Wait while a clip is drawn: for what is done in passing."""
-        with self._drawing:
-            pass
-
     def _generate(self, request: Request, callback: Any) -> Any:
         pipeline = self._future.result()
         if is_zero_gpu():
@@ -126,11 +123,19 @@ class BackgroundPipeline(Background):
         device, examples = "cpu" if is_zero_gpu() else self._device, load_examples()
         pipeline = IaDPipeline.from_pretrained(self._name, device=device)
         pipeline.keep([example.picture for example in examples])  # visitors' own photos are never kept
-        for example in examples[:1]:  # what is warm here is warm for the first visitor
-            pipeline.decouple(example.picture)
-            if pipeline.geometry is not None:
-                pipeline.live(example.picture).frame(mouth=0.5)
+        if examples:
+            _warm_up(pipeline, examples[0])
         return pipeline
+
+
+def _warm_up(pipeline: Any, example: Example) -> None:
+    """Do once what every clip needs, to its scores, so that no visitor waits for what loads meanwhile."""
+    result = pipeline.generate(Request([example.picture], example.prompt, duration=0.5))
+    check_pictures(result.frames, what="clip")
+    dict(result.scores)
+    Understanding(pipeline).describe(example.prompt)
+    if pipeline.geometry is not None:
+        pipeline.live(example.picture).frame(mouth=0.5)
 
 
 def count_seconds(request: Request, *_: Any) -> int:

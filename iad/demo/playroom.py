@@ -22,12 +22,13 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from iad.demo.clip_files import save_clip
 from iad.demo.drivers import Drivers
 from iad.demo.expressions import read_sliders
 from iad.demo.faceview import describe_problem
 from iad.demo.play_words import GONE, NOTHING_SHOWN, NOTHING_TAKEN, PROBLEM
 from iad.demo.runs import Follower, Runs
-from iad.demo.studio import Studio, save_clip
+from iad.demo.studio import Studio
 from iad.demo.uploads import CONSENT_NEEDED, open_photo
 from iad.media.photos import load_image
 from iad.media.provenance import DAMAGE

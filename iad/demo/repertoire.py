@@ -57,12 +57,11 @@ class Repertoire:
         return event.choose(list(SHOWN))
 
     def _draw(self, picture: UInt8[np.ndarray, "h w 3"], face: int) -> str:
-        step_aside = getattr(self.studio.pipeline, "step_aside", lambda: None)  # a clip is not held up
-        step_aside()
+        self.studio.runs.step_aside()
         live, buttons = self.studio.pipeline.live(picture, face=face or None), []
         for k, (prompt, action) in enumerate(SHOWN.items()):
             weights = dict(zip(COEFFICIENTS, find_height(action).tolist(), strict=True))
-            step_aside()
+            self.studio.runs.step_aside()
             buttons.append(_button(k, prompt, live.frame(size=SIDE, **weights)))
         return f'<p class="quiet">What this face could do:</p><div class="cards">{"".join(buttons)}</div>'
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import gradio as gr
 
 from iad.demo.visitors import open_house
 
+MOST_ASIDE = 5.0  # seconds; where runs follow each other, even what waits for them is done
 QUIET = {"api_visibility": "private", "queue": False}
 
 
@@ -96,6 +98,12 @@ class Runs:
         """Stop what a closed page had going; what still waits is taken out of the queue instead."""
         for stop in self.going.pop(session, ()):
             stop.set()
+
+    def step_aside(self, *, most: float = MOST_ASIDE) -> None:
+        """Wait while runs go on, at most so many seconds: for what is done in passing."""
+        until = time.monotonic() + most
+        while self.going and time.monotonic() < until:
+            time.sleep(0.05)
 
     @contextlib.contextmanager
     def follow(self, request: gr.Request, progress: Any, *, doing: str) -> Iterator[Follower]:

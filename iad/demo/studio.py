@@ -2,17 +2,17 @@
 
 import contextlib
 import functools
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from jaxtyping import UInt8
 
+from iad.demo.clip_files import is_stamp, name_file, save_clip, thin_out
 from iad.demo.clip_form import choose_length, choose_size, shrink
 from iad.demo.examples import Example, digest, load_examples
 from iad.demo.faceview import OTHER_PHOTO, describe_problem, outline_faces, show_photo, to_data_uri
@@ -28,16 +28,14 @@ from iad.demo.wording import (
     describe_scores,
     describe_sheet,
 )
-from iad.faces import detect_faces
+from iad.faces import Box, detect_faces
 from iad.media.photos import load_image
-from iad.media.safety import check_pictures, check_prompt
+from iad.media.safety import check_prompt
 from iad.media.video import make_contact_sheet
 from iad.request import DURATION, Request
 from iad.result import SHEET, Result
 
-STAMP, ENLARGED = 192, 3  # clips with shorter sides are enlarged so many times
 WHOLE_SIDE = 960  # pixels of a whole photo with a moving face: a clip of it takes much memory
-GIF_FPS = 12  # about as many as a gif bears
 ACTION_SOURCES = (("the words above", "words"), ("a picture", "picture"), ("a video", "video"))
 UNSHOWN = (".heic", ".heif")  # photos that few browsers show
 MOST_PHOTOS = 5  # of one person
@@ -61,6 +59,7 @@ class Studio:
         self.examples = load_examples()
         faces = {example.digest: example for example in reversed(self.examples)}
         self.known, self.faces = set(faces), list(reversed(faces.values()))
+        self._boxes: dict[str, list[Box]] = {}  # of the examples' faces
 
     def first_prepared(self) -> Example | None:
         """Return the example whose prepared clip greets the visitor."""
@@ -115,11 +114,18 @@ class Studio:
                     return show_photo(picture, ASK_WORDS), gr.update(visible="hidden"), chosen
                 picture, view = None, ASK_FOR_CONSENT
             if picture is not None:
-                view = outline_faces(picture, detect_faces(picture), chosen=chosen)
+                view = outline_faces(picture, self._detect(picture), chosen=chosen)
         except (ValueError, OSError) as error:
             picture, view = None, describe_problem(error)
         # "hidden" keeps the value in the page: the outlined photo stands in its place.
         return view, gr.update(visible=True if picture is None else "hidden"), chosen
+
+    def _detect(self, picture: UInt8[np.ndarray, "h w 3"]) -> list[Box]:
+        key = digest(picture)
+        boxes = self._boxes.get(key) or detect_faces(picture)
+        if key in self.known:
+            self._boxes[key] = boxes
+        return boxes
 
     def look_at_driver(self, picture: str | None, video: str | None, source: str, consent: bool) -> str:
         """Say why nothing can follow a driving picture or video that was added."""
@@ -301,27 +307,6 @@ def check_request(prompt: str, seed: float | None, *, needs_words: bool = True) 
         raise ValueError("The seed is empty; give a whole number, for example 0.")
 
 
-def is_stamp(result: Result) -> bool:
-    """Tell whether a clip would be a stamp on the page."""
-    return min(result.frames.shape[1:3]) < STAMP
-
-
-def save_clip(result: Result, path: Path, *, label: bool) -> str:
-    """Write a clip as the page shows it: only what the denoiser drew alone is a stamp, which is enlarged.
-
-    Raises:
-        ValueError: it looks like nudity.
-    """
-    check_pictures(result.frames, what="clip")
-    return str(result.save(path, scale=ENLARGED if is_stamp(result) else 1, label=label))
-
-
-def thin_out(result: Result) -> Result:
-    """Leave out frames that a gif would not bear."""
-    step = max(1, round(result.fps / GIF_FPS))
-    return replace(result, frames=result.frames[::step], fps=result.fps / step)
-
-
 def make_report(result: Result) -> dict[str, Any]:
     """List what is known of a clip, as plain numbers; None where nothing was measured."""
     numbers = ("action", "copied", "detected", "identity_share", "action_share", "residual_share")
@@ -342,9 +327,3 @@ def make_report(result: Result) -> dict[str, Any]:
 
 def _number(score: float | None) -> float | None:
     return None if score is None or np.isnan(score) else float(score)
-
-
-def name_file(prompt: str) -> str:
-    """Name a file after a prompt."""
-    words = re.findall(r"[a-z0-9]+", prompt.lower())
-    return "-".join(["portrait", *words])[:48].rstrip("-")
