@@ -25,7 +25,7 @@ from iad.faces.gaze import measure_gaze
 from iad.geometry.coefficients import COEFFICIENTS, COLUMN, COLUMNS, split_gaze
 from iad.media.photos import ImageSource, load_image
 from iad.media.video import VIDEO_SUFFIXES, stream_video
-from iad.request import FPS, LONGEST, MOST_FPS
+from iad.request import FPS, LONGEST
 
 LIDS, _POSE, _EYES = COLUMNS["eyeBlink"], slice(EXPRESSIONS, 60), slice(60, 62)
 _LOOK = slice(62, 64)
@@ -113,6 +113,7 @@ def steady(track: Float[np.ndarray, "f 60"]) -> Float[np.ndarray, "f 60"]:
 
 
 LARGEST_SIDE = 720  # pixels that a frame is read at: a face needs some two hundred
+FOLLOWED_FPS = 30  # of a video that was taken faster; a face moves little between two such frames
 LOOK_AGAIN = 0.1  # seconds between looks for a face that is lost: looking costs as much as ten frames
 WAITING = 60  # frames without a face that are kept, to follow back the one that comes
 GAP = 0.22  # seconds without a face that need no word
@@ -162,7 +163,7 @@ def read_driver(
         return _hold(source, find, seconds or 2.0, fps)
     limit = min(seconds or LONGEST, LONGEST)
     times, seen, length, missed, longer = [], [], 0.0, 0, False
-    video = stream_video(source, largest=LARGEST_SIDE, most_fps=MOST_FPS)
+    video = stream_video(source, largest=LARGEST_SIDE, most_fps=max(fps, FOLLOWED_FPS))
     for now, row in observe_faces(video, find=find, follow=follow):
         if now >= limit:
             length, longer = limit, True
