@@ -191,9 +191,9 @@ class Studio:
             progress: shows the steps; gradio gives it.
 
         Returns:
-            The mp4 file, and a report: identity (a number a frame), action, copied, detected, identity_share,
-            action_share, residual_share, notes, made_of, model, arm, seed, steps, frames, fps, seconds. What
-            was not measured is null.
+            The mp4 file, and a report: identity (a number a frame), action, judge (of the action), copied,
+            detected, identity_share, action_share, residual_share, notes, made_of, model, arm, seed, steps,
+            frames, fps, seconds. What was not measured is null.
         """
         followed = self.runs.follow(request, progress, doing="Drawing the clip")
         with followed as follow, tempfile.TemporaryDirectory() as folder:
@@ -326,6 +326,7 @@ def make_report(result: Result) -> dict[str, Any]:
     return {
         "identity": [None if np.isnan(x) else round(float(x), 4) for x in result.scores["identity"]],
         **{name: _number(result.scores.get(name)) for name in numbers},
+        "judge": result.scores.get("judge"),
         "notes": list(result.notes),
         "made_of": dict(result.made_of),
         "model": result.settings["model"],
