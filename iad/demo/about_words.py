@@ -49,7 +49,8 @@ A scene named in the prompt is not drawn; the photo’s own stays.
 
 Very dark, very small and far turned faces may be refused; children were not trained for.
 
-Facial actions are not emotions. The scores beside a clip are the model’s own opinion, unless they name an outside judge.
+Facial actions are not emotions. The scores beside a clip are the model’s own opinion, unless they name
+an outside judge.
 """,
     "Data and licences": """
 Nobody in the training data exists: generated portraits (SFHQ, MIT) and rendered heads (ICT-FaceKit,
