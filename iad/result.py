@@ -45,6 +45,7 @@ class Result:
     seconds: float
     # Of `iad.models.scoring`, measured when they are first looked at: identity (f,), likeness of each frame
     # by the recogniser; action, how well the frames do what was asked (NaN where nothing was understood);
+    # judge, whose word that is (None likewise);
     # copied, how well they do what the photo does; detected, share of the judged frames with a face.
     # identity_share, action_share, residual_share: of the photo's embedding.
     scores: Mapping  # by name; a check of its values would measure them

@@ -297,7 +297,7 @@ for gap in (0.02, 0.05, 0.1):
 # domain: Eileen Collins beams with open eyes, Grace Hopper's mouth is closed. Asked: closed eyes of the one, an open mouth of both.
 
 # %%
-from iad.evaluation import mesh
+from iad.faces import mesh
 
 pipe.framed = False
 photos = {"Collins": skimage.data.astronaut()}

@@ -31,6 +31,7 @@ from iad.demo.runs import Cancelled, Runs
 from iad.demo.studio import Studio, make_report
 from iad.demo.visitors import open_house
 from iad.demo.wording import ACTION, DETECTED, LIKENESS, describe_examples, describe_scores, pick_words
+from iad.faces import mesh
 from iad.installation import EXAMPLES
 from iad.media.provenance import verify
 from iad.media.video import read_metadata, read_video, save
@@ -326,6 +327,9 @@ def test_what_was_not_understood_has_no_score_and_notes_are_sentences():
     assert report["action"] is None and json.dumps(report, allow_nan=False)
     words = describe_scores(report)
     assert "Action asked for" not in words and '<p class="note">It knows &lt;no&gt; such action.</p>' in words
+    assert report["judge"] is None and "Scores are the model's own opinion" in words
+    outside = describe_scores(report | {"action": 0.8, "judge": mesh.NAME})
+    assert "scored by MediaPipe's face mesh, an outside judge, in 16 frames" in outside
     assert "99.0% of its pixels are the photo's own" in words and "1.0% are painted" in words
     assert "70% identity" in words and "10% action, 20% residual" in words
     assert "step" not in words and "20 steps" in describe_scores(report | {"steps": 20})
@@ -443,7 +447,7 @@ def test_words_follow_the_scores():
         assert [t for t, _ in scale] == sorted((t for t, _ in scale), reverse=True)
     report = {"identity": [0.5], "action": 0.5, "detected": 1.0, "notes": ["<b>"], "seed": 1, "steps": 2}
     report |= {"seconds": 1.0, "identity_share": 0.9, "action_share": 0.1, "residual_share": None}
-    report |= {"made_of": {}}
+    report |= {"made_of": {}, "judge": None}
     assert "&lt;b&gt;" in describe_scores(report)
 
 

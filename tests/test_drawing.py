@@ -6,10 +6,11 @@ import scipy.ndimage
 import skimage.data
 
 from iad import IaDPipeline
-from iad.faces import Face
+from iad.faces import Face, mesh
 from iad.geometry.drawing import adapt, draw, fit_photo, retime
 from iad.geometry.sliders import SLIDERS, slide
-from iad.models.scoring import find_jump
+from iad.models.scoring import OWN, find_jump
+from iad.models.seeing import score_motion
 
 ASTRONAUT = skimage.data.astronaut()
 
@@ -126,11 +127,28 @@ def test_a_picture_that_breaks_scores_low(mini):
     frames = np.stack([crop_of(ASTRONAUT)] * 4)
     broken = frames.copy()
     broken[:, ::2] = broken[:, ::2][:, ::-1]  # every other row upside down
-    whole, torn = (
-        mini._score(f, person, person.embed()[None], np.zeros((4, 60), np.float32)) for f in (frames, broken)
-    )
+    asked = np.tile(person.face.track, (4, 1))
+    whole, torn = (mini._score(f, person, person.embed()[None], asked) for f in (frames, broken))
     assert whole["detected"] == 1 and whole["identity"].min() > 0.9
     assert torn["detected"] < 0.5 and torn["identity"].max() < 0.5
+    assert torn["action"] < whole["action"] - 0.3 and whole["judge"] == OWN
+
+
+@pytest.mark.skipif(bool(mesh.missing()), reason=mesh.missing())
+def test_an_outside_judge_tells_what_was_asked_from_all_else_and_from_what_is_broken(mini):
+    prompts = ("closes her eyes", "shakes her head")
+    clips = [mini(ASTRONAUT, prompt, size=256, fps=8, seed=0) for prompt in prompts]
+    tracks = [mini._perform(p, None, None, seconds=2.0, fps=8, seed=0).track for p in prompts]
+    right, wrong = ([score_motion(mesh.load_judge(), c.frames, t) for c, t in zip(clips, order, strict=True)]
+                    for order in (tracks, tracks[::-1]))  # fmt: skip
+    assert min(right) > 0.6 and max(wrong) < 0.4
+    assert clips[0].scores["judge"] == mesh.NAME and clips[0].scores["action"] > 0.6
+    chance, frames = np.random.default_rng(0), clips[0].frames
+    hidden, blank = frames.copy(), frames.copy()
+    hidden[:, :, :128], blank[::2] = 0, 0
+    noise, shuffled = chance.integers(0, 256, frames.shape, np.uint8), chance.permutation(frames)
+    for broken in (hidden, blank, noise, shuffled):
+        assert score_motion(mesh.load_judge(), broken, tracks[0]) < right[0] - 0.2
 
 
 def test_one_broken_frame_lowers_the_scores(mini):

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from iad.cli import main
-from iad.evaluation import agreement, asked, cases, intervals, material, mesh, outside, real_page
+from iad.evaluation import agreement, asked, cases, intervals, material, outside, real_page
 from iad.evaluation.driven import LOOKS, Driven, Driver, judge
-from iad.evaluation.mesh import Meshes, measure
 from iad.evaluation.real import QUICK, choose_amounts
 from iad.evaluation.speed import get_photo
+from iad.faces import mesh
+from iad.faces.mesh import Meshes, measure
 
 RNG = np.random.default_rng(0)
 needs_judge = pytest.mark.skipif(bool(mesh.missing()), reason=mesh.missing())

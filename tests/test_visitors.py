@@ -133,6 +133,15 @@ def test_a_clip_is_its_visitors_alone(address, photo):
     assert ben.fetch(clips[0]).status_code == 403 and anna.fetch(clips[1]).status_code == 403
 
 
+def test_only_files_that_agents_bring_open_to_whoever_knows_where_they_lie(address, photo):
+    anna, ben = Visitor(address), Visitor(address)
+    mine, files = anna.upload(photo), {"files": ("photo.jpg", Path(photo).read_bytes())}
+    brought = post(f"{address}{API}/upload", files=files).json()[0]  # without a cookie
+    assert ben.fetch(brought).status_code == 200 and ben.fetch(mine).status_code == 403
+    assert "data:image" in ben.ask("look", [{"path": brought} | META, True])
+    assert ben.fetch(str(Path(brought).parents[2])).status_code == 403  # a folder is not listed
+
+
 def test_five_who_verify_the_same_clip_are_all_answered(address):
     clip, answers = ROOT / "examples" / "gallery" / "person-131.mp4", []
 

@@ -113,6 +113,10 @@ def serve(demo: Any, *, port: int | None = None, wait: bool = True) -> str:
         mcp_server=has_mcp(),
         prevent_thread_lock=True,
     )
+    if demo.mcp_server:
+        from iad.demo.tools import keep_agents_apart
+
+        keep_agents_apart(demo)
     if wait:
         demo.block_thread()
     return address

@@ -49,7 +49,8 @@ A scene named in the prompt is not drawn; the photo’s own stays.
 
 Very dark, very small and far turned faces may be refused; children were not trained for.
 
-Facial actions are not emotions, and the scores beside a clip are the model’s own opinion.
+Facial actions are not emotions. The scores beside a clip are the model’s own opinion, unless they name
+an outside judge.
 """,
     "Data and licences": """
 Nobody in the training data exists: generated portraits (SFHQ, MIT) and rendered heads (ICT-FaceKit,
@@ -126,9 +127,10 @@ said = page.predict(file=handle_file("clip.mp4"), api_name="/verify")
 ADDRESS = "http://127.0.0.1:7860"
 MCP_ON = """
 This page is an MCP server, too: connect to <code>/gradio_api/mcp/</code>; its tools are these
-endpoints.
+endpoints. A photo is given by the address of an upload (<code>/gradio_api/upload</code>) or as
+<code>data:image/jpeg;base64,…</code>; a clip comes back as an address.
 """
 MCP_OFF = """
-As MCP tools: whoever runs the page installs <code>gradio[mcp]</code> and starts it again; the tools are
+As MCP tools: whoever runs the page installs <code>mcp</code> and starts it again; the tools are
 then at <code>/gradio_api/mcp/</code>.
 """

@@ -108,8 +108,7 @@ class Comparison:
             prompt: "laughs", or with times: "[0-1s] smiles [1-2s] nods".
             consent: that the person in the photo agreed; examples of the page need none.
             seed: the same seed gives all three the same noise.
-            model: "mini", at once, or "full-size", where this page has a GPU: IaD on CogVideoX-5B and the two
-                published systems, minutes.
+            model: "mini", at once, or "full-size", where this page has a GPU: the published systems, minutes.
             request: whose run this is; gradio gives it.
             progress: shows the steps; gradio gives it.
 

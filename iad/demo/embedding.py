@@ -98,8 +98,7 @@ class EmbeddingActions:
         """Split faces into identity, action and residual, and compare them.
 
         Args:
-            files: one to eight JPEG, PNG, WebP or HEIC files, each showing a face; of several the largest is
-                used.
+            files: one to eight JPEG, PNG, WebP or HEIC files, each showing a face; the largest is used.
             prompts: facial actions in words, one a line, to be ranked by how well they say what a face does.
             consent: that the people in the photos agreed; examples of the page need none.
             request: whose run this is; gradio gives it.

@@ -56,6 +56,7 @@ COUNTED = (*RUNS, f"{API}/upload", f"{API}/heartbeat/", f"{API}/component_server
 MOST_SESSION = 64  # letters: each is remembered
 MOST_BODY, MOST_UPLOAD = 2_000_000, 10 * MOST_BYTES  # bytes
 YEAR = 31_536_000
+COOKIES = ("iad", "__Host-iad")  # the latter behind https
 FAULT = "Something went wrong here, and it is not your fault. Try again, or with another photo."
 TOO_LARGE = f"A file may have {MOST_BYTES / 1e6:.0f} MB; save it smaller."
 LEAST_FREE = 1_000_000_000  # bytes of the disk, which are left to others
@@ -93,10 +94,13 @@ class Gate:
         scope["headers"] = [pair for pair in scope["headers"] if self._believes(*pair)]
         request = Request(scope, receive)
         secure = (request.headers.get("x-forwarded-proto") or scope["scheme"]).startswith("https")
-        secret = request.cookies.get("__Host-iad" if secure else "iad", "")
-        new = "" if name_visitor(secret) else make_secret()
-        scope["visitor"] = name_visitor(new or secret)
+        secret = request.cookies.get(COOKIES[secure], "")
         path = scope["path"].removeprefix(scope.get("root_path", ""))
+        # Who begins by these has no page: agents, which keep no cookie.
+        begins = path == f"{API}/upload" or path.startswith(f"{API}/mcp")
+        new = "" if name_visitor(secret) else make_secret(shared=begins)
+        scope["secret"] = new or secret
+        scope["visitor"] = name_visitor(new or secret)
         private = path in ("/", "/config") or path.startswith(API)  # the rest may lie in shared caches
         dressed = _Dressed(send, scope, _bake(new, secure) if new and private else "", private)
         receive = _limit(receive, MOST_UPLOAD if path == f"{API}/upload" else MOST_BODY)
@@ -262,8 +266,8 @@ def _tell(status: int, sentence: str) -> JSONResponse:
 def _bake(secret: str, secure: bool) -> str:
     """Write a new visitor's cookie; on a hub the page lies in another site's frame."""
     if secure:
-        return f"__Host-iad={secret}; Path=/; Max-Age={YEAR}; HttpOnly; Secure; SameSite=none; Partitioned"
-    return f"iad={secret}; Path=/; Max-Age={YEAR}; HttpOnly; SameSite=lax"
+        return f"{COOKIES[1]}={secret}; Path=/; Max-Age={YEAR}; HttpOnly; Secure; SameSite=none; Partitioned"
+    return f"{COOKIES[0]}={secret}; Path=/; Max-Age={YEAR}; HttpOnly; SameSite=lax"
 
 
 def log_fault(error: Exception) -> None:

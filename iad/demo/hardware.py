@@ -169,7 +169,7 @@ def gpu(function: Callable, *, duration: Callable[..., int]) -> Callable:
 
 
 def has_mcp() -> bool:
-    """Tell whether the app can serve its endpoints as MCP tools, which needs `gradio[mcp]`."""
+    """Tell whether the app can serve its endpoints as MCP tools, which needs the package `mcp`."""
     if importlib.util.find_spec("mcp") is None:
         return False
     try:

@@ -188,10 +188,8 @@ class Studio:
             frames: with "full-size" 8k + 1 of them; ID-Animator makes 16.
             full_guidance_scale: instead of guidance_scale, with "full-size".
             cache: with "full-size" and "iad": "", "first-block", "taylorseer" or "pab", which are quicker.
-            detail_scale: with "mini", how much of the drawing with the photo's pixels counts, 0 to 1; 0 shows
-                what the two embeddings alone carry.
-            duration: with "mini", seconds, 1 to 10; a timeline may ask for more, and a driving video lasts as
-                long as it is, up to 10.
+            detail_scale: with "mini", how much the photo's own pixels count; at 0 the embeddings draw alone.
+            duration: with "mini", seconds, 1 to 10; a timeline may ask for more, a driving video says itself.
             paste_back: with "mini", put the moving face into its own whole photo.
             loop: with "mini" and words, lead the end of the clip back to its beginning.
             size: with "mini", pixels a side of what is drawn: "384", "512" or "768".
@@ -199,9 +197,9 @@ class Studio:
             progress: shows the steps; gradio gives it.
 
         Returns:
-            The mp4 file, and a report: identity (a number a frame), action, copied, detected, identity_share,
-            action_share, residual_share, notes, made_of, model, arm, seed, steps, frames, fps, seconds. What
-            was not measured is null.
+            The mp4 file, and a report: identity (a number a frame), action, judge (of the action), copied,
+            detected, identity_share, action_share, residual_share, notes, made_of, model, arm, seed, steps,
+            frames, fps, seconds. What was not measured is null.
         """
         followed = self.runs.follow(request, progress, doing="Drawing the clip")
         with followed as follow, tempfile.TemporaryDirectory() as folder:
@@ -313,6 +311,7 @@ def make_report(result: Result) -> dict[str, Any]:
     return {
         "identity": [None if np.isnan(x) else round(float(x), 4) for x in result.scores["identity"]],
         **{name: _number(result.scores.get(name)) for name in numbers},
+        "judge": result.scores.get("judge"),
         "notes": list(result.notes),
         "made_of": dict(result.made_of),
         "model": result.settings["model"],

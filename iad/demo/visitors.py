@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 PREFIX = "iad-app-"
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+SHARED = "shared-"  # begins the secrets and names of visitors whose files open to whoever knows the address
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,16 @@ class House:
         return self.folder / "visitors" / visitor
 
     def owns(self, visitor: str | None, path: str) -> Path | None:
-        """Return the real path of a visitor's own file; None for all others, whether they exist or not."""
+        """Return the real path of a visitor's own file, or a shared one; None for all others."""
         try:
             file = Path(path).resolve() if visitor else None
         except (OSError, ValueError, RuntimeError):  # nothing that names a file
             return None
-        return file if file and file.is_relative_to(self.room(visitor)) and file.is_file() else None
+        if not file or not file.is_relative_to(self.room("")):
+            return None
+        owner = file.relative_to(self.room("")).parts[:1]
+        mine = owner == (visitor,) or any(name.startswith(SHARED) for name in owner)
+        return file if mine and file.is_file() else None
 
     def make_place(self, visitor: str) -> Path:
         """Make an empty folder for one file: no two visitors, and no two files, ever share one."""
@@ -107,9 +112,11 @@ def open_house() -> House:
 
 def name_visitor(secret: str) -> str | None:
     """Return the name that belongs to a cookie: no path betrays the secret. None for what was never given."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:32] if _SECRET.fullmatch(secret) else None
+    if not _SECRET.fullmatch(secret):
+        return None
+    return SHARED * secret.startswith(SHARED) + hashlib.sha256(secret.encode()).hexdigest()[:32]
 
 
-def make_secret() -> str:
-    """Make a new visitor's secret."""
-    return secrets.token_urlsafe(32)
+def make_secret(*, shared: bool = False) -> str:
+    """Make a new visitor's secret; with `shared` their files open to whoever knows the address."""
+    return (SHARED * shared + secrets.token_urlsafe(32))[:43]

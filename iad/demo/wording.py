@@ -9,6 +9,7 @@ import numpy as np
 
 from iad.demo.examples import Example, make_thumbnail
 from iad.demo.hardware import FULL_SIZE_GB
+from iad.faces import mesh
 
 ARM_CHOICES = (
     ("IaD: identity and action decoupled", "iad"),
@@ -33,6 +34,11 @@ LIKENESS = ((0.65, "very close"), (0.5, "close"), (0.35, "some likeness"), (-1.0
 ACTION = ((0.55, "clearly shown"), (0.35, "partly shown"), (0.15, "hardly shown"), (-1.0, "not shown"))
 LITTLE_ELSE = 0.9995  # of a clip's pixels: the rest would be written as 0.0%
 DETECTED = ((1.0, "in every frame checked"), (0.01, "in some frames"), (0.0, "in no frame"))
+OWN_WORD = "Scores are the model's own opinion: it looks at four frames, and at those beside a sudden jump."
+OUTSIDE_WORD = (
+    f"The action is scored by {mesh.NAME}, an outside judge, in {mesh.LOOKS} frames; all else is the model's "
+    "own opinion of four frames and of those beside a sudden jump."
+)
 
 TITLE = """
 <h1><span>One photo.</span> <span>Any expression.</span> <span>The same person.</span></h1>
@@ -102,11 +108,9 @@ def describe_scores(report: Mapping[str, Any]) -> str:
     )
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in report["notes"])
     how = f"seed {report['seed']}" + (f", {report['steps']} steps" if report["steps"] else "")
+    opinion = OUTSIDE_WORD if report["judge"] == mesh.NAME else OWN_WORD
     made = f"AI-generated in {report['seconds']:.1f} s with {how}. {describe_made_of(report['made_of'])}"
-    return (
-        f'<div class="scores">{body}{_share_row(report)}</div>{notes}<p class="quiet">{made} '
-        "Scores are the model's own opinion: it looks at four frames, and at those beside a sudden jump.</p>"
-    )
+    return f'<div class="scores">{body}{_share_row(report)}</div>{notes}<p class="quiet">{made} {opinion}</p>'
 
 
 def describe_made_of(shares: Mapping[str, float]) -> str:

@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Int, UInt8
 from tqdm import tqdm
 
 from iad.config import ARMS
-from iad.evaluation import material, mesh, metrics, outside
+from iad.evaluation import material, metrics, outside
 from iad.evaluation.asked import animate, attempt
 from iad.evaluation.intervals import FEW, Estimate, by_person, correlate, interval, verify
 from iad.evaluation.material import Photo
-from iad.faces import Face
+from iad.faces import Face, mesh
 from iad.geometry.head import Head
 from iad.performing.actions import COEFFICIENTS, Performed, perform
 from iad.portraits.clips import FRAMES, SECONDS

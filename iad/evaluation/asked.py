@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from iad.evaluation import mesh, outside
+from iad.evaluation import outside
 from iad.evaluation.intervals import interval
 from iad.evaluation.material import Photo
+from iad.faces import mesh
 
 SIZE = 256  # pixels of the clips: what the page makes
 LOOKS = 16  # frames of a clip that are judged

@@ -19,10 +19,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from iad.evaluation import mesh
 from iad.evaluation.agreement import embed
 from iad.evaluation.asked import ACTIONS, LOOKS, MOUTH, NEUTRAL, SHAKE, SMILE, Clip, Measures, animate
 from iad.evaluation.material import load_numbers
+from iad.faces import mesh
 
 CUP = (40, 160, 90)  # a green that no face has
 GRINS = (521, 1179, 2037, 1058)

@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from iad.evaluation import mesh
 from iad.evaluation.asked import Clip, animate, attempt
 from iad.evaluation.cases import RATE, Outcome, Trial, case, try_each
 from iad.evaluation.intervals import follow
 from iad.evaluation.material import Photo
+from iad.faces import mesh
 from iad.geometry.head import Head
 from iad.media.video import save
 from iad.performing.actions import Performed, perform

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from iad.evaluation import mesh
+from iad.faces import mesh
 from iad.media.video import read_video, write_whole
 from iad.portraits.clips import is_held_out
 from iad.portraits.morphable import cache_folder
@@ -77,7 +77,7 @@ class Photo:
 
     Attributes:
         lips: the judge's 20 points of the lips, in the order of landmarks 48 to 67.
-        seen: the judge's measures, see `iad.evaluation.mesh`.
+        seen: the judge's measures, see `iad.faces.mesh`.
     """
 
     number: int

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from iad.evaluation import agreement, asked, cases, driven, material, mesh, outside, real_page
+from iad.evaluation import agreement, asked, cases, driven, material, outside, real_page
 from iad.evaluation.report import as_json, write_suite
 from iad.evaluation.speed import get_photo
+from iad.faces import mesh
 from iad.geometry.head import Head
 from iad.portraits.morphable import load_head
 

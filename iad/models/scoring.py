@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from iad.faces import Face
+from iad.faces import Face, mesh
 
 NEAR_HEIGHT = 0.9  # frames this near to the farthest count: a nod swings to both sides
 CALM = 0.35  # words whose height, every number weighing alike, stays below say that nothing is done
@@ -106,6 +106,8 @@ class Scores(Mapping):
 LookAt = Callable[[UInt8[np.ndarray, "_ _ 3"]], Face | None]
 Embed = Callable[[UInt8[np.ndarray, "_ _ 3"], Face], Float[np.ndarray, " d"]]
 Match = Callable[[Float[np.ndarray, " 60"], Float[np.ndarray, " 60"]], float]
+See = Callable[[UInt8[np.ndarray, "f s s 3"], Float[np.ndarray, "f 60"]], float | None]
+OWN = "the model's own reader"
 
 
 @functools.cache
@@ -122,11 +124,14 @@ class Judge:
         look: finds and reads the face of a frame, or None.
         embed: the identity embedding by which persons are compared.
         match: how well a face's track is another's, 1 at best.
+        see: how well a clip does what a track says by an outside judge, None where it cannot tell; None
+            where there is no such judge.
     """
 
     look: LookAt
     embed: Embed
     match: Match
+    see: See | None = None
 
     def score(
         self,
@@ -145,23 +150,34 @@ class Judge:
             own: what the photo itself does.
 
         Returns:
-            identity (f,), action, copied, detected; action is NaN where nothing was asked.
+            identity (f,), action, judge (whose word the action is), copied, detected; action is NaN and
+            judge None where nothing was asked.
         """
         even = np.linspace(0, len(frames) - 1, min(JUDGED, len(frames))).round().astype(int)
         picks = np.unique([*even, *find_jump(frames)])
-        seen = list(_pool().map(lambda k: self._see(frames[k], identities), picks))
+        seen = list(_pool().map(lambda k: self._look_at(frames[k], identities), picks))
         likeness = [MISSING if one is None else one[0] for one in seen]
         tracks = {k: one[1] for k, one in zip(picks, seen, strict=True) if one is not None}
-        wanted = [] if asked is None else [self.match(track, asked[k]) for k, track in tracks.items()]
+        action, judge = (float("nan"), None) if asked is None else self._judge(frames, tracks, picks, asked)
         copied = [self.match(track, own) for track in tracks.values()]
         return {
             "identity": np.interp(np.arange(len(frames)), picks, likeness).astype(np.float32),
-            "action": float(np.mean(wanted)) if wanted else float("nan"),
+            "action": action,
+            "judge": judge,
             "copied": float(np.mean(copied)) if copied else float("nan"),
             "detected": len(tracks) / len(picks),
         }
 
-    def _see(self, frame: UInt8[np.ndarray, "s s 3"], identities: Float[np.ndarray, "n d"]) -> Any:
+    def _judge(
+        self, frames: np.ndarray, tracks: Mapping[Any, np.ndarray], picks: np.ndarray, asked: np.ndarray
+    ) -> tuple[float, str]:
+        """Score the action, and say whose word that is; frames without a face do nothing asked."""
+        seen = self.see(frames, asked) if self.see else None
+        if seen is not None:
+            return seen, mesh.NAME
+        return float(sum(self.match(track, asked[k]) for k, track in tracks.items()) / len(picks)), OWN
+
+    def _look_at(self, frame: UInt8[np.ndarray, "s s 3"], identities: Float[np.ndarray, "n d"]) -> Any:
         face = self.look(frame)
         if face is None:
             return None

@@ -6,6 +6,7 @@ ai-edge-litert. Both are optional, and nothing is fetched.
 """
 
 import importlib.util
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+NAME = "MediaPipe's face mesh"
+LOOKS = 16  # frames of a clip, at even distances, that are enough to score it: some 0.02 s each
 POINTS = 468
 SEEN = 15.0  # logit below which a mesh is not to be trusted; photos of people have 20 to 40
 # Corners of the eyes in the mesh, as one looks at the picture: outer and inner of the left, inner and outer
@@ -78,11 +81,12 @@ class MeshJudge:
         self._detect = _Network(folder / "face_detection_back.tflite")
         self._mesh = _Network(folder / "face_landmark.tflite")
         self._eye = _Network(folder / "iris_landmark.tflite")
-        self._anchors = _create_anchors()
+        self._anchors, self._lock = _create_anchors(), threading.Lock()
 
     def __call__(self, pictures: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> Meshes:
         """Look at pictures (h, w, 3), each for itself: the most certain face of each."""
-        seen = [self._look(np.ascontiguousarray(picture)) for picture in pictures]
+        with self._lock:  # a network runs one picture at a time
+            seen = [self._look(np.ascontiguousarray(picture)) for picture in pictures]
         points, lids, score = (np.array(column, np.float32) for column in zip(*seen, strict=True))
         return Meshes(points, lids, score)
 
