@@ -56,15 +56,15 @@ lab: .venv/.installed-dev
 	exit 1
 
 # torch goes first and alone, so that no other package's wish can bring a second build of it.
-.venv/.installed: requirements.txt constraints.txt | .venv/bin/python
+.venv/.installed: requirements.txt requirements-judges.txt constraints.txt | .venv/bin/python
 	@echo "Installing the requirements; the first time takes some minutes"
 	@$(INSTALL) torch -c constraints.txt
 	@$(INSTALL) -r requirements.txt -c constraints.txt
+	@$(INSTALL) --no-deps -r requirements-judges.txt || echo "Clips are scored by the model's own reader here"
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-judges.txt
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
 	@$(INSTALL) -r requirements-dev.txt -c constraints.txt
-	@$(INSTALL) --no-deps -r requirements-judges.txt
 	@touch $@
 
 # The browser tests use Debian's Chromium and skip themselves where there is none.
