@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from iad.installation import EXAMPLES
 from iad.request import FPS
 
-COLLINS, HOPPER = "Eileen Collins (photo by NASA)", "Grace Hopper (photo by the US Navy)"
+COLLINS, HOPPER = "Eileen Collins (NASA)", "Grace Hopper (US Navy)"
 NAMES = {  # file: what it is called, and who it is of
     "talks": ("Talks", COLLINS), "laughs": ("Laughs", COLLINS), "looks-around": ("Looks around", HOPPER),
     "nods": ("Nods", COLLINS), "grimaces": ("Grimaces", COLLINS),
@@ -50,7 +50,7 @@ class Drivers:
     def describe(self) -> str:
         """Say who the clips are of, and who made them."""
         people = " and ".join(dict.fromkeys(NAMES[name][1] for name in self.tracks))
-        return f"Clips by this model of {people}, photos in the public domain." if people else ""
+        return f"Made by this model of photos in the public domain: {people}." if people else ""
 
     def _write_card(self, name: str) -> str:
         data = base64.b64encode((self._folder / "cards" / f"{name}.mp4").read_bytes()).decode()
