@@ -146,6 +146,8 @@ def test_a_visitor_makes_a_clip_that_plays(page, photo):
         f"() => {{ const t = {CLIP}.currentTime; latest = Math.max(latest, t); return t < latest - 0.2 }}"
     )
     assert page.evaluate(f"{CLIP}.clientWidth") > 300
+    bar, shown = (page.locator(part).bounding_box() for part in ("#clip .controls", "#clip video"))
+    assert bar["y"] + bar["height"] < shown["y"] + shown["height"] / 2  # not over the label in the corner
     for kind in ("mp4", "gif", "png"):
         with page.expect_download() as waiting:
             page.click(f"#download-{kind}")
@@ -446,6 +448,10 @@ def test_one_of_two_faces_is_chosen_by_a_click(page, tmp_path):
     upload(page, tmp_path / "pair.png")
     page.wait_for_selector("#face .box >> nth=1")
     assert "2 faces found" in page.inner_text("#face")
+    page.hover("#face .box >> nth=0")
+    page.wait_for_timeout(300)  # the face below the mouse stays in sight
+    filled = "getComputedStyle(document.querySelector('#face .box')).backgroundColor"
+    assert page.evaluate(filled) == "rgba(0, 0, 0, 0)"
     page.locator("#face .box").nth(1).click()
     page.wait_for_selector("#face .box[data-index='1'][aria-pressed=true]")
     page.click("#face .other")

@@ -23,8 +23,7 @@ CHIPS = (
     "smiles", "laughs", "looks surprised", "closes the eyes", "winks", "frowns", "nods",
     "turns the head left", "smiles, then looks sad",
 )  # fmt: skip
-# Where the clip is out of sight, as on a small phone, or below the dials. What is below it comes into sight too:
-# page.css leaves room for both.
+# Where the clip is out of sight, as on a small phone, or below the dials; page.css leaves room around.
 SHOW_CLIP_JS = """
 () => { document.getElementById('downloads').scrollIntoView({behavior: 'smooth', block: 'nearest'}); }
 """
@@ -47,7 +46,8 @@ SHARE_JS = """
 async () => {
   const address = document.querySelector('#clip video').src, name = address.split('/').pop();
   const clip = await (await fetch(address)).blob();
-  navigator.share({files: [new File([clip], name, {type: 'video/mp4'})]}).catch(() => {});  // who thinks better of it
+  const files = [new File([clip], name, {type: 'video/mp4'})];
+  navigator.share({files}).catch(() => {});  // the visitor thought better of it
 }
 """
 

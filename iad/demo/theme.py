@@ -10,7 +10,7 @@ CSS = "\n".join(sheet.read_text() for sheet in _SHEETS)
 # Gradio labels the empty place of a video without saying what it is, which screen readers must then skip.
 # Nor can every browser show every photo that is read here, such as an iPhone's, nor does it offer them.
 # A place in the queue, "queue: 5/5", becomes a sentence.
-# The button that says "Upload file" opens the choice of a file at once, and the photo stays until one is chosen.
+# The button for an upload opens the choice of a file at once, and the photo stays until one is chosen.
 # A clip can be shared where the device can share files.
 # The box of consent is shown from when any tab first asks for it.
 WATCH_JS = """
