@@ -27,6 +27,11 @@ DESK, PHONE = (1280, 900), (390, 844)
 TABS = ("Portrait", "Play", "Compare", "Inside the embedding", "Losses", "Verify", "About")
 WAIT = 60_000  # milliseconds; a busy machine is slow
 PATIENCE = 400  # seconds of a test
+# What phones have, and Chromium without a window has not.
+SHARES_FILES = """
+navigator.canShare = () => true;
+navigator.share = async ({files}) => { window.shared = files.map(file => [file.name, file.type]); };
+"""
 CLIP = "document.querySelector('#clip video')"
 
 
@@ -59,15 +64,18 @@ def visit(find_browser):
     patience.daemon = True
     patience.start()
 
-    def visit(*flags, size=DESK, query="", answer=None, **settings):
+    def visit(*flags, size=DESK, query="", answer=None, touch=False, **settings):
         address = start_app(**settings)
-        context = find_browser(*flags).new_context(viewport={"width": size[0], "height": size[1]})
+        viewport = {"width": size[0], "height": size[1]}
+        context = find_browser(*flags).new_context(viewport=viewport, has_touch=touch)
         page = context.new_page()
         pages.append(page)
         page.set_default_timeout(WAIT)
         page.requested, page.mistakes = [], []
         page.on("request", lambda sent: page.requested.append(sent.url))
         page.on("pageerror", lambda error: page.mistakes.append(str(error)))
+        if touch:
+            page.add_init_script(SHARES_FILES)
         if answer:
             page.route(re.compile("gradio_api/(run/predict|queue/join)"), answer)
         page.goto(address + query)
@@ -138,6 +146,8 @@ def test_a_visitor_makes_a_clip_that_plays(page, photo):
         f"() => {{ const t = {CLIP}.currentTime; latest = Math.max(latest, t); return t < latest - 0.2 }}"
     )
     assert page.evaluate(f"{CLIP}.clientWidth") > 300
+    bar, shown = (page.locator(part).bounding_box() for part in ("#clip .controls", "#clip video"))
+    assert bar["y"] + bar["height"] < shown["y"] + shown["height"] / 2  # not over the label in the corner
     for kind in ("mp4", "gif", "png"):
         with page.expect_download() as waiting:
             page.click(f"#download-{kind}")
@@ -192,12 +202,28 @@ def test_nothing_moves_by_itself_while_the_page_opens_and_a_clip_is_made(page):
     assert opened < 0.05 and page.evaluate(SHIFTS_JS) - opened < 0.05
 
 
-def test_a_phone_s_photo_becomes_a_clip(page, photo, tmp_path):
+def test_a_phone_s_photo_becomes_a_clip_that_is_shared_in_four_taps(visit, photo, tmp_path):
     from_pillow(Image.open(photo).convert("RGB")).save(tmp_path / "photo.heic")
-    upload(page, tmp_path / "photo.heic")
+    page = visit(size=PHONE, touch=True)
+    with page.expect_file_chooser() as asked:
+        tap(page, "#photo [aria-label='Upload file']")
+    asked.value.set_files(str(tmp_path / "photo.heic"))
+    tap(page, "#consent input")
     page.wait_for_selector("#face .box")
-    page.click("#generate")
+    tap(page, "#generate")
     page.wait_for_selector("#scores .score")
+    tap(page, "#share")
+    (shared,) = page.wait_for_function("window.shared").json_value()
+    assert shared == ["portrait-closes-her-eyes-and-smiles-seed0.mp4", "video/mp4"]
+
+
+def tap(page, place):
+    """Tap what comes into sight by itself; to reach anything else, a visitor would have to scroll."""
+    page.wait_for_function(
+        "place => { const box = document.querySelector(place)?.getBoundingClientRect();"
+        " return box?.height && box.top >= 0 && box.bottom <= innerHeight }", arg=place,
+    )  # fmt: skip
+    page.tap(place)
 
 
 def test_what_is_wrong_with_a_file_is_said_beside_it(page, tmp_path):
@@ -422,6 +448,10 @@ def test_one_of_two_faces_is_chosen_by_a_click(page, tmp_path):
     upload(page, tmp_path / "pair.png")
     page.wait_for_selector("#face .box >> nth=1")
     assert "2 faces found" in page.inner_text("#face")
+    page.hover("#face .box >> nth=0")
+    page.wait_for_timeout(300)  # the face below the mouse stays in sight
+    filled = "getComputedStyle(document.querySelector('#face .box')).backgroundColor"
+    assert page.evaluate(filled) == "rgba(0, 0, 0, 0)"
     page.locator("#face .box").nth(1).click()
     page.wait_for_selector("#face .box[data-index='1'][aria-pressed=true]")
     page.click("#face .other")
@@ -513,6 +543,9 @@ def test_who_waits_is_told_their_place_and_may_leave(visit, photo):
     waiting.click("#generate")
     told = waiting.wait_for_selector("#clip [data-wait]", state="attached").get_attribute("data-wait")
     assert told.startswith("You are number 1 in the queue")
+    veil = "getComputedStyle(document.querySelector('#clip [data-testid=status-tracker]')).backgroundColor"
+    assert waiting.evaluate(veil) == "rgba(0, 0, 0, 0)"  # the label in the clip's lower corner stays clear
+    assert waiting.evaluate(f"getComputedStyle({CLIP}).opacity") == "1"
     waiting.click("#cancel")
     waiting.wait_for_selector("#generate", state="visible")
     busy.wait_for_selector("#scores .score")
@@ -547,12 +580,14 @@ def test_a_link_names_settings_and_never_a_photo(page, photo):
     page.wait_for_selector("#face img")
     page.fill("#prompt textarea", "nods")
     page.fill("#seed input", "7")
+    page.click("#advanced button")
     page.fill("#detail input[type=number]", "0.5")
     page.press("#detail input[type=number]", "Tab")
     page.click("#generate")
     page.wait_for_selector("#scores .score")
     page.wait_for_function("location.search === '?prompt=nods&seed=7&detail=0.5'")
     page.goto(page.url)
+    page.click("#advanced button")
     page.wait_for_function("document.querySelector('#detail input[type=number]')?.value === '0.5'")
 
 

@@ -149,6 +149,7 @@ def test_the_driving_clips_do_what_they_are_called():
     if not tracks:
         pytest.skip("No driving clips are installed; they come with the folder examples.")
     assert set(tracks) == set(NAMES)
+    assert "public domain: Eileen Collins (NASA) and Grace Hopper" in Drivers().describe()
     most = {name: np.abs(track).max(axis=0) for name, track in tracks.items()}
     smile, yaw, pitch = COLUMNS["mouthSmile"], COLUMN["yaw"], COLUMN["pitch"]
     assert most["laughs"][smile].min() > 0.5 > most["talks"][smile].max()

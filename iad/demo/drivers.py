@@ -13,9 +13,10 @@ from jaxtyping import Float32
 from iad.installation import EXAMPLES
 from iad.request import FPS
 
-NAMES = {  # file: what it is called
-    "talks": "Talks", "laughs": "Laughs", "looks-around": "Looks around", "nods": "Nods",
-    "grimaces": "Grimaces",
+COLLINS, HOPPER = "Eileen Collins (NASA)", "Grace Hopper (US Navy)"
+NAMES = {  # file: what it is called, and who it is of
+    "talks": ("Talks", COLLINS), "laughs": ("Laughs", COLLINS), "looks-around": ("Looks around", HOPPER),
+    "nods": ("Nods", COLLINS), "grimaces": ("Grimaces", COLLINS),
 }  # fmt: skip
 
 
@@ -46,10 +47,17 @@ class Drivers:
         """Write a button for each clip, with a small copy of it that moves."""
         return "".join(map(self._write_card, self.tracks))
 
+    def describe(self) -> str:
+        """Say who the clips are of, and who made them."""
+        people = " and ".join(dict.fromkeys(NAMES[name][1] for name in self.tracks))
+        return f"Made by this model of photos in the public domain: {people}." if people else ""
+
     def _write_card(self, name: str) -> str:
         data = base64.b64encode((self._folder / "cards" / f"{name}.mp4").read_bytes()).decode()
+        words, person = NAMES[name]
         return (
-            f'<button type="button" class="play-driver" data-clip="{name}" aria-pressed="false" disabled><i>'
+            f'<button type="button" class="play-driver" data-clip="{name}" title="{person}" '
+            'aria-pressed="false" disabled><i>'
             f'<video src="data:video/mp4;base64,{data}" autoplay loop muted playsinline tabindex="-1" '
-            f'aria-hidden="true"></video></i><span>{NAMES[name]}</span></button>'
+            f'aria-hidden="true"></video></i><span>{words}</span></button>'
         )

@@ -105,4 +105,4 @@ def _fill_in(template: str, room: PlayRoom) -> str:
         for name, moved in EXPRESSIONS.items()
     )
     filled = template.replace("@sliders", sliders).replace("@expressions", expressions)
-    return filled.replace("@drivers", room.drivers.list_cards())
+    return filled.replace("@drivers", room.drivers.list_cards()).replace("@people", room.drivers.describe())

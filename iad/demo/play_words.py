@@ -37,6 +37,7 @@ TEMPLATE = """
       <button type="button" class="play-words">More actions, in words</button></div>
     <div class="play-sliders">@sliders</div>
     <p class="play-heading" id="play-leads">Or let somebody lead</p>
+    <p class="quiet">@people</p>
     <div class="cards" role="group" aria-labelledby="play-leads" tabindex="0">@drivers</div>
     <div class="play-buttons">
       <label class="play-file">Your own video

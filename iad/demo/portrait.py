@@ -23,9 +23,9 @@ CHIPS = (
     "smiles", "laughs", "looks surprised", "closes the eyes", "winks", "frowns", "nods",
     "turns the head left", "smiles, then looks sad",
 )  # fmt: skip
-# Where the clip is out of sight, as on a small phone, or below the dials.
+# Where the clip is out of sight, as on a small phone, or below the dials; page.css leaves room around.
 SHOW_CLIP_JS = """
-() => { document.getElementById('clip').scrollIntoView({behavior: 'smooth', block: 'nearest'}); }
+() => { document.getElementById('downloads').scrollIntoView({behavior: 'smooth', block: 'nearest'}); }
 """
 # What a card asks for is made anew at once, while the clip that was prepared for it plays.
 PRESS_GENERATE_JS = "() => { document.getElementById('generate').click(); }"
@@ -39,6 +39,15 @@ COPY_LINK_JS = """
   const copied = navigator.clipboard?.writeText(location.href) ?? Promise.reject();
   copied.then(() => say('Link copied'), () => prompt('Copy this link:', location.href));
   setTimeout(() => say('Copy link'), 4000);
+}
+"""
+# Shown where a device can share files, as phones can: theme.WATCH_JS looks.
+SHARE_JS = """
+async () => {
+  const address = document.querySelector('#clip video').src, name = address.split('/').pop();
+  const clip = await (await fetch(address)).blob();
+  const files = [new File([clip], name, {type: 'video/mp4'})];
+  navigator.share({files}).catch(() => {});  // the visitor thought better of it
 }
 """
 
@@ -55,8 +64,8 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
     first = studio.first_prepared()
     choice = ModelChoice(full_size, small=preset.name, duration=preset.duration)
     with gr.Row(elem_id="work", equal_height=False):
-        # A phone shows the clip and the cards before the settings: page.css sets their order.
-        with gr.Column(scale=5, min_width=300, elem_id="ask"):
+        # Two columns, and below them rows of the full width; a phone has one column. page.css places all.
+        with gr.Column(elem_id="ask"):
             photo, view = _lay_out_photo(first)
             prompt, words = _lay_out_prompt(first)
             model, line = choice.lay_out()
@@ -64,23 +73,23 @@ def build_portrait(pipeline: Any, consent: Any, full_size: FullSize | None = Non
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
                 cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
             duration, whole, loop, size = _lay_out_form()
-            strip = gr.HTML(elem_id="repertoire", js_on_load=FACE_JS)
-            cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
-            with gr.Column(elem_id="settings"):
-                identity, action, detail = _lay_out_strengths()
-                seed = _lay_out_seed()
-                length = choice.lay_out_length()
-                build_timeline(prompt, length)
-                action_from, picture, video = _lay_out_drivers(studio, consent)
-                more = _lay_out_more()
-                with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-                    guidance = _lay_out_guidance(preset)
-                    dials = choice.lay_out_dials()
-                    arm, label = _lay_out_method()
             face = gr.Number(0, precision=0, minimum=0, visible=False, label="Face, 0 the largest")
-        with gr.Column(scale=6, min_width=300, elem_id="made"):
+        with gr.Column(elem_id="made"):
             clip, scores, files, sheet = _lay_out_clip(studio, first)
             result = gr.State(time_to_live=3600)
+        strip = gr.HTML(elem_id="repertoire", js_on_load=FACE_JS)
+        cards = gr.HTML(describe_examples(studio.examples), elem_id="examples", js_on_load=CARDS_JS)
+        with gr.Column(elem_id="settings"):
+            seed = _lay_out_seed()
+            length = choice.lay_out_length()
+            build_timeline(prompt, length)
+            action_from, picture, video = _lay_out_drivers(studio, consent)
+            more = _lay_out_more()
+            with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+                identity, action, detail = _lay_out_strengths()
+                guidance = _lay_out_guidance(preset)
+                dials = choice.lay_out_dials()
+                arm, label = _lay_out_method()
 
     studio.photo, studio.face = photo, face
     chosen = cards.click(studio.choose_example, outputs=[photo, prompt, clip, scores], **QUIET)
@@ -228,17 +237,17 @@ def _lay_out_drivers(studio: Studio, consent: Any) -> tuple[Any, Any, Any]:
 
 
 def _lay_out_form() -> tuple[Any, Any, Any, Any]:
-    with gr.Row(elem_id="form", equal_height=True):
+    with gr.Row(elem_id="form"):
         duration = gr.Slider(
             1, LONGEST, DURATION, step=0.5, label="Length (seconds)", min_width=150, scale=3,
             elem_id="duration",
         )  # fmt: skip
-        with gr.Column(min_width=170, scale=3):
-            whole = gr.Checkbox(False, label="In its whole photo", elem_id="whole", container=False)
-            loop = gr.Checkbox(True, label="Loop without a jump", elem_id="loop", container=False)
         size = gr.Dropdown(
-            list(SIZES), value=SIZES[0], label="Pixels", min_width=100, scale=1, elem_id="size"
+            list(SIZES), value=SIZES[0], label="Pixels", min_width=90, scale=1, elem_id="size"
         )
+    with gr.Row(elem_id="ways"):
+        whole = gr.Checkbox(False, label="In its whole photo", elem_id="whole", container=False, min_width=0)
+        loop = gr.Checkbox(True, label="Loop without a jump", elem_id="loop", container=False, min_width=0)
     return duration, whole, loop, size
 
 
@@ -282,8 +291,8 @@ def _lay_out_clip(studio: Studio, first: Example | None) -> tuple[Any, Any, list
         first.clip if first else None, label="Clip", show_label=False, autoplay=True, loop=True,
         interactive=False, buttons=[], elem_id="clip", height="auto",
     )  # fmt: skip
-    scores = gr.HTML(studio.describe_prepared(first), elem_id="scores")
     with gr.Row(elem_id="downloads"):
+        share = gr.Button("Share", variant="primary", size="sm", min_width=90, elem_id="share")
         files = [
             gr.DownloadButton(
                 f"Download {kind}", visible=False, size="sm", min_width=90, elem_id=f"download-{kind}"
@@ -292,5 +301,7 @@ def _lay_out_clip(studio: Studio, first: Example | None) -> tuple[Any, Any, list
         ]
         copy = gr.Button("Copy link", visible=False, size="sm", min_width=90, elem_id="copy-link")
     copy.click(None, js=COPY_LINK_JS, **QUIET)
+    share.click(None, js=SHARE_JS, **QUIET)
+    scores = gr.HTML(studio.describe_prepared(first), elem_id="scores")
     sheet = gr.HTML(elem_id="sheet")
     return clip, scores, [*files, copy], sheet

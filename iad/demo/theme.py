@@ -10,6 +10,8 @@ CSS = "\n".join(sheet.read_text() for sheet in _SHEETS)
 # Gradio labels the empty place of a video without saying what it is, which screen readers must then skip.
 # Nor can every browser show every photo that is read here, such as an iPhone's, nor does it offer them.
 # A place in the queue, "queue: 5/5", becomes a sentence.
+# The button for an upload opens the choice of a file at once, and the photo stays until one is chosen.
+# A clip can be shared where the device can share files.
 # The box of consent is shown from when any tab first asks for it.
 WATCH_JS = """
 () => {
@@ -27,6 +29,15 @@ document.addEventListener('error', event => {
 document.addEventListener('load', event => {
   if (event.target.tagName === 'IMG') event.target.closest('.block')?.classList.remove('unshown');
 }, true);
+document.addEventListener('click', event => {
+  if (!event.target.closest('[aria-label="Upload file"], .image-frame')) return;
+  const input = event.target.closest('.block').querySelector('input[type=file]');
+  if (!input) return;
+  event.stopPropagation();
+  input.click();
+}, true);
+const clip = new File([''], 'clip.mp4', {type: 'video/mp4'});
+document.body.classList.toggle('shares', Boolean(navigator.canShare?.({files: [clip]})));
 new MutationObserver(() => {
   document.querySelectorAll('input[type=file][accept="image/*"]')
     .forEach(input => { input.accept = 'image/*,.heic,.heif'; });
@@ -68,6 +79,8 @@ def create_theme() -> Any:
         block_label_background_fill="transparent",
         block_label_background_fill_dark="transparent",
         block_label_border_width="0px",
+        slider_color="#0f6b63",
+        slider_color_dark="#2aa396",
         checkbox_background_color_selected="#0f6b63",
         checkbox_background_color_selected_dark="#2aa396",
         color_accent="#0f6b63",

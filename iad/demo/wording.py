@@ -179,7 +179,7 @@ def describe_examples(examples: Sequence[Example]) -> str:
     cards = "".join(_card(example, k) for k, example in enumerate(examples))
     names = " and ".join(dict.fromkeys(html.escape(example.name) for example in examples if example.name))
     return (
-        f'<div class="strip"><p class="quiet">Other faces: {names}, photos in the public domain'
+        f'<div class="strip"><p class="quiet">Faces: {names} (public domain)'
         f'{", and people who do not exist" if any(not example.name for example in examples) else ""}.</p>'
         '<button type="button" class="pause" aria-pressed="false">Pause all</button></div>'
         f'<div class="cards">{cards}</div>'
