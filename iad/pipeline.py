@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from iad.config import EXPRESSIONS
-from iad.faces import Face, mesh
+from iad.faces import Face
 from iad.geometry.animation import AnimatedPhoto
 from iad.geometry.coefficients import POSE_LIMITS
 from iad.geometry.curves import ease
@@ -33,8 +33,7 @@ from iad.media.photos import load_image
 from iad.model import Model, retreating
 from iad.models.autoencoder import to_tensor
 from iad.models.predicting import Conditions, Guidance, denoise
-from iad.models.scoring import Judge, Scores
-from iad.models.seeing import score_motion
+from iad.models.scoring import Scores
 from iad.models.splitting import Reference, face_notes
 from iad.performing import Performance, perform_segments, track_to_code
 from iad.request import DURATION, FPS, Request, check_duration, check_frames
@@ -284,16 +283,8 @@ class IaDPipeline(Model):
         self, frames: np.ndarray, person: Prepared, identities: np.ndarray, track: Any
     ) -> dict[str, Any]:
         """Judge the finished frames; the shares are of the first photo's embedding."""
-        see = None if mesh.missing() else partial(score_motion, mesh.load_judge())
-        judge = Judge(look=self._glimpse, embed=self.embed_identity, match=self.match_tracks, see=see)
         named = zip(("identity_share", "action_share", "residual_share"), person.share(), strict=True)
-        return judge.score(frames, identities, asked=track, own=person.face.track) | dict(named)
-
-    def _glimpse(self, frame: UInt8[np.ndarray, "s s 3"]) -> Face | None:
-        try:
-            return self.find_face(frame, thorough=False)
-        except ValueError:
-            return None
+        return self.create_judge().score(frames, identities, asked=track, own=person.face.track) | dict(named)
 
     @staticmethod
     def _paste(fitted: AnimatedPhoto | None, frames: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from iad.faces import Face, mesh
+from iad.geometry.coefficients import track_to_code
 
 NEAR_HEIGHT = 0.9  # frames this near to the farthest count: a nod swings to both sides
 CALM = 0.35  # words whose height, every number weighing alike, stays below say that nothing is done
@@ -58,6 +59,7 @@ def _fullness(ratio: Tensor) -> Tensor:
 
 
 JUDGED = 4  # frames of a clip, at even distances
+MOVES = 0.5  # of a track in units: one that stays below it between the frames is held
 MISSING = 0.0  # likeness of a frame without a face
 JUMP = 3.0  # levels of 255 beyond twice a lively change from frame to frame
 
@@ -105,7 +107,7 @@ class Scores(Mapping):
 
 LookAt = Callable[[UInt8[np.ndarray, "_ _ 3"]], Face | None]
 Embed = Callable[[UInt8[np.ndarray, "_ _ 3"], Face], Float[np.ndarray, " d"]]
-Match = Callable[[Float[np.ndarray, " 60"], Float[np.ndarray, " 60"]], float]
+Match = Callable[[Float[np.ndarray, "k 60"], Float[np.ndarray, "k 60"]], float]
 See = Callable[[UInt8[np.ndarray, "f s s 3"], Float[np.ndarray, "f 60"]], float | None]
 OWN = "the model's own reader"
 
@@ -123,7 +125,7 @@ class Judge:
     Attributes:
         look: finds and reads the face of a frame, or None.
         embed: the identity embedding by which persons are compared.
-        match: how well a face's track is another's, 1 at best.
+        match: how well the frames of one track are another's, 1 at best.
         see: how well a clip does what a track says by an outside judge, None where it cannot tell; None
             where there is no such judge.
     """
@@ -159,7 +161,7 @@ class Judge:
         likeness = [MISSING if one is None else one[0] for one in seen]
         tracks = {k: one[1] for k, one in zip(picks, seen, strict=True) if one is not None}
         action, judge = (float("nan"), None) if asked is None else self._judge(frames, tracks, picks, asked)
-        copied = [self.match(track, own) for track in tracks.values()]
+        copied = [self.match(track[None], own[None]) for track in tracks.values()]
         return {
             "identity": np.interp(np.arange(len(frames)), picks, likeness).astype(np.float32),
             "action": action,
@@ -175,7 +177,12 @@ class Judge:
         seen = self.see(frames, asked) if self.see else None
         if seen is not None:
             return seen, mesh.NAME
-        return float(sum(self.match(track, asked[k]) for k, track in tracks.items()) / len(picks)), OWN
+        if not tracks:
+            return 0.0, OWN
+        shown, wanted = np.stack([*tracks.values()]), asked[[*tracks]]
+        if np.ptp(track_to_code(wanted), axis=0).max() > MOVES:  # how a face is built does not count then
+            shown, wanted = shown - shown.mean(0), wanted - wanted.mean(0)
+        return self.match(shown, wanted) * len(tracks) / len(picks), OWN
 
     def _look_at(self, frame: UInt8[np.ndarray, "s s 3"], identities: Float[np.ndarray, "n d"]) -> Any:
         face = self.look(frame)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from torch import Tensor, nn
 
 from iad.config import TRACK, FullSizePreset, Preset
 from iad.decoupling import Split
-from iad.faces import CROP_SIZE, Face, Landmarker, crop, find_face, track_face
+from iad.faces import CROP_SIZE, Face, Landmarker, crop, find_face, mesh, track_face
 from iad.faces.recogniser import DIM, load_recogniser
 from iad.media.photos import brighten, load_image
 from iad.media.video import VIDEO_SUFFIXES, read_video
 from iad.models.autoencoder import to_tensor
 from iad.models.closed_form import Recognised, join
 from iad.models.reading import FaceReader, as_landmarker, load_mini_reader, read_face
-from iad.models.scoring import find_height, match
+from iad.models.scoring import Judge, find_height, match
+from iad.models.seeing import score_motion
 from iad.performing import frame_times, perform_prompt, track_to_code
 from iad.request import Request, spell_out
 from iad.result import DecoupledFace, Result
@@ -166,10 +168,22 @@ class Splitting(ABC):
         split = self.recognised.split(self._recognise(photo, face), self._codes([face]))
         return split.identity[0, 0].float().cpu().numpy()
 
-    def match_tracks(self, track: Float[np.ndarray, " 60"], asked: Float[np.ndarray, " 60"]) -> float:
-        """Tell how well one track does what another asks, 1 at best."""
-        shown, wanted = (torch.from_numpy(track_to_code(x)) for x in (track, asked))
-        return match(shown, wanted[None], self.recognised.weight.cpu())
+    def match_tracks(self, track: Float[np.ndarray, "k 60"], asked: Float[np.ndarray, "k 60"]) -> float:
+        """Tell how well the frames of a track do what those of another ask, 1 at best."""
+        shown, wanted = (torch.from_numpy(track_to_code(x)).flatten() for x in (track, asked))
+        weight = self.recognised.weight.cpu().repeat(len(track)) / len(track)
+        return match(shown, wanted[None], weight)
+
+    def create_judge(self) -> Judge:
+        """Return what scores clips: the model's own reader, and an outside judge where one is installed."""
+        see = None if mesh.missing() else partial(score_motion, mesh.load_judge())
+        return Judge(look=self._glimpse, embed=self.embed_identity, match=self.match_tracks, see=see)
+
+    def _glimpse(self, frame: UInt8[np.ndarray, "s s 3"]) -> Face | None:
+        try:
+            return self.find_face(frame, thorough=False)
+        except ValueError:
+            return None
 
     @torch.inference_mode()
     def match_actions(self, face: DecoupledFace, prompts: Sequence[str]) -> list[tuple[str, float]]:
