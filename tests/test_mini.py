@@ -30,9 +30,10 @@ def test_weights_are_small_and_have_a_card():
 def test_a_photo_and_a_sentence_move(mini, tmp_path):
     result = mini(ASTRONAUT, "a woman smiles, then turns her head", seed=1)
     assert result.frames.shape == (48, 384, 384, 3) and result.fps == 24
-    steps = np.abs(np.diff(result.frames.astype(float), axis=0)).mean((1, 2, 3))
-    assert steps.mean() > 0.1  # grey levels a frame: it moves
-    assert steps.max() < 12  # and it does not flicker
+    frames = result.frames.astype(float)
+    assert np.abs(np.diff(frames, axis=0)).mean() > 0.1  # grey levels a frame: it moves
+    between = (frames[:-2] + frames[2:]) / 2
+    assert np.abs(frames[1:-1] - between).mean((1, 2, 3)).max() < 14  # and it does not flicker
     assert result.made_of["photo"] > 0.9 and result.made_of["denoiser"] == 0
     frames, _ = read_video(result.save(tmp_path / "clip.mp4"), 100)
     assert np.abs(frames.astype(float) - result.frames).mean() < 4

@@ -123,7 +123,7 @@ class BackgroundPipeline(Background):
         device, examples = "cpu" if is_zero_gpu() else self._device, load_examples()
         pipeline = IaDPipeline.from_pretrained(self._name, device=device)
         pipeline.keep([example.picture for example in examples])  # visitors' own photos are never kept
-        if examples:
+        if examples and not is_zero_gpu():  # which draws in processes of its own
             _warm_up(pipeline, examples[0])
         return pipeline
 

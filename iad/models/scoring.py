@@ -12,6 +12,7 @@ something else or nothing, below 0 where it does the opposite.
 """
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,10 @@ OWN = "the model's own reader"
 def _pool() -> ThreadPoolExecutor:
     """Keep two threads: each has a detector of its own, which takes longer to load than to use."""
     return ThreadPoolExecutor(2, thread_name_prefix="judge")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not come along, and what is given to them would wait for ever
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @dataclass(frozen=True)
