@@ -119,7 +119,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(2, thread_name_prefix="judge")
 
 
-if hasattr(os, "register_at_fork"):  # threads do not come along, and what is given to them would wait for ever
+if hasattr(os, "register_at_fork"):  # threads do not come along; work for them would wait
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
