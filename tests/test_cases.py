@@ -277,10 +277,6 @@ def perform():
     return act
 
 
-# Of the weights of 2026-11; those that are trained next are to do better.
-NOT_YET = pytest.mark.xfail(reason="the weights that ship do not hear it", strict=False)
-
-
 @pytest.mark.parametrize(
     ("prompt", "seen", "unseen"),
     [
@@ -320,7 +316,7 @@ def test_what_comes_then_does_not_begin_before(perform, prompt):
     [
         *("asdfgh", "!!! ??? ...", "a" * 2900, "smiles" * 30, "sie l\u00e4chelt", "ella sonr\u00ede"),
         *("\u5979\u7b11\u4e86", "\u0634\u062e\u0635 \u064a\u0628\u062a\u0633\u0645"),
-        pytest.param("does a backflip", marks=NOT_YET),
+        "does a backflip",
     ],
 )
 def test_what_is_not_english_or_no_action_stays_calm_and_is_said(perform, prompt):

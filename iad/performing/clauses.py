@@ -30,8 +30,8 @@ class Clause:
 
 def cut_clauses(text: str) -> list[Clause]:
     """Cut a prompt where it goes on with "then"; "looks left, then right" looks twice."""
-    joints = [joint for joint in _JOINTS.finditer(text) if _has_words(text[: joint.start()])]
-    joints = [joint for joint in joints if _has_words(text[joint.end() :])]
+    joints = [joint for joint in _JOINTS.finditer(text) if has_words(text[: joint.start()])]
+    joints = [joint for joint in joints if has_words(text[joint.end() :])]
     begins = [(0, 0), *(joint.span() for joint in joints)]
     ends = [joint.start() for joint in joints] + [len(text)]
     clauses: list[Clause] = []
@@ -59,5 +59,6 @@ def join_clauses(clauses: Sequence[Clause], understood: Sequence[bool]) -> list[
     return joined
 
 
-def _has_words(text: str) -> bool:
+def has_words(text: str) -> bool:
+    """Tell whether a text has a letter at all."""
     return any(map(str.isalpha, text))

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from iad.performing.clauses import cut_clauses, join_clauses
+from iad.performing.clauses import cut_clauses, has_words, join_clauses
 from iad.performing.gestures import FPS, NUMBERS, PLACES, Deed, mirror, play_take
 from iad.performing.network import BEYOND, DEEDS, SIDES, Performer, Told
 from iad.text import NEUTRAL_PROMPT, Action, TextEncoder, parse_prompt
@@ -213,12 +213,8 @@ def _cut_segments(performer: Performer, encoder: TextEncoder, segments: Sequence
 
 def _rate(told: Told, segments: Sequence[Action]) -> tuple[float, ...]:
     """Say for each segment how sure T is: of calm gaps it is, where no word is it is not."""
-    sure = [float(c) * _has_words(s) for c, s in zip(told.sure.sigmoid(), segments, strict=True)]
+    sure = [float(c) * has_words(s.prompt) for c, s in zip(told.sure.sigmoid(), segments, strict=True)]
     return tuple(1.0 if s.prompt == NEUTRAL_PROMPT else c for c, s in zip(sure, segments, strict=True))
-
-
-def _has_words(segment: Action) -> bool:
-    return any(map(str.isalpha, segment.prompt))
 
 
 def _draw_gestures(performer: Performer, told: Told, seed: int | None) -> Float[np.ndarray, "b k n"]:
@@ -244,7 +240,7 @@ def _share_time(segment: Action, gestures: Float[np.ndarray, "k n"]) -> list[Dee
 def _notes(
     segments: Sequence[Action], confidence: Sequence[float], heard: Heard, told: Told
 ) -> tuple[str, ...]:
-    asked = np.array([_has_words(s) and s.prompt != NEUTRAL_PROMPT for s in segments])
+    asked = np.array([has_words(s.prompt) and s.prompt != NEUTRAL_PROMPT for s in segments])
     named = (told.beyond > 0).cpu().numpy() & asked[:, None]
     unsure = np.array(confidence) < SURE
     contradictory = named[:, BEYOND.index("contradiction")] & unsure
